@@ -1,0 +1,92 @@
+//! How the memory of a traced program is read: one trait, and what can be derived from it.
+
+use super::addr::Addr;
+
+/// Nothing could be read at this address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unreadable(pub Addr);
+
+/// Readable memory, as it is for the moment of one hit.
+pub trait Memory {
+    /// Fills `buf` from `at` as far as memory is readable and says how many bytes that is, at least
+    /// one for a buffer that is not empty. A short count means that the next byte is unreadable.
+    fn read(&self, at: Addr, buf: &mut [u8]) -> Result<usize, Unreadable>;
+}
+
+impl dyn Memory + '_ {
+    /// Fills the whole of `buf`, or says where memory ended.
+    pub fn read_exact(&self, at: Addr, buf: &mut [u8]) -> Result<(), Unreadable> {
+        let got = self.read(at, buf)?;
+        if got < buf.len() {
+            return Err(Unreadable(at.offset(got as i64)));
+        }
+        Ok(())
+    }
+
+    /// A little-endian unsigned integer of 1, 2, 4 or 8 bytes, zero-extended.
+    pub fn read_uint(&self, at: Addr, size: usize) -> Result<u64, Unreadable> {
+        let mut bytes = [0; 8];
+        let size = size.min(8);
+        self.read_exact(at, &mut bytes[..size])?;
+        Ok(u64::from_le_bytes(bytes))
+    }
+
+    /// A 64-bit word.
+    pub fn read_word(&self, at: Addr) -> Result<u64, Unreadable> {
+        self.read_uint(at, 8)
+    }
+
+    /// The bytes before the first NUL, at most `limit` of them; the flag says whether the NUL was
+    /// seen. Text that runs into unreadable memory ends there.
+    pub fn read_c_string(&self, at: Addr, limit: usize) -> Result<(Vec<u8>, bool), Unreadable> {
+        let mut text = Vec::new();
+        let mut chunk = [0; 256];
+        loop {
+            // One byte more than may be shown, so that a string of just `limit` bytes is whole.
+            let want = chunk.len().min(limit + 1 - text.len().min(limit));
+            let got = match self.read(at.offset(text.len() as i64), &mut chunk[..want]) {
+                Ok(got) => got,
+                Err(e) if text.is_empty() => return Err(e),
+                Err(_) => return Ok((text, false)),
+            };
+            if let Some(end) = chunk[..got].iter().position(|&b| b == 0) {
+                text.extend_from_slice(&chunk[..end]);
+                return Ok((text, true));
+            }
+            text.extend_from_slice(&chunk[..got]);
+            if text.len() > limit {
+                text.truncate(limit);
+                return Ok((text, false));
+            }
+            if got < want {
+                return Ok((text, false));
+            }
+        }
+    }
+}
+
+/// Memory that holds one stretch of bytes at one address: for tests and for records.
+#[derive(Clone, Debug, Default)]
+pub struct Stretch {
+    /// Where the bytes begin.
+    pub at: Addr,
+    /// What is there.
+    pub bytes: Vec<u8>,
+}
+
+impl Memory for Stretch {
+    fn read(&self, at: Addr, buf: &mut [u8]) -> Result<usize, Unreadable> {
+        let from =
+            at.0.checked_sub(self.at.0)
+                .and_then(|n| usize::try_from(n).ok());
+        let rest = from
+            .and_then(|from| self.bytes.get(from..))
+            .unwrap_or_default();
+        let count = rest.len().min(buf.len());
+        if count == 0 && !buf.is_empty() {
+            return Err(Unreadable(at));
+        }
+        buf[..count].copy_from_slice(&rest[..count]);
+        Ok(count)
+    }
+}

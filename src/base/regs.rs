@@ -1,0 +1,66 @@
+//! A task's registers, and the view of registers and memory that a hit carries.
+
+use super::memory::Memory;
+
+/// The general registers, laid out as the kernel's `struct user_regs_struct` for x86-64
+/// (`<sys/user.h>`), so that `sys` can fill it as it is.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct Regs {
+    pub r15: u64,
+    pub r14: u64,
+    pub r13: u64,
+    pub r12: u64,
+    pub rbp: u64,
+    pub rbx: u64,
+    pub r11: u64,
+    pub r10: u64,
+    pub r9: u64,
+    pub r8: u64,
+    pub rax: u64,
+    pub rcx: u64,
+    pub rdx: u64,
+    pub rsi: u64,
+    pub rdi: u64,
+    pub orig_rax: u64,
+    pub rip: u64,
+    pub cs: u64,
+    pub eflags: u64,
+    pub rsp: u64,
+    pub ss: u64,
+    pub fs_base: u64,
+    pub gs_base: u64,
+    pub ds: u64,
+    pub es: u64,
+    pub fs: u64,
+    pub gs: u64,
+}
+
+/// The registers that carry floating-point arguments and results (psABI 3.2.3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FloatRegs {
+    /// `xmm0` to `xmm15`, low bytes first.
+    pub xmm: [[u8; 16]; 16],
+    /// The top two of the x87 stack, `st(0)` first, in the 80-bit extended format.
+    pub st: [[u8; 10]; 2],
+}
+
+/// Where floating-point registers come from: they cost a system call of their own, so they are
+/// fetched only for a prototype that needs them.
+pub trait Floats {
+    /// The registers as they are at the hit; `None` when the task is gone.
+    fn floats(&self) -> Option<FloatRegs>;
+}
+
+/// What can be seen of a task at a hit. Good for that moment only.
+#[derive(Clone, Copy)]
+pub struct View<'e> {
+    /// The general registers. At a call they are as on the callee's first instruction: `rsp` points
+    /// at the return address. At a return they are as on the instruction after the call.
+    pub regs: &'e Regs,
+    /// The task's memory.
+    pub memory: &'e dyn Memory,
+    /// The floating-point registers, on demand.
+    pub floats: &'e dyn Floats,
+}

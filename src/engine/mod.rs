@@ -1,0 +1,79 @@
+//! Realises tracepoints in a running program and reports hits. Knows no prototypes and no sinks.
+
+use crate::base::addr::Addr;
+use crate::base::regs::View;
+use crate::base::signal::Signal;
+use crate::base::time::Timestamp;
+use crate::base::{Pid, Tid};
+use crate::event::{CallId, Why};
+use crate::plan::{ModuleName, Tracepoint};
+use std::sync::Arc;
+
+/// An observation, good for the duration of one callback.
+pub struct Hit<'e> {
+    /// The process.
+    pub pid: Pid,
+    /// The task.
+    pub tid: Tid,
+    /// When it was seen.
+    pub time: Timestamp,
+    /// What was seen.
+    pub what: What<'e>,
+}
+
+/// What an engine can see. The kinds are those of [`crate::event::Kind`], not yet decoded.
+#[allow(missing_docs)]
+pub enum What<'e> {
+    Call {
+        id: CallId,
+        depth: usize,
+        point: &'e Arc<Tracepoint>,
+        return_address: Addr,
+        view: View<'e>,
+    },
+    Return {
+        id: CallId,
+        depth: usize,
+        point: &'e Arc<Tracepoint>,
+        return_address: Addr,
+        view: View<'e>,
+    },
+    ReturnedAgain {
+        depth: usize,
+        point: &'e Arc<Tracepoint>,
+        return_address: Addr,
+        view: View<'e>,
+    },
+    NoReturn {
+        id: CallId,
+        depth: usize,
+        point: &'e Arc<Tracepoint>,
+        why: Why,
+    },
+    Signal {
+        signal: Signal,
+        ip: Addr,
+    },
+    Started,
+    Exec {
+        ip: Addr,
+    },
+    Exited {
+        status: i32,
+        last: bool,
+    },
+    Killed {
+        signal: Signal,
+        last: bool,
+    },
+    Detached,
+    Loaded {
+        module: &'e Arc<ModuleName>,
+    },
+    Unloaded {
+        module: &'e Arc<ModuleName>,
+    },
+    Lost {
+        what: &'e str,
+    },
+}

@@ -1,0 +1,151 @@
+//! What happened in the traced program, owned and decoded: the language between decoder and sinks.
+//!
+//! Five promises of every event stream, whichever engine made it:
+//! 1. Every `Call` is followed by exactly one `Return` or `NoReturn` with its id. `NoReturn` says why:
+//!    unwound (longjmp, exception), gone (exit, exec, kill) or detached. A second return of setjmp,
+//!    vfork or getcontext is `ReturnedAgain`, bound to no open call.
+//! 2. Events of one task are in order, and their times do not run backwards.
+//! 3. An event owns its data.
+//! 4. What was lost is told.
+//! 5. `depth` is the number of traced calls of that task that were open before this one.
+
+use crate::base::addr::Addr;
+use crate::base::signal::Signal;
+use crate::base::time::Timestamp;
+use crate::base::{Pid, Tid};
+use crate::plan::Tracepoint;
+use crate::value::Value;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// One call, from its entry to its end. Never used twice in a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CallId(pub u64);
+
+/// Why a call did not return.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// longjmp, an exception or thread cancellation took its frame away.
+    Unwound,
+    /// The task or its program image is no more: exit, exec, kill.
+    Gone,
+    /// We left it.
+    Detached,
+}
+
+/// Something that happened to a task.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// The process.
+    pub pid: Pid,
+    /// The thread it happened to.
+    pub tid: Tid,
+    /// When.
+    pub time: Timestamp,
+    /// What.
+    pub kind: Kind,
+}
+
+/// The kinds of event.
+#[derive(Clone, Debug)]
+pub enum Kind {
+    /// A tracepoint's function was called.
+    Call {
+        /// Which call.
+        id: CallId,
+        /// How many traced calls of this task were open before it.
+        depth: usize,
+        /// The function.
+        point: Arc<Tracepoint>,
+        /// Where it will return to.
+        return_address: Addr,
+        /// The arguments that are known at entry, in order.
+        args: Vec<Value>,
+    },
+    /// A call came back.
+    Return {
+        /// Which call.
+        id: CallId,
+        /// Its depth, as at the call.
+        depth: usize,
+        /// The function.
+        point: Arc<Tracepoint>,
+        /// Where it returned to.
+        return_address: Addr,
+        /// The arguments that are known only now (`+` parameters and all right of them).
+        out_args: Vec<Value>,
+        /// The result.
+        result: Value,
+        /// Time from entry to return.
+        elapsed: Duration,
+    },
+    /// A function that returns more than once did so again (setjmp after longjmp).
+    ReturnedAgain {
+        /// The function.
+        point: Arc<Tracepoint>,
+        /// How many traced calls of this task are open.
+        depth: usize,
+        /// Where it returned to.
+        return_address: Addr,
+        /// This return's result.
+        result: Value,
+    },
+    /// A call will never come back.
+    NoReturn {
+        /// Which call.
+        id: CallId,
+        /// Its depth, as at the call.
+        depth: usize,
+        /// The function.
+        point: Arc<Tracepoint>,
+        /// Why.
+        why: Why,
+        /// Time from entry until this was known.
+        elapsed: Duration,
+    },
+    /// A signal is about to be delivered.
+    Signal {
+        /// Which.
+        signal: Signal,
+        /// Where the task was.
+        ip: Addr,
+    },
+    /// The task begins to be traced: a new thread, a followed child, or at start and attach.
+    Started,
+    /// The process now runs another program.
+    Exec {
+        /// Where the new program begins.
+        ip: Addr,
+    },
+    /// The task ended by itself.
+    Exited {
+        /// Exit status.
+        status: i32,
+        /// It was the last one of its process: the process is gone with it.
+        last: bool,
+    },
+    /// A signal ended the task.
+    Killed {
+        /// Which.
+        signal: Signal,
+        /// It was the last one of its process.
+        last: bool,
+    },
+    /// We let go of the task; it goes on untraced.
+    Detached,
+    /// A library was loaded.
+    Loaded {
+        /// Its name.
+        module: Arc<crate::plan::ModuleName>,
+    },
+    /// A library was unloaded.
+    Unloaded {
+        /// Its name.
+        module: Arc<crate::plan::ModuleName>,
+    },
+    /// Something could not be traced or was lost; in the user's words.
+    Lost {
+        /// What and why.
+        what: String,
+    },
+}

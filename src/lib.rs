@@ -1,0 +1,17 @@
+//! `ltrace`: a library-call tracer for Linux x86-64. See `docs/architecture.md` for the way of the data.
+
+pub mod abi;
+pub mod base;
+pub mod cli;
+pub mod decode;
+pub mod elf;
+pub mod engine;
+pub mod event;
+pub mod plan;
+pub mod proto;
+pub mod session;
+pub mod sink;
+#[allow(unsafe_code)]
+pub mod sys;
+pub mod tracee;
+pub mod value;

@@ -1,0 +1,15 @@
+//! Eaters of events: text lines, the `-c` table, and later JSON and the leak tracker.
+
+use crate::event::Event;
+use std::io;
+
+/// Something that eats events.
+pub trait Sink {
+    /// Takes one event. An error means that nothing more can be written, and ends the session.
+    fn event(&mut self, event: &Event) -> io::Result<()>;
+
+    /// Called once, after the last event.
+    fn finish(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,70 @@
+//! Values of a traced program, owned and complete: what was read, before it is turned into text.
+
+use crate::base::addr::Addr;
+
+/// One argument, result or part of one. That something could not be read is a value too.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// A signed number, shown in decimal.
+    Signed(i64),
+    /// An unsigned number, shown in decimal.
+    Unsigned(u64),
+    /// A number shown as `0xff`; zero as `0`.
+    Hex(u64),
+    /// A number shown as `010`; zero as `00`.
+    Octal(u64),
+    /// A register nobody has a type for: decimal from -10000 to 10000, else `0x` and 64 bits.
+    Guess(u64),
+    /// `true` or `false`.
+    Bool(bool),
+    /// A character as a signed code, `'a'`; -1 is `EOF`.
+    Char(i64),
+    /// Shown with six decimals, as `%f` does.
+    Float(f64),
+    /// Shown as `%a` does.
+    HexFloat(f64),
+    /// An address that nothing is shown behind: `0x55d0c8`; zero as `nil`.
+    Pointer(Addr),
+    /// Text of a program; `cut` when there was more of it.
+    Bytes {
+        /// What was read, without the terminating NUL.
+        bytes: Vec<u8>,
+        /// There was more than may be shown.
+        cut: bool,
+    },
+    /// Wide text (`wchar_t`), already turned into Unicode.
+    Wide {
+        /// What was read, without the terminating NUL.
+        text: String,
+        /// There was more than may be shown.
+        cut: bool,
+    },
+    /// The name that an enumeration gives the number.
+    Name(String),
+    /// `{ 1, 2.500000 }`
+    Struct(Vec<Value>),
+    /// `[ 1, 2, 3, 4... ]`; `cut` when there are more elements.
+    Array {
+        /// The elements that may be shown.
+        items: Vec<Value>,
+        /// There are more.
+        cut: bool,
+    },
+    /// Numbers of the bits that are set, as `<3-5,7>`; `inverted` lists those that are not: `~<0>`.
+    Bits {
+        /// Inclusive runs of bit numbers, ascending.
+        runs: Vec<(u32, u32)>,
+        /// The runs name the bits that are clear.
+        inverted: bool,
+    },
+    /// Nothing is shown, nor a comma.
+    Hidden,
+    /// `<void>`
+    Void,
+    /// A pointer to itself or to an enclosing structure: `recurse` and one `^` for each level up.
+    Recurse(u32),
+    /// Cut for depth: `...`.
+    Elided,
+    /// A pointer that leads nowhere we can read; its address is shown.
+    Unreadable(Addr),
+}
