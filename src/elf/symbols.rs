@@ -1,0 +1,141 @@
+//! The functions that a file defines: those it exports (`.dynsym`), and all it has names for
+//! (`.symtab`).
+
+use super::dynamic::Dynamic;
+use super::error::Error;
+use super::layout::{Layout, record, records, slice, u32s};
+use super::strings::Strings;
+use super::{Class, Scope, Segment, Symbol, SymbolKind, header};
+use crate::base::addr::Vaddr;
+use goblin::elf::section_header::{SHN_ABS, SHN_UNDEF, SHT_SYMTAB};
+use goblin::elf::sym::*;
+use goblin::elf::{SectionHeader, Sym};
+
+/// The functions among the defined dynamic symbols.
+pub(super) fn exports(
+    layout: Layout<'_>,
+    dynamic: &Dynamic,
+    strings: &mut Strings<'_>,
+) -> Vec<Symbol> {
+    let table = records::<Sym, _>(layout.from(dynamic.symbols), layout.class.ctx());
+    table
+        .take(count(layout, dynamic))
+        .filter_map(|symbol| defined_function(&symbol, layout.segments, strings))
+        .collect()
+}
+
+/// The functions in `.symtab`, found by section headers; none when the file is stripped of either.
+pub(super) fn file_symbols(bytes: &[u8]) -> Result<Vec<Symbol>, Error> {
+    let (class, header) = header(bytes)?;
+    let sections = sections(bytes, class, &header)?;
+    let Some(symtab) = sections.clone().find(|s| s.sh_type == SHT_SYMTAB) else {
+        return Ok(Vec::new());
+    };
+    let strtab = sections.clone().nth(symtab.sh_link as usize);
+    let strtab = strtab.ok_or(Error::Outside("symbol string table"))?;
+    let mut strings = Strings::new(slice(bytes, strtab.sh_offset, strtab.sh_size));
+    let table = slice(bytes, symtab.sh_offset, symtab.sh_size);
+    let symbols = records::<Sym, _>(table, class.ctx())
+        .filter_map(|symbol| defined_function(&symbol, &[], &mut strings))
+        .collect();
+    Ok(symbols)
+}
+
+/// The section headers; none is no error.
+fn sections<'a>(
+    bytes: &'a [u8],
+    class: Class,
+    header: &goblin::elf::Header,
+) -> Result<impl Iterator<Item = SectionHeader> + Clone + 'a, Error> {
+    let size = SectionHeader::size(class.ctx());
+    let table = match header.e_shoff {
+        0 => &[],
+        offset => slice(bytes, offset, u64::MAX),
+    };
+    if header.e_shoff != 0 && usize::from(header.e_shentsize) != size {
+        return Err(Error::EntrySize("section header table"));
+    }
+    // gABI, "Sections": a count too big for the header is in the first entry.
+    let count = match header.e_shnum {
+        0 => record::<SectionHeader, _>(table, 0, class.ctx()).map_or(0, |first| first.sh_size),
+        count => count.into(),
+    };
+    let count = usize::try_from(count).unwrap_or(usize::MAX);
+    if count > table.len() / size {
+        return Err(Error::Outside("section header table"));
+    }
+    Ok((0..count).map_while(move |i| record(table, i, class.ctx())))
+}
+
+/// What `symbol` is, if it is a function with a place in the file. Symbols without a type count
+/// when they lie in one of the executable `segments`: hand-written assembly often says no more.
+fn defined_function(
+    symbol: &Sym,
+    segments: &[Segment],
+    strings: &mut Strings<'_>,
+) -> Option<Symbol> {
+    if [SHN_UNDEF, SHN_ABS]
+        .map(|i| i as usize)
+        .contains(&symbol.st_shndx)
+    {
+        return None;
+    }
+    let vaddr = Vaddr(symbol.st_value);
+    let kind = SymbolKind::of(symbol)?;
+    if kind == SymbolKind::NoType && !segments.iter().any(|s| s.executable && s.contains(vaddr)) {
+        return None;
+    }
+    Some(Symbol {
+        name: strings.get(symbol.st_name as u64)?,
+        vaddr,
+        size: symbol.st_size,
+        kind,
+        scope: match symbol.st_bind() {
+            STB_LOCAL => Scope::Local,
+            STB_WEAK => Scope::Weak,
+            _ => Scope::Global,
+        },
+    })
+}
+
+impl SymbolKind {
+    /// The kind of a symbol that may be a function.
+    pub(super) fn of(symbol: &Sym) -> Option<SymbolKind> {
+        match symbol.st_type() {
+            STT_FUNC => Some(SymbolKind::Func),
+            STT_GNU_IFUNC => Some(SymbolKind::Ifunc),
+            STT_NOTYPE => Some(SymbolKind::NoType),
+            _ => None,
+        }
+    }
+}
+
+/// How many dynamic symbols there are. Nothing but the hash tables says so.
+fn count(layout: Layout<'_>, dynamic: &Dynamic) -> usize {
+    let count = match (dynamic.gnu_hash, dynamic.hash) {
+        (Some(at), _) => gnu_hash_count(layout, at),
+        // gABI, "Hash Table": nbucket, nchain, and there are as many chain entries as symbols.
+        (None, Some(at)) => u32s(layout.from(at)).nth(1),
+        (None, None) => None,
+    };
+    count.unwrap_or(0) as usize
+}
+
+/// The index after the last symbol that a `DT_GNU_HASH` table reaches: the highest bucket's chain
+/// runs on to the end of the symbol table, where a value with bit 0 set ends it.
+fn gnu_hash_count(layout: Layout<'_>, at: Vaddr) -> Option<u32> {
+    let table = layout.from(at);
+    let mut words = u32s(table);
+    let (buckets, first, bloom) = (words.next()?, words.next()?, words.next()?);
+    let bloom_size = (bloom as usize).checked_mul(layout.class.word())?;
+    let rest = table.get(bloom_size.checked_add(16)?..)?;
+    let last = u32s(rest).take(buckets as usize).max()?;
+    if last < first {
+        return Some(first);
+    }
+    let chains = rest.get((buckets as usize).checked_mul(4)?..)?;
+    let ends = u32s(chains)
+        .skip((last - first) as usize)
+        .position(|hash| hash & 1 == 1)?;
+    last.checked_add(u32::try_from(ends).ok()?)?.checked_add(1)
+}
