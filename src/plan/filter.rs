@@ -1,1 +1,219 @@
-//! (being written)
+//! The filter language of `-e` and `-x`, and the library patterns of `-l`.
+//!
+//! ```text
+//! filter  = [ sign | "!" ] rule { sign rule }        sign = "+" | "-"
+//! rule    = [ symbol ] [ "@" [ library ] ] | "/" re "@" re "/"
+//! symbol  = glob | "/" re "/" | "%" set
+//! library = glob | "/" re "/" | absolute path as a glob | "MAIN"
+//! ```
+//!
+//! Rules act in order on a function that is not marked at first: `+` marks it, `-` takes the mark
+//! away, and the last rule that speaks of it decides. A leading `-` or `!` means "everything
+//! except". A pattern that is left out stands for `*`, and every pattern must fit the whole name.
+//!
+//! A sign or `@` that belongs to a name is written after a backslash, or in brackets. Two things are
+//! read as meant without it: `++` in a library's name (`@libstdc++.so*`), and a sign in a path when
+//! another `/` of that path follows (`@/usr/lib/x86_64-linux-gnu/libc.so*`).
+
+mod bre;
+mod error;
+mod pattern;
+mod scan;
+mod sets;
+
+pub use error::FilterError;
+use pattern::Pattern;
+use scan::Scanner;
+
+use super::ModuleName;
+
+/// One `-e` or `-x`: which functions of which modules are meant. The empty filter means none.
+#[derive(Clone, Debug)]
+pub struct Filter {
+    rules: Vec<Rule>,
+}
+
+#[derive(Clone, Debug)]
+struct Rule {
+    effect: Effect,
+    symbol: Pattern,
+    library: Library,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Effect {
+    Mark,
+    Unmark,
+}
+
+#[derive(Clone, Debug)]
+enum Library {
+    Any,
+    /// The main program, whatever it is called.
+    Main,
+    Name(Pattern),
+    Path(Pattern),
+}
+
+impl Filter {
+    /// Reads a filter as the user wrote it.
+    pub fn parse(text: &str) -> Result<Filter, FilterError> {
+        let text: Vec<char> = text.chars().collect();
+        let mut scanner = Scanner::new(&text);
+        let mut rules = Vec::new();
+        let mut effect = match scanner.peek() {
+            None => return Ok(Filter { rules }),
+            Some('!' | '-') => {
+                rules.push(Rule::everything());
+                Effect::Unmark
+            }
+            _ => Effect::Mark,
+        };
+        if matches!(scanner.peek(), Some('!' | '-' | '+')) {
+            scanner.skip();
+        }
+        loop {
+            rules.push(Rule::parse(&mut scanner, effect)?);
+            effect = match scanner.peek() {
+                None => return Ok(Filter { rules }),
+                Some('+') => Effect::Mark,
+                Some('-') => Effect::Unmark,
+                Some(c) => {
+                    return Err(scanner.error(format!(
+                        "`{c}` cannot stand here, only `+` or `-` and another rule"
+                    )));
+                }
+            };
+            scanner.skip();
+        }
+    }
+
+    /// What is traced when the user names nothing: all that the main program calls.
+    pub fn main_program() -> Filter {
+        let library = Library::Main;
+        Filter {
+            rules: vec![Rule {
+                library,
+                ..Rule::everything()
+            }],
+        }
+    }
+
+    /// Whether the function is meant.
+    pub fn matches(&self, symbol: &str, module: &ModuleName) -> bool {
+        let last = self
+            .rules
+            .iter()
+            .rev()
+            .find(|rule| rule.speaks_of(symbol, module));
+        last.is_some_and(|rule| rule.effect == Effect::Mark)
+    }
+}
+
+impl Rule {
+    fn everything() -> Rule {
+        Rule {
+            effect: Effect::Mark,
+            symbol: Pattern::Any,
+            library: Library::Any,
+        }
+    }
+
+    fn parse(scanner: &mut Scanner<'_>, effect: Effect) -> Result<Rule, FilterError> {
+        if matches!(scanner.peek(), None | Some('+' | '-')) {
+            return Err(scanner.error("a rule is missing here: a function, or `@` and a library"));
+        }
+        let symbol = match scanner.peek() {
+            Some('/') => {
+                let body = scanner.regex()?;
+                if let Some(at) = body.at_sign() {
+                    let symbol = Pattern::regex(body.part(0..at))?;
+                    let library = Library::Name(Pattern::regex(body.part(at + 1..usize::MAX))?);
+                    return Ok(Rule {
+                        effect,
+                        symbol,
+                        library,
+                    });
+                }
+                Pattern::regex(body)?
+            }
+            Some('%') => Pattern::set(scanner.symbol())?,
+            Some('@') => Pattern::Any,
+            _ => Pattern::glob(scanner.symbol())?,
+        };
+        let library = match scanner.peek() {
+            Some('@') => {
+                scanner.skip();
+                Library::parse(scanner)?
+            }
+            _ => Library::Any,
+        };
+        Ok(Rule {
+            effect,
+            symbol,
+            library,
+        })
+    }
+
+    fn speaks_of(&self, symbol: &str, module: &ModuleName) -> bool {
+        self.symbol.matches(symbol) && self.library.matches(module)
+    }
+}
+
+impl Library {
+    fn parse(scanner: &mut Scanner<'_>) -> Result<Library, FilterError> {
+        match scanner.peek() {
+            None | Some('+' | '-') => Ok(Library::Any),
+            Some('/') if scanner.is_regex() => Ok(Library::Name(Pattern::regex(scanner.regex()?)?)),
+            Some('/') => Ok(Library::Path(Pattern::glob(scanner.path())?)),
+            _ => Ok(Library::of_name(Pattern::glob(scanner.library())?)),
+        }
+    }
+
+    fn of_name(pattern: Pattern) -> Library {
+        match pattern {
+            Pattern::Exact(name) if name == "MAIN" => Library::Main,
+            pattern => Library::Name(pattern),
+        }
+    }
+
+    fn matches(&self, module: &ModuleName) -> bool {
+        match self {
+            Library::Any => true,
+            Library::Main => module.is_main,
+            Library::Name(pattern) => pattern.matches(&module.name),
+            Library::Path(pattern) => pattern.matches(&module.path),
+        }
+    }
+}
+
+/// The libraries that one `-l` means: a single pattern, in which signs are nothing special.
+#[derive(Clone, Debug)]
+pub struct LibraryPattern {
+    library: Library,
+}
+
+impl LibraryPattern {
+    /// Reads a pattern as the user wrote it.
+    pub fn parse(text: &str) -> Result<LibraryPattern, FilterError> {
+        let text: Vec<char> = text.chars().collect();
+        let mut scanner = Scanner::new(&text);
+        let library = match scanner.peek() {
+            None => return Err(scanner.error("a library is missing here")),
+            Some('/') if scanner.is_regex_to_the_end() => {
+                Library::Name(Pattern::regex(scanner.regex()?)?)
+            }
+            Some('/') => Library::Path(Pattern::glob(scanner.rest())?),
+            _ => Library::of_name(Pattern::glob(scanner.rest())?),
+        };
+        Ok(LibraryPattern { library })
+    }
+
+    /// Whether the module is one of those.
+    pub fn matches(&self, module: &ModuleName) -> bool {
+        self.library.matches(module)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,122 @@
+//! One pattern of a filter, ready to be held against names.
+
+use super::scan::{Piece, bracket_end};
+use super::{FilterError, bre, sets};
+use regex::{Regex, RegexBuilder};
+use std::collections::HashSet;
+
+/// What a symbol or a library may be called. Every pattern must fit the whole name.
+#[derive(Clone, Debug)]
+pub(super) enum Pattern {
+    Any,
+    Exact(String),
+    Regex(Regex),
+    Set(HashSet<&'static str>),
+}
+
+/// A compiled pattern larger than this is no use to anybody.
+const SIZE_LIMIT: usize = 1 << 20;
+
+impl Pattern {
+    /// `*`, `?`, brackets, and a backslash that makes the next character an ordinary one. Users also
+    /// write the anchors of regular expressions; as a pattern fits whole names anyway, they say nothing.
+    pub(super) fn glob(piece: Piece<'_>) -> Result<Pattern, FilterError> {
+        let piece = without_anchors(piece);
+        let text = piece.chars();
+        let mut plain = Some(String::new());
+        let mut regex = String::new();
+        let mut at = 0;
+        while let Some(&c) = text.get(at) {
+            let literal =
+                match c {
+                    '*' | '?' | '[' => None,
+                    '\\' => {
+                        at += 1;
+                        let escaped = text.get(at).copied();
+                        Some(escaped.ok_or_else(|| {
+                            piece.error(at - 1, "a backslash has nothing after it")
+                        })?)
+                    }
+                    c => Some(c),
+                };
+            plain = plain
+                .zip(literal)
+                .map(|(plain, c)| plain + c.encode_utf8(&mut [0; 4]));
+            at += 1;
+            match (c, literal) {
+                (_, Some(c)) => bre::push_literal(&mut regex, c),
+                ('*', _) => regex.push_str(".*"),
+                ('?', _) => regex.push('.'),
+                _ => {
+                    let end = bracket_end(text, at - 1);
+                    let end = end.ok_or_else(|| piece.error(at - 1, "this `[` has no `]`"))?;
+                    bre::push_bracket(&mut regex, piece.part(at - 1..end), &['!', '^'])?;
+                    at = end;
+                }
+            }
+        }
+        match plain {
+            Some(name) => Ok(Pattern::Exact(name)),
+            None if text == ['*'] => Ok(Pattern::Any),
+            None => compile(piece, &regex),
+        }
+    }
+
+    /// A POSIX basic regular expression.
+    pub(super) fn regex(piece: Piece<'_>) -> Result<Pattern, FilterError> {
+        compile(piece, &bre::translate(piece)?)
+    }
+
+    /// `%name`: the functions of a shipped set.
+    pub(super) fn set(piece: Piece<'_>) -> Result<Pattern, FilterError> {
+        let name: String = piece.chars().iter().skip(1).collect();
+        let set = sets::find(&name);
+        let unknown = || format!("there is no set `%{name}`; known are {}", sets::known());
+        set.map(Pattern::Set)
+            .ok_or_else(|| piece.error(0, unknown()))
+    }
+
+    pub(super) fn matches(&self, name: &str) -> bool {
+        match self {
+            Pattern::Any => true,
+            Pattern::Exact(exact) => exact == name,
+            Pattern::Regex(regex) => regex.is_match(name),
+            Pattern::Set(names) => names.contains(name),
+        }
+    }
+}
+
+fn without_anchors(piece: Piece<'_>) -> Piece<'_> {
+    let text = piece.chars();
+    let from = usize::from(text.first() == Some(&'^'));
+    let escaped = text
+        .iter()
+        .rev()
+        .skip(1)
+        .take_while(|&&c| c == '\\')
+        .count()
+        % 2
+        == 1;
+    let anchored = text.len() > from && text.last() == Some(&'$') && !escaped;
+    piece.part(from..text.len() - usize::from(anchored))
+}
+
+fn compile(piece: Piece<'_>, regex: &str) -> Result<Pattern, FilterError> {
+    RegexBuilder::new(&format!(r"\A(?:{regex})\z"))
+        .dot_matches_new_line(true)
+        .size_limit(SIZE_LIMIT)
+        .build()
+        .map(Pattern::Regex)
+        .map_err(|e| piece.error(0, too_much(&e)))
+}
+
+/// Mistakes are found before, with their place; what is left to the regex crate are its limits.
+fn too_much(error: &regex::Error) -> String {
+    match error {
+        regex::Error::CompiledTooBig(_) => "this pattern is too large".to_owned(),
+        error => format!(
+            "this pattern cannot be used: {}",
+            error.to_string().lines().last().unwrap_or_default()
+        ),
+    }
+}
