@@ -7,12 +7,18 @@
 
 mod dynamic;
 mod error;
+#[cfg(test)]
+mod fuzz_tests;
 mod imports;
 mod layout;
 mod notes;
 mod references;
+#[cfg(test)]
+mod sample;
 mod strings;
 mod symbols;
+#[cfg(test)]
+mod tests;
 mod versions;
 
 use crate::base::addr::Vaddr;

@@ -56,10 +56,10 @@ fn scan(
         };
         let displacement = i32::from_le_bytes([a, b, c, d]);
         let operand = next.wrapping_add_signed(displacement.into());
-        if operand.wrapping_sub(first) <= span {
-            if let Some(used) = Use::of(opcode, modrm) {
-                found(used, Vaddr(next.wrapping_sub(6)), Vaddr(operand));
-            }
+        if operand.wrapping_sub(first) <= span
+            && let Some(used) = Use::of(opcode, modrm)
+        {
+            found(used, Vaddr(next.wrapping_sub(6)), Vaddr(operand));
         }
         next = next.wrapping_add(1);
     }
@@ -89,5 +89,68 @@ impl References {
             Use::Compare => {}
             Use::Other => self.escapes = true,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CODE: u64 = 0x1000;
+    const SLOT: u64 = 0x2008;
+
+    /// Scans `before`, the displacement that leads to the slot, and `after`.
+    #[track_caller]
+    fn check(before: &[u8], after: &[u8], expected: &[(Use, u64)]) {
+        let next = CODE + before.len() as u64 + 4;
+        let displacement = SLOT.wrapping_sub(next) as u32;
+        let code = [before, &displacement.to_le_bytes(), after].concat();
+        let mut found = Vec::new();
+        scan(
+            Vaddr(CODE),
+            &code,
+            Vaddr(SLOT)..=Vaddr(SLOT + 8),
+            |used, at, slot| {
+                assert_eq!(slot, Vaddr(SLOT));
+                found.push((used, at.0 - CODE));
+            },
+        );
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn instructions() {
+        check(&[0xff, 0x15], &[], &[(Use::Call, 0)]);
+        check(&[0x67, 0xff, 0x15], &[], &[(Use::Call, 1)]);
+        check(&[0xff, 0x25], &[0x66, 0x90], &[(Use::Jump, 0)]);
+        // A .plt.sec entry: endbr64; bnd jmp.
+        check(
+            &[0xf3, 0x0f, 0x1e, 0xfa, 0xf2, 0xff, 0x25],
+            &[],
+            &[(Use::Jump, 5)],
+        );
+        check(&[0x48, 0x8b, 0x05], &[], &[(Use::Other, 1)]);
+        check(&[0x4c, 0x8b, 0x3d], &[0xc3], &[(Use::Other, 1)]);
+        check(&[0xff, 0x35], &[], &[(Use::Other, 0)]);
+        check(&[0x48, 0x39, 0x05], &[], &[(Use::Compare, 1)]);
+        // No operand of this kind: call *disp32(%rax), an immediate, too little code.
+        check(&[0xff, 0x90], &[], &[]);
+        check(&[0x48, 0xb8], &[0; 4], &[]);
+        check(&[0x15], &[], &[]);
+    }
+
+    #[test]
+    fn an_immediate_behind_the_operand_moves_it_off_the_slot() {
+        // cmpq $0, slot(%rip), with a displacement that counts the immediate.
+        let displacement = (SLOT - (CODE + 8)) as u32;
+        let code = [&[0x48, 0x83, 0x3d], &displacement.to_le_bytes()[..], &[0]].concat();
+        scan(
+            Vaddr(CODE),
+            &code,
+            Vaddr(SLOT)..=Vaddr(SLOT),
+            |used, at, _| {
+                panic!("{used:?} at {at}");
+            },
+        );
     }
 }

@@ -1,7 +1,5 @@
 //! Names out of a string table, with a bound on how much is taken out of it.
 
-use std::borrow::Cow;
-
 /// A string table that names are copied out of.
 pub(super) struct Strings<'a> {
     bytes: &'a [u8],
@@ -28,6 +26,36 @@ impl<'a> Strings<'a> {
         let end = rest.iter().position(|&byte| byte == 0);
         self.budget -= end.unwrap_or(rest.len());
         let name = rest.get(..end?).filter(|name| !name.is_empty())?;
-        Some(String::from_utf8_lossy(name)).map(Cow::into_owned)
+        Some(String::from_utf8_lossy(name).into_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Strings;
+
+    #[track_caller]
+    fn check(table: &[u8], offset: u64, expected: Option<&str>) {
+        assert_eq!(Strings::new(table).get(offset).as_deref(), expected);
+    }
+
+    #[test]
+    fn names() {
+        check(b"\0puts\0", 1, Some("puts"));
+        check(b"\0puts\0", 3, Some("ts"));
+        check(b"\0puts\0", 0, None);
+        check(b"\0puts\0", 6, None);
+        check(b"\0puts\0", u64::MAX, None);
+        check(b"\0puts", 1, None);
+        check(b"", 0, None);
+        check(b"\xff\0", 0, Some("\u{fffd}"));
+    }
+
+    #[test]
+    fn a_name_cannot_be_taken_for_ever() {
+        let table = [&[b'x'; 1000][..], &[0]].concat();
+        let mut strings = Strings::new(&table);
+        let taken = (0..1000).filter_map(|_| strings.get(0)).count();
+        assert_eq!(taken, 16);
     }
 }

@@ -47,22 +47,21 @@ fn sections<'a>(
     class: Class,
     header: &goblin::elf::Header,
 ) -> Result<impl Iterator<Item = SectionHeader> + Clone + 'a, Error> {
+    const NAME: &str = "section header table";
     let size = SectionHeader::size(class.ctx());
-    let table = match header.e_shoff {
-        0 => &[],
-        offset => slice(bytes, offset, u64::MAX),
+    let table = slice(bytes, header.e_shoff, u64::MAX);
+    // gABI, "Sections": no offset, no table; a count too big for the header is in the first entry.
+    let count = match (header.e_shoff, header.e_shnum) {
+        (0, _) => 0,
+        (_, 0) => record::<SectionHeader, _>(table, 0, class.ctx()).map_or(0, |s| s.sh_size),
+        (_, count) => count.into(),
     };
-    if header.e_shoff != 0 && usize::from(header.e_shentsize) != size {
-        return Err(Error::EntrySize("section header table"));
+    if count > 0 && usize::from(header.e_shentsize) != size {
+        return Err(Error::EntrySize(NAME));
     }
-    // gABI, "Sections": a count too big for the header is in the first entry.
-    let count = match header.e_shnum {
-        0 => record::<SectionHeader, _>(table, 0, class.ctx()).map_or(0, |first| first.sh_size),
-        count => count.into(),
-    };
     let count = usize::try_from(count).unwrap_or(usize::MAX);
     if count > table.len() / size {
-        return Err(Error::Outside("section header table"));
+        return Err(Error::Outside(NAME));
     }
     Ok((0..count).map_while(move |i| record(table, i, class.ctx())))
 }
