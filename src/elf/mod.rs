@@ -234,6 +234,16 @@ impl Image {
         Ok(image)
     }
 
+    /// What the file's architecture is called.
+    pub fn architecture(&self) -> &'static str {
+        match (self.machine, self.class) {
+            (EM_X86_64, Class::Elf64) => "x86-64",
+            (EM_X86_64, Class::Elf32) => "x32",
+            (EM_386, _) => "i386",
+            (machine, _) => machine_to_str(machine),
+        }
+    }
+
     /// The functions in `.symtab`, which no running program needs: local ones too. None when there
     /// is no such table. There may be a million.
     pub fn file_symbols(bytes: &[u8]) -> Result<Vec<Symbol>, Error> {

@@ -26,6 +26,12 @@ fn headers_and_dynamic_section() {
         let sample = Sample::new(class);
         let image = Image::parse(&sample.bytes).unwrap();
         assert_eq!((image.class, image.kind), (class, Kind::Dyn));
+        let architecture = if class == Class::Elf64 {
+            "x86-64"
+        } else {
+            "i386"
+        };
+        assert_eq!(image.architecture(), architecture);
         assert_eq!(image.entry, sample.text);
         assert_eq!(image.interpreter.as_deref(), Some("/lib/ld-sample.so"));
         assert_eq!(image.soname.as_deref(), Some("libsample.so.1"));
@@ -203,6 +209,7 @@ fn a_foreign_architecture_is_no_error() {
     sample.bytes[0x12..0x14].copy_from_slice(&EM_AARCH64.to_le_bytes());
     let image = Image::parse(&sample.bytes).unwrap();
     assert_eq!(image.machine, EM_AARCH64);
+    assert_eq!(image.architecture(), "AARCH64");
     assert_eq!(image.segments.len(), 1);
     assert_eq!(image.imports, []);
 }
