@@ -1,1 +1,40 @@
-//! (being written)
+//! Where a call's arguments and its result are, by the calling convention: no text, no prototypes'
+//! meaning. One file for each convention.
+
+pub mod sysv;
+pub mod va_list;
+
+use crate::base::addr::Addr;
+use crate::proto::types::Type;
+
+/// Where a value is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Place {
+    /// Here: its bytes as they were in registers or in an argument's stack slot, low bytes first.
+    Bytes([u8; 16]),
+    /// In the target's memory.
+    Memory(Addr),
+    /// Nowhere any more: the task is gone.
+    Lost,
+}
+
+impl Place {
+    /// A general register.
+    pub fn word(word: u64) -> Place {
+        Place::pair([word, 0])
+    }
+
+    /// Two eightbytes.
+    fn pair([low, high]: [u64; 2]) -> Place {
+        Place::Bytes((u128::from(high) << 64 | u128::from(low)).to_le_bytes())
+    }
+}
+
+/// A typed value of a call: one of its arguments, or its result.
+#[derive(Clone, Debug)]
+pub struct Argument {
+    /// How it is laid out and shown.
+    pub ty: Type,
+    /// Where it is.
+    pub place: Place,
+}

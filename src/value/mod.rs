@@ -1,6 +1,28 @@
 //! Values of a traced program, owned and complete: what was read, before it is turned into text.
 
+pub mod extended;
+pub mod read;
+pub mod render;
+
 use crate::base::addr::Addr;
+
+/// How much of a value is read and shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Characters of a text (`-s`).
+    pub string: usize,
+    /// Elements of an array, and how deep structures of one type are shown in each other (`-A`).
+    pub array: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            string: 32,
+            array: 4,
+        }
+    }
+}
 
 /// One argument, result or part of one. That something could not be read is a value too.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,0 +1,418 @@
+//! Types, lenses and length expressions of the prototype language. Their `Display` is the language
+//! itself, in one canonical spelling.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+/// How a value is laid out, and how it is to be shown.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Type {
+    /// Nothing, as a result or behind a pointer.
+    Void,
+    /// A number.
+    Integer(Integer),
+    /// A number that is shown as a character.
+    Character(Integer),
+    /// A floating-point number.
+    Real(Real),
+    /// The address of something.
+    Pointer(Arc<Type>),
+    /// So many of one type, side by side.
+    Array(Arc<Type>, Expr),
+    /// Members in the order of their offsets.
+    Struct(Arc<Struct>),
+    /// A type seen through a lens. Never directly on another `Shown`, but for a format's text.
+    Shown(Lens, Arc<Type>),
+}
+
+/// Size and signedness of an integer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Integer {
+    /// How wide.
+    pub width: Width,
+    /// Negative numbers are among its values.
+    pub signed: bool,
+}
+
+/// How wide an integer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Width {
+    /// 8 bits.
+    W8,
+    /// 16 bits.
+    W16,
+    /// 32 bits.
+    W32,
+    /// 64 bits.
+    W64,
+    /// As wide as a pointer, by the ABI: C's `long`.
+    Long,
+}
+
+/// The floating-point formats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Real {
+    /// C's `float`.
+    Single,
+    /// C's `double`.
+    Double,
+    /// C's `long double`: the 80 bits of the x87.
+    Extended,
+}
+
+/// The members of a structure. Its identity is its place: two with equal members are two.
+pub struct Struct {
+    /// Empty until a structure that was announced by `typedef NAME = struct;` is told.
+    members: OnceLock<Vec<Type>>,
+    /// It was announced, and so may lie on a cycle of pointers.
+    announced: bool,
+}
+
+/// How a type is shown.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Lens {
+    /// `010`
+    Octal,
+    /// `0xff`
+    Hex,
+    /// `true`
+    Bool,
+    /// Not at all.
+    Hide,
+    /// As an unknown register.
+    Guess,
+    /// `<3-5,7>`
+    Bits,
+    /// `"text"`
+    Text,
+    /// `NAME`
+    Enum(Arc<[Name]>),
+    /// `NAME|NAME`
+    Flags(Arc<[Name]>),
+    /// Text that tells of further arguments.
+    Format(Format),
+}
+
+/// A named number: of those bits that are in `mask`, the ones in `value` are set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Name {
+    /// The name.
+    pub name: String,
+    /// Its number, in two's complement.
+    pub value: u64,
+    /// The bits that decide.
+    pub mask: u64,
+}
+
+/// What kind of format a text is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Format {
+    /// The language of its conversions.
+    pub language: Language,
+    /// Where the arguments are that it tells of.
+    pub arguments: Varargs,
+}
+
+/// The two languages of formats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Language {
+    /// printf(3)
+    Printf,
+    /// scanf(3)
+    Scanf,
+}
+
+/// Where a format's arguments are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Varargs {
+    /// After the named parameters.
+    Passed,
+    /// In the `va_list` that is the next parameter.
+    List,
+}
+
+/// How many elements something has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Expr {
+    /// So many.
+    Number(u64),
+    /// As many as this argument says, counted from 1.
+    Argument(usize),
+    /// As many as the result says.
+    Result,
+    /// As many as this member of the structure around says, counted from 1.
+    Member(usize),
+    /// Up to an element that is zero, if none of these others ends it before.
+    Zero(Option<Box<Expr>>),
+}
+
+impl Integer {
+    /// C's `int`.
+    pub const INT: Integer = Integer::signed(Width::W32);
+    /// C's `unsigned int`.
+    pub const UINT: Integer = Integer::unsigned(Width::W32);
+    /// C's `long`.
+    pub const LONG: Integer = Integer::signed(Width::Long);
+    /// C's `char` on x86.
+    pub const CHAR: Integer = Integer::signed(Width::W8);
+
+    /// A signed integer.
+    pub const fn signed(width: Width) -> Integer {
+        Integer {
+            width,
+            signed: true,
+        }
+    }
+
+    /// An unsigned integer.
+    pub const fn unsigned(width: Width) -> Integer {
+        Integer {
+            width,
+            signed: false,
+        }
+    }
+}
+
+impl Type {
+    /// A pointer to this type.
+    pub fn pointer(self) -> Type {
+        Type::Pointer(Arc::new(self))
+    }
+
+    /// `void*`: an address behind which nothing is shown.
+    pub fn addr() -> Type {
+        Type::Void.pointer()
+    }
+
+    /// This type seen through a lens, which takes the place of one that it already has.
+    pub fn shown(self, lens: Lens) -> Type {
+        match (lens, self) {
+            (lens @ Lens::Format(_), ty) => Type::Shown(lens, Arc::new(ty)),
+            (lens, Type::Shown(_, ty)) => Type::clone(&ty).shown(lens),
+            (lens, ty) => Type::Shown(lens, Arc::new(ty)),
+        }
+    }
+
+    /// Text of such elements, behind a pointer.
+    pub fn text(element: Type, length: Expr) -> Type {
+        Type::Array(Arc::new(element), length)
+            .pointer()
+            .shown(Lens::Text)
+    }
+
+    /// Text of bytes up to a NUL, behind a pointer: C's `char *` as programs mean it.
+    pub fn string() -> Type {
+        Type::text(Type::Character(Integer::CHAR), Expr::Zero(None))
+    }
+
+    /// The type without its lenses.
+    pub fn unshown(&self) -> &Type {
+        match self {
+            Type::Shown(_, ty) => ty.unshown(),
+            ty => ty,
+        }
+    }
+
+    /// Nothing of it is shown.
+    pub fn is_hidden(&self) -> bool {
+        matches!(self, Type::Shown(Lens::Hide, _))
+    }
+
+    /// The kind of format it is, if it is one.
+    pub fn format(&self) -> Option<Format> {
+        match self {
+            Type::Shown(Lens::Format(format), _) => Some(*format),
+            _ => None,
+        }
+    }
+
+    /// It has a size: it is neither `void` nor a structure of which only the name is known.
+    pub fn is_complete(&self) -> bool {
+        match self {
+            Type::Void => false,
+            Type::Struct(s) => s.members().is_some(),
+            Type::Array(ty, _) | Type::Shown(_, ty) => ty.is_complete(),
+            Type::Integer(_) | Type::Character(_) | Type::Real(_) | Type::Pointer(_) => true,
+        }
+    }
+
+    /// What the type becomes as a parameter or result: C passes an array as a pointer to it.
+    pub fn decayed(self) -> Type {
+        match self {
+            Type::Array(..) => self.pointer(),
+            Type::Shown(lens, ty) => Type::Shown(lens, Arc::new(Type::clone(&ty).decayed())),
+            ty => ty,
+        }
+    }
+
+    /// Showing it takes the call's result: some length in it is `retval`.
+    pub fn needs_result(&self) -> bool {
+        match self {
+            Type::Array(ty, length) => length.needs_result() || ty.needs_result(),
+            Type::Pointer(ty) | Type::Shown(_, ty) => ty.needs_result(),
+            _ => false,
+        }
+    }
+}
+
+impl Expr {
+    fn needs_result(&self) -> bool {
+        match self {
+            Expr::Result => true,
+            Expr::Zero(Some(limit)) => limit.needs_result(),
+            _ => false,
+        }
+    }
+}
+
+impl Struct {
+    /// A structure with these members.
+    pub fn new(members: Vec<Type>) -> Struct {
+        Struct {
+            members: OnceLock::from(members),
+            announced: false,
+        }
+    }
+
+    /// A structure whose members will be told later.
+    pub fn announced() -> Struct {
+        Struct {
+            members: OnceLock::new(),
+            announced: true,
+        }
+    }
+
+    /// The members, when they have been told.
+    pub fn members(&self) -> Option<&[Type]> {
+        self.members.get().map(Vec::as_slice)
+    }
+
+    /// It was announced before it was told, and so may point to itself.
+    pub fn is_announced(&self) -> bool {
+        self.announced
+    }
+
+    /// Tells the members of an announced structure; the first telling counts.
+    pub fn tell(&self, members: Vec<Type>) -> Result<(), Vec<Type>> {
+        self.members.set(members)
+    }
+}
+
+impl PartialEq for Struct {
+    fn eq(&self, other: &Struct) -> bool {
+        std::ptr::eq(self, other)
+    }
+}
+
+/// Does not follow the members of announced structures: they may lead in a circle.
+impl fmt::Debug for Struct {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.members() {
+            Some(members) if !self.announced => f.debug_tuple("Struct").field(&members).finish(),
+            _ => f.write_str("Struct(..)"),
+        }
+    }
+}
+
+impl fmt::Display for Type {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Type::Void => f.write_str("void"),
+            Type::Integer(integer) => write!(f, "{integer}"),
+            Type::Character(Integer::CHAR) => f.write_str("char"),
+            Type::Character(integer) => write!(f, "char({integer})"),
+            Type::Real(Real::Single) => f.write_str("float"),
+            Type::Real(Real::Double) => f.write_str("double"),
+            Type::Real(Real::Extended) => f.write_str("ldouble"),
+            Type::Pointer(ty) => write!(f, "{ty}*"),
+            Type::Array(ty, length) => write!(f, "array({ty}, {length})"),
+            Type::Struct(s) => write_struct(f, s),
+            Type::Shown(Lens::Format(format), ty) => write_format(f, *format, ty),
+            Type::Shown(Lens::Enum(names), ty) => write_names(f, "enum", ty, names),
+            Type::Shown(Lens::Flags(names), ty) => write_names(f, "flags", ty, names),
+            Type::Shown(lens, ty) => write!(f, "{}({ty})", lens_word(lens)),
+        }
+    }
+}
+
+fn lens_word(lens: &Lens) -> &'static str {
+    match lens {
+        Lens::Octal => "octal",
+        Lens::Hex => "hex",
+        Lens::Bool => "bool",
+        Lens::Hide => "hide",
+        Lens::Guess => "guess",
+        Lens::Bits => "bitvec",
+        Lens::Text => "string",
+        Lens::Enum(_) => "enum",
+        Lens::Flags(_) => "flags",
+        Lens::Format(_) => "format",
+    }
+}
+
+fn write_struct(f: &mut fmt::Formatter<'_>, s: &Struct) -> fmt::Result {
+    let (Some(members), false) = (s.members(), s.announced) else {
+        return f.write_str("struct");
+    };
+    f.write_str("struct(")?;
+    for (i, member) in members.iter().enumerate() {
+        let comma = if i == 0 { "" } else { ", " };
+        write!(f, "{comma}{member}")?;
+    }
+    f.write_str(")")
+}
+
+fn write_format(f: &mut fmt::Formatter<'_>, format: Format, text: &Type) -> fmt::Result {
+    if format.arguments == Varargs::List {
+        f.write_str("v")?;
+    }
+    if *text != Type::string() {
+        f.write_str("w")?;
+    }
+    f.write_str(match format.language {
+        Language::Printf => "format",
+        Language::Scanf => "scan_format",
+    })
+}
+
+fn write_names(f: &mut fmt::Formatter<'_>, word: &str, ty: &Type, names: &[Name]) -> fmt::Result {
+    write!(f, "{word}[{ty}](")?;
+    for (i, Name { name, value, mask }) in names.iter().enumerate() {
+        let comma = if i == 0 { "" } else { ", " };
+        write!(f, "{comma}{name}={}", *value as i64)?;
+        if word == "flags" && mask != value {
+            write!(f, "/{mask:#x}")?;
+        }
+    }
+    f.write_str(")")
+}
+
+impl fmt::Display for Integer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match (self.width, self.signed) {
+            (Width::W8, true) => "int8",
+            (Width::W8, false) => "uint8",
+            (Width::W16, true) => "short",
+            (Width::W16, false) => "ushort",
+            (Width::W32, true) => "int",
+            (Width::W32, false) => "uint",
+            (Width::W64, true) => "int64",
+            (Width::W64, false) => "uint64",
+            (Width::Long, true) => "long",
+            (Width::Long, false) => "ulong",
+        })
+    }
+}
+
+impl fmt::Display for Expr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Expr::Number(n) => write!(f, "{n}"),
+            Expr::Argument(n) => write!(f, "arg{n}"),
+            Expr::Result => f.write_str("retval"),
+            Expr::Member(n) => write!(f, "elt{n}"),
+            Expr::Zero(None) => f.write_str("zero"),
+            Expr::Zero(Some(limit)) => write!(f, "zero({limit})"),
+        }
+    }
+}

@@ -1,0 +1,363 @@
+//! Reads values: from a type, a place and the target's memory. Whatever the target holds, depth and
+//! size of a value stay within limits.
+
+mod number;
+mod text;
+
+use super::{Limits, Value};
+use crate::abi::sysv::MODEL;
+use crate::abi::{Argument, Place};
+use crate::base::addr::Addr;
+use crate::base::memory::{Memory, Unreadable};
+use crate::proto::types::{Expr, Lens, Struct, Type};
+
+/// How deep values may nest.
+const MAX_DEPTH: usize = 48;
+/// How many values one may hold, and how many bytes of text, if the limits do not ask for more.
+const MAX_PARTS: usize = 512;
+const MAX_TEXT: usize = 16 << 10;
+/// What any limit is cut to.
+const MAX_LIMIT: usize = 1 << 20;
+/// How much of a structure or array is fetched at once.
+const MAX_BLOCK: u64 = 4096;
+
+/// Reads the values of one call.
+pub struct Reader<'r> {
+    /// The target's memory.
+    pub memory: &'r dyn Memory,
+    /// How much to read.
+    pub limits: Limits,
+    /// The call's arguments: lengths may be told by any of them.
+    pub arguments: &'r [Argument],
+    /// The call's result, once there is one.
+    pub result: Option<&'r Argument>,
+}
+
+/// Where a value is read from.
+#[derive(Clone, Copy)]
+enum Source<'b> {
+    Bytes(&'b [u8]),
+    Memory(Addr),
+    Lost,
+}
+
+/// A structure that is being read, and those around it.
+struct Around<'a> {
+    structure: &'a Struct,
+    source: Source<'a>,
+    outer: Option<&'a Around<'a>>,
+}
+
+/// One value on its way.
+struct Reading<'r> {
+    reader: &'r Reader<'r>,
+    limits: Limits,
+    depth: usize,
+    parts_left: usize,
+    text_left: usize,
+}
+
+/// Bytes that cannot be had.
+struct Absent(Value);
+
+impl Reader<'_> {
+    /// The value of an argument or of the result.
+    pub fn read(&self, argument: &Argument) -> Value {
+        let limits = Limits {
+            string: self.limits.string.min(MAX_LIMIT),
+            array: self.limits.array.min(MAX_LIMIT),
+        };
+        let mut reading = Reading {
+            reader: self,
+            limits,
+            depth: 0,
+            parts_left: MAX_PARTS.max(limits.array.saturating_mul(2)),
+            text_left: MAX_TEXT.max(limits.string.saturating_mul(4)),
+        };
+        reading.value(&argument.ty, None, Source::of(&argument.place), None)
+    }
+
+    /// The number that an argument or the result is, or points to.
+    pub fn number(&self, argument: &Argument) -> Option<i64> {
+        self.number_at(&argument.ty, Source::of(&argument.place))
+    }
+
+    fn number_at(&self, ty: &Type, source: Source<'_>) -> Option<i64> {
+        match ty.unshown() {
+            Type::Integer(integer) | Type::Character(integer) => {
+                let bits = self.uint(source, MODEL.integer(*integer)).ok()?;
+                Some(number::extended(bits, *integer))
+            }
+            Type::Pointer(to) if matches!(to.unshown(), Type::Integer(_)) => {
+                let at = self.uint(source, MODEL.pointer()).ok()?;
+                self.number_at(to, Source::Memory(Addr(at)))
+            }
+            _ => None,
+        }
+    }
+
+    /// A little-endian number of at most 8 bytes, zero-extended.
+    fn uint(&self, source: Source<'_>, size: u64) -> Result<u64, Absent> {
+        let mut word = [0; 8];
+        let size = (size as usize).min(word.len());
+        self.fill(source, &mut word[..size])?;
+        Ok(u64::from_le_bytes(word))
+    }
+
+    fn fill(&self, source: Source<'_>, buf: &mut [u8]) -> Result<(), Absent> {
+        match source {
+            Source::Bytes(bytes) => match bytes.get(..buf.len()) {
+                Some(bytes) => {
+                    buf.copy_from_slice(bytes);
+                    Ok(())
+                }
+                None => Err(Absent(Value::Elided)),
+            },
+            Source::Memory(at) => {
+                let read = self.memory.read_exact(at, buf);
+                read.map_err(|Unreadable(_)| Absent(Value::Unreadable(at)))
+            }
+            Source::Lost => Err(Absent(Value::Elided)),
+        }
+    }
+}
+
+impl<'b> Source<'b> {
+    fn of(place: &'b Place) -> Source<'b> {
+        match place {
+            Place::Bytes(bytes) => Source::Bytes(bytes),
+            Place::Memory(at) => Source::Memory(*at),
+            Place::Lost => Source::Lost,
+        }
+    }
+
+    /// What stands `offset` bytes further on.
+    fn at(self, offset: u64) -> Source<'b> {
+        match self {
+            Source::Bytes(bytes) => {
+                let rest = usize::try_from(offset)
+                    .ok()
+                    .and_then(|from| bytes.get(from..));
+                Source::Bytes(rest.unwrap_or_default())
+            }
+            Source::Memory(at) => Source::Memory(at.offset(offset as i64)),
+            Source::Lost => Source::Lost,
+        }
+    }
+}
+
+impl Reading<'_> {
+    fn value(
+        &mut self,
+        ty: &Type,
+        lens: Option<&Lens>,
+        source: Source<'_>,
+        around: Option<&Around<'_>>,
+    ) -> Value {
+        match ty {
+            Type::Shown(Lens::Hide, _) => return Value::Hidden,
+            Type::Shown(Lens::Format(_), ty) => return self.value(ty, None, source, around),
+            Type::Shown(lens, ty) => return self.value(ty, Some(lens), source, around),
+            Type::Void => return Value::Void,
+            _ => {}
+        }
+        if self.parts_left == 0 || self.depth == MAX_DEPTH {
+            return Value::Elided;
+        }
+        self.parts_left -= 1;
+        self.depth += 1;
+        let value = self.unshown(ty, lens, source, around);
+        self.depth -= 1;
+        value.unwrap_or_else(|Absent(value)| value)
+    }
+
+    fn unshown(
+        &mut self,
+        ty: &Type,
+        lens: Option<&Lens>,
+        source: Source<'_>,
+        around: Option<&Around<'_>>,
+    ) -> Result<Value, Absent> {
+        match (ty, lens) {
+            (Type::Void | Type::Shown(..), _) => Ok(Value::Void),
+            (Type::Pointer(to), _) => self.pointer(to, lens, source, around),
+            (_, Some(Lens::Bits)) => self.bits(ty, source, around),
+            (Type::Integer(integer), _) => {
+                let bits = self.reader.uint(source, MODEL.integer(*integer))?;
+                Ok(number::integer(bits, *integer, lens))
+            }
+            (Type::Character(integer), _) => {
+                let bits = self.reader.uint(source, MODEL.integer(*integer))?;
+                Ok(number::character(bits, *integer, lens))
+            }
+            (Type::Real(real), _) => number::real(self.reader, *real, source, lens),
+            (Type::Array(element, length), Some(Lens::Text)) if text::is_text(element) => {
+                self.text(element, length, source, around)
+            }
+            (Type::Array(element, length), _) => self.array(element, length, lens, source, around),
+            (Type::Struct(s), _) => self.structure(s, lens, source, around),
+        }
+    }
+
+    fn pointer(
+        &mut self,
+        to: &Type,
+        lens: Option<&Lens>,
+        source: Source<'_>,
+        around: Option<&Around<'_>>,
+    ) -> Result<Value, Absent> {
+        let at = Addr(self.reader.uint(source, MODEL.pointer())?);
+        if at == Addr(0) || !to.is_complete() {
+            return Ok(match lens {
+                Some(Lens::Guess) => Value::Guess(at.0),
+                _ => Value::Pointer(at),
+            });
+        }
+        if let Type::Struct(s) = to.unshown()
+            && let Some(levels) = levels_up(s, at, around)
+        {
+            return Ok(Value::Recurse(levels));
+        }
+        Ok(self.value(to, lens, Source::Memory(at), around))
+    }
+
+    fn structure(
+        &mut self,
+        s: &Struct,
+        lens: Option<&Lens>,
+        source: Source<'_>,
+        outer: Option<&Around<'_>>,
+    ) -> Result<Value, Absent> {
+        let same = outers(outer).filter(|around| std::ptr::eq(around.structure, s));
+        if same.count() >= self.limits.array {
+            return Ok(Value::Elided);
+        }
+        let members = s.members().unwrap_or_default();
+        let size = MODEL.offsets(members).last();
+        let size = size.map_or(0, |(offset, last)| {
+            offset.saturating_add(MODEL.layout(last).size)
+        });
+        let block = self.block(source, size)?;
+        let around = Around {
+            structure: s,
+            source,
+            outer,
+        };
+        let mut values = Vec::new();
+        for (offset, member) in MODEL.offsets(members) {
+            let source = block.part(source, offset, MODEL.layout(member).size);
+            values.push(self.value(member, lens, source, Some(&around)));
+        }
+        Ok(Value::Struct(values))
+    }
+
+    fn array(
+        &mut self,
+        element: &Type,
+        length: &Expr,
+        lens: Option<&Lens>,
+        source: Source<'_>,
+        around: Option<&Around<'_>>,
+    ) -> Result<Value, Absent> {
+        let count = self.length(length, around);
+        let until_zero = matches!(length, Expr::Zero(_));
+        let size = MODEL.layout(element).size;
+        let shown = count.min(self.limits.array as u64);
+        let block = self.block(source, size.saturating_mul(shown))?;
+        let mut items = Vec::new();
+        for i in 0..=shown {
+            let part = block.part(source, i.saturating_mul(size), size);
+            if i == count || (until_zero && self.is_zero(part, size)) {
+                return Ok(Value::Array { items, cut: false });
+            }
+            if i < shown && self.parts_left > 0 {
+                items.push(self.value(element, lens, part, around));
+            }
+        }
+        Ok(Value::Array { items, cut: true })
+    }
+
+    /// Nothing but zero bytes, or nothing that can be read.
+    fn is_zero(&self, source: Source<'_>, size: u64) -> bool {
+        let mut bytes = vec![0; size.min(MAX_BLOCK) as usize];
+        let filled = self.reader.fill(source, &mut bytes);
+        filled.is_err() || bytes.iter().all(|b| *b == 0)
+    }
+
+    /// Fetches what is in memory at once, as far as it can be read; nothing of what is at hand.
+    fn block(&self, source: Source<'_>, size: u64) -> Result<Block, Absent> {
+        let Source::Memory(at) = source else {
+            return Ok(Block(Vec::new()));
+        };
+        let mut bytes = vec![0; size.min(MAX_BLOCK) as usize];
+        if !bytes.is_empty() {
+            let read = self.reader.memory.read(at, &mut bytes);
+            bytes.truncate(read.map_err(|_| Absent(Value::Unreadable(at)))?);
+        }
+        Ok(Block(bytes))
+    }
+
+    /// How many elements a length means; `u64::MAX` when nothing but a zero ends them.
+    fn length(&self, length: &Expr, around: Option<&Around<'_>>) -> u64 {
+        match length {
+            Expr::Number(n) => *n,
+            // A negative size is none, as `-1` is as a size_t and as a printf precision.
+            Expr::Argument(n) => {
+                let argument = n.checked_sub(1).and_then(|n| self.reader.arguments.get(n));
+                let number = argument.and_then(|argument| self.reader.number(argument));
+                number.map_or(0, |n| u64::try_from(n).unwrap_or(u64::MAX))
+            }
+            // A negative result is a failure: nothing was stored.
+            Expr::Result => {
+                let result = self.reader.result;
+                let number = result.and_then(|result| self.reader.number(result));
+                u64::try_from(number.unwrap_or_default()).unwrap_or_default()
+            }
+            Expr::Member(n) => {
+                let number = around.and_then(|around| self.member(*n, around));
+                u64::try_from(number.unwrap_or_default()).unwrap_or_default()
+            }
+            Expr::Zero(None) => u64::MAX,
+            Expr::Zero(Some(limit)) => match **limit {
+                // `zero(zero)` is not in the language; this keeps the recursion to one step.
+                Expr::Zero(_) => u64::MAX,
+                ref limit => self.length(limit, around),
+            },
+        }
+    }
+
+    fn member(&self, number: usize, around: &Around<'_>) -> Option<i64> {
+        let members = around.structure.members()?;
+        let (offset, ty) = MODEL.offsets(members).nth(number.checked_sub(1)?)?;
+        self.reader.number_at(ty, around.source.at(offset))
+    }
+}
+
+/// The first bytes of a structure or array.
+struct Block(Vec<u8>);
+
+impl Block {
+    /// A part of what was fetched, else of what it was fetched from.
+    fn part<'b>(&'b self, whole: Source<'b>, offset: u64, size: u64) -> Source<'b> {
+        let from = usize::try_from(offset).unwrap_or(usize::MAX);
+        let end = from.saturating_add(usize::try_from(size).unwrap_or(usize::MAX));
+        match self.0.get(from..end) {
+            Some(bytes) if size > 0 => Source::Bytes(bytes),
+            _ => whole.at(offset),
+        }
+    }
+}
+
+fn outers<'a>(around: Option<&'a Around<'a>>) -> impl Iterator<Item = &'a Around<'a>> {
+    std::iter::successors(around, |around| around.outer)
+}
+
+/// How many structures out this very structure is that a pointer leads to.
+fn levels_up(s: &Struct, at: Addr, around: Option<&Around<'_>>) -> Option<u32> {
+    let is_it = |around: &Around<'_>| {
+        std::ptr::eq(around.structure, s)
+            && matches!(around.source, Source::Memory(addr) if addr == at)
+    };
+    let levels = outers(around).position(is_it)?;
+    u32::try_from(levels).ok()
+}

@@ -1,0 +1,98 @@
+//! Text: arrays of characters seen through the string lens.
+
+use super::{Absent, Around, Reading, Source};
+use crate::abi::sysv::MODEL;
+use crate::base::addr::Addr;
+use crate::proto::types::{Expr, Type};
+use crate::value::Value;
+
+/// Whether text can consist of such elements.
+pub(super) fn is_text(element: &Type) -> bool {
+    matches!(element.unshown(), Type::Integer(_) | Type::Character(_))
+}
+
+/// What ends a text besides its length.
+#[derive(Clone, Copy, PartialEq)]
+enum Ends {
+    AtZero,
+    AtLength,
+}
+
+impl Reading<'_> {
+    pub(super) fn text(
+        &mut self,
+        element: &Type,
+        length: &Expr,
+        source: Source<'_>,
+        around: Option<&Around<'_>>,
+    ) -> Result<Value, Absent> {
+        let ends = match length {
+            Expr::Zero(_) => Ends::AtZero,
+            _ => Ends::AtLength,
+        };
+        let length = self.length(length, around);
+        let size = MODEL.layout(element).size.max(1) as usize;
+        if length == 0 {
+            return Ok(shown(&[], size, false));
+        }
+        let limit = self.limits.string.min(self.text_left);
+        // One more than may be shown, to know whether there is one.
+        let wanted = length.min(limit as u64 + 1) as usize;
+        let bytes = self.text_bytes(source, wanted, size, ends)?;
+        let units = bytes.chunks_exact(size);
+        let count = units.len();
+        let is_zero = |unit: &[u8]| unit.iter().all(|byte| *byte == 0);
+        let zero = units
+            .clone()
+            .position(is_zero)
+            .filter(|_| ends == Ends::AtZero);
+        let end = zero.unwrap_or(count);
+        let ended = zero.is_some() || end as u64 == length;
+        let fits = end.min(limit);
+        self.text_left -= fits;
+        Ok(shown(&bytes[..fits * size], size, !ended || fits < end))
+    }
+
+    /// So many elements, or fewer where memory ends or a zero is met.
+    fn text_bytes(
+        &self,
+        source: Source<'_>,
+        wanted: usize,
+        size: usize,
+        ends: Ends,
+    ) -> Result<Vec<u8>, Absent> {
+        match source {
+            Source::Bytes(bytes) => Ok(bytes[..bytes.len().min(wanted * size)].to_vec()),
+            Source::Memory(at) if ends == Ends::AtZero && size == 1 => {
+                let text = self.reader.memory.read_c_string(at, wanted);
+                let (mut bytes, ended) = text.map_err(|_| Absent(Value::Unreadable(at)))?;
+                bytes.extend(ended.then_some(0));
+                Ok(bytes)
+            }
+            Source::Memory(at) => self.stretch(at, wanted * size),
+            Source::Lost => Err(Absent(Value::Elided)),
+        }
+    }
+
+    fn stretch(&self, at: Addr, wanted: usize) -> Result<Vec<u8>, Absent> {
+        let mut bytes = vec![0; wanted];
+        let read = self.reader.memory.read(at, &mut bytes);
+        bytes.truncate(read.map_err(|_| Absent(Value::Unreadable(at)))?);
+        Ok(bytes)
+    }
+}
+
+fn shown(bytes: &[u8], size: usize, cut: bool) -> Value {
+    if size == 1 {
+        let bytes = bytes.to_vec();
+        return Value::Bytes { bytes, cut };
+    }
+    let code = |unit: &[u8]| {
+        let mut word = [0; 4];
+        let low = unit.len().min(word.len());
+        word[..low].copy_from_slice(&unit[..low]);
+        char::from_u32(u32::from_le_bytes(word)).unwrap_or(char::REPLACEMENT_CHARACTER)
+    };
+    let text = bytes.chunks_exact(size).map(code).collect();
+    Value::Wide { text, cut }
+}

@@ -1,0 +1,194 @@
+//! Turns values into the text that lines show.
+
+use super::Value;
+use std::fmt::Write as _;
+
+/// The value as a line shows it; empty for a hidden one.
+pub fn render(value: &Value) -> String {
+    let mut text = String::new();
+    render_into(&mut text, value);
+    text
+}
+
+/// Appends the value as a line shows it.
+pub fn render_into(out: &mut String, value: &Value) {
+    match value {
+        Value::Signed(n) => push(out, format_args!("{n}")),
+        Value::Unsigned(n) => push(out, format_args!("{n}")),
+        Value::Hex(0) => out.push('0'),
+        Value::Hex(n) => push(out, format_args!("{n:#x}")),
+        // A leading zero says "octal", for zero too.
+        Value::Octal(n) => push(out, format_args!("0{n:o}")),
+        Value::Guess(word) => guess(out, *word),
+        Value::Bool(truth) => push(out, format_args!("{truth}")),
+        Value::Char(-1) => out.push_str("EOF"),
+        Value::Char(code) => character(out, *code),
+        Value::Float(n) => float(out, *n),
+        Value::HexFloat(n) => hex_float(out, *n),
+        Value::Pointer(at) if at.0 == 0 => out.push_str("nil"),
+        Value::Pointer(at) | Value::Unreadable(at) => push(out, format_args!("{at}")),
+        Value::Bytes { bytes, cut } => {
+            quoted(out, '"', bytes.iter().map(|byte| u32::from(*byte)), ascii);
+            ellipsis(out, *cut);
+        }
+        Value::Wide { text, cut } => {
+            quoted(out, '"', text.chars().map(u32::from), printable);
+            ellipsis(out, *cut);
+        }
+        Value::Name(name) => out.push_str(name),
+        Value::Struct(members) => {
+            out.push_str("{ ");
+            list(out, members);
+            out.push_str(" }");
+        }
+        Value::Array { items, cut } => {
+            out.push_str("[ ");
+            list(out, items);
+            ellipsis(out, *cut);
+            out.push_str(" ]");
+        }
+        Value::Bits { runs, inverted } => bits(out, runs, *inverted),
+        Value::Hidden => {}
+        Value::Void => out.push_str("<void>"),
+        Value::Recurse(levels) => {
+            out.push_str("recurse");
+            (0..*levels).for_each(|_| out.push('^'));
+        }
+        Value::Elided => out.push_str("..."),
+    }
+}
+
+/// Values with commas between them; hidden ones leave no trace.
+pub fn list(out: &mut String, values: &[Value]) {
+    let shown = values.iter().filter(|value| **value != Value::Hidden);
+    for (i, value) in shown.enumerate() {
+        if i > 0 {
+            out.push_str(", ");
+        }
+        render_into(out, value);
+    }
+}
+
+fn push(out: &mut String, text: std::fmt::Arguments<'_>) {
+    // Writing into a String cannot fail.
+    let _ = out.write_fmt(text);
+}
+
+fn ellipsis(out: &mut String, cut: bool) {
+    if cut {
+        out.push_str("...");
+    }
+}
+
+fn guess(out: &mut String, word: u64) {
+    let number = word as i64;
+    if (-10_000..=10_000).contains(&number) {
+        push(out, format_args!("{number}"));
+    } else {
+        push(out, format_args!("{word:#x}"));
+    }
+}
+
+fn character(out: &mut String, code: i64) {
+    match u32::try_from(code) {
+        Ok(code) if code > 0xff => quoted(out, '\'', [code].into_iter(), printable),
+        // A negative `char` is the byte that it was.
+        _ => quoted(out, '\'', [code as u32 & 0xff].into_iter(), ascii),
+    }
+}
+
+fn quoted(
+    out: &mut String,
+    quote: char,
+    codes: impl Iterator<Item = u32>,
+    plain: fn(u32) -> Option<char>,
+) {
+    out.push(quote);
+    for code in codes {
+        match (escape(code), plain(code)) {
+            (Some(escape), _) => out.extend(['\\', escape]),
+            (None, Some(c)) if c == quote => out.extend(['\\', quote]),
+            (None, Some(c)) => out.push(c),
+            (None, None) => push(out, format_args!("\\{code:03o}")),
+        }
+    }
+    out.push(quote);
+}
+
+/// The letters of C's escapes.
+fn escape(code: u32) -> Option<char> {
+    match code {
+        0 => Some('0'),
+        7 => Some('a'),
+        8 => Some('b'),
+        9 => Some('t'),
+        10 => Some('n'),
+        11 => Some('v'),
+        12 => Some('f'),
+        13 => Some('r'),
+        0x5c => Some('\\'),
+        _ => None,
+    }
+}
+
+fn ascii(code: u32) -> Option<char> {
+    let c = char::from_u32(code)?;
+    (c.is_ascii_graphic() || c == ' ').then_some(c)
+}
+
+/// Controls would tear the line, whatever alphabet they come from; so would direction marks.
+fn printable(code: u32) -> Option<char> {
+    let c = char::from_u32(code)?;
+    let turns = matches!(code, 0x200e..=0x200f | 0x2028..=0x202e | 0x2066..=0x2069);
+    (!c.is_control() && !turns).then_some(c)
+}
+
+/// As `%f` of printf(3).
+fn float(out: &mut String, n: f64) {
+    if n.is_finite() {
+        push(out, format_args!("{n:.6}"));
+    } else {
+        not_finite(out, n);
+    }
+}
+
+fn not_finite(out: &mut String, n: f64) {
+    out.push_str(if n.is_sign_negative() { "-" } else { "" });
+    out.push_str(if n.is_nan() { "nan" } else { "inf" });
+}
+
+/// As `%a` of printf(3): `0x1.8p+0`.
+fn hex_float(out: &mut String, n: f64) {
+    if !n.is_finite() {
+        return not_finite(out, n);
+    }
+    let bits = n.to_bits();
+    let fraction = bits & ((1 << 52) - 1);
+    let biased = (bits >> 52 & 0x7ff) as i64;
+    // Subnormal numbers have no implied one, and the exponent of the smallest normal ones.
+    let (whole, exponent) = match biased {
+        0 if fraction == 0 => (0, 0),
+        0 => (0, -1022),
+        _ => (1, biased - 1023),
+    };
+    out.push_str(if n.is_sign_negative() { "-" } else { "" });
+    push(out, format_args!("0x{whole}"));
+    if fraction != 0 {
+        let digits = format!("{fraction:013x}");
+        push(out, format_args!(".{}", digits.trim_end_matches('0')));
+    }
+    push(out, format_args!("p{exponent:+}"));
+}
+
+fn bits(out: &mut String, runs: &[(u32, u32)], inverted: bool) {
+    out.push_str(if inverted { "~<" } else { "<" });
+    for (i, (first, last)) in runs.iter().enumerate() {
+        out.push_str(if i > 0 { "," } else { "" });
+        if first == last {
+            push(out, format_args!("{first}"));
+        } else {
+            push(out, format_args!("{first}-{last}"));
+        }
+    }
+    out.push('>');
+}
