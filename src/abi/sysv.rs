@@ -207,11 +207,10 @@ fn flatten(ty: &Type, base: u64, scalars: &mut Vec<(u64, Option<Real>)>) {
         }
         Type::Array(element, _) => {
             let size = MODEL.layout(element).size;
-            // Elements without size are many in no room at all.
-            if size > 0 {
-                for i in 0..MODEL.layout(ty).size / size {
-                    flatten(element, base + i * size, scalars);
-                }
+            // Elements without size hold nothing, however many there are.
+            let count = MODEL.layout(ty).size.checked_div(size).unwrap_or(0);
+            for i in 0..count {
+                flatten(element, base + i * size, scalars);
             }
         }
         Type::Real(real) => scalars.push((base, Some(*real))),

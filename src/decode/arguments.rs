@@ -40,8 +40,8 @@ impl Arguments {
             stored: None,
         };
         let formats = prototype.params.iter().enumerate();
-        let found = formats.filter_map(|(i, param)| Some((i, param.ty.format()?)));
-        if let Some((index, format)) = found.last() {
+        let mut found = formats.filter_map(|(i, param)| Some((i, param.ty.format()?)));
+        if let Some((index, format)) = found.next() {
             arguments.add_formatted(index, format, cursor, view);
         }
         arguments
