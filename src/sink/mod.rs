@@ -1,5 +1,10 @@
 //! Eaters of events: text lines, the `-c` table, and later JSON and the leak tracker.
 
+pub mod demangle;
+pub mod output;
+pub mod summary;
+pub mod text;
+
 use crate::event::Event;
 use std::io;
 
@@ -7,6 +12,11 @@ use std::io;
 pub trait Sink {
     /// Takes one event. An error means that nothing more can be written, and ends the session.
     fn event(&mut self, event: &Event) -> io::Result<()>;
+
+    /// Writes out what is held back, so that a reader sees all of it.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 
     /// Called once, after the last event.
     fn finish(&mut self) -> io::Result<()> {

@@ -1,0 +1,341 @@
+//! Command lines, and what they mean or what is told of them.
+
+use super::*;
+use crate::plan::ModuleName;
+use clap::CommandFactory;
+
+fn run_in(surroundings: Surroundings, line: &[&str]) -> Result<Config, Stop> {
+    let words = std::iter::once("ltrace").chain(line.iter().copied());
+    parse(words.map(OsString::from), surroundings)
+}
+
+#[track_caller]
+fn config(line: &[&str]) -> Config {
+    run_in(Surroundings::default(), line).unwrap_or_else(|stop| panic!("{stop:?}"))
+}
+
+#[track_caller]
+fn style(line: &[&str]) -> Style {
+    match config(line).report {
+        Report::Lines(style) => style,
+        report => panic!("{report:?}"),
+    }
+}
+
+/// The options, beside a command, make this of the usual style.
+#[track_caller]
+fn check_style(options: &[&str], change: impl Fn(&mut Style)) {
+    let mut expected = Style::default();
+    change(&mut expected);
+    assert_eq!(style(&[options, &["ls"]].concat()), expected, "{options:?}");
+}
+
+#[track_caller]
+fn check_launch(line: &[&str], command: &[&str]) {
+    let launch = config(line).launch.expect("a command");
+    let mut words = vec![launch.command];
+    words.extend(launch.args);
+    assert_eq!(words, command);
+}
+
+#[track_caller]
+fn check_error(line: &[&str], text: &str) {
+    match run_in(Surroundings::default(), line) {
+        Err(Stop::Usage(told)) => assert_eq!(told, text),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn clap_finds_nothing_wrong() {
+    Args::command().debug_assert();
+}
+
+#[test]
+fn options_stop_at_the_command() {
+    check_launch(&["ls"], &["ls"]);
+    check_launch(&["ls", "-l", "--color", "/"], &["ls", "-l", "--color", "/"]);
+    check_launch(
+        &["-b", "ls", "-b", "-h", "--help", "-Z"],
+        &["ls", "-b", "-h", "--help", "-Z"],
+    );
+    check_launch(&["--", "ls", "-l"], &["ls", "-l"]);
+    check_launch(&["--", "-ls"], &["-ls"]);
+    check_launch(&["sh", "-c", "--", "true"], &["sh", "-c", "--", "true"]);
+    check_launch(&["ls", "--", "-l"], &["ls", "--", "-l"]);
+    check_launch(&["-a", "1", "ls", ""], &["ls", ""]);
+}
+
+#[test]
+fn styles() {
+    check_style(&[], |_| ());
+    check_style(&["-a", "20"], |style| style.align = 20);
+    check_style(&["-a20"], |style| style.align = 20);
+    check_style(&["--align=0"], |style| style.align = 0);
+    check_style(&["-a", "1", "-a", "2"], |style| style.align = 2);
+    check_style(&["-a", "99999999999"], |style| style.align = 65535);
+    check_style(&["-n", "2"], |style| style.indent = 2);
+    check_style(&["--ind=2"], |style| style.indent = 2);
+    check_style(&["-n20"], |style| style.indent = 20);
+    check_style(&["-t"], |style| style.time = Time::OfDay);
+    check_style(&["-tt"], |style| style.time = Time::OfDayMicros);
+    check_style(&["-t", "-t"], |style| style.time = Time::OfDayMicros);
+    check_style(&["-ttttt"], |style| style.time = Time::Epoch);
+    check_style(&["-r"], |style| style.time = Time::Delta);
+    check_style(&["-T"], |style| style.elapsed = true);
+    check_style(&["-i"], |style| style.addresses = true);
+    check_style(&["-b"], |style| style.signals = false);
+    check_style(&["--no-sig"], |style| style.signals = false);
+    check_style(&["-C"], |style| style.demangle = true);
+    check_style(&["--dem"], |style| style.demangle = true);
+    check_style(&["-biT"], |style| {
+        style.signals = false;
+        style.addresses = true;
+        style.elapsed = true;
+    });
+    check_style(&["-e", "malloc"], |style| style.callers = true);
+    check_style(&["-e", ""], |style| style.callers = true);
+    check_style(&["-l", "libc*"], |style| style.callers = true);
+    check_style(&["-x", "main"], |_| ());
+    check_style(&["-L"], |_| ());
+    check_style(&["-f"], |style| {
+        style.task_ids = TaskIds::Always;
+        style.thread_ends = true;
+    });
+    check_style(&["-p", "1"], |_| ());
+    check_style(&["-o", "f"], |style| style.task_id_form = TaskIdForm::Bare);
+    check_style(&["-p", "1", "-o", "f"], |style| {
+        style.task_ids = TaskIds::Always;
+        style.task_id_form = TaskIdForm::Bare;
+    });
+    check_style(&["--color", "always"], |style| style.coloured = true);
+    check_style(&["--color=never"], |_| ());
+}
+
+#[test]
+fn surroundings_count_where_the_command_line_is_silent() {
+    let terminal = Surroundings {
+        columns: Some(132),
+        colours: true,
+    };
+    let check = |line: &[&str], align: usize, coloured: bool| match run_in(terminal, line) {
+        Ok(Config {
+            report: Report::Lines(style),
+            ..
+        }) => {
+            assert_eq!((style.align, style.coloured), (align, coloured), "{line:?}");
+        }
+        other => panic!("{other:?}"),
+    };
+    check(&["ls"], 82, true);
+    check(&["-a", "7", "ls"], 7, true);
+    check(&["-o", "f", "ls"], 82, false);
+    check(&["-o", "f", "--color=always", "ls"], 82, true);
+    check(&["--color=never", "ls"], 82, false);
+}
+
+#[test]
+fn what_is_traced() {
+    let main = ModuleName {
+        name: "m".to_owned(),
+        path: "/m".to_owned(),
+        is_main: true,
+    };
+    let lib = ModuleName {
+        name: "libx.so".to_owned(),
+        path: "/libx.so".to_owned(),
+        is_main: false,
+    };
+    let check = |line: &[&str], symbol: &str, in_main: bool, in_lib: bool| {
+        let imports = config(line).selection.imports;
+        let meant = |module| imports.iter().any(|filter| filter.matches(symbol, module));
+        assert_eq!((meant(&main), meant(&lib)), (in_main, in_lib), "{line:?}");
+    };
+    check(&["ls"], "puts", true, false);
+    check(&["-x", "f", "ls"], "puts", true, false);
+    check(&["-L", "-x", "f", "ls"], "puts", false, false);
+    check(&["-l", "libc*", "ls"], "puts", false, false);
+    check(&["-e", "", "ls"], "puts", false, false);
+    check(&["-e", "-malloc", "ls"], "puts", true, true);
+    check(&["-e", "-malloc", "ls"], "malloc", false, false);
+    check(
+        &["-e", "malloc", "-e", "puts@libx*", "ls"],
+        "puts",
+        false,
+        true,
+    );
+    let selection = config(&["-l", "-x*", "-l", "libz*", "-x", "a", "-x", "b", "ls"]).selection;
+    assert_eq!(
+        (
+            selection.libraries.len(),
+            selection.entries.len(),
+            selection.is_default
+        ),
+        (2, 2, false)
+    );
+    assert!(config(&["ls"]).selection.is_default);
+}
+
+#[test]
+fn processes_and_files() {
+    let both = config(&["-p", "12", "-p34", "ls"]);
+    assert_eq!(both.attach, [Pid(12), Pid(34)]);
+    assert!(both.launch.is_some());
+    assert!(config(&["-p", "1"]).launch.is_none());
+    assert_eq!(config(&["ls"]).children, Children::Untraced);
+    assert_eq!(config(&["-f", "ls"]).children, Children::Followed);
+    let user = config(&["-u", "nobody", "ls"])
+        .launch
+        .and_then(|launch| launch.user);
+    assert_eq!(user.as_deref(), Some("nobody"));
+    assert_eq!(config(&["ls"]).output, Destination::Stderr);
+    assert_eq!(
+        config(&["-o", "-f", "ls"]).output,
+        Destination::File("-f".into())
+    );
+    assert_eq!(
+        config(&["--out=f", "ls"]).output,
+        Destination::File("f".into())
+    );
+    assert_eq!(
+        config(&["-o", "|less -R", "ls"]).output,
+        Destination::Pipe("less -R".into())
+    );
+    let lists = config(&["-F", "a.conf:dir", "-F", "b", "ls"]).prototypes;
+    assert_eq!(lists, ["a.conf", "dir", "b"].map(PathBuf::from));
+    assert_eq!(
+        config(&["-s", "0", "-A9", "ls"]).limits,
+        Limits {
+            string: 0,
+            array: 9
+        }
+    );
+    assert_eq!(
+        config(&["ls"]).limits,
+        Limits {
+            string: 32,
+            array: 4
+        }
+    );
+    assert!(matches!(
+        config(&["-c", "ls"]).report,
+        Report::Summary { demangle: false }
+    ));
+    assert!(matches!(
+        config(&["-cC", "ls"]).report,
+        Report::Summary { demangle: true }
+    ));
+}
+
+#[test]
+fn mistakes() {
+    check_error(&[], "ltrace: too few arguments");
+    check_error(&["-e", "x"], "ltrace: too few arguments");
+    check_error(
+        &["-a", "x", "ls"],
+        "Invalid argument to -a: 'x'.  Use integer >=0.",
+    );
+    check_error(
+        &["-a", "-1", "ls"],
+        "Invalid argument to -a: '-1'.  Use integer >=0.",
+    );
+    check_error(
+        &["-a", "", "ls"],
+        "Invalid argument to -a: ''.  Use integer >=0.",
+    );
+    check_error(
+        &["-A", "x", "ls"],
+        "Invalid argument to -A: 'x'.  Use integer >=0.",
+    );
+    check_error(
+        &["-s", "x", "ls"],
+        "Invalid argument to -s: 'x'.  Use integer >=0.",
+    );
+    check_error(
+        &["-n", "30", "ls"],
+        "Invalid argument to -n: '30'.  Use integer 0..20.",
+    );
+    check_error(
+        &["-c", "-n", "30", "ls"],
+        "Invalid argument to -n: '30'.  Use integer 0..20.",
+    );
+    check_error(
+        &["-p", "0"],
+        "Invalid argument to -p: '0'.  Use integer >=1.",
+    );
+    check_error(
+        &["-p", "99999999999"],
+        "Invalid argument to -p: '99999999999'.  Use integer >=1.",
+    );
+    check_error(
+        &["-L", "-e", "x", "ls"],
+        "ltrace: Option -L can't be used with -e or -l.",
+    );
+    check_error(
+        &["-L", "-l", "x", "ls"],
+        "ltrace: Option -L can't be used with -e or -l.",
+    );
+    check_error(
+        &["-r", "-t", "ls"],
+        "ltrace: Options -r and -t can't be used together",
+    );
+    check_error(&["-ff", "ls"], "ltrace: Option -f can be given only once");
+    check_error(
+        &["-u", "nobody", "-p", "1"],
+        "ltrace: Option -u needs a command",
+    );
+    check_error(&["-o", "", "ls"], "ltrace: a file is missing after -o");
+    check_error(
+        &["-o", "| ", "ls"],
+        "ltrace: a command is missing after -o '|'",
+    );
+    check_error(
+        &["-e", "a+[b", "ls"],
+        "ltrace: -e: this `[` has no `]`\n  a+[b\n    ^",
+    );
+    check_error(
+        &["-x", "%hep", "ls"],
+        "ltrace: -x: there is no set `%hep`; known are %heap, %file, %net\n  %hep\n  ^",
+    );
+    check_error(
+        &["-l", "[", "ls"],
+        "ltrace: -l: this `[` has no `]`\n  [\n  ^",
+    );
+}
+
+#[test]
+fn what_clap_finds_is_told_as_getopt_does() {
+    check_error(&["-Z", "ls"], "ltrace: invalid option -- 'Z'");
+    check_error(&["-S", "ls"], "ltrace: invalid option -- 'S'");
+    check_error(&["-w", "3", "ls"], "ltrace: invalid option -- 'w'");
+    check_error(&["-D", "77", "ls"], "ltrace: invalid option -- 'D'");
+    check_error(&["-bZ", "ls"], "ltrace: invalid option -- 'Z'");
+    check_error(&["--foo", "ls"], "ltrace: unrecognized option '--foo'");
+    check_error(&["--foo=1", "ls"], "ltrace: unrecognized option '--foo'");
+    check_error(&["-e"], "ltrace: an argument is missing after -e <FILTER>");
+    check_error(
+        &["--output"],
+        "ltrace: an argument is missing after --output <FILE>",
+    );
+    check_error(
+        &["--color=red", "ls"],
+        "ltrace: invalid value 'red' for '--color <WHEN>'\n  [possible values: auto, always, never]",
+    );
+}
+
+#[test]
+fn help_and_version_are_no_mistakes() {
+    let told = |line: &[&str]| match run_in(Surroundings::default(), line) {
+        Err(Stop::Told(text)) => text.to_string(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(
+        told(&["-V"]),
+        concat!("ltrace ", env!("CARGO_PKG_VERSION"), "\n")
+    );
+    assert_eq!(told(&["--version", "ls"]), told(&["-V"]));
+    assert_eq!(told(&["-h"]), told(&["--he"]));
+    for group in [SELECT, PROCESSES, OUTPUT, LINES, VALUES, OTHER, "Examples"] {
+        assert!(told(&["-h"]).contains(&format!("\n{group}:\n")), "{group}");
+    }
+}

@@ -1,0 +1,84 @@
+//! What the user wants, in plain structs: made by `cli`, carried out by `session`.
+
+use crate::base::Pid;
+use crate::plan::filter::{Filter, LibraryPattern};
+use crate::sink::output::Destination;
+use crate::sink::text::Style;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// One run of the tracer.
+#[derive(Debug)]
+pub struct Config {
+    /// The command to start and trace.
+    pub launch: Option<Launch>,
+    /// The processes to attach to (`-p`). Without a command there is at least one.
+    pub attach: Vec<Pid>,
+    /// What becomes of child processes (`-f`).
+    pub children: Children,
+    /// Which calls are traced.
+    pub selection: Selection,
+    /// Files and directories of prototypes (`-F`), in the order given.
+    pub prototypes: Vec<PathBuf>,
+    /// How much of a value is shown.
+    pub limits: Limits,
+    /// Where the trace goes (`-o`).
+    pub output: Destination,
+    /// What is made of the calls.
+    pub report: Report,
+}
+
+/// A command to start.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Launch {
+    /// Looked up in `PATH` unless it has a `/`.
+    pub command: OsString,
+    /// What follows it.
+    pub args: Vec<OsString>,
+    /// The user it runs as (`-u`).
+    pub user: Option<String>,
+}
+
+/// What becomes of child processes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Children {
+    /// They run untraced.
+    Untraced,
+    /// They are traced like their parent.
+    Followed,
+}
+
+/// Which calls are traced: those of any of the three lists.
+#[derive(Debug)]
+pub struct Selection {
+    /// Calls of imported functions, by the module that calls (`-e`; all of the main program when
+    /// nothing was asked for).
+    pub imports: Vec<Filter>,
+    /// Calls of imported functions that these libraries export, from anywhere (`-l`).
+    pub libraries: Vec<LibraryPattern>,
+    /// Functions wherever they are called from, by the module that defines them (`-x`).
+    pub entries: Vec<Filter>,
+    /// None of `-e`, `-l` and `-L` was given.
+    pub is_default: bool,
+}
+
+/// How much of a value is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Characters of a string (`-s`).
+    pub string: usize,
+    /// Elements of an array, and depth of a structure within itself (`-A`).
+    pub array: usize,
+}
+
+/// What is made of the calls.
+#[derive(Debug)]
+pub enum Report {
+    /// A line for each.
+    Lines(Style),
+    /// The table of `-c`.
+    Summary {
+        /// Names are shown as their language writes them (`-C`).
+        demangle: bool,
+    },
+}

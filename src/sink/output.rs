@@ -1,0 +1,119 @@
+//! Where a trace goes: standard error, a file, or a command's standard input.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, Command, Stdio};
+
+/// Where the user wants the trace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// Among what the traced program itself writes there.
+    Stderr,
+    /// A file, which loses what it held.
+    File(PathBuf),
+    /// A shell command that reads it.
+    Pipe(OsString),
+}
+
+impl Destination {
+    /// Opens it. Nothing of it is left open in a program that is started afterwards: the standard
+    /// library opens files and pipes close-on-exec.
+    pub fn open(&self) -> io::Result<Box<dyn Write>> {
+        Ok(match self {
+            // Not buffered: what the program itself writes must come before and after the right lines.
+            Destination::Stderr => Box::new(io::stderr()),
+            Destination::File(path) => Box::new(BufWriter::new(File::create(path)?)),
+            Destination::Pipe(command) => Box::new(Pipe::open(command)?),
+        })
+    }
+}
+
+/// A command that reads the trace. Dropping it waits for the command to end.
+struct Pipe {
+    /// None only while it is dropped.
+    input: Option<BufWriter<ChildStdin>>,
+    child: Child,
+}
+
+impl Pipe {
+    fn open(command: &OsString) -> io::Result<Pipe> {
+        let mut child = Command::new("/bin/sh")
+            .arg("-c")
+            .arg(command)
+            .stdin(Stdio::piped())
+            .spawn()?;
+        let input = child.stdin.take().map(BufWriter::new);
+        Ok(Pipe { input, child })
+    }
+}
+
+impl Write for Pipe {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.input
+            .as_mut()
+            .map_or(Ok(bytes.len()), |input| input.write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.input.as_mut().map_or(Ok(()), Write::flush)
+    }
+}
+
+impl Drop for Pipe {
+    fn drop(&mut self) {
+        // The command sees the end of its input only when our end is closed. Neither that nor how it
+        // ends can be told to anybody any more.
+        drop(self.input.take());
+        let _ = self.child.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(destination: Destination, path: &std::path::Path) {
+        std::fs::write(path, "an older and longer trace\n").expect("a file");
+        let mut out = destination.open().expect("an output");
+        out.write_all(b"free(nil)\n").expect("written");
+        drop(out);
+        assert_eq!(
+            std::fs::read_to_string(path).expect("a file"),
+            "free(nil)\n"
+        );
+        std::fs::remove_file(path).expect("removed");
+    }
+
+    #[test]
+    fn files_and_commands() {
+        let path = |name: &str| {
+            std::env::temp_dir().join(format!("ltrace-output-{}-{name}", std::process::id()))
+        };
+        let file = path("file");
+        check(Destination::File(file.clone()), &file);
+        let file = path("pipe");
+        let command = format!("sleep 0.1; cat > '{}'", file.display());
+        check(Destination::Pipe(command.into()), &file);
+    }
+
+    #[test]
+    fn a_command_that_does_not_read_is_a_broken_pipe() {
+        let mut out = Destination::Pipe("exec <&-".into())
+            .open()
+            .expect("an output");
+        let error = loop {
+            if let Err(error) = out.write_all(&[b'x'; 4096]) {
+                break error;
+            }
+        };
+        assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+    }
+
+    #[test]
+    fn a_directory_cannot_be_written() {
+        assert!(Destination::File("/".into()).open().is_err());
+    }
+}

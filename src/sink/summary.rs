@@ -1,0 +1,109 @@
+//! The table of `-c`: how often each function was called, and how long its calls took.
+//!
+//! Calls are counted by name, whatever library or process they belong to. Times run from a call's
+//! entry to its return, so they hold those of traced calls within it, and the tracer's own share.
+//! A call that ends with its program (`exit`) or is left alone is not counted: it has no time.
+
+use super::Sink;
+use super::demangle::Names;
+use crate::event::{Event, Kind, Why};
+use std::collections::HashMap;
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Counts calls, and writes the table at the end.
+pub struct Summary {
+    names: Names,
+    out: Box<dyn Write>,
+    tallies: HashMap<Arc<str>, Tally>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Tally {
+    calls: u64,
+    time: Duration,
+}
+
+const RULE: &str = "------ ----------- ----------- --------- --------------------\n";
+
+impl Summary {
+    /// A table that goes to `out`.
+    pub fn new(names: Names, out: Box<dyn Write>) -> Summary {
+        Summary {
+            names,
+            out,
+            tallies: HashMap::new(),
+        }
+    }
+
+    fn count(&mut self, symbol: &Arc<str>, elapsed: Duration) {
+        // Not by entry(): it would have to be given a key of its own each time.
+        if !self.tallies.contains_key(symbol) {
+            self.tallies.insert(Arc::clone(symbol), Tally::default());
+        }
+        if let Some(tally) = self.tallies.get_mut(symbol) {
+            tally.calls += 1;
+            tally.time = tally.time.saturating_add(elapsed);
+        }
+    }
+
+    /// The rows, longest time first.
+    fn rows(&mut self) -> Vec<(Arc<str>, u64, u128)> {
+        let row = |(symbol, tally): (&Arc<str>, &Tally)| {
+            (self.names.of(symbol), tally.calls, tally.time.as_micros())
+        };
+        let mut rows: Vec<_> = self.tallies.iter().map(row).collect();
+        rows.sort_by(|(a, _, shorter), (b, _, longer)| longer.cmp(shorter).then_with(|| a.cmp(b)));
+        rows
+    }
+
+    fn table(&mut self) -> String {
+        let rows = self.rows();
+        let total: u128 = rows.iter().map(|row| row.2).sum();
+        let calls: u64 = rows.iter().map(|row| row.1).sum();
+        let mut table = format!("% time     seconds  usecs/call     calls      function\n{RULE}");
+        for (name, calls, micros) in rows {
+            let share = rounded(10_000 * micros, total);
+            table += &format!(
+                "{:3}.{:02} {:4}.{:06} {:11} {:9} {name}\n",
+                share / 100,
+                share % 100,
+                micros / 1_000_000,
+                micros % 1_000_000,
+                micros / u128::from(calls.max(1)),
+                calls
+            );
+        }
+        let (seconds, micros) = (total / 1_000_000, total % 1_000_000);
+        table + RULE + &format!("100.00 {seconds:4}.{micros:06}             {calls:9} total\n")
+    }
+}
+
+/// `part / whole`, to the nearest number; nothing is no part of nothing.
+fn rounded(part: u128, whole: u128) -> u128 {
+    (part + whole / 2).checked_div(whole).unwrap_or(0)
+}
+
+impl Sink for Summary {
+    fn event(&mut self, event: &Event) -> io::Result<()> {
+        match &event.kind {
+            Kind::Return { point, elapsed, .. } => self.count(&point.symbol, *elapsed),
+            Kind::NoReturn {
+                point,
+                elapsed,
+                why: Why::Unwound,
+                ..
+            } => self.count(&point.symbol, *elapsed),
+            Kind::Lost { what } => writeln!(self.out, "ltrace: {what}")?,
+            _ => (),
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        let table = self.table();
+        self.out.write_all(table.as_bytes())?;
+        self.out.flush()
+    }
+}

@@ -1,0 +1,416 @@
+//! ltrace's lines, one for each call:
+//!
+//! ```text
+//! [PREFIX]NAME(ARG, ARG, ...) <pad> = RESULT[ <SECONDS>]
+//! ```
+//!
+//! The left half is written at the entry of a call, the right one at its return. What has to be
+//! written in between closes the half line with `<unfinished ...>`; the return then has a line of its
+//! own, `<... NAME resumed> ) = RESULT`, with the arguments that are known only at the return before
+//! the `)`. Each call has one end:
+//!
+//! ```text
+//! puts("hi")                   = 3        <... puts resumed> )              = 3
+//! exit(3 <no return ...>                  <... read resumed> <no return ...>      its task or program is gone
+//! longjmp(0x7ffe40, 1 <unwound ...>       <... qsort resumed> <unwound ...>       longjmp or an exception went past it
+//! read(0 <detached ...>                   <... read resumed> <detached ...>       we went, it goes on
+//! ```
+//!
+//! A second return of the same call (setjmp, vfork) is `<... _setjmp resumed again> ) = 1`.
+
+mod clock;
+mod line;
+
+pub use clock::Time;
+
+use super::Sink;
+use super::demangle::{Names, without_controls};
+use crate::base::Tid;
+use crate::base::addr::Addr;
+use crate::event::{CallId, Event, Kind, Why};
+use crate::plan::{self, Tracepoint};
+use crate::value::Value;
+use anstyle::{AnsiColor, Style as Paint};
+use clock::Clock;
+use line::Line;
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::io::{self, Write};
+use std::time::Duration;
+
+/// How the lines look.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Style {
+    /// The column of the `=`, the first one being 1 (`-a`).
+    pub align: usize,
+    /// Blanks for each call that is open (`-n`).
+    pub indent: usize,
+    /// The time at the beginning (`-r`, `-t`).
+    pub time: Time,
+    /// Where calls return to, and where events happened (`-i`).
+    pub addresses: bool,
+    /// How long calls took (`-T`).
+    pub elapsed: bool,
+    /// Signals have lines (off with `-b`).
+    pub signals: bool,
+    /// The module that calls stands before the function (`-e`, `-l`).
+    pub callers: bool,
+    /// Which lines say what task they are of.
+    pub task_ids: TaskIds,
+    /// And how.
+    pub task_id_form: TaskIdForm,
+    /// The end of a thread has a line although its process goes on (`-f`).
+    pub thread_ends: bool,
+    /// Names as their language writes them (`-C`).
+    pub demangle: bool,
+    /// In colour.
+    pub coloured: bool,
+}
+
+/// Which lines say what task they are of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TaskIds {
+    /// All.
+    Always,
+    /// Those after a second task came to be.
+    WhenSeveral,
+}
+
+/// How a line says what task it is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TaskIdForm {
+    /// `[pid 4711] `
+    Bracketed,
+    /// `4711 `
+    Bare,
+}
+
+impl Default for Style {
+    /// ltrace's lines when no option asks for more.
+    fn default() -> Style {
+        Style {
+            align: 50,
+            indent: 0,
+            time: Time::Hidden,
+            addresses: false,
+            elapsed: false,
+            signals: true,
+            callers: false,
+            task_ids: TaskIds::WhenSeveral,
+            task_id_form: TaskIdForm::Bracketed,
+            thread_ends: false,
+            demangle: false,
+            coloured: false,
+        }
+    }
+}
+
+const TASK: Paint = Paint::new().dimmed();
+const FUNCTION: Paint = Paint::new().bold();
+const NOTE: Paint = Paint::new().dimmed();
+const GOOD: Paint = AnsiColor::Green.on_default();
+const BAD: Paint = AnsiColor::Red.on_default();
+const SIGNAL: Paint = AnsiColor::Magenta.on_default();
+const END: Paint = AnsiColor::Yellow.on_default();
+
+/// ltrace shows -1 for the place where a task ended.
+const NOWHERE: Addr = Addr(u64::MAX);
+
+/// However deep the calls, a line is not indented further.
+const DEEPEST: usize = 1000;
+
+/// Writes lines.
+pub struct Text {
+    style: Style,
+    out: Box<dyn Write>,
+    line: Line,
+    clock: Clock,
+    names: Names,
+    tasks: Tasks,
+    /// The call whose half line stands at the end of the output.
+    half: Option<(CallId, Begun)>,
+    /// Calls whose half lines were closed before they ended.
+    unfinished: HashMap<CallId, Begun>,
+}
+
+/// What the end of a call has to know of its beginning.
+#[derive(Clone, Copy)]
+struct Begun {
+    /// An argument was shown: the next one needs a comma.
+    has_args: bool,
+    return_address: Addr,
+}
+
+impl Text {
+    /// Lines that go to `out`, each half in a single write.
+    pub fn new(style: Style, out: Box<dyn Write>) -> Text {
+        Text {
+            out,
+            line: Line::new(style.coloured),
+            clock: Clock::new(style.time),
+            names: if style.demangle {
+                Names::demangled()
+            } else {
+                Names::as_they_are()
+            },
+            tasks: Tasks::default(),
+            half: None,
+            unfinished: HashMap::new(),
+            style,
+        }
+    }
+
+    /// The left half of a call's line.
+    fn call(&mut self, id: CallId, point: &Tracepoint, begun: Begun, args: &[Value]) {
+        if self.style.callers && matches!(point.kind, plan::Kind::Plt { .. }) {
+            self.line.push(&without_controls(&point.module.name));
+            self.line.push("->");
+        }
+        let name = self.names.of(&point.symbol);
+        self.line.paint(FUNCTION, &name);
+        if matches!(point.kind, plan::Kind::Entry { .. }) && !point.module.is_main {
+            self.line.push("@");
+            self.line.push(&without_controls(&point.module.name));
+        }
+        self.line.push("(");
+        let has_args = self.args(args, false);
+        self.half = Some((id, Begun { has_args, ..begun }));
+    }
+
+    /// Shows arguments, the first after a comma if others stand before it; whether any do now.
+    fn args(&mut self, args: &[Value], mut any: bool) -> bool {
+        for value in args.iter().filter(|&value| *value != Value::Hidden) {
+            if any {
+                self.line.push(", ");
+            }
+            self.line.push(&shown(value));
+            any = true;
+        }
+        any
+    }
+
+    /// The right half of a line, from the parenthesis on.
+    fn result(&mut self, result: &Value) {
+        self.line.push(") ");
+        // The column counts from 1, and `=` stands in it.
+        self.line.pad_to(self.style.align.saturating_sub(1));
+        self.line.push("= ");
+        let paint = if says_failure(result) { BAD } else { GOOD };
+        self.line.paint(paint, &shown(result));
+    }
+
+    fn elapsed(&mut self, elapsed: Duration) {
+        if self.style.elapsed {
+            let (seconds, micros) = (elapsed.as_secs(), elapsed.subsec_micros());
+            let _ = write!(self.line, " <{seconds}.{micros:06}>");
+        }
+    }
+
+    /// Goes on with the call where it was left: on its half line, or on a new one.
+    fn resume(&mut self, event: &Event, id: CallId, depth: usize, point: &Tracepoint) -> Begun {
+        if let Some((_, begun)) = self.half.take_if(|(open, _)| *open == id) {
+            return begun;
+        }
+        let unknown = Begun {
+            has_args: false,
+            return_address: NOWHERE,
+        };
+        let begun = self.unfinished.remove(&id).unwrap_or(unknown);
+        self.begin(event, begun.return_address, depth);
+        self.resumed(point, "resumed");
+        begun
+    }
+
+    fn resumed(&mut self, point: &Tracepoint, how: &str) {
+        let name = self.names.of(&point.symbol);
+        self.line.paint(NOTE, "<... ");
+        self.line.paint(FUNCTION, &name);
+        self.line.paint(NOTE, &format!(" {how}> "));
+    }
+
+    /// Begins a line; the half line that may stand there is closed first.
+    fn begin(&mut self, event: &Event, at: Addr, depth: usize) {
+        self.interrupt();
+        if self.style.task_ids == TaskIds::Always || self.tasks.several {
+            let id = match self.style.task_id_form {
+                TaskIdForm::Bracketed => format!("[pid {}]", event.tid),
+                TaskIdForm::Bare => event.tid.to_string(),
+            };
+            self.line.paint(TASK, &id);
+            self.line.push(" ");
+        }
+        self.clock.show(event.time, &mut self.line);
+        if self.style.addresses {
+            let _ = write!(self.line, "[{at}] ");
+        }
+        self.line
+            .blanks(self.style.indent.saturating_mul(depth).min(DEEPEST));
+    }
+
+    fn interrupt(&mut self) {
+        if let Some((id, begun)) = self.half.take() {
+            self.unfinished.insert(id, begun);
+            self.line.paint(NOTE, " <unfinished ...>");
+            self.line.end();
+        }
+    }
+
+    /// A line that is not about a call.
+    fn note(&mut self, event: &Event, at: Addr, paint: Paint, text: &str) {
+        self.begin(event, at, 0);
+        self.line.paint(paint, text);
+        self.line.end();
+    }
+
+    fn show(&mut self, event: &Event) {
+        match &event.kind {
+            Kind::Call {
+                id,
+                depth,
+                point,
+                return_address,
+                args,
+            } => {
+                self.begin(event, *return_address, *depth);
+                let begun = Begun {
+                    has_args: false,
+                    return_address: *return_address,
+                };
+                self.call(*id, point, begun, args);
+            }
+            Kind::Return {
+                id,
+                depth,
+                point,
+                out_args,
+                result,
+                elapsed,
+                ..
+            } => {
+                let begun = self.resume(event, *id, *depth, point);
+                self.args(out_args, begun.has_args);
+                self.result(result);
+                self.elapsed(*elapsed);
+                self.line.end();
+            }
+            Kind::ReturnedAgain {
+                point,
+                depth,
+                return_address,
+                result,
+            } => {
+                self.begin(event, *return_address, *depth);
+                self.resumed(point, "resumed again");
+                self.result(result);
+                self.line.end();
+            }
+            Kind::NoReturn {
+                id,
+                depth,
+                point,
+                why,
+                ..
+            } => {
+                if self.half.is_some_and(|(open, _)| open == *id) {
+                    self.line.push(" ");
+                }
+                self.resume(event, *id, *depth, point);
+                self.line.paint(NOTE, no_return(*why));
+                self.line.end();
+            }
+            Kind::Signal { signal, ip } if self.style.signals => {
+                let text = format!("--- {signal} ({}) ---", signal.description());
+                self.note(event, *ip, SIGNAL, &text);
+            }
+            Kind::Exec { ip } => self.note(event, *ip, END, "--- Called exec() ---"),
+            Kind::Exited { status, last } if *last || self.style.thread_ends => {
+                self.note(
+                    event,
+                    NOWHERE,
+                    END,
+                    &format!("+++ exited (status {status}) +++"),
+                );
+            }
+            Kind::Killed { signal, last } if *last || self.style.thread_ends => {
+                self.note(event, NOWHERE, END, &format!("+++ killed by {signal} +++"));
+            }
+            Kind::Lost { what } => {
+                self.interrupt();
+                self.line.push("ltrace: ");
+                self.line.push(&without_controls(what));
+                self.line.end();
+            }
+            _ => (),
+        }
+    }
+}
+
+impl Sink for Text {
+    fn event(&mut self, event: &Event) -> io::Result<()> {
+        self.tasks.see(event);
+        self.show(event);
+        self.line.write_to(&mut self.out)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        self.interrupt();
+        self.line.write_to(&mut self.out)?;
+        self.out.flush()
+    }
+}
+
+/// Whether there ever were two tasks at a time.
+#[derive(Default)]
+struct Tasks {
+    only: Option<Tid>,
+    several: bool,
+}
+
+impl Tasks {
+    fn see(&mut self, event: &Event) {
+        match event.kind {
+            Kind::Started => {
+                let other = self.only.replace(event.tid);
+                self.several |= other.is_some_and(|other| other != event.tid);
+            }
+            Kind::Exited { .. } | Kind::Killed { .. } | Kind::Detached => {
+                self.only.take_if(|only| *only == event.tid);
+            }
+            _ => (),
+        }
+    }
+}
+
+fn no_return(why: Why) -> &'static str {
+    match why {
+        Why::Unwound => "<unwound ...>",
+        Why::Gone => "<no return ...>",
+        Why::Detached => "<detached ...>",
+    }
+}
+
+/// The results by which C functions say that they failed. For the colour only: some mean nothing by it.
+fn says_failure(result: &Value) -> bool {
+    matches!(result, Value::Signed(-1) | Value::Pointer(Addr(0)))
+}
+
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Signed(n) => n.to_string(),
+        Value::Unsigned(n) => n.to_string(),
+        Value::Hex(n) => format!("{n:#x}"),
+        Value::Pointer(Addr(0)) => "nil".to_owned(),
+        Value::Pointer(at) => at.to_string(),
+        Value::Bytes { bytes, cut } => format!(
+            "{:?}{}",
+            String::from_utf8_lossy(bytes),
+            if *cut { "..." } else { "" }
+        ),
+        Value::Void => "<void>".to_owned(),
+        value => format!("{value:?}"),
+    }
+}
