@@ -28,19 +28,19 @@ use std::path::PathBuf;
     disable_version_flag = true
 )]
 struct Args {
-    /// Calls of imported functions that FILTER means, by the module that calls: `malloc+free-@libc.so*`, `%heap`, `/mem.*/@MAIN`; without -e, -l and -L all calls of the main program
+    /// Calls that modules make to imported functions: `malloc+free`, `@libz.so*`, `-str*`, `%heap` [default: @MAIN, all calls of the main program]
     #[arg(short = 'e', value_name = "FILTER", help_heading = SELECT, allow_hyphen_values = true)]
     imports: Vec<String>,
 
-    /// Calls, from anywhere, of the functions that a library exports: `libz.so*`
+    /// Calls, from anywhere, of what a library exports: `libz.so*`
     #[arg(short = 'l', long = "library", value_name = "PATTERN", help_heading = SELECT, allow_hyphen_values = true)]
     libraries: Vec<String>,
 
-    /// Functions that FILTER means wherever they are called from, by the module that defines them
+    /// Functions of the module that defines them, wherever they are called from: `main`, `@libz.so*`
     #[arg(short = 'x', value_name = "FILTER", help_heading = SELECT, allow_hyphen_values = true)]
     entries: Vec<String>,
 
-    /// Only what -x names: not the calls of the main program
+    /// Nothing by default: only what -x names
     #[arg(short = 'L', help_heading = SELECT)]
     no_default: bool,
 
@@ -72,11 +72,12 @@ struct Args {
     #[arg(short = 'b', long = "no-signals", help_heading = OUTPUT)]
     no_signals: bool,
 
-    /// Colours; `auto` is for terminals
-    #[arg(long = "color", value_name = "WHEN", help_heading = OUTPUT, value_enum, default_value_t = When::Auto)]
+    /// Colours: auto (on a terminal), always or never
+    #[arg(long = "color", value_name = "WHEN", help_heading = OUTPUT, value_enum, default_value_t = When::Auto,
+        hide_possible_values = true, hide_default_value = true)]
     color: When,
 
-    /// Begin lines with the time of day; -tt with microseconds, -ttt in seconds since 1970
+    /// Begin lines with the time of day; -tt: with microseconds; -ttt: since 1970
     #[arg(short = 't', help_heading = LINES, action = ArgAction::Count)]
     time: u8,
 
