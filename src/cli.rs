@@ -36,7 +36,7 @@ struct Args {
     #[arg(short = 'l', long = "library", value_name = "PATTERN", help_heading = SELECT, allow_hyphen_values = true)]
     libraries: Vec<String>,
 
-    /// Functions of the module that defines them, wherever they are called from: `main`, `@libz.so*`
+    /// Functions, wherever they are called from, by the module that defines them: `main`, `@libz.so*`
     #[arg(short = 'x', value_name = "FILTER", help_heading = SELECT, allow_hyphen_values = true)]
     entries: Vec<String>,
 
