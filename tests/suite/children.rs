@@ -1,0 +1,94 @@
+//! Children that are not followed go on untraced and unharmed.
+
+use crate::support::expect::same_text;
+use crate::support::fixture::{fixture, shaped};
+use crate::support::ltrace;
+use crate::support::shape::Shape;
+use crate::support::trace::about;
+
+/// The fixture checks what becomes of its children; only its own calls are traced.
+fn check(name: &str, shape: Shape) {
+    let Some(program) = shaped(name, shape) else {
+        return;
+    };
+    let run = ltrace([program]).finish().exits(0);
+    same_text(&about(&run.stderr, &run.stdout), &run.stdout);
+    assert_eq!(run.count("+++ exited"), 1, "{}", run.told());
+}
+
+#[test]
+fn fork() {
+    check("fork", Shape::Pie);
+    check("fork", Shape::NoPlt);
+}
+
+#[test]
+fn vfork_and_exec() {
+    check("vfork_exec", Shape::Pie);
+    check("vfork_exec", Shape::NoPlt);
+}
+
+#[test]
+fn posix_spawn_system_popen() {
+    check("spawn", Shape::Pie);
+}
+
+#[test]
+fn fork_in_musl() {
+    check("fork", Shape::Musl);
+}
+
+#[test]
+fn exec_goes_on_in_the_new_program() {
+    let (Some(program), Some(next)) = (fixture("exec"), fixture("no_return")) else {
+        return;
+    };
+    let run = ltrace([program, next]).finish().exits(3);
+    let lines: Vec<&str> = run.stderr.lines().collect();
+    let at = lines
+        .iter()
+        .position(|line| *line == "--- Called exec() ---");
+    let at = at.unwrap_or_else(|| panic!("{}", run.told()));
+    assert!(
+        lines[..at]
+            .iter()
+            .any(|line| line.starts_with("malloc(13)")),
+        "{}",
+        run.told()
+    );
+    assert!(
+        lines[at..].iter().any(|line| line.starts_with("malloc(5)")),
+        "{}",
+        run.told()
+    );
+}
+
+#[test]
+fn exec_of_a_static_program_a_script_and_a_32_bit_program() {
+    let Some(program) = fixture("exec") else {
+        return;
+    };
+    let run = ltrace([&program])
+        .args(["/bin/sh", "-c", "exit 9"])
+        .finish()
+        .exits(9);
+    assert_eq!(run.count("--- Called exec() ---"), 1, "{}", run.told());
+    for shape in [Shape::Static, Shape::StaticPie, Shape::M32] {
+        let Some(next) = shaped("exit_status", shape) else {
+            return;
+        };
+        ltrace([&program, &next])
+            .args(["exit", "8"])
+            .finish()
+            .exits(8);
+    }
+}
+
+#[test]
+fn exec_that_fails() {
+    let Some(program) = fixture("exec") else {
+        return;
+    };
+    let run = ltrace([program]).arg("/no/such/program").finish().exits(97);
+    assert_eq!(run.count("--- Called exec() ---"), 0, "{}", run.told());
+}

@@ -1,0 +1,143 @@
+//! Control flow that leaves calls in other ways than by returning.
+
+use crate::support::expect::same_text;
+use crate::support::fixture::{fixture, shaped};
+use crate::support::program::Finished;
+use crate::support::shape::Shape;
+use crate::support::trace::{Line, What, about};
+use crate::support::{ltrace, scratch};
+
+/// The fixture checks itself and exits 0, and the lines it announced are those traced.
+fn check(name: &str) -> Option<Finished> {
+    let run = ltrace([fixture(name)?]).finish().exits(0);
+    same_text(&about(&run.stderr, &run.stdout), &run.stdout);
+    Some(run)
+}
+
+/// How often `function` returned.
+fn returns(run: &Finished, function: &str) -> usize {
+    let lines = run.stderr.lines().map(Line::parse);
+    lines
+        .filter(|line| line.returns() && line.function() == Some(function))
+        .count()
+}
+
+/// How often `function` was called.
+fn calls(run: &Finished, function: &str) -> usize {
+    let lines = run.stderr.lines().map(Line::parse);
+    lines
+        .filter(|line| line.begins() && line.function() == Some(function))
+        .count()
+}
+
+/// What C calls the function is another name in the file: `_setjmp`, `__sigsetjmp`.
+fn setjmp_like(run: &Finished) -> usize {
+    let lines = run.stderr.lines().map(Line::parse);
+    lines
+        .filter(|line| {
+            line.begins() && line.function().is_some_and(|name| name.ends_with("setjmp"))
+        })
+        .count()
+}
+
+#[test]
+fn longjmp_out_of_qsort_from_200_sites() {
+    let Some(run) = check("longjmp") else { return };
+    assert_eq!(calls(&run, "qsort"), 200, "{}", run.told());
+    assert_eq!(returns(&run, "qsort"), 0, "{}", run.told());
+    assert_eq!(setjmp_like(&run), 200, "{}", run.told());
+}
+
+#[test]
+fn longjmp_leaves_no_indentation_behind() {
+    let Some(program) = fixture("longjmp") else {
+        return;
+    };
+    let run = ltrace(["-n", "2"]).arg(program).finish().exits(0);
+    let last = run
+        .stderr
+        .lines()
+        .rfind(|line| line.contains("malloc(200)"));
+    assert!(last.unwrap().starts_with("malloc"), "{}", run.told());
+}
+
+#[test]
+fn siglongjmp_out_of_a_handler() {
+    let Some(run) = check("siglongjmp") else {
+        return;
+    };
+    assert_eq!(calls(&run, "raise"), 50, "{}", run.told());
+    assert_eq!(returns(&run, "raise"), 0, "{}", run.told());
+}
+
+#[test]
+fn exceptions_through_a_traced_call() {
+    let Some(run) = check("exceptions") else {
+        return;
+    };
+    assert_eq!(calls(&run, "qsort"), 20, "{}", run.told());
+    assert_eq!(returns(&run, "qsort"), 0, "{}", run.told());
+    assert_eq!(calls(&run, "__cxa_throw"), 20, "{}", run.told());
+    assert_eq!(returns(&run, "__cxa_throw"), 0, "{}", run.told());
+}
+
+#[test]
+fn exceptions_leave_no_indentation_behind() {
+    let Some(program) = fixture("exceptions") else {
+        return;
+    };
+    let run = ltrace(["-n", "2"]).arg(program).finish().exits(0);
+    let last = run.stderr.lines().rfind(|line| line.contains("malloc(20)"));
+    assert!(last.unwrap().starts_with("malloc"), "{}", run.told());
+}
+
+#[test]
+fn exit_never_returns() {
+    let Some(program) = fixture("no_return") else {
+        return;
+    };
+    let run = ltrace([program]).finish().exits(3);
+    same_text(&about(&run.stderr, &run.stdout), &run.stdout);
+    assert_eq!(returns(&run, "exit"), 0, "{}", run.told());
+    let last = run.stderr.lines().last();
+    assert_eq!(last, Some("+++ exited (status 3) +++"), "{}", run.told());
+}
+
+#[test]
+fn calls_nested_a_hundred_thousand_deep() {
+    let Some(program) = shaped("recursion", Shape::Pie) else {
+        return;
+    };
+    let file = scratch("recursion").join("trace");
+    ltrace(["-o"])
+        .arg(&file)
+        .arg(program)
+        .arg("100000")
+        .finish()
+        .exits(0);
+    let trace = std::fs::read_to_string(file).unwrap();
+    let count = |wanted: fn(&What<'_>) -> bool| {
+        let lines = trace.lines().map(Line::parse);
+        lines
+            .filter(|line| line.function() == Some("call_back") && wanted(&line.what))
+            .count()
+    };
+    assert_eq!(count(|what| matches!(what, What::Begun(_))), 99_999);
+    assert_eq!(count(|what| matches!(what, What::Whole(_))), 1);
+    assert_eq!(count(|what| matches!(what, What::Resumed(_))), 99_999);
+}
+
+#[test]
+fn own_breakpoints_reach_the_program() {
+    let Some(program) = fixture("own_int3") else {
+        return;
+    };
+    let run = ltrace([program]).finish().exits(0);
+    assert_eq!(
+        run.count("--- SIGTRAP (Trace/breakpoint trap) ---"),
+        11,
+        "{}",
+        run.told()
+    );
+    assert_eq!(calls(&run, "malloc"), 10, "{}", run.told());
+}

@@ -1,0 +1,155 @@
+//! However the tracer ends, the target goes on; an error is told in one line.
+
+use crate::support::fixture::fixture;
+use crate::support::ltrace;
+use crate::support::program::Program;
+use crate::support::server::{assert_unharmed, server};
+use crate::support::text::{assert_text_untouched, tracer_of};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+
+fn shell(script: &str) -> Program {
+    Program::new("sh").args(["-c", script, env!("CARGO_BIN_EXE_ltrace")])
+}
+
+#[test]
+fn broken_pipe_when_attached() {
+    let Some(server) = server(4) else { return };
+    let run = shell("\"$0\" -p $1 2>&1 | head -3")
+        .arg(server.pid().to_string())
+        .finish()
+        .exits(0);
+    assert_eq!(run.stdout.lines().count(), 3, "{}", run.told());
+    assert_unharmed(server);
+}
+
+#[test]
+fn broken_pipe_when_launched() {
+    let Some(program) = fixture("many") else {
+        return;
+    };
+    // The program ends as it would untraced, and nothing is said about the pipe.
+    let run = shell("{ \"$0\" \"$1\" 20000 3>&1 2>&1 >&3 | head -3; } 2>&1")
+        .arg(program)
+        .finish()
+        .exits(0);
+    assert_eq!(run.stdout.lines().count(), 3, "{}", run.told());
+}
+
+#[test]
+fn full_disk_when_attached() {
+    let Some(server) = server(4) else { return };
+    let run = ltrace(["-o", "/dev/full", "-p", &server.pid().to_string()])
+        .finish()
+        .exits(1);
+    assert_eq!(run.stderr.lines().count(), 1, "{}", run.told());
+    assert!(
+        run.stderr.starts_with("ltrace: ") && run.stderr.contains("No space left"),
+        "{}",
+        run.told()
+    );
+    assert_unharmed(server);
+}
+
+#[test]
+fn full_disk_when_launched() {
+    let Some(program) = fixture("threads") else {
+        return;
+    };
+    let run = ltrace(["-o", "/dev/full"])
+        .arg(program)
+        .args(["2", "100"])
+        .finish();
+    assert_ne!(run.code(), 0, "{}", run.told());
+    assert!(run.stderr.contains("No space left"), "{}", run.told());
+}
+
+/// A command that was launched is left running on these signals.
+fn check_left_running(signal: Signal) {
+    let Some(program) = fixture("server") else {
+        return;
+    };
+    let mut tracer = ltrace([program]).arg("2").start();
+    tracer.wait_for_stdout("ready\n");
+    tracer.wait_for_stderr("malloc(1001");
+    let line = tracer.stderr.text();
+    let tid = line
+        .lines()
+        .find_map(|line| crate::support::trace::Line::parse(line).tid)
+        .expect("lines name their task");
+    tracer.signal(signal);
+    tracer.wait();
+    assert_eq!(tracer_of(tid), 0, "still traced");
+    assert_text_untouched(tid);
+    // The program still has our pipes.
+    let so_far = tracer.stdout.len();
+    tracer.say(b"\n");
+    tracer.wait_for_stdout_beyond(so_far, "alive\n");
+    tracer.close_input();
+    tracer.wait_for_stdout("ok\n");
+}
+
+#[test]
+fn terminate_leaves_the_command_running() {
+    check_left_running(Signal::SIGTERM);
+}
+
+#[test]
+fn hangup_leaves_the_command_running() {
+    check_left_running(Signal::SIGHUP);
+}
+
+/// Ctrl-C on a terminal reaches the tracer and the command: tracing goes on to the command's end.
+#[test]
+fn interrupt_from_the_terminal() {
+    let Some(program) = fixture("idle") else {
+        return;
+    };
+    let mut tracer = ltrace([program]).start();
+    tracer.wait_for_stdout("ready\n");
+    tracer.wait_for_stderr("read(0");
+    killpg(Pid::from_raw(tracer.pid()), Signal::SIGINT).unwrap();
+    let status = tracer.wait();
+    let text = tracer.stderr.text();
+    assert_eq!(status.code(), Some(130), "{text}");
+    let end: Vec<&str> = text.lines().rev().take(2).collect();
+    assert_eq!(end[0], "+++ killed by SIGINT +++", "{text}");
+    assert_eq!(end[1], "--- SIGINT (Interrupt) ---", "{text}");
+}
+
+/// A command that does not mind the interrupt is traced on.
+#[test]
+fn interrupt_that_the_command_ignores() {
+    let mut tracer = ltrace([
+        "-e",
+        "@MAIN",
+        "bash",
+        "-c",
+        "trap 'echo caught' INT; echo ready; read line; read line; exit 6",
+    ])
+    .start();
+    tracer.wait_for_stdout("ready\n");
+    killpg(Pid::from_raw(tracer.pid()), Signal::SIGINT).unwrap();
+    tracer.say(b"one\n");
+    tracer.wait_for_stdout("caught\n");
+    tracer.say(b"two\nthree\n");
+    let finished = tracer.finish().exits(6);
+    assert!(
+        finished.stderr.contains("+++ exited (status 6) +++"),
+        "{}",
+        finished.told()
+    );
+}
+
+#[test]
+fn output_that_cannot_be_opened() {
+    let run = ltrace(["-o", "/no/such/directory/trace", "true"])
+        .finish()
+        .exits(1);
+    assert_eq!(run.stderr.lines().count(), 1, "{}", run.told());
+    assert!(
+        run.stderr.contains("/no/such/directory/trace"),
+        "{}",
+        run.told()
+    );
+}

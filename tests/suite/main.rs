@@ -1,0 +1,25 @@
+//! The real binary on real programs: fixtures in `fixtures/`, built by `support`, and what is
+//! installed. One module for each thing a user can do.
+#![allow(clippy::unwrap_used)]
+#![allow(missing_docs, unreachable_pub)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod attach;
+mod bad_input;
+mod children;
+mod control_flow;
+mod filters;
+mod launch;
+mod leaving;
+mod libraries;
+mod options;
+mod prefixes;
+mod programs;
+mod prototypes;
+mod servers;
+mod shapes;
+mod signals;
+mod threads;
+mod values;

@@ -1,0 +1,101 @@
+//! How much of what common programs call is covered by the shipped prototypes.
+
+use crate::programs::check;
+use crate::support::trace::calls;
+use crate::support::{root, scratch};
+use regex::Regex;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+/// The functions that the shipped prototype libraries know.
+fn known() -> BTreeSet<String> {
+    let pattern = Regex::new(r"(?m)^[^;#\n]*?\b(\w+)\s*\([^\n]*\)\s*;").unwrap();
+    let function = Regex::new(r"^\s*(?:function\s+)?[\w().,\[\]*+ ]*?[ *](\w+)\(").unwrap();
+    let files = fs::read_dir(root().join("prototypes"))
+        .expect("prototypes")
+        .flatten();
+    let mut names = BTreeSet::new();
+    for file in files {
+        let text = fs::read_to_string(file.path()).unwrap_or_default();
+        for line in pattern
+            .find_iter(&text)
+            .filter(|line| !line.as_str().starts_with("typedef"))
+        {
+            names.extend(
+                function
+                    .captures(line.as_str())
+                    .map(|found| found[1].to_owned()),
+            );
+        }
+    }
+    names
+}
+
+/// At least 90 % of the calls have a prototype.
+#[track_caller]
+fn check_share(trace: &str) {
+    let known = known();
+    assert!(known.len() >= 400, "{} prototypes only", known.len());
+    let calls = calls(trace);
+    let mut unknown: BTreeMap<&str, usize> = BTreeMap::new();
+    for name in calls.iter().filter(|name| !known.contains(**name)) {
+        *unknown.entry(name).or_default() += 1;
+    }
+    let missing: usize = unknown.values().sum();
+    let share = 100.0 * (1.0 - missing as f64 / calls.len() as f64);
+    assert!(
+        share >= 90.0,
+        "{share:.1} % of {} calls; unknown: {unknown:?}",
+        calls.len()
+    );
+}
+
+#[test]
+fn ls() {
+    let Some((_, trace)) = check("ls", &["-l", "/"], Path::new("/")) else {
+        return;
+    };
+    check_share(&trace);
+}
+
+#[test]
+fn bash() {
+    let script = "for i in 1 2 3; do echo $((i * i)); done; cd /; x=$(pwd); echo $x";
+    let Some((_, trace)) = check("bash", &["-c", script], Path::new("/")) else {
+        return;
+    };
+    check_share(&trace);
+}
+
+#[test]
+fn git() {
+    let dir = scratch("git");
+    if check("git", &["init", "-q"], &dir).is_none() {
+        return;
+    }
+    let Some((_, trace)) = check("git", &["status"], &dir) else {
+        return;
+    };
+    check_share(&trace);
+}
+
+#[test]
+fn curl() {
+    let dir = scratch("curl");
+    fs::write(dir.join("page"), "hello\n").unwrap();
+    let url = format!("file://{}/page", dir.display());
+    let Some((_, trace)) = check("curl", &["-s", &url], &dir) else {
+        return;
+    };
+    check_share(&trace);
+}
+
+#[test]
+fn sqlite() {
+    let sql = "create table t(a); insert into t values(1),(2); select sum(a) from t;";
+    let Some((_, trace)) = check("sqlite3", &[":memory:", sql], Path::new("/")) else {
+        return;
+    };
+    check_share(&trace);
+}

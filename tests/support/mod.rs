@@ -1,0 +1,41 @@
+//! What the tests share: fixtures are built once, programs run under a deadline and in a process
+//! group of their own, and nothing they start outlives them. A test never traces by itself; it runs
+//! the real binary, so tests run in parallel.
+
+// Each of the test binaries that share this uses a part of it.
+#![allow(dead_code, missing_docs, unreachable_pub)]
+
+pub mod expect;
+pub mod fixture;
+pub mod program;
+pub mod server;
+pub mod shape;
+pub mod skip;
+pub mod stream;
+pub mod stress;
+pub mod text;
+pub mod trace;
+
+use program::Program;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+/// The package's root directory.
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A fresh, empty directory for one test; `name` need only be unique within that test's process.
+pub fn scratch(name: &str) -> PathBuf {
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .join("scratch")
+        .join(format!("{}-{name}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&dir);
+    std::fs::create_dir_all(&dir).expect("scratch directory");
+    dir
+}
+
+/// The real binary, to be run with these arguments.
+pub fn ltrace<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Program {
+    Program::new(env!("CARGO_BIN_EXE_ltrace")).args(args)
+}

@@ -1,0 +1,38 @@
+//! A program to attach to, that tells whether it was harmed.
+
+use super::fixture::fixture;
+use super::program::{Program, Running};
+use super::text::{assert_text_untouched, tracer_of};
+
+/// A program with `threads` threads that call without end and check what they get.
+pub fn server(threads: usize) -> Option<Running> {
+    let server = Program::new(fixture("server")?)
+        .arg(threads.to_string())
+        .start();
+    server.wait_for_stdout("ready\n");
+    Some(server)
+}
+
+/// The server lives, untraced and with its own instructions, all its threads make progress, and what
+/// it checks of itself holds to the end.
+#[track_caller]
+pub fn assert_unharmed(mut server: Running) {
+    assert_still_works(&mut server);
+    let finished = server.finish().exits(0);
+    assert!(finished.stdout.ends_with("ok\n"), "{}", finished.told());
+}
+
+/// The same, and it goes on.
+#[track_caller]
+pub fn assert_still_works(server: &mut Running) {
+    assert!(
+        server.is_alive(),
+        "the target is dead: {}",
+        server.stdout.text()
+    );
+    assert_eq!(tracer_of(server.pid()), 0, "still traced");
+    assert_text_untouched(server.pid());
+    let so_far = server.stdout.len();
+    server.say(b"\n");
+    server.wait_for_stdout_beyond(so_far, "alive\n");
+}

@@ -1,0 +1,102 @@
+//! Looks at a running process: are its instructions those of its files?
+
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::time::{Duration, Instant};
+
+/// Asserts that every executable page that a process maps from a file is byte-equal to that file.
+#[track_caller]
+pub fn assert_text_untouched(pid: i32) {
+    if let Some(difference) = difference(pid) {
+        panic!("text of process {pid} was changed: {difference}");
+    }
+}
+
+/// Waits until a tracer has written its breakpoints into a process and let it go on.
+#[track_caller]
+pub fn wait_until_planted(pid: i32) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while difference(pid).is_none() || is_held(pid) {
+        assert!(Instant::now() < deadline, "nobody traces process {pid}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Some task of the process is in a tracing stop (state `t`, proc_pid_stat(5)).
+fn is_held(pid: i32) -> bool {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("tasks of a running process");
+    tasks.flatten().any(|task| {
+        let stat = fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+        stat.rsplit_once(") ")
+            .is_some_and(|(_, rest)| rest.starts_with('t'))
+    })
+}
+
+/// The first byte in which the text of a process differs from its files, in words.
+fn difference(pid: i32) -> Option<String> {
+    let maps = fs::read_to_string(format!("/proc/{pid}/maps")).expect("maps of a running process");
+    let memory = File::open(format!("/proc/{pid}/mem")).expect("memory of a running process");
+    let mut mappings = maps.lines().filter_map(Mapping::parse).peekable();
+    assert!(
+        mappings.peek().is_some(),
+        "process {pid} has no text:\n{maps}"
+    );
+    mappings.find_map(|mapping| mapping.difference(&memory))
+}
+
+/// One line of `/proc/PID/maps` that is executable and comes from a file (proc_pid_maps(5)).
+struct Mapping<'a> {
+    start: u64,
+    length: usize,
+    offset: u64,
+    path: &'a str,
+}
+
+impl Mapping<'_> {
+    fn difference(&self, memory: &File) -> Option<String> {
+        let mut now = vec![0; self.length];
+        memory
+            .read_exact_at(&mut now, self.start)
+            .unwrap_or_else(|e| panic!("{}: {e}", self.path));
+        let file = File::open(self.path).expect("mapped file");
+        let mut told = vec![0; self.length];
+        let mut filled = 0;
+        // The last page may reach beyond the end of the file; the kernel fills it with zeroes.
+        while let Ok(count @ 1..) = file.read_at(&mut told[filled..], self.offset + filled as u64) {
+            filled += count;
+        }
+        let index = (0..self.length).find(|&i| now[i] != told[i])?;
+        Some(format!(
+            "{} at file offset {:#x} has {:#04x}, not {:#04x}",
+            self.path,
+            self.offset + index as u64,
+            now[index],
+            told[index]
+        ))
+    }
+
+    fn parse(line: &str) -> Option<Mapping<'_>> {
+        let mut words = line.split_whitespace();
+        let (start, end) = words.next()?.split_once('-')?;
+        let permissions = words.next()?;
+        let offset = words.next()?;
+        let path = words.nth(2)?;
+        let start = u64::from_str_radix(start, 16).ok()?;
+        let end = u64::from_str_radix(end, 16).ok()?;
+        (permissions.contains('x') && path.starts_with('/')).then_some(Mapping {
+            start,
+            length: usize::try_from(end - start).ok()?,
+            offset: u64::from_str_radix(offset, 16).ok()?,
+            path,
+        })
+    }
+}
+
+/// The pid that traces a process; 0 when nobody does (`TracerPid`, proc_pid_status(5)).
+pub fn tracer_of(pid: i32) -> i32 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("status of a process");
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix("TracerPid:")?.trim().parse().ok())
+        .expect("TracerPid")
+}
