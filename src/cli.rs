@@ -3,10 +3,11 @@
 //! Options stop at the command, as in every program that runs another one.
 
 use crate::base::Pid;
-use crate::config::{Children, Config, Launch, Limits, Report, Selection};
+use crate::config::{Children, Config, Launch, Report, Selection};
 use crate::plan::filter::{Filter, FilterError, LibraryPattern};
 use crate::sink::output::Destination;
 use crate::sink::text::{Style, TaskIdForm, TaskIds, Time};
+use crate::value::Limits;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgAction, Parser, ValueEnum};
 use std::ffi::{OsStr, OsString};

@@ -4,6 +4,7 @@ use crate::base::Pid;
 use crate::plan::filter::{Filter, LibraryPattern};
 use crate::sink::output::Destination;
 use crate::sink::text::Style;
+use crate::value::Limits;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -60,15 +61,6 @@ pub struct Selection {
     pub entries: Vec<Filter>,
     /// None of `-e`, `-l` and `-L` was given.
     pub is_default: bool,
-}
-
-/// How much of a value is shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Characters of a string (`-s`).
-    pub string: usize,
-    /// Elements of an array, and depth of a structure within itself (`-A`).
-    pub array: usize,
 }
 
 /// What is made of the calls.

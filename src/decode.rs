@@ -110,6 +110,7 @@ impl Decoder {
                 ip: *ip,
             },
             What::Started => Kind::Started,
+            What::Tick => Kind::Tick,
             What::Exec { ip } => Kind::Exec { ip: *ip },
             What::Exited { status, last } => Kind::Exited {
                 status: *status,

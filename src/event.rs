@@ -148,4 +148,6 @@ pub enum Kind {
         /// What and why.
         what: String,
     },
+    /// Nothing happened for a while, to no task: time to write out what is held back.
+    Tick,
 }

@@ -1,2 +1,21 @@
 //! Parse, run, map the result to an exit code; nothing else.
-fn main() {}
+
+use ltrace::cli::{self, Surroundings};
+use ltrace::session;
+use std::io::Write;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let config = match cli::parse(std::env::args_os(), Surroundings::look()) {
+        Ok(config) => config,
+        Err(stop) => return ExitCode::from(stop.tell()),
+    };
+    match session::run(config) {
+        Ok(status) => ExitCode::from(status),
+        Err(why) => {
+            // When even that cannot be written, there is nobody to tell.
+            let _ = writeln!(std::io::stderr(), "ltrace: {why}");
+            ExitCode::from(1)
+        }
+    }
+}

@@ -1,1 +1,176 @@
-//! (being written)
+//! One run: builds engine, decoder and sink, lets the one feed the other, and has the last word.
+
+use crate::base::Pid;
+use crate::config::{Children, Config, Launch, Report};
+use crate::decode::Decoder;
+use crate::engine::Hit;
+use crate::engine::ptrace::{Ending, Follow, Outcome, PtraceEngine};
+use crate::engine::start::AttachError;
+use crate::error::Error;
+use crate::event::Kind;
+use crate::plan::Plan;
+use crate::program;
+use crate::proto::library::{Library, Sources};
+use crate::sink::Sink;
+use crate::sink::demangle::Names;
+use crate::sink::output::Destination;
+use crate::sink::summary::Summary;
+use crate::sink::text::Text;
+use crate::sys::interrupt;
+use std::io::{self, Write};
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+/// How often a waiting tracer looks up: what a buffered output holds back is no older.
+const BEAT: Duration = Duration::from_millis(100);
+
+/// Carries out what the user wants. The result is the exit status.
+pub fn run(config: Config) -> Result<u8, Error> {
+    let command = config.launch.as_ref().map(program::command).transpose()?;
+    let mut out = config
+        .output
+        .open()
+        .map_err(|why| Error::output(&config.output, why))?;
+    let prototypes = prototypes(&config, &mut out)?;
+    interrupt::listen(BEAT)?;
+    let plan = Plan {
+        calls: (!config.selection.is_default).then_some(config.selection.imports),
+        libraries: config.selection.libraries,
+        entries: config.selection.entries,
+        prototypes,
+    };
+    let follow = match config.children {
+        Children::Untraced => Follow::Threads,
+        Children::Followed => Follow::Children,
+    };
+    let mut engine = PtraceEngine::new(plan, follow);
+    let mut consumer = Consumer {
+        decoder: Decoder::new(config.limits),
+        sink: sink(config.report, out),
+        elsewhere: config.output != Destination::Stderr,
+        failure: None,
+    };
+    let refused = attach_all(&mut engine, &config.attach, &mut consumer);
+    if let (Some(command), Some(launch)) = (command, &config.launch) {
+        engine
+            .launch(&command, &mut |hit| consumer.take(hit))
+            .map_err(|why| Error::launch(launch, why))?;
+    } else if refused == config.attach.len() {
+        return Ok(1);
+    }
+    let outcome = engine.run(&mut |hit| consumer.take(hit))?;
+    consumer
+        .finish()
+        .map_err(|why| Error::output(&config.output, why))?;
+    Ok(if refused > 0 {
+        1
+    } else {
+        status(&engine, outcome)
+    })
+}
+
+/// Between engine and sink.
+struct Consumer {
+    decoder: Decoder,
+    sink: Box<dyn Sink>,
+    /// The trace goes elsewhere than to standard error.
+    elsewhere: bool,
+    failure: Option<io::Error>,
+}
+
+impl Consumer {
+    fn take(&mut self, hit: &Hit<'_>) -> ControlFlow<()> {
+        let event = self.decoder.event(hit);
+        if let Kind::Lost { what } = &event.kind
+            && self.elsewhere
+        {
+            tell(what);
+        }
+        let written = match event.kind {
+            Kind::Tick => self.sink.flush(),
+            _ => self.sink.event(&event),
+        };
+        match written {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(why) => {
+                self.failure.get_or_insert(why);
+                ControlFlow::Break(())
+            }
+        }
+    }
+
+    /// The sink's last words. A reader that has gone away is not an error.
+    fn finish(&mut self) -> io::Result<()> {
+        let result = match self.failure.take() {
+            Some(why) => Err(why),
+            None => self.sink.finish(),
+        };
+        match result {
+            Err(why) if why.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            other => other,
+        }
+    }
+}
+
+/// Attaches to each process; says why where it cannot, and how often it could not.
+fn attach_all(engine: &mut PtraceEngine, pids: &[Pid], consumer: &mut Consumer) -> usize {
+    let mut refused = 0;
+    for &pid in pids {
+        let attached = engine.attach(pid, &mut |hit| consumer.take(hit));
+        if let Err(why) = attached {
+            refused += 1;
+            tell(&cannot_attach(pid, &why));
+        }
+    }
+    refused
+}
+
+fn cannot_attach(pid: Pid, why: &AttachError) -> String {
+    format!("cannot attach to process {pid}: {why}")
+}
+
+fn tell(what: &str) {
+    // When even that cannot be written, there is nobody to tell.
+    let _ = writeln!(io::stderr(), "ltrace: {what}");
+}
+
+/// All prototypes. What is wrong in their files is told where the trace goes.
+fn prototypes(config: &Config, out: &mut dyn Write) -> Result<Library, Error> {
+    let options = config
+        .prototypes
+        .iter()
+        .map(|path| path.to_string_lossy().into_owned());
+    let mut library = Library::shipped();
+    let complaints = library.load(&Sources::from_environment(options.collect()))?;
+    for complaint in complaints {
+        writeln!(out, "{complaint}").map_err(|why| Error::output(&config.output, why))?;
+    }
+    Ok(library)
+}
+
+fn sink(report: Report, out: Box<dyn Write>) -> Box<dyn Sink> {
+    match report {
+        Report::Lines(style) => Box::new(Text::new(style, out)),
+        Report::Summary { demangle: true } => Box::new(Summary::new(Names::demangled(), out)),
+        Report::Summary { demangle: false } => Box::new(Summary::new(Names::as_they_are(), out)),
+    }
+}
+
+/// The program's own status; 128 and the signal's number for one that a signal ended, or that we were
+/// asked to leave.
+fn status(engine: &PtraceEngine, outcome: Outcome) -> u8 {
+    let signalled = |number: i32| (128 + number).clamp(0, 255) as u8;
+    match (engine.launched().map(|launched| launched.end), outcome) {
+        (Some(Some(Ending::Exited(status))), _) => status as u8,
+        (Some(Some(Ending::Killed(signal))), _) => signalled(signal.0),
+        (Some(None), Outcome::Asked(request)) => signalled(request.signal.0),
+        (Some(None) | None, _) => 0,
+    }
+}
+
+impl Launch {
+    /// The command as the user would recognise it.
+    pub fn name(&self) -> String {
+        self.command.to_string_lossy().into_owned()
+    }
+}

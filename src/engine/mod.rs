@@ -1,5 +1,14 @@
 //! Realises tracepoints in a running program and reports hits. Knows no prototypes and no sinks.
 
+pub mod calls;
+mod hits;
+mod leave;
+mod lives;
+mod modules;
+pub mod ptrace;
+pub mod start;
+pub mod task;
+
 use crate::base::addr::Addr;
 use crate::base::regs::View;
 use crate::base::signal::Signal;
@@ -76,4 +85,6 @@ pub enum What<'e> {
     Lost {
         what: &'e str,
     },
+    /// Nothing happened for a while; of no task.
+    Tick,
 }

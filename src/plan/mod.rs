@@ -4,7 +4,11 @@
 pub mod filter;
 
 use crate::base::addr::Vaddr;
+use crate::elf;
 use crate::proto::Prototype;
+use crate::proto::library::Library;
+use filter::{Filter, LibraryPattern};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// A function that the user asked to see.
@@ -57,4 +61,250 @@ pub struct ModuleName {
     pub path: String,
     /// It is the main program.
     pub is_main: bool,
+}
+
+/// A tracepoint, and where in its module's code it can be seen.
+#[derive(Clone, Debug)]
+pub struct Point {
+    /// What is traced.
+    pub tracepoint: Arc<Tracepoint>,
+    /// Where.
+    pub sites: Sites,
+    /// It is wanted only where a library of `-l` provides its symbol.
+    pub if_provided: bool,
+}
+
+/// Where in its own module's code a tracepoint can be seen.
+#[derive(Clone, Debug)]
+pub enum Sites {
+    /// A function's first instruction.
+    Entry(Vaddr),
+    /// An import: every instruction that uses its slot.
+    Code {
+        /// `call *slot(%rip)`.
+        calls: Vec<Vaddr>,
+        /// `jmp *slot(%rip)`: PLT stubs, and tail jumps.
+        jumps: Vec<Vaddr>,
+    },
+    /// An import whose address the code also loads, to call it later: only the callee sees them all.
+    Callee {
+        /// `jmp *slot(%rip)`: tail jumps, which leave a foreign return address.
+        jumps: Vec<Vaddr>,
+    },
+}
+
+/// The symbols that the libraries of `-l` provide.
+pub type Provided = HashSet<String>;
+
+impl Point {
+    /// Whether it is wanted in a program where these symbols are provided by libraries of `-l`.
+    pub fn is_wanted(&self, provided: &Provided) -> bool {
+        !self.if_provided || provided.contains(&*self.tracepoint.symbol)
+    }
+
+    /// Whether only the imported function itself sees all calls.
+    pub fn sees_callee(&self) -> bool {
+        matches!(self.sites, Sites::Callee { .. })
+    }
+}
+
+/// What the user asked to see: the three kinds of filter, and the prototypes.
+#[derive(Debug)]
+pub struct Plan {
+    /// `-e`: calls through imports, by symbol and calling module. `None` when not given.
+    pub calls: Option<Vec<Filter>>,
+    /// `-l`: calls through imports, by the library that provides the symbol.
+    pub libraries: Vec<LibraryPattern>,
+    /// `-x`: functions, by symbol and defining module.
+    pub entries: Vec<Filter>,
+    /// The prototypes.
+    pub prototypes: Library,
+}
+
+impl Plan {
+    /// The tracepoints of one module. `bytes` is its file.
+    pub fn points(&self, image: &elf::Image, bytes: &[u8], name: &Arc<ModuleName>) -> Vec<Point> {
+        let mut points = self.imports(image, bytes, name);
+        points.extend(self.functions(image, bytes, name));
+        points
+    }
+
+    /// The symbols that those of the modules provide which `-l` names.
+    pub fn provided<'i>(
+        &self,
+        modules: impl Iterator<Item = (&'i elf::Image, &'i Arc<ModuleName>)>,
+    ) -> Provided {
+        if self.libraries.is_empty() {
+            return Provided::new();
+        }
+        let matching =
+            modules.filter(|(_, name)| self.libraries.iter().any(|pattern| pattern.matches(name)));
+        matching
+            .flat_map(|(image, _)| image.exports.iter().map(|symbol| symbol.name.clone()))
+            .collect()
+    }
+
+    fn imports(&self, image: &elf::Image, bytes: &[u8], name: &Arc<ModuleName>) -> Vec<Point> {
+        let chosen = |import| Some((import, self.choose(import, name)?));
+        let chosen: Vec<(&elf::Import, Chosen)> = image.imports.iter().filter_map(chosen).collect();
+        let slots: Vec<Vaddr> = chosen.iter().map(|(import, _)| import.slot).collect();
+        let references = image.references(bytes, &slots);
+        let sonames: Vec<&str> = image.needed.iter().map(String::as_str).collect();
+        let point =
+            |((import, chosen), references): ((&elf::Import, Chosen), elf::References)| Point {
+                tracepoint: self.tracepoint(
+                    name,
+                    &import.symbol,
+                    Kind::Plt { slot: import.slot },
+                    &sonames,
+                ),
+                sites: sites(import, references),
+                if_provided: chosen == Chosen::IfProvided,
+            };
+        chosen.into_iter().zip(references).map(point).collect()
+    }
+
+    fn choose(&self, import: &elf::Import, name: &ModuleName) -> Option<Chosen> {
+        if matches!(import.binding, elf::Binding::Irelative { .. }) {
+            return None;
+        }
+        let filters = self.calls.as_deref().unwrap_or_default();
+        let by_default = self.calls.is_none() && self.libraries.is_empty();
+        if by_default && name.is_main && !is_start_code(&import.symbol) {
+            return Some(Chosen::Always);
+        }
+        if filters
+            .iter()
+            .any(|filter| filter.matches(&import.symbol, name))
+        {
+            return Some(Chosen::Always);
+        }
+        (!self.libraries.is_empty()).then_some(Chosen::IfProvided)
+    }
+
+    fn functions(&self, image: &elf::Image, bytes: &[u8], name: &Arc<ModuleName>) -> Vec<Point> {
+        if self.entries.is_empty() {
+            return Vec::new();
+        }
+        let mut seen = HashSet::new();
+        let own = [name.name.as_str()];
+        let mut points = Vec::new();
+        let symbols = image
+            .exports
+            .iter()
+            .cloned()
+            .chain(elf::Image::file_symbols(bytes).unwrap_or_default());
+        for symbol in symbols.filter(|s| {
+            self.entries
+                .iter()
+                .any(|filter| filter.matches(&s.name, name))
+        }) {
+            if seen.insert(symbol.vaddr) {
+                let kind = Kind::Entry {
+                    entry: symbol.vaddr,
+                };
+                let tracepoint = self.tracepoint(name, &symbol.name, kind, &own);
+                points.push(Point {
+                    tracepoint,
+                    sites: Sites::Entry(symbol.vaddr),
+                    if_provided: false,
+                });
+            }
+        }
+        points
+    }
+
+    fn tracepoint(
+        &self,
+        module: &Arc<ModuleName>,
+        symbol: &str,
+        kind: Kind,
+        sonames: &[&str],
+    ) -> Arc<Tracepoint> {
+        Arc::new(Tracepoint {
+            module: module.clone(),
+            symbol: symbol.into(),
+            kind,
+            prototype: self.prototypes.lookup(symbol, sonames),
+            returns: Returns::of(symbol),
+        })
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Chosen {
+    Always,
+    IfProvided,
+}
+
+/// How an import's calls can all be seen. A lazily bound slot holds a PLT address at first, so its callee
+/// cannot be known; nothing loads such a slot but the PLT.
+fn sites(import: &elf::Import, references: elf::References) -> Sites {
+    let elf::References {
+        calls,
+        jumps,
+        escapes,
+    } = references;
+    let unseen = calls.is_empty() && jumps.is_empty();
+    if import.binding == elf::Binding::GlobDat && (escapes || unseen) {
+        return Sites::Callee { jumps };
+    }
+    Sites::Code { calls, jumps }
+}
+
+/// What the linker's own start files call around main. Nobody wrote those calls, and whether they go
+/// through a PLT differs from linker to linker, so they are shown only when asked for.
+fn is_start_code(symbol: &str) -> bool {
+    matches!(
+        symbol,
+        "__libc_start_main" | "__cxa_finalize" | "__gmon_start__" | "__libc_start_call_main"
+    ) || symbol.starts_with("_ITM_")
+        || symbol.starts_with("__deregister_frame_info")
+        || symbol.starts_with("__register_frame_info")
+}
+
+impl Returns {
+    /// By name, as the C library and the C++ runtime define them.
+    fn of(symbol: &str) -> Returns {
+        match symbol {
+            "exit"
+            | "_exit"
+            | "_Exit"
+            | "quick_exit"
+            | "abort"
+            | "exit_group"
+            | "pthread_exit"
+            | "thrd_exit"
+            | "longjmp"
+            | "_longjmp"
+            | "siglongjmp"
+            | "__longjmp_chk"
+            | "setcontext"
+            | "__assert_fail"
+            | "__assert"
+            | "__assert_perror_fail"
+            | "__stack_chk_fail"
+            | "__chk_fail"
+            | "__fortify_fail"
+            | "err"
+            | "errx"
+            | "verr"
+            | "verrx"
+            | "__libc_start_main"
+            | "__cxa_throw"
+            | "__cxa_rethrow"
+            | "__cxa_bad_cast"
+            | "__cxa_bad_typeid"
+            | "__cxa_throw_bad_array_new_length"
+            | "__cxa_pure_virtual"
+            | "_Unwind_Resume"
+            | "_ZSt9terminatev"
+            | "__pthread_unwind_next" => Returns::Never,
+            "setjmp" | "_setjmp" | "sigsetjmp" | "__sigsetjmp" | "vfork" | "fork" | "_Fork"
+            | "getcontext" | "clone" | "savectx" => Returns::Again,
+            // libstdc++'s helpers that do nothing but throw: std::__throw_…
+            _ if symbol.starts_with("_ZSt") && symbol.contains("__throw_") => Returns::Never,
+            _ => Returns::Once,
+        }
+    }
 }

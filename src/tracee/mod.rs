@@ -1,1 +1,9 @@
-//! (being written)
+//! What the tracer knows of the programs it traces: address spaces with their modules and
+//! breakpoints. Prints nothing and decodes nothing.
+
+pub mod breakpoint;
+pub mod callsite;
+pub mod displaced;
+pub mod linkmap;
+pub mod module;
+pub mod space;

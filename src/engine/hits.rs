@@ -1,0 +1,401 @@
+//! What a hit breakpoint means: a call begins, a call returns, or the dynamic linker has news.
+
+use super::What;
+use super::calls::OpenCall;
+use super::ptrace::{Onward, Out, PtraceEngine};
+use super::task::{Role, SpaceId, Task, TaskStacks};
+use crate::base::Tid;
+use crate::base::addr::Addr;
+use crate::base::memory::Memory;
+use crate::base::regs::{FloatRegs, Floats, Regs, View};
+use crate::base::signal::Signal;
+use crate::event::{CallId, Why};
+use crate::plan::{Returns, Tracepoint};
+use crate::sys;
+use crate::sys::memory::Glimpse;
+use crate::sys::ptrace::Stopped;
+use crate::tracee::breakpoint::{Breakpoint, Purpose};
+use crate::tracee::callsite::CallSite;
+use crate::tracee::space::Space;
+use nix::libc;
+use std::sync::Arc;
+
+/// A call as a breakpoint shows it.
+struct Arrival {
+    point: Arc<Tracepoint>,
+    seen: Seen,
+    /// The registers as on the callee's first instruction.
+    regs: Regs,
+    return_address: Addr,
+}
+
+/// Where a call was seen.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    /// Where it is made, or at an entry that every call passes.
+    Itself,
+    /// At an imported function's first instruction, which other calls may end up at too.
+    AtCallee,
+}
+
+impl Floats for Stopped {
+    fn floats(&self) -> Option<FloatRegs> {
+        self.float_regs().ok()
+    }
+}
+
+impl PtraceEngine {
+    /// A SIGTRAP: one of our breakpoints, or the program's own affair.
+    pub(super) fn trapped(&mut self, stopped: Stopped, out: &mut Out<'_>) -> sys::Result<Onward> {
+        let regs = stopped.regs()?;
+        // RIP is after the int3 (Intel SDM vol. 3, 6.15, "Interrupt 3").
+        let at = Addr(regs.rip.wrapping_sub(1));
+        let Some(&Task {
+            space: id, role, ..
+        }) = self.tasks.get(&stopped.tid())
+        else {
+            return Ok(Onward::Run(stopped));
+        };
+        let Some(breakpoint) = self.spaces.get(&id).and_then(|space| space.breakpoint(at)) else {
+            return self.signalled(stopped, Signal(libc::SIGTRAP), out);
+        };
+        let slot = breakpoint.slot.start;
+        match role {
+            Role::Shown => self.hit(&stopped, id, at, regs, out)?,
+            Role::Borrower => {}
+        }
+        stopped.set_rip(slot.0)?;
+        Ok(Onward::Run(stopped))
+    }
+
+    /// Serves each purpose of the breakpoint; returns come before calls that begin at the same place.
+    fn hit(
+        &mut self,
+        stopped: &Stopped,
+        id: SpaceId,
+        at: Addr,
+        regs: Regs,
+        out: &mut Out<'_>,
+    ) -> sys::Result<()> {
+        let Some(space) = self.spaces.get(&id) else {
+            return Ok(());
+        };
+        let Some(breakpoint) = space.breakpoint(at) else {
+            return Ok(());
+        };
+        let has = |wanted: fn(&Purpose) -> bool| breakpoint.purposes.iter().any(wanted);
+        let returns = has(|p| matches!(p, Purpose::Return));
+        let modules_changed = has(|p| matches!(p, Purpose::LinkMap));
+        let relocated = has(|p| matches!(p, Purpose::Relocated));
+        let (arrivals, glimpse) = arrivals(space, breakpoint, regs);
+        if returns {
+            let task = self.tasks.get_mut(&stopped.tid());
+            if let Some(task) = task {
+                come_back(task, stopped, space, at, regs, out);
+            }
+        }
+        if !arrivals.is_empty() {
+            let mut call_sites = Vec::with_capacity(1);
+            if let Some(task) = self.tasks.get_mut(&stopped.tid()) {
+                for arrival in arrivals {
+                    let view = View {
+                        regs: &arrival.regs,
+                        memory: &glimpse,
+                        floats: stopped,
+                    };
+                    if arrive(
+                        task,
+                        stopped,
+                        space,
+                        &arrival,
+                        view,
+                        &mut self.next_call,
+                        out,
+                    ) {
+                        call_sites.push(arrival.return_address);
+                    }
+                }
+            }
+            for call_site in call_sites {
+                self.expect_return(stopped, id, call_site, out);
+            }
+        }
+        if modules_changed {
+            self.modules_changed(stopped, id, out);
+        }
+        if relocated {
+            self.resolve_imports(stopped, id, out);
+        }
+        Ok(())
+    }
+
+    /// Plants the breakpoint that a call will return to, unless it stands already.
+    fn expect_return(
+        &mut self,
+        stopped: &Stopped,
+        id: SpaceId,
+        call_site: Addr,
+        out: &mut Out<'_>,
+    ) {
+        let Some(space) = self.spaces.get_mut(&id) else {
+            return;
+        };
+        let stands = |b: &Breakpoint| b.purposes.iter().any(|p| matches!(p, Purpose::Return));
+        if space.breakpoint(call_site).is_some_and(stands) {
+            return;
+        }
+        if let Err(refused) = space.plant(stopped, call_site, Purpose::Return) {
+            self.complain(
+                stopped.tid(),
+                &format!("returns cannot be seen: {refused}"),
+                out,
+            );
+        }
+    }
+}
+
+/// The calls that begin at this breakpoint, with the memory they will be read from: stack and texts in
+/// one system call.
+fn arrivals<'s>(
+    space: &'s Space,
+    breakpoint: &Breakpoint,
+    regs: Regs,
+) -> (Vec<Arrival>, Glimpse<'s>) {
+    let mut arrivals = Vec::new();
+    let mut glimpse = None;
+    let mut callees: Vec<(&Arc<Tracepoint>, Addr, Addr)> = Vec::new();
+    for purpose in &breakpoint.purposes {
+        let (point, caller) = match purpose {
+            Purpose::Entry(point) => (point, None),
+            Purpose::Callee {
+                point,
+                caller,
+                slot,
+            } => (point, Some((caller, slot))),
+            Purpose::CallSite(point) => {
+                // The call is about to push its return address.
+                let regs = Regs {
+                    rsp: regs.rsp.wrapping_sub(8),
+                    ..regs
+                };
+                let return_address = breakpoint.slot.next;
+                glimpse.get_or_insert_with(|| glance(space, &regs, point));
+                arrivals.push(Arrival {
+                    point: point.clone(),
+                    seen: Seen::Itself,
+                    regs,
+                    return_address,
+                });
+                continue;
+            }
+            Purpose::Return | Purpose::LinkMap | Purpose::Relocated => continue,
+        };
+        let memory: &dyn Memory = glimpse.get_or_insert_with(|| glance(space, &regs, point));
+        let Ok(return_address) = memory.read_word(Addr(regs.rsp)).map(Addr) else {
+            continue;
+        };
+        match caller {
+            Some((caller, slot)) if caller.contains(&return_address.0) => {
+                callees.push((point, *slot, return_address))
+            }
+            Some(_) => {}
+            None => arrivals.push(Arrival {
+                point: point.clone(),
+                seen: Seen::Itself,
+                regs,
+                return_address,
+            }),
+        }
+    }
+    if let Some((point, return_address)) = called(space, &callees) {
+        arrivals.push(Arrival {
+            point: point.clone(),
+            seen: Seen::AtCallee,
+            regs,
+            return_address,
+        });
+    }
+    (
+        arrivals,
+        glimpse.unwrap_or_else(|| Glimpse::take(&space.memory, &[])),
+    )
+}
+
+/// The import that a hit at its callee is a call of. Several may hold one address (memcpy and memmove,
+/// open and open64): the call instruction names the slot, or any may be meant. A call through a stub was
+/// seen there, so that what arrives here is that call, or what it has led to by a tail call.
+fn called<'p>(
+    space: &Space,
+    callees: &[(&'p Arc<Tracepoint>, Addr, Addr)],
+) -> Option<(&'p Arc<Tracepoint>, Addr)> {
+    let &(point, _, return_address) = callees.first()?;
+    match space.call_site(return_address) {
+        CallSite::Stub => None,
+        CallSite::Slot(called) => callees
+            .iter()
+            .find(|(_, slot, _)| *slot == called)
+            .map(|(point, ..)| (*point, return_address)),
+        CallSite::Local | CallSite::Computed => Some((point, return_address)),
+    }
+}
+
+fn glance<'s>(space: &'s Space, regs: &Regs, point: &Tracepoint) -> Glimpse<'s> {
+    let mut places = [Addr(regs.rsp); sys::memory::GLIMPSES];
+    let mut count = 1;
+    let texts = point.prototype.as_ref().map_or(0, |p| p.string_registers());
+    let registers = [regs.rdi, regs.rsi, regs.rdx, regs.rcx, regs.r8, regs.r9];
+    for (index, register) in registers.into_iter().enumerate() {
+        if texts & (1 << index) != 0 && count < places.len() {
+            places[count] = Addr(register);
+            count += 1;
+        }
+    }
+    Glimpse::take(&space.memory, &places[..count])
+}
+
+/// Opens a call and tells of it; says whether its return is to be expected. What its frame shows to be
+/// unwound is closed first.
+fn arrive(
+    task: &mut Task,
+    stopped: &Stopped,
+    space: &Space,
+    arrival: &Arrival,
+    view: View<'_>,
+    next_call: &mut u64,
+    out: &mut Out<'_>,
+) -> bool {
+    let Arrival {
+        point,
+        regs,
+        return_address,
+        ..
+    } = arrival;
+    let (tid, frame) = (stopped.tid(), regs.rsp);
+    let stacks = TaskStacks {
+        tid,
+        pid: task.pid,
+        fs_base: regs.fs_base,
+        space,
+        own_stack: &task.own_stack,
+    };
+    let unwound = task.calls.unwound_by_call(frame, *return_address, &stacks);
+    tell_unwound(task, stopped, unwound, out);
+    if let Some(call) = task.calls.innermost_at(frame, *return_address) {
+        let same = Arc::ptr_eq(&call.point, point);
+        let seen_again = match arrival.seen {
+            Seen::Itself => same && std::mem::take(&mut call.again),
+            // Seen where it was made, and now at the callee; or a traced call has led here by a tail call.
+            Seen::AtCallee => !same || !call.at_callee || std::mem::take(&mut call.again),
+        };
+        if seen_again {
+            return false;
+        }
+        if same {
+            // The same call once more in the same place: what was open has been unwound.
+            let unwound = task.calls.pop_innermost();
+            tell_unwound(task, stopped, unwound.into_iter().collect(), out);
+        }
+    }
+    let id = CallId(*next_call);
+    *next_call += 1;
+    let depth = task.calls.depth();
+    out.tell(
+        task.pid,
+        tid,
+        What::Call {
+            id,
+            depth,
+            point,
+            return_address: *return_address,
+            view,
+        },
+    );
+    task.calls.push(OpenCall {
+        id,
+        point: point.clone(),
+        frame,
+        return_address: *return_address,
+        depth,
+        again: false,
+        at_callee: arrival.seen == Seen::AtCallee,
+    });
+    point.returns != Returns::Never
+}
+
+/// Closes the calls that return here with this stack pointer. Without any, somebody else's call has
+/// returned, which is passed in silence.
+fn come_back(
+    task: &mut Task,
+    stopped: &Stopped,
+    space: &Space,
+    at: Addr,
+    regs: Regs,
+    out: &mut Out<'_>,
+) {
+    let tid = stopped.tid();
+    let time = out.now();
+    let view = View {
+        regs: &regs,
+        memory: &space.memory,
+        floats: stopped,
+    };
+    let returned = task.calls.returned(at, regs.rsp);
+    let stacks = TaskStacks {
+        tid,
+        pid: task.pid,
+        fs_base: regs.fs_base,
+        space,
+        own_stack: &task.own_stack,
+    };
+    let unwound = task.calls.unwound_by_return(regs.rsp, &stacks);
+    tell_unwound(task, stopped, unwound, out);
+    if returned.is_empty()
+        && let Some(call) = task.calls.again(at, regs.rsp)
+    {
+        let depth = task.calls.depth();
+        out.tell_at(
+            time,
+            task.pid,
+            tid,
+            What::ReturnedAgain {
+                depth,
+                point: &call.point,
+                return_address: at,
+                view,
+            },
+        );
+    }
+    for call in returned {
+        let what = What::Return {
+            id: call.id,
+            depth: call.depth,
+            point: &call.point,
+            return_address: at,
+            view,
+        };
+        out.tell_at(time, task.pid, tid, what);
+        if call.point.returns == Returns::Again {
+            task.calls.may_return_again(call);
+        }
+    }
+}
+
+fn tell_unwound(task: &Task, stopped: &Stopped, unwound: Vec<OpenCall>, out: &mut Out<'_>) {
+    for call in unwound {
+        tell_no_return(task, stopped.tid(), &call, Why::Unwound, out);
+    }
+}
+
+/// Tells that a call will never return.
+pub(super) fn tell_no_return(task: &Task, tid: Tid, call: &OpenCall, why: Why, out: &mut Out<'_>) {
+    out.tell(
+        task.pid,
+        tid,
+        What::NoReturn {
+            id: call.id,
+            depth: call.depth,
+            point: &call.point,
+            why,
+        },
+    );
+}

@@ -1,0 +1,193 @@
+//! Letting go: every task stopped, put back where the program would be without us, every int3 out, and
+//! only then released. Runs at the end of every session, however it came, and when the engine is dropped.
+
+use super::What;
+use super::hits::tell_no_return;
+use super::ptrace::{Out, PtraceEngine, put_home};
+use super::task::{Role, SpaceId};
+use crate::base::Tid;
+use crate::base::regs::Regs;
+use crate::base::signal::Signal;
+use crate::event::Why;
+use crate::sys::ptrace::{self, Stopped};
+use crate::sys::wait::{self, Patience, Status, Stop};
+use crate::sys::{self, proc};
+use crate::tracee::space::Space;
+use nix::libc;
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+/// How long a task may take to stop. Only one that waits in the kernel for its vfork child takes longer,
+/// and it cannot hit an int3 there; when we are gone it goes on by itself.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+impl PtraceEngine {
+    /// Lets go of every task.
+    pub(super) fn leave(&mut self, out: &mut Out<'_>) {
+        let held = self.hold_everyone();
+        let mut tids: Vec<Tid> = self.tasks.keys().copied().collect();
+        tids.sort();
+        for tid in tids {
+            let Some(task) = self.tasks.get_mut(&tid) else {
+                continue;
+            };
+            for call in task.calls.take_all() {
+                tell_no_return(task, tid, &call, Why::Detached, out);
+            }
+            if task.role == Role::Shown {
+                out.tell(task.pid, tid, What::Detached);
+            }
+        }
+        for (stopped, _) in &held {
+            let space = self
+                .tasks
+                .get(&stopped.tid())
+                .and_then(|task| self.spaces.get(&task.space));
+            if let Some(space) = space {
+                let _ = put_back(stopped, space);
+            }
+        }
+        self.spaces.values_mut().for_each(Space::take_out);
+        for (stopped, signal) in held {
+            // One that was killed meanwhile needs no letting go.
+            let _ = stopped.detach(signal);
+        }
+        self.tasks.clear();
+        self.spaces.clear();
+    }
+
+    /// Stops every task, with the signal that each was about to be delivered.
+    fn hold_everyone(&mut self) -> Vec<(Stopped, Option<Signal>)> {
+        let mut held: HashMap<Tid, (Stopped, Option<Signal>)> = HashMap::new();
+        for (tid, stopped) in self.unannounced.drain() {
+            held.insert(tid, (stopped, None));
+        }
+        let mut waiting: Vec<Tid> = self
+            .tasks
+            .keys()
+            .chain(self.to_release.keys())
+            .copied()
+            .collect();
+        waiting.retain(|tid| !held.contains_key(tid));
+        for &tid in &waiting {
+            let _ = ptrace::interrupt(tid);
+        }
+        let began = Instant::now();
+        while !waiting.is_empty() && began.elapsed() < PATIENCE {
+            let mut next = Vec::new();
+            for tid in waiting.drain(..) {
+                match self.hold_one(tid, &mut next) {
+                    Ok(Some(stop)) => drop(held.insert(tid, stop)),
+                    Ok(None) => next.push(tid),
+                    Err(_) => drop(self.tasks.remove(&tid)),
+                }
+            }
+            waiting = next;
+            if !waiting.is_empty() {
+                std::thread::sleep(Duration::from_micros(200));
+            }
+        }
+        held.into_values().collect()
+    }
+
+    /// Looks whether one task has stopped so that it can be let go from there.
+    fn hold_one(
+        &mut self,
+        tid: Tid,
+        new: &mut Vec<Tid>,
+    ) -> sys::Result<Option<(Stopped, Option<Signal>)>> {
+        let (stopped, stop) = match wait::look_at(tid, Patience::Poll)? {
+            Some(Status::Stopped(stopped, stop)) => (stopped, stop),
+            Some(_) => {
+                let _ = wait::reap(tid);
+                return Err(sys::Error {
+                    call: "waitid",
+                    errno: nix::errno::Errno::ESRCH,
+                });
+            }
+            None => return Ok(None),
+        };
+        match stop {
+            Stop::Signal(Signal(libc::SIGTRAP)) => {
+                let ours = self.is_ours(tid, &stopped.regs()?);
+                return Ok(Some((stopped, (!ours).then_some(Signal(libc::SIGTRAP)))));
+            }
+            Stop::Signal(signal) => return Ok(Some((stopped, Some(signal)))),
+            Stop::Fork | Stop::Vfork | Stop::Clone => new.extend(self.adopt(tid, &stopped, stop)?),
+            // An int3 was hit, but its SIGTRAP waits behind the stop we asked for: let it come.
+            Stop::Interrupt if proc::is_pending(tid, libc::SIGTRAP) => {
+                stopped.resume(None)?;
+                return Ok(None);
+            }
+            _ => {}
+        }
+        Ok(Some((stopped, None)))
+    }
+
+    /// A child born while we leave: with the same memory or a copy of it.
+    fn adopt(&mut self, maker: Tid, stopped: &Stopped, stop: Stop) -> sys::Result<Option<Tid>> {
+        let child = Tid(stopped.event_message()? as i32);
+        let Some(id) = self.tasks.get(&maker).map(|task| task.space) else {
+            return Ok(None);
+        };
+        if stop == Stop::Fork
+            && let Some(space) = self.spaces.get(&id)
+        {
+            let copy = space.copy_for(crate::base::Pid(child.0));
+            let id = self.add_space(copy);
+            self.add_borrower(child, id);
+        } else {
+            self.add_borrower(child, id);
+        }
+        Ok(Some(child))
+    }
+
+    fn add_borrower(&mut self, tid: Tid, id: SpaceId) {
+        self.tasks.insert(
+            tid,
+            super::task::Task::new(crate::base::Pid(tid.0), id, Role::Borrower),
+        );
+    }
+
+    fn is_ours(&self, tid: Tid, regs: &Regs) -> bool {
+        let at = crate::base::addr::Addr(regs.rip.wrapping_sub(1));
+        let space = self
+            .tasks
+            .get(&tid)
+            .and_then(|task| self.spaces.get(&task.space));
+        space.is_some_and(|space| space.breakpoint(at).is_some())
+    }
+}
+
+/// Moves a stopped task to where the program would be without us.
+fn put_back(stopped: &Stopped, space: &Space) -> sys::Result<()> {
+    let mut regs = stopped.regs()?;
+    let before = regs;
+    let at = crate::base::addr::Addr(regs.rip.wrapping_sub(1));
+    if let Some(home) = space.home(regs.rip) {
+        put_home(&mut regs, home);
+    } else if space.breakpoint(at).is_some() && stopped_by_int3(stopped) {
+        regs.rip = at.0;
+    }
+    if regs != before {
+        stopped.set_regs(&regs)?;
+    }
+    Ok(())
+}
+
+/// The stop is the SIGTRAP of an int3 and not some other one whose instruction pointer happens to be
+/// behind a breakpoint (`si_code` SI_KERNEL: arch/x86/kernel/traps.c, do_int3).
+fn stopped_by_int3(stopped: &Stopped) -> bool {
+    stopped
+        .signal_info()
+        .is_ok_and(|info| info.signal() == Signal(libc::SIGTRAP) && info.code() == libc::SI_KERNEL)
+}
+
+impl Drop for PtraceEngine {
+    fn drop(&mut self) {
+        if !self.tasks.is_empty() || !self.unannounced.is_empty() || !self.to_release.is_empty() {
+            self.leave(&mut Out::new(&mut |_| ControlFlow::Break(())));
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! Births, execs and deaths of tasks.
+
+use super::What;
+use super::hits::tell_no_return;
+use super::modules::Stage;
+use super::ptrace::{Ending, Follow, Onward, Out, PtraceEngine};
+use super::task::{Role, SpaceId, Task};
+use crate::base::addr::Addr;
+use crate::base::memory::Memory;
+use crate::base::regs::Regs;
+use crate::base::{Pid, Tid};
+use crate::event::Why;
+use crate::sys;
+use crate::sys::ptrace::Stopped;
+use crate::sys::wait::{self, Stop};
+use crate::tracee::space::Space;
+use nix::libc;
+
+/// `cs` of a task that runs 32-bit code (arch/x86/include/asm/segment.h, __USER32_CS).
+const USER32_CS: u64 = 0x23;
+
+impl PtraceEngine {
+    /// A task made another one. Both orders occur: this event, or the child's first stop, comes first.
+    pub(super) fn gave_birth(
+        &mut self,
+        stopped: Stopped,
+        stop: Stop,
+        out: &mut Out<'_>,
+    ) -> sys::Result<Onward> {
+        let child = Tid(stopped.event_message()? as i32);
+        let regs = stopped.regs()?;
+        let Some(parent) = self.tasks.get(&stopped.tid()) else {
+            return Ok(Onward::Run(stopped));
+        };
+        let Some(space) = self.spaces.get(&parent.space) else {
+            return Ok(Onward::Run(stopped));
+        };
+        let flags = clone_flags(&regs, stop, &space.memory);
+        let has = |flag: i32| flags & flag as u64 != 0;
+        let follows = self.follow == Follow::Children && parent.role == Role::Shown;
+        if has(libc::CLONE_THREAD) {
+            let task = Task::new(parent.pid, parent.space, parent.role);
+            self.announce(child, task, out);
+        } else if has(libc::CLONE_VM) {
+            let role = if follows { Role::Shown } else { Role::Borrower };
+            let mut task = Task::new(Pid(child.0), parent.space, role);
+            task.calls = parent.calls.for_child();
+            self.announce(child, task, out);
+        } else if follows {
+            let copy = space.copy_for(Pid(child.0));
+            let calls = parent.calls.for_child();
+            let id = self.add_space(copy);
+            let task = Task {
+                calls,
+                ..Task::new(Pid(child.0), id, Role::Shown)
+            };
+            self.announce(child, task, out);
+        } else {
+            let copy = space.copy_for(Pid(child.0));
+            self.to_release.insert(child, copy);
+        }
+        if let Some(child) = self.unannounced.remove(&child) {
+            super::ptrace::finish(self.first_stop(child, out));
+        }
+        Ok(Onward::Run(stopped))
+    }
+
+    /// The first stop of a task, of which its parent's event may or may not have told already.
+    pub(super) fn first_stop(&mut self, stopped: Stopped, _: &mut Out<'_>) -> Onward {
+        let tid = stopped.tid();
+        if self.tasks.contains_key(&tid) {
+            return Onward::Run(stopped);
+        }
+        if let Some(mut copy) = self.to_release.remove(&tid) {
+            copy.take_out();
+            return Onward::Release(stopped);
+        }
+        // Consumed, or the next look would show it again for ever.
+        let _ = wait::consume(tid);
+        self.unannounced.insert(tid, stopped);
+        Onward::Nothing
+    }
+
+    fn announce(&mut self, tid: Tid, task: Task, out: &mut Out<'_>) {
+        let (pid, role) = (task.pid, task.role);
+        self.tasks.insert(tid, task);
+        if role == Role::Shown {
+            out.tell(pid, tid, What::Started);
+        }
+    }
+
+    /// A process runs another program. It has one task now, which carries the process's id whichever
+    /// thread asked for it (ptrace(2), "execve(2) under ptrace").
+    pub(super) fn executed(&mut self, stopped: Stopped, out: &mut Out<'_>) -> sys::Result<Onward> {
+        let tid = stopped.tid();
+        let pid = Pid(tid.0);
+        let regs = stopped.regs()?;
+        let doomed: Vec<Tid> = self
+            .tasks
+            .iter()
+            .filter(|(_, t)| t.pid == pid)
+            .map(|(&tid, _)| tid)
+            .collect();
+        let mut role = Role::Shown;
+        for other in doomed {
+            if let Some(task) = self.close(other, Why::Gone, out) {
+                role = task.role;
+            }
+        }
+        self.drop_unused_spaces();
+        if role == Role::Borrower {
+            // It has memory of its own now, and none of our int3s in it.
+            return Ok(Onward::Release(stopped));
+        }
+        let id = self.add_space(Space::new(pid));
+        self.tasks.insert(tid, Task::new(pid, id, Role::Shown));
+        out.tell(pid, tid, What::Exec { ip: Addr(regs.rip) });
+        let stopped = leave_exec(stopped)?;
+        self.program_found(&stopped, id, Stage::Beginning, out);
+        Ok(Onward::Run(stopped))
+    }
+
+    /// A task ended.
+    pub(super) fn ended(&mut self, tid: Tid, ending: Ending, out: &mut Out<'_>) -> Onward {
+        let _ = wait::reap(tid);
+        self.unannounced.remove(&tid);
+        self.to_release.remove(&tid);
+        if let Some(task) = self.close(tid, Why::Gone, out) {
+            let last = task.pid.0 == tid.0;
+            if let Some(launched) = self.launched.as_mut().filter(|l| last && l.pid == task.pid) {
+                launched.end = Some(ending);
+            }
+            if task.role == Role::Shown {
+                let what = match ending {
+                    Ending::Exited(status) => What::Exited { status, last },
+                    Ending::Killed(signal) => What::Killed { signal, last },
+                };
+                out.tell(task.pid, tid, what);
+            }
+            self.drop_unused_spaces();
+        }
+        Onward::Nothing
+    }
+
+    /// Takes a task off the books, its open calls closed.
+    pub(super) fn close(&mut self, tid: Tid, why: Why, out: &mut Out<'_>) -> Option<Task> {
+        let mut task = self.tasks.remove(&tid)?;
+        for call in task.calls.take_all() {
+            tell_no_return(&task, tid, &call, why, out);
+        }
+        Some(task)
+    }
+
+    pub(super) fn add_space(&mut self, space: Space) -> SpaceId {
+        let id = SpaceId(self.next_space);
+        self.next_space += 1;
+        self.spaces.insert(id, space);
+        id
+    }
+
+    fn drop_unused_spaces(&mut self) {
+        let tasks = &self.tasks;
+        self.spaces
+            .retain(|id, _| tasks.values().any(|task| task.space == *id));
+    }
+}
+
+/// Takes a task from its exec stop to its program's first instruction. In the former it is still inside
+/// the system call, whose result would overwrite rax behind the back of a remote one.
+pub(super) fn leave_exec(stopped: Stopped) -> sys::Result<Stopped> {
+    let tid = stopped.tid();
+    sys::ptrace::interrupt(tid)?;
+    stopped.resume(None)?;
+    sys::remote::next_stop(tid).map(|(stopped, _)| stopped)
+}
+
+/// The flags of the clone(2) that a birth event is about, out of the system call's registers.
+fn clone_flags(regs: &Regs, stop: Stop, memory: &dyn Memory) -> u64 {
+    let number = regs.orig_rax as i64;
+    let by_event = match stop {
+        Stop::Vfork => (libc::CLONE_VM | libc::CLONE_VFORK) as u64,
+        _ => 0,
+    };
+    // System call numbers of i386: asm/unistd_32.h.
+    let (clone, clone3, first) = match regs.cs {
+        USER32_CS => (120, 435, regs.rbx),
+        _ => (libc::SYS_clone, libc::SYS_clone3, regs.rdi),
+    };
+    match number {
+        _ if number == clone => first,
+        // struct clone_args begins with the flags (clone(2)).
+        _ if number == clone3 => memory.read_word(Addr(first)).unwrap_or(by_event),
+        _ => by_event,
+    }
+}

@@ -1,0 +1,329 @@
+//! The ptrace engine: the one loop from a stop to its resumption.
+//!
+//! A stop is looked at, served while the task stands still, and the task is resumed; nothing else is
+//! ever stopped for it. What serving means for each kind of stop stands in the sibling files: breakpoint
+//! hits in `hits`, births, execs and deaths in `lives`, the modules of a program in `modules`, the
+//! beginning in `start` and the end in `leave`.
+
+use super::task::{Role, SpaceId, Task};
+use super::{Hit, What};
+use crate::base::signal::Signal;
+use crate::base::time::Timestamp;
+use crate::base::{Pid, Tid};
+use crate::plan::Plan;
+use crate::sys;
+use crate::sys::interrupt::{self, Request};
+use crate::sys::ptrace::Stopped;
+use crate::sys::wait::{self, Patience, Status, Stop};
+use crate::tracee::module::{FileKey, Planned};
+use crate::tracee::space::{Home, Space};
+use std::collections::{HashMap, HashSet};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+/// Whether child processes are traced as well. Threads always are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Follow {
+    /// They run untraced.
+    #[default]
+    Threads,
+    /// They are (`-f`).
+    Children,
+}
+
+/// The classic engine: int3 breakpoints under ptrace. Dropping it lets go of every task, the int3s out.
+pub struct PtraceEngine {
+    pub(super) plan: Plan,
+    pub(super) follow: Follow,
+    pub(super) tasks: HashMap<Tid, Task>,
+    pub(super) spaces: HashMap<SpaceId, Space>,
+    /// Tasks that stopped for the first time before their parent's event told of them.
+    pub(super) unannounced: HashMap<Tid, Stopped>,
+    /// Children to be let go at their first stop, their copies of our int3s taken out.
+    pub(super) to_release: HashMap<Tid, Space>,
+    pub(super) images: HashMap<(FileKey, bool), Arc<Planned>>,
+    pub(super) complained: HashSet<String>,
+    pub(super) next_call: u64,
+    pub(super) next_space: u32,
+    pub(super) launched: Option<Launched>,
+}
+
+/// The command that we started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Launched {
+    /// Its process.
+    pub pid: Pid,
+    /// How it ended, once it has.
+    pub end: Option<Ending>,
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// By exit, with this status.
+    Exited(i32),
+    /// By a signal.
+    Killed(Signal),
+}
+
+/// Why a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// There is nobody left to trace.
+    Done,
+    /// We were asked to end; every task was let go.
+    Asked(Request),
+    /// The consumer wants no more; every task was let go.
+    Refused,
+}
+
+/// Where observations go to, and whether more are wanted.
+pub(super) struct Out<'a> {
+    on_hit: &'a mut dyn FnMut(&Hit<'_>) -> ControlFlow<()>,
+    pub(super) refused: bool,
+    began: Instant,
+    epoch: Timestamp,
+}
+
+impl<'a> Out<'a> {
+    pub(super) fn new(on_hit: &'a mut dyn FnMut(&Hit<'_>) -> ControlFlow<()>) -> Out<'a> {
+        let epoch = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
+        Out {
+            on_hit,
+            refused: false,
+            began: Instant::now(),
+            epoch: Timestamp(epoch),
+        }
+    }
+
+    /// The wall clock of the beginning, carried on by a clock that never runs backwards.
+    pub(super) fn now(&self) -> Timestamp {
+        Timestamp(self.epoch.0 + self.began.elapsed())
+    }
+
+    pub(super) fn tell(&mut self, pid: Pid, tid: Tid, what: What<'_>) {
+        self.tell_at(self.now(), pid, tid, what);
+    }
+
+    pub(super) fn tell_at(&mut self, time: Timestamp, pid: Pid, tid: Tid, what: What<'_>) {
+        if !self.refused
+            && (self.on_hit)(&Hit {
+                pid,
+                tid,
+                time,
+                what,
+            })
+            .is_break()
+        {
+            self.refused = true;
+        }
+    }
+}
+
+/// How a served task goes on.
+pub(super) enum Onward {
+    /// It runs.
+    Run(Stopped),
+    /// It runs into this signal.
+    Deliver(Stopped, Signal),
+    /// It stays in its group-stop.
+    Listen(Stopped),
+    /// We let go of it.
+    Release(Stopped),
+    /// It stays as it is for now, or is no more.
+    Nothing,
+}
+
+impl PtraceEngine {
+    /// An engine that traces nobody yet.
+    pub fn new(plan: Plan, follow: Follow) -> PtraceEngine {
+        PtraceEngine {
+            plan,
+            follow,
+            tasks: HashMap::new(),
+            spaces: HashMap::new(),
+            unannounced: HashMap::new(),
+            to_release: HashMap::new(),
+            images: HashMap::new(),
+            complained: HashSet::new(),
+            next_call: 0,
+            next_space: 0,
+            launched: None,
+        }
+    }
+
+    /// The command that we started, and its end.
+    pub fn launched(&self) -> Option<Launched> {
+        self.launched
+    }
+
+    /// Traces until there is nobody left, somebody asks us to end, or the consumer wants no more. While
+    /// `on_hit` runs, the task it is about stands still; a call of it without a task is a beat, at which
+    /// consumers may look after what they hold back.
+    pub fn run(
+        &mut self,
+        on_hit: &mut dyn FnMut(&Hit<'_>) -> ControlFlow<()>,
+    ) -> sys::Result<Outcome> {
+        let mut out = Out::new(on_hit);
+        let outcome = self.serve_all(&mut out);
+        self.leave(&mut out);
+        outcome
+    }
+
+    fn serve_all(&mut self, out: &mut Out<'_>) -> sys::Result<Outcome> {
+        let mut batch = Vec::new();
+        while !self.tasks.is_empty() {
+            if out.refused {
+                return Ok(Outcome::Refused);
+            }
+            match wait::look(Patience::Block) {
+                Ok(Some((tid, status))) => self.serve_batch(tid, status, &mut batch, out),
+                Ok(None) => out.tell(Pid(0), Tid(0), What::Tick),
+                // Whoever we knew of is gone without a word; nothing can come any more.
+                Err(e) if e.errno == nix::errno::Errno::ECHILD => break,
+                Err(e) => return Err(e),
+            }
+            if let Some(request) = interrupt::requested()
+                && !self.is_shared_with_command(request)
+            {
+                return Ok(Outcome::Asked(request));
+            }
+        }
+        Ok(Outcome::Done)
+    }
+
+    /// A terminal's Ctrl-C goes to the command as well, and it is for the command to end by it.
+    fn is_shared_with_command(&self, request: Request) -> bool {
+        let runs = self.launched.is_some_and(|l| l.end.is_none());
+        request.from_terminal
+            && runs
+            && self.tasks.values().all(|t| {
+                self.launched.is_some_and(|l| l.pid == t.pid) || self.follow == Follow::Children
+            })
+    }
+
+    /// Serves a stop and all others that wait by now, and only then lets them go on: a look shows the
+    /// same stopped task first, again and again, so a busy one would shut out the rest.
+    fn serve_batch(
+        &mut self,
+        tid: Tid,
+        status: Status,
+        batch: &mut Vec<Onward>,
+        out: &mut Out<'_>,
+    ) {
+        let onward = self.serve(tid, status, out);
+        if self.tasks.len() < 2 {
+            return finish(onward);
+        }
+        let mut next = Some((tid, onward));
+        while let Some((tid, onward)) = next.take() {
+            batch.push(onward);
+            // Its registers are right again, so that its stop may be consumed.
+            let _ = wait::consume(tid);
+            if !out.refused
+                && let Ok(Some((tid, status))) = wait::look(Patience::Poll)
+            {
+                next = Some((tid, self.serve(tid, status, out)));
+            }
+        }
+        batch.drain(..).for_each(finish);
+    }
+
+    /// Serves what one task did.
+    fn serve(&mut self, tid: Tid, status: Status, out: &mut Out<'_>) -> Onward {
+        match status {
+            Status::Stopped(stopped, stop) => match self.stopped(stopped, stop, out) {
+                Ok(onward) => onward,
+                // ESRCH, here and nowhere else: the task was killed while it was served. Its end comes
+                // through a wait of its own.
+                Err(e) if e.is_gone() => Onward::Nothing,
+                Err(e) => {
+                    self.complain(tid, &format!("lost a stop of task {tid}: {e}"), out);
+                    Onward::Nothing
+                }
+            },
+            Status::Exited(status) => self.ended(tid, Ending::Exited(status), out),
+            Status::Killed(signal) => self.ended(tid, Ending::Killed(signal), out),
+        }
+    }
+
+    fn stopped(&mut self, stopped: Stopped, stop: Stop, out: &mut Out<'_>) -> sys::Result<Onward> {
+        if !self.tasks.contains_key(&stopped.tid()) {
+            return Ok(self.first_stop(stopped, out));
+        }
+        match stop {
+            Stop::Signal(Signal(nix::libc::SIGTRAP)) => self.trapped(stopped, out),
+            Stop::Signal(signal) => self.signalled(stopped, signal, out),
+            Stop::Group(_) => Ok(Onward::Listen(stopped)),
+            Stop::Fork | Stop::Vfork | Stop::Clone => self.gave_birth(stopped, stop, out),
+            Stop::Exec => self.executed(stopped, out),
+            Stop::Interrupt | Stop::VforkDone | Stop::Syscall | Stop::Other => {
+                Ok(Onward::Run(stopped))
+            }
+        }
+    }
+
+    /// A signal on its way to the task. One that finds it in a slot must not: a handler, and whoever
+    /// unwinds from it, is to see the program's own code.
+    pub(super) fn signalled(
+        &mut self,
+        stopped: Stopped,
+        signal: Signal,
+        out: &mut Out<'_>,
+    ) -> sys::Result<Onward> {
+        let tid = stopped.tid();
+        let mut regs = stopped.regs()?;
+        let Some(task) = self.tasks.get_mut(&tid) else {
+            return Ok(Onward::Deliver(stopped, signal));
+        };
+        let home = self
+            .spaces
+            .get(&task.space)
+            .and_then(|space| space.home(regs.rip));
+        if let Some(home) = home {
+            put_home(&mut regs, home);
+            stopped.set_regs(&regs)?;
+            if !matches!(home, Home::After(_)) {
+                task.calls.entered_again(regs.rsp);
+            }
+        }
+        if task.role == Role::Shown {
+            let ip = crate::base::addr::Addr(regs.rip);
+            out.tell(task.pid, tid, What::Signal { signal, ip });
+        }
+        Ok(Onward::Deliver(stopped, signal))
+    }
+
+    /// Tells once of something that could not be traced.
+    pub(super) fn complain(&mut self, tid: Tid, what: &str, out: &mut Out<'_>) {
+        if self.complained.insert(what.to_owned()) {
+            let pid = self.tasks.get(&tid).map_or(Pid(tid.0), |task| task.pid);
+            out.tell(pid, tid, What::Lost { what });
+        }
+    }
+}
+
+/// Moves a task out of a slot, to where it would be without us.
+pub(super) fn put_home(regs: &mut crate::base::regs::Regs, home: Home) {
+    match home {
+        Home::Before(at) | Home::After(at) => regs.rip = at.0,
+        Home::Pushed(at) => {
+            regs.rip = at.0;
+            regs.rsp = regs.rsp.wrapping_add(8);
+        }
+    }
+}
+
+/// Lets a served task go on. One that cannot was killed meanwhile; its end comes through a wait.
+pub(super) fn finish(onward: Onward) {
+    let _ = match onward {
+        Onward::Run(stopped) => stopped.resume(None),
+        Onward::Deliver(stopped, signal) => stopped.resume(Some(signal)),
+        Onward::Listen(stopped) => stopped.listen(),
+        Onward::Release(stopped) => stopped.detach(None),
+        Onward::Nothing => Ok(()),
+    };
+}

@@ -1,0 +1,220 @@
+//! How tracing begins: a command is launched, or processes are attached to.
+
+use super::Hit;
+use super::What;
+use super::lives::leave_exec;
+use super::modules::Stage;
+use super::ptrace::{Launched, Out, PtraceEngine};
+use super::task::{Role, Task};
+use crate::base::{Pid, Tid};
+use crate::sys::ptrace::{self, Stopped};
+use crate::sys::spawn::{self, Command};
+use crate::sys::wait::{self, Patience, Status, Stop};
+use crate::sys::{self, proc, remote};
+use crate::tracee::space::Space;
+use nix::errno::Errno;
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+
+/// Why a process could not be attached to.
+#[derive(Debug, thiserror::Error)]
+pub enum AttachError {
+    /// There is none.
+    #[error("no such process")]
+    Missing,
+    /// Its id belongs to a thread.
+    #[error("it is a thread of process {0}; use -p {0}")]
+    Thread(Pid),
+    /// Somebody traces it already.
+    #[error("it is already traced by process {0}")]
+    Traced(i32),
+    /// The kernel does not let us.
+    #[error("{0}")]
+    Denied(String),
+    /// Anything else.
+    #[error(transparent)]
+    Other(#[from] sys::Error),
+}
+
+type OnHit<'a> = &'a mut dyn FnMut(&Hit<'_>) -> ControlFlow<()>;
+
+impl PtraceEngine {
+    /// Starts a command. It stands at the first instruction of its program until [`PtraceEngine::run`].
+    pub fn launch(&mut self, command: &Command, on_hit: OnHit<'_>) -> Result<Pid, spawn::Error> {
+        let mut out = Out::new(on_hit);
+        let mut spawned = spawn::spawn(command)?;
+        spawned.go();
+        let tid = spawned.tid;
+        let pid = Pid(tid.0);
+        let stopped = loop {
+            match wait::look_at(tid, Patience::Block)? {
+                Some(Status::Stopped(stopped, Stop::Exec)) => break stopped,
+                Some(Status::Stopped(stopped, Stop::Signal(signal))) => {
+                    stopped.resume(Some(signal))?
+                }
+                Some(Status::Stopped(stopped, Stop::Group(_))) => stopped.listen()?,
+                Some(Status::Stopped(stopped, _)) => stopped.resume(None)?,
+                Some(Status::Exited(_) | Status::Killed(_)) => {
+                    let errno = spawned.failure().unwrap_or(Errno::ECHILD);
+                    let _ = wait::reap(tid);
+                    return Err(spawn::Error::Exec(errno));
+                }
+                None => {}
+            }
+        };
+        self.launched = Some(Launched { pid, end: None });
+        let id = self.add_space(Space::new(pid));
+        self.tasks.insert(tid, Task::new(pid, id, Role::Shown));
+        out.tell(pid, tid, What::Started);
+        let stopped = leave_exec(stopped)?;
+        self.program_found(&stopped, id, Stage::Beginning, &mut out);
+        stopped.resume(None)?;
+        Ok(pid)
+    }
+
+    /// Attaches to all threads of a process. The int3s are planted while every thread stands still; on
+    /// failure all of them are let go.
+    pub fn attach(&mut self, pid: Pid, on_hit: OnHit<'_>) -> Result<(), AttachError> {
+        let mut out = Out::new(on_hit);
+        match proc::process_of(Tid(pid.0)) {
+            None => return Err(AttachError::Missing),
+            Some(process) if process != pid => return Err(AttachError::Thread(process)),
+            Some(_) => {}
+        }
+        let mut held = hold_all(pid)?;
+        let Some(planter) = held
+            .iter()
+            .position(|(_, stop)| *stop == Stop::Interrupt)
+            .or((!held.is_empty()).then_some(0))
+        else {
+            return Err(AttachError::Missing);
+        };
+        let id = self.add_space(Space::new(pid));
+        for (stopped, _) in &held {
+            self.tasks
+                .insert(stopped.tid(), Task::new(pid, id, Role::Shown));
+            out.tell(pid, stopped.tid(), What::Started);
+        }
+        held.swap(0, planter);
+        if let Some((stopped, _)) = held.first() {
+            self.program_found(stopped, id, Stage::Running, &mut out);
+            if let Some(why) = self.explain_nothing(id) {
+                self.complain(stopped.tid(), &why, &mut out);
+            }
+        }
+        for (stopped, stop) in held {
+            // A remote call has woken it from its group-stop: interrupted, it falls back into it before it
+            // executes anything (kernel/signal.c, do_jobctl_trap).
+            if matches!(stop, Stop::Group(_)) {
+                let _ = ptrace::interrupt(stopped.tid());
+            }
+            let _ = stopped.resume(None);
+        }
+        Ok(())
+    }
+}
+
+/// Seizes and stops every thread of a process, looking again until no new one has appeared.
+fn hold_all(pid: Pid) -> Result<Vec<(Stopped, Stop)>, AttachError> {
+    let mut held: HashMap<Tid, (Stopped, Stop)> = HashMap::new();
+    loop {
+        let tasks = proc::tasks(pid).unwrap_or_default();
+        let new: Vec<Tid> = tasks
+            .into_iter()
+            .filter(|tid| !held.contains_key(tid))
+            .collect();
+        if new.is_empty() {
+            return Ok(held.into_values().collect());
+        }
+        for tid in new {
+            match hold(tid) {
+                Ok(Some(stop)) => drop(held.insert(tid, stop)),
+                Ok(None) => {}
+                Err(e) => {
+                    for (stopped, _) in held.into_values() {
+                        let _ = stopped.detach(None);
+                    }
+                    return Err(explain(pid, e));
+                }
+            }
+        }
+    }
+}
+
+/// Seizes one thread and waits until it stands still. `None`: it ended meanwhile.
+fn hold(tid: Tid) -> sys::Result<Option<(Stopped, Stop)>> {
+    let gone_is_none = |e: sys::Error| if e.is_gone() { Ok(None) } else { Err(e) };
+    // A thread born after its maker was seized is seized with it.
+    match ptrace::seize(tid) {
+        Err(e) if e.is_gone() => return Ok(None),
+        Err(e) if e.errno == Errno::EPERM && is_ours(tid) => {}
+        other => other?,
+    }
+    if let Err(e) = ptrace::interrupt(tid) {
+        return gone_is_none(e);
+    }
+    loop {
+        match remote::next_stop(tid) {
+            Ok((stopped, stop @ (Stop::Interrupt | Stop::Group(_)))) => {
+                wait::consume(tid)?;
+                return Ok(Some((stopped, stop)));
+            }
+            // The interrupt is still to come; what came first goes its way.
+            Ok((stopped, Stop::Signal(signal))) => stopped.resume(Some(signal))?,
+            Ok((stopped, Stop::Fork | Stop::Vfork | Stop::Clone)) => {
+                let child = Tid(stopped.event_message()? as i32);
+                stopped.resume(None)?;
+                release_child(tid, child)?;
+            }
+            Ok((stopped, _)) => stopped.resume(None)?,
+            Err(e) => return gone_is_none(e),
+        }
+    }
+}
+
+/// A child made while we take hold: a new thread is found in /proc, a process of its own is let go, as no
+/// int3 stands yet that it could have inherited.
+fn release_child(maker: Tid, child: Tid) -> sys::Result<()> {
+    if proc::process_of(child) == proc::process_of(maker) {
+        return Ok(());
+    }
+    match remote::next_stop(child) {
+        Ok((stopped, _)) => stopped.detach(None),
+        Err(e) if e.is_gone() => Ok(()),
+        Err(e) => Err(e),
+    }
+}
+
+fn is_ours(tid: Tid) -> bool {
+    proc::status_field(tid, "TracerPid")
+        .is_some_and(|tracer| tracer == std::process::id().to_string())
+}
+
+/// Why, and what to do about it (ptrace(2), "Ptrace access mode checking").
+fn explain(pid: Pid, error: sys::Error) -> AttachError {
+    if error.errno != Errno::EPERM {
+        return AttachError::Other(error);
+    }
+    let tid = Tid(pid.0);
+    let tracer = proc::status_field(tid, "TracerPid")
+        .and_then(|t| t.parse().ok())
+        .unwrap_or(0);
+    if tracer != 0 {
+        return AttachError::Traced(tracer);
+    }
+    let yama = std::fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope").unwrap_or_default();
+    let first = |name| {
+        proc::status_field(tid, name)
+            .and_then(|ids| ids.split_whitespace().next().map(str::to_owned))
+    };
+    let other_user = first("Uid").is_some_and(|uid| uid != nix::unistd::getuid().to_string());
+    AttachError::Denied(match yama.trim() {
+        _ if other_user => "permission denied: it belongs to another user; run as that user or as root".into(),
+        "1" => "permission denied: kernel.yama.ptrace_scope is 1, which lets you trace only programs that you start \
+                from here; run as root, or 'sysctl kernel.yama.ptrace_scope=0'"
+            .into(),
+        "2" => "permission denied: kernel.yama.ptrace_scope is 2, which lets only root trace; run as root".into(),
+        "3" => "permission denied: kernel.yama.ptrace_scope is 3, which forbids all tracing until the next boot".into(),
+        _ => "permission denied: run as root; in a container give it the capability SYS_PTRACE".into(),
+    })
+}

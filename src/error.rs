@@ -1,0 +1,59 @@
+//! What ends a run: one line in the user's words, naming the thing.
+
+use crate::config::Launch;
+use crate::proto::library::Missing;
+use crate::sink::output::Destination;
+use crate::sys::{self, spawn};
+use std::io;
+
+/// Why a run ended before its time.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The command cannot be started.
+    #[error("cannot start {command}: {why}")]
+    CannotStart {
+        /// As the user named it.
+        command: String,
+        /// Why.
+        why: String,
+    },
+    /// `-u` names nobody.
+    #[error("cannot find user `{0}'")]
+    NoSuchUser(String),
+    /// A prototype file is missing.
+    #[error(transparent)]
+    Prototypes(#[from] Missing),
+    /// The trace cannot be written.
+    #[error("cannot write the trace to {output}: {why}")]
+    Output {
+        /// Where it should go.
+        output: String,
+        /// Why.
+        why: io::Error,
+    },
+    /// The kernel refused what a tracer needs.
+    #[error("cannot trace: {0}")]
+    System(#[from] sys::Error),
+}
+
+impl Error {
+    pub(crate) fn cannot_start(launch: &Launch, why: impl Into<String>) -> Error {
+        Error::CannotStart {
+            command: launch.name(),
+            why: why.into(),
+        }
+    }
+
+    pub(crate) fn launch(launch: &Launch, why: spawn::Error) -> Error {
+        Error::cannot_start(launch, why.to_string())
+    }
+
+    pub(crate) fn output(output: &Destination, why: io::Error) -> Error {
+        let output = match output {
+            Destination::Stderr => "standard error".to_owned(),
+            Destination::File(path) => path.display().to_string(),
+            Destination::Pipe(command) => format!("`{}'", command.to_string_lossy()),
+        };
+        Error::Output { output, why }
+    }
+}

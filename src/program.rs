@@ -1,0 +1,93 @@
+//! The command to start: found as a shell finds it, and looked at before it runs.
+
+use crate::config::Launch;
+use crate::elf;
+use crate::error::Error;
+use crate::sys::spawn::Command;
+use nix::errno::Errno;
+use nix::unistd::{AccessFlags, User, access};
+use std::ffi::{CString, OsStr, OsString};
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+/// Where commands are looked for without a `PATH` (execvp(3)).
+const DEFAULT_PATH: &str = "/bin:/usr/bin";
+
+/// Finds the command, and makes sure that it is something this machine runs and we can trace.
+pub fn command(launch: &Launch) -> Result<Command, Error> {
+    let file = find(&launch.command, std::env::var_os("PATH"))
+        .map_err(|errno| Error::cannot_start(launch, errno.desc()))?;
+    inspect(&file).map_err(|why| Error::cannot_start(launch, why))?;
+    let user = launch.user.as_deref().map(|name| user(name)).transpose()?;
+    let words = std::iter::once(&launch.command).chain(&launch.args);
+    let nul = |_| Error::cannot_start(launch, "an argument contains a NUL byte");
+    let text = |word: &OsString| CString::new(word.as_bytes());
+    let variable = |(name, value): (OsString, OsString)| {
+        CString::new([name.as_bytes(), b"=", value.as_bytes()].concat()).ok()
+    };
+    Ok(Command {
+        file: CString::new(file.into_os_string().into_vec()).map_err(nul)?,
+        args: words.map(text).collect::<Result<_, _>>().map_err(nul)?,
+        env: std::env::vars_os().filter_map(variable).collect(),
+        user,
+    })
+}
+
+fn user(name: &str) -> Result<User, Error> {
+    match User::from_name(name) {
+        Ok(Some(user)) => Ok(user),
+        _ => Err(Error::NoSuchUser(name.to_owned())),
+    }
+}
+
+/// A name with a `/` is a path; others are looked up in `PATH`. A file that may not be executed is
+/// passed over, but remembered as the reason (execvp(3)).
+fn find(name: &OsStr, path: Option<OsString>) -> Result<PathBuf, Errno> {
+    if name.as_bytes().contains(&b'/') {
+        return executable(PathBuf::from(name));
+    }
+    let path = path.unwrap_or_else(|| DEFAULT_PATH.into());
+    let mut reason = Errno::ENOENT;
+    for directory in std::env::split_paths(&path) {
+        let directory = if directory.as_os_str().is_empty() {
+            PathBuf::from(".")
+        } else {
+            directory
+        };
+        match executable(directory.join(name)) {
+            Ok(file) => return Ok(file),
+            Err(Errno::EACCES) => reason = Errno::EACCES,
+            Err(_) => {}
+        }
+    }
+    Err(reason)
+}
+
+fn executable(file: PathBuf) -> Result<PathBuf, Errno> {
+    if file.is_dir() {
+        return Err(Errno::EISDIR);
+    }
+    access(&file, AccessFlags::X_OK)?;
+    Ok(file)
+}
+
+/// An ELF file must be of this machine. Anything else is the kernel's and the shell's business.
+fn inspect(file: &Path) -> Result<(), String> {
+    // A file that may be executed but not read cannot be looked at; the kernel will judge it.
+    let Ok(mut opened) = File::open(file) else {
+        return Ok(());
+    };
+    let mut magic = [0; 4];
+    if opened.read_exact(&mut magic).is_err() || magic != *b"\x7fELF" {
+        return Ok(());
+    }
+    let bytes = crate::sys::file::map(&opened).map_err(|e| e.to_string())?;
+    let image = elf::Image::parse(&bytes).map_err(|e| e.to_string())?;
+    match image.architecture() {
+        "x86-64" => Ok(()),
+        "i386" => Err("it is a 32-bit program, which cannot be traced yet".to_owned()),
+        other => Err(format!("it is a program for {other}, not for x86-64")),
+    }
+}

@@ -1,0 +1,153 @@
+//! The memory of another process: read in batches by process_vm_readv(2), written through
+//! /proc/PID/mem, which reaches read-only pages of the process's own private copy (proc(5)).
+
+use crate::base::Pid;
+use crate::base::addr::Addr;
+use crate::base::memory::{Memory, Unreadable};
+use std::cell::OnceCell;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+
+/// The memory of one process.
+#[derive(Debug)]
+pub struct ProcessMemory {
+    pid: Pid,
+    /// Opened at the first write; after exec it would still be the old program's memory.
+    mem: OnceCell<File>,
+}
+
+impl ProcessMemory {
+    /// The memory that `pid` has now. After an exec, make a new one.
+    pub fn new(pid: Pid) -> ProcessMemory {
+        ProcessMemory {
+            pid,
+            mem: OnceCell::new(),
+        }
+    }
+
+    /// Writes over whatever protection the page has.
+    pub fn write(&self, at: Addr, bytes: &[u8]) -> io::Result<()> {
+        let file = match self.mem.get() {
+            Some(file) => file,
+            None => {
+                let file = OpenOptions::new()
+                    .read(true)
+                    .write(true)
+                    .open(format!("/proc/{}/mem", self.pid))?;
+                self.mem.get_or_init(|| file)
+            }
+        };
+        file.write_all_at(bytes, at.0)
+    }
+}
+
+impl Memory for ProcessMemory {
+    fn read(&self, at: Addr, buf: &mut [u8]) -> Result<usize, Unreadable> {
+        let local = libc::iovec {
+            iov_base: buf.as_mut_ptr().cast(),
+            iov_len: buf.len(),
+        };
+        let remote = libc::iovec {
+            iov_base: at.0 as *mut libc::c_void,
+            iov_len: buf.len(),
+        };
+        // SAFETY: the local vector names just `buf`, which is ours to fill; the remote one is checked
+        // by the kernel against the other process.
+        let got = unsafe {
+            libc::process_vm_readv(self.pid.0, &raw const local, 1, &raw const remote, 1, 0)
+        };
+        match usize::try_from(got) {
+            Ok(0) if !buf.is_empty() => Err(Unreadable(at)),
+            Ok(got) => Ok(got),
+            Err(_) => Err(Unreadable(at)),
+        }
+    }
+}
+
+/// How many places one [`Glimpse`] can hold.
+pub const GLIMPSES: usize = 8;
+/// How many bytes of each place it holds at most.
+const GLIMPSE: usize = 64;
+
+/// Several places read at once by one system call, with the memory behind them for all the rest.
+pub struct Glimpse<'m> {
+    memory: &'m ProcessMemory,
+    places: [(Addr, usize); GLIMPSES],
+    bytes: [[u8; GLIMPSE]; GLIMPSES],
+    count: usize,
+}
+
+impl<'m> Glimpse<'m> {
+    /// Reads the beginning of each place, up to its page's end. Places that cannot be read are left to
+    /// be found unreadable when somebody asks for them.
+    pub fn take(memory: &'m ProcessMemory, wanted: &[Addr]) -> Glimpse<'m> {
+        let mut glimpse = Glimpse {
+            memory,
+            places: [(Addr(0), 0); GLIMPSES],
+            bytes: [[0; GLIMPSE]; GLIMPSES],
+            count: 0,
+        };
+        let empty = libc::iovec {
+            iov_base: std::ptr::null_mut(),
+            iov_len: 0,
+        };
+        let (mut local, mut remote) = ([empty; GLIMPSES], [empty; GLIMPSES]);
+        let mut count = 0;
+        for &at in wanted.iter().filter(|at| at.0 >= 4096).take(GLIMPSES) {
+            let length = GLIMPSE.min(4096 - (at.0 % 4096) as usize);
+            glimpse.places[count] = (at, length);
+            local[count] = libc::iovec {
+                iov_base: glimpse.bytes[count].as_mut_ptr().cast(),
+                iov_len: length,
+            };
+            remote[count] = libc::iovec {
+                iov_base: at.0 as *mut libc::c_void,
+                iov_len: length,
+            };
+            count += 1;
+        }
+        // SAFETY: each local vector names a different array of `glimpse`, no longer than that array;
+        // the remote ones are checked by the kernel against the other process.
+        let got = unsafe {
+            libc::process_vm_readv(
+                memory.pid.0,
+                local.as_ptr(),
+                count as libc::c_ulong,
+                remote.as_ptr(),
+                count as libc::c_ulong,
+                0,
+            )
+        };
+        // The kernel stops at the first place it cannot read (process_vm_readv(2), "partial transfer").
+        let mut left = usize::try_from(got).unwrap_or(0);
+        for (_, length) in &glimpse.places[..count] {
+            if left < *length {
+                break;
+            }
+            left -= length;
+            glimpse.count += 1;
+        }
+        glimpse
+    }
+}
+
+impl Memory for Glimpse<'_> {
+    fn read(&self, at: Addr, buf: &mut [u8]) -> Result<usize, Unreadable> {
+        let places = self.places[..self.count].iter().zip(&self.bytes);
+        for (&(start, length), bytes) in places {
+            let Some(from) =
+                at.0.checked_sub(start.0)
+                    .map(|n| n as usize)
+                    .filter(|&n| n < length)
+            else {
+                continue;
+            };
+            if buf.len() <= length - from {
+                buf.copy_from_slice(&bytes[from..from + buf.len()]);
+                return Ok(buf.len());
+            }
+        }
+        self.memory.read(at, buf)
+    }
+}

@@ -1,0 +1,183 @@
+//! What /proc tells of a process (proc(5)).
+
+use crate::base::addr::Addr;
+use crate::base::{Pid, Tid};
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io;
+use std::ops::Range;
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+
+/// One line of /proc/PID/maps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mapping {
+    /// The addresses it spans.
+    pub range: Range<u64>,
+    /// It can be read.
+    pub readable: bool,
+    /// It can be written.
+    pub writable: bool,
+    /// It can be executed.
+    pub executable: bool,
+    /// Where in the file it begins.
+    pub offset: u64,
+    /// The file's device, as `makedev` numbers it, and inode; zero when there is no file.
+    pub file: (u64, u64),
+    /// The file's path as the process sees it, or a name such as `[stack]`.
+    pub path: PathBuf,
+}
+
+impl Mapping {
+    /// Whether the address lies inside.
+    pub fn contains(&self, at: Addr) -> bool {
+        self.range.contains(&at.0)
+    }
+}
+
+/// The mappings of a process, in the order of their addresses.
+pub fn maps(pid: Pid) -> io::Result<Vec<Mapping>> {
+    let text = fs::read(format!("/proc/{pid}/maps"))?;
+    Ok(text.split(|&b| b == b'\n').filter_map(mapping).collect())
+}
+
+fn mapping(line: &[u8]) -> Option<Mapping> {
+    let mut fields = line.splitn(6, |&b| b == b' ');
+    let mut field = || std::str::from_utf8(fields.next()?).ok();
+    let (start, end) = field()?.split_once('-')?;
+    let rights = field()?.as_bytes();
+    let offset = u64::from_str_radix(field()?, 16).ok()?;
+    let (major, minor) = field()?.split_once(':')?;
+    let inode = field()?.parse().ok()?;
+    let hex = |text| u32::from_str_radix(text, 16).ok();
+    let device = nix::libc::makedev(hex(major)?, hex(minor)?);
+    let path = fields.next().unwrap_or_default();
+    let path: Vec<u8> = path.iter().copied().skip_while(|&b| b == b' ').collect();
+    Some(Mapping {
+        range: u64::from_str_radix(start, 16).ok()?..u64::from_str_radix(end, 16).ok()?,
+        readable: rights.first() == Some(&b'r'),
+        writable: rights.get(1) == Some(&b'w'),
+        executable: rights.get(2) == Some(&b'x'),
+        offset,
+        file: (device, inode),
+        path: PathBuf::from(OsString::from_vec(path)),
+    })
+}
+
+/// Opens the file behind a mapping: by its path within the process's own root, and when that is
+/// another file by now, or none, through /proc/PID/map_files.
+pub fn open_mapped(pid: Pid, mapping: &Mapping) -> io::Result<File> {
+    let path = mapping.path.strip_prefix("/").unwrap_or(&mapping.path);
+    let by_path = File::open(PathBuf::from(format!("/proc/{pid}/root")).join(path));
+    match by_path {
+        Ok(file) if same_file(&file, mapping) => Ok(file),
+        by_path => {
+            let range = format!(
+                "/proc/{pid}/map_files/{:x}-{:x}",
+                mapping.range.start, mapping.range.end
+            );
+            // An overlay shows another device in maps than in stat, so the path is second best, not wrong.
+            File::open(range).or(by_path)
+        }
+    }
+}
+
+fn same_file(file: &File, mapping: &Mapping) -> bool {
+    file.metadata()
+        .is_ok_and(|m| (m.dev(), m.ino()) == mapping.file)
+}
+
+/// The tasks of a process at this moment.
+pub fn tasks(pid: Pid) -> io::Result<Vec<Tid>> {
+    let entries = fs::read_dir(format!("/proc/{pid}/task"))?;
+    let tid =
+        |entry: io::Result<fs::DirEntry>| entry.ok()?.file_name().to_str()?.parse().ok().map(Tid);
+    Ok(entries.filter_map(tid).collect())
+}
+
+/// One line of /proc/TID/status, without its name.
+pub fn status_field(tid: Tid, name: &str) -> Option<String> {
+    let text = fs::read_to_string(format!("/proc/{tid}/status")).ok()?;
+    let field = |line: &str| {
+        Some(
+            line.strip_prefix(name)?
+                .strip_prefix(':')?
+                .trim()
+                .to_owned(),
+        )
+    };
+    text.lines().find_map(field)
+}
+
+/// The process that a task belongs to.
+pub fn process_of(tid: Tid) -> Option<Pid> {
+    status_field(tid, "Tgid")?.parse().ok().map(Pid)
+}
+
+/// The path of the program that a process runs, as the process sees it.
+pub fn program(pid: Pid) -> io::Result<PathBuf> {
+    fs::read_link(format!("/proc/{pid}/exe"))
+}
+
+/// Opens the program that a process runs, even when its file has been deleted.
+pub fn open_program(pid: Pid) -> io::Result<File> {
+    File::open(format!("/proc/{pid}/exe"))
+}
+
+/// The auxiliary vector (getauxval(3)): pairs of type and value, of 64-bit words.
+pub fn auxv(pid: Pid) -> io::Result<Vec<(u64, u64)>> {
+    let bytes = fs::read(format!("/proc/{pid}/auxv"))?;
+    let word = |b: &[u8]| b.try_into().map_or(0, u64::from_le_bytes);
+    Ok(bytes
+        .chunks_exact(16)
+        .map(|pair| (word(&pair[..8]), word(&pair[8..])))
+        .collect())
+}
+
+/// A signal waits for this very task (`SigPnd`).
+pub fn is_pending(tid: Tid, signal: i32) -> bool {
+    let mask = status_field(tid, "SigPnd").and_then(|hex| u64::from_str_radix(&hex, 16).ok());
+    mask.is_some_and(|mask| mask & (1 << (signal - 1)) != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{mapping, maps};
+    use crate::base::Pid;
+
+    #[test]
+    fn a_line_of_maps() {
+        let line = b"7f00a000-7f00b000 r-xp 00001000 fe:01 42                     /a dir/lib c.so (deleted)";
+        let m = mapping(line).unwrap();
+        assert_eq!(
+            (m.range.clone(), m.offset),
+            (0x7f00_a000..0x7f00_b000, 0x1000)
+        );
+        assert_eq!((m.readable, m.writable, m.executable), (true, false, true));
+        assert_eq!(m.file, (libc::makedev(0xfe, 1), 42));
+        assert_eq!(m.path.to_str(), Some("/a dir/lib c.so (deleted)"));
+        assert_eq!(
+            mapping(b"7f00a000-7f00b000 rw-p 00000000 00:00 0 ")
+                .unwrap()
+                .path
+                .to_str(),
+            Some("")
+        );
+        for end in 0..line.len() {
+            let _ = mapping(&line[..end]);
+        }
+    }
+
+    #[test]
+    fn our_own_maps_hold_our_code() {
+        let pid = Pid(std::process::id() as i32);
+        let here = our_own_maps_hold_our_code as fn() as usize as u64;
+        assert!(
+            maps(pid)
+                .unwrap()
+                .iter()
+                .any(|m| m.executable && m.range.contains(&here))
+        );
+    }
+}

@@ -1,0 +1,271 @@
+//! ptrace(2), one request a function. A [`Stopped`] task is a token that can be resumed once.
+
+use super::{Error, Result};
+use crate::base::Tid;
+use crate::base::regs::{FloatRegs, Regs};
+use crate::base::signal::Signal;
+use nix::errno::Errno;
+
+/// What is asked of every tracee at its seizing (ptrace(2), PTRACE_SETOPTIONS).
+const OPTIONS: i32 = libc::PTRACE_O_TRACECLONE
+    | libc::PTRACE_O_TRACEFORK
+    | libc::PTRACE_O_TRACEVFORK
+    | libc::PTRACE_O_TRACEEXEC
+    | libc::PTRACE_O_TRACEVFORKDONE
+    | libc::PTRACE_O_TRACESYSGOOD;
+
+/// A task in a ptrace-stop. It runs again by one of the methods that take the token.
+#[derive(Debug)]
+#[must_use = "a stopped task stands still until it is resumed"]
+pub struct Stopped {
+    tid: Tid,
+}
+
+/// A signal's full description, `siginfo_t` as the kernel gave it.
+#[derive(Clone, Copy)]
+pub struct SignalInfo(libc::siginfo_t);
+
+impl SignalInfo {
+    /// Which signal it describes.
+    pub fn signal(&self) -> Signal {
+        Signal(self.0.si_signo)
+    }
+
+    /// `si_code`: who sent it (sigaction(2)).
+    pub fn code(&self) -> i32 {
+        self.0.si_code
+    }
+}
+
+/// Begins to trace a task without stopping it (PTRACE_SEIZE).
+pub fn seize(tid: Tid) -> Result<()> {
+    request(
+        "ptrace(PTRACE_SEIZE)",
+        libc::PTRACE_SEIZE,
+        tid,
+        0,
+        OPTIONS as usize,
+    )
+    .map(drop)
+}
+
+/// Asks a seized task to stop (PTRACE_INTERRUPT); the stop comes through a wait.
+pub fn interrupt(tid: Tid) -> Result<()> {
+    request(
+        "ptrace(PTRACE_INTERRUPT)",
+        libc::PTRACE_INTERRUPT,
+        tid,
+        0,
+        0,
+    )
+    .map(drop)
+}
+
+impl Stopped {
+    /// A task that a wait just reported as stopped.
+    pub(super) fn new(tid: Tid) -> Stopped {
+        Stopped { tid }
+    }
+
+    /// Whose stop this is.
+    pub fn tid(&self) -> Tid {
+        self.tid
+    }
+
+    /// Lets it run, delivering a signal when one is given (PTRACE_CONT).
+    pub fn resume(self, signal: Option<Signal>) -> Result<()> {
+        let signal = signal.map_or(0, |s| s.0 as usize);
+        request(
+            "ptrace(PTRACE_CONT)",
+            libc::PTRACE_CONT,
+            self.tid,
+            0,
+            signal,
+        )
+        .map(drop)
+    }
+
+    /// Lets it execute one instruction (PTRACE_SINGLESTEP); for [`super::remote`], which waits for the
+    /// stop that follows before anybody else sees the token.
+    pub(super) fn step(&self) -> Result<()> {
+        request(
+            "ptrace(PTRACE_SINGLESTEP)",
+            libc::PTRACE_SINGLESTEP,
+            self.tid,
+            0,
+            0,
+        )
+        .map(drop)
+    }
+
+    /// Leaves it in its group-stop, but listens for its end (PTRACE_LISTEN; ptrace(2), "Group-stop").
+    pub fn listen(self) -> Result<()> {
+        request("ptrace(PTRACE_LISTEN)", libc::PTRACE_LISTEN, self.tid, 0, 0).map(drop)
+    }
+
+    /// Lets go of it for good, delivering a signal when one is given (PTRACE_DETACH).
+    pub fn detach(self, signal: Option<Signal>) -> Result<()> {
+        let signal = signal.map_or(0, |s| s.0 as usize);
+        request(
+            "ptrace(PTRACE_DETACH)",
+            libc::PTRACE_DETACH,
+            self.tid,
+            0,
+            signal,
+        )
+        .map(drop)
+    }
+
+    /// The general registers (PTRACE_GETREGS).
+    pub fn regs(&self) -> Result<Regs> {
+        let mut regs = Regs::default();
+        let data = std::ptr::from_mut(&mut regs) as usize;
+        request(
+            "ptrace(PTRACE_GETREGS)",
+            libc::PTRACE_GETREGS,
+            self.tid,
+            0,
+            data,
+        )?;
+        Ok(regs)
+    }
+
+    /// Sets the general registers (PTRACE_SETREGS).
+    pub fn set_regs(&self, regs: &Regs) -> Result<()> {
+        let data = std::ptr::from_ref(regs) as usize;
+        request(
+            "ptrace(PTRACE_SETREGS)",
+            libc::PTRACE_SETREGS,
+            self.tid,
+            0,
+            data,
+        )
+        .map(drop)
+    }
+
+    /// Sets the instruction pointer alone (PTRACE_POKEUSER).
+    pub fn set_rip(&self, rip: u64) -> Result<()> {
+        let at = std::mem::offset_of!(Regs, rip);
+        request(
+            "ptrace(PTRACE_POKEUSER)",
+            libc::PTRACE_POKEUSER,
+            self.tid,
+            at,
+            rip as usize,
+        )
+        .map(drop)
+    }
+
+    /// The floating-point registers (PTRACE_GETFPREGS).
+    pub fn float_regs(&self) -> Result<FloatRegs> {
+        // The layout is that of FXSAVE (Intel SDM vol. 1, 10.5.1), which user_fpregs_struct mirrors.
+        let mut area = FxArea([0; 512]);
+        let data = std::ptr::from_mut(&mut area) as usize;
+        request(
+            "ptrace(PTRACE_GETFPREGS)",
+            libc::PTRACE_GETFPREGS,
+            self.tid,
+            0,
+            data,
+        )?;
+        let mut floats = FloatRegs::default();
+        for (st, bytes) in floats.st.iter_mut().zip(area.0[32..].chunks_exact(16)) {
+            st.copy_from_slice(&bytes[..10]);
+        }
+        for (xmm, bytes) in floats.xmm.iter_mut().zip(area.0[160..].chunks_exact(16)) {
+            xmm.copy_from_slice(bytes);
+        }
+        Ok(floats)
+    }
+
+    /// What an event-stop is about: a new task's id, or the former id after exec (PTRACE_GETEVENTMSG).
+    pub fn event_message(&self) -> Result<u64> {
+        let mut message: libc::c_ulong = 0;
+        let data = std::ptr::from_mut(&mut message) as usize;
+        request(
+            "ptrace(PTRACE_GETEVENTMSG)",
+            libc::PTRACE_GETEVENTMSG,
+            self.tid,
+            0,
+            data,
+        )?;
+        Ok(message)
+    }
+
+    /// The signal that this signal-delivery-stop is about (PTRACE_GETSIGINFO).
+    pub fn signal_info(&self) -> Result<SignalInfo> {
+        // SAFETY: an all-zero siginfo_t is a valid value of that plain C structure.
+        let mut info = SignalInfo(unsafe { std::mem::zeroed() });
+        let data = std::ptr::from_mut(&mut info.0) as usize;
+        request(
+            "ptrace(PTRACE_GETSIGINFO)",
+            libc::PTRACE_GETSIGINFO,
+            self.tid,
+            0,
+            data,
+        )?;
+        Ok(info)
+    }
+
+    /// Sets what the signal that is delivered at the next resume will carry (PTRACE_SETSIGINFO).
+    pub fn set_signal_info(&self, info: &SignalInfo) -> Result<()> {
+        let data = std::ptr::from_ref(&info.0) as usize;
+        request(
+            "ptrace(PTRACE_SETSIGINFO)",
+            libc::PTRACE_SETSIGINFO,
+            self.tid,
+            0,
+            data,
+        )
+        .map(drop)
+    }
+
+    /// The signals that the task blocks, bit N-1 for signal N (PTRACE_GETSIGMASK).
+    pub fn signal_mask(&self) -> Result<u64> {
+        let mut mask = 0u64;
+        let data = std::ptr::from_mut(&mut mask) as usize;
+        request(
+            "ptrace(PTRACE_GETSIGMASK)",
+            libc::PTRACE_GETSIGMASK,
+            self.tid,
+            8,
+            data,
+        )?;
+        Ok(mask)
+    }
+
+    /// Sets the signals that the task blocks (PTRACE_SETSIGMASK).
+    pub fn set_signal_mask(&self, mask: u64) -> Result<()> {
+        let data = std::ptr::from_ref(&mask) as usize;
+        request(
+            "ptrace(PTRACE_SETSIGMASK)",
+            libc::PTRACE_SETSIGMASK,
+            self.tid,
+            8,
+            data,
+        )
+        .map(drop)
+    }
+}
+
+#[repr(C, align(16))]
+struct FxArea([u8; 512]);
+
+/// The one door to ptrace(2). `data` and `addr` are numbers or addresses of live, properly laid out
+/// objects of the caller, as each request asks for.
+fn request(
+    call: &'static str,
+    request: libc::c_uint,
+    tid: Tid,
+    addr: usize,
+    data: usize,
+) -> Result<libc::c_long> {
+    Errno::clear();
+    // SAFETY: every caller above passes numbers, or the address of a local object of the size that
+    // its request reads or fills; the kernel touches nothing else of ours.
+    let result = unsafe { libc::ptrace(request, tid.0, addr, data) };
+    if result == -1 && Errno::last_raw() != 0 {
+        return Err(Error::last(call));
+    }
+    Ok(result)
+}

@@ -1,0 +1,57 @@
+//! One int3 in an address space: what it displaced, and for whom it stands.
+
+use crate::base::addr::Addr;
+use crate::plan::Tracepoint;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// The instruction `int3`.
+pub const INT3: u8 = 0xcc;
+
+/// A planted int3.
+#[derive(Clone, Debug)]
+pub struct Breakpoint {
+    /// The byte that it displaced.
+    pub original: u8,
+    /// Where the displaced instruction runs.
+    pub slot: Slot,
+    /// Why it stands here. It stays planted while the module is loaded.
+    pub purposes: Vec<Purpose>,
+}
+
+/// Where a displaced instruction runs, out of line.
+#[derive(Clone, Copy, Debug)]
+pub struct Slot {
+    /// Its first byte.
+    pub start: Addr,
+    /// How many bytes the instruction itself takes; zero when it jumps away for good.
+    pub body: usize,
+    /// Where the original instruction ends.
+    pub next: Addr,
+}
+
+/// Why an int3 was planted.
+#[derive(Clone, Debug)]
+pub enum Purpose {
+    /// A call begins here, the return address already pushed: a function's first instruction, a PLT
+    /// stub's jump, or a tail jump.
+    Entry(Arc<Tracepoint>),
+    /// `call *slot(%rip)`: a call begins with this instruction.
+    CallSite(Arc<Tracepoint>),
+    /// The first instruction of an imported function; a hit counts when the call comes out of the
+    /// importing module.
+    Callee {
+        /// The import.
+        point: Arc<Tracepoint>,
+        /// Where the importing module lies.
+        caller: Range<u64>,
+        /// The import's GOT slot in the process.
+        slot: Addr,
+    },
+    /// A traced call returns here.
+    Return,
+    /// The dynamic linker tells that its list of modules changed (`r_brk`, `<link.h>`).
+    LinkMap,
+    /// The dynamic linker has relocated a module and is about to run its initializers, or the program.
+    Relocated,
+}

@@ -1,0 +1,111 @@
+//! What the call before a return address calls through: it tells a module's own calls of a function from
+//! those that merely end up there, by a tail call inside the library.
+
+use crate::base::addr::Addr;
+use crate::base::memory::Memory;
+
+/// The call instruction that ends at a return address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallSite {
+    /// `call stub`, where the stub jumps through a GOT slot.
+    Stub,
+    /// `call function` of the same module.
+    Local,
+    /// `call *slot(%rip)`.
+    Slot(Addr),
+    /// `call *%rax` and other computed targets.
+    Computed,
+}
+
+impl CallSite {
+    /// Reads the code before a return address. A tail jump leaves the return address of somebody else's
+    /// call, which is then a local one.
+    pub fn before(memory: &dyn Memory, return_address: Addr) -> CallSite {
+        let mut code = [0; 6];
+        if memory
+            .read_exact(return_address.offset(-6), &mut code)
+            .is_err()
+        {
+            return CallSite::Computed;
+        }
+        match code {
+            [0xff, 0x15, displacement @ ..] => {
+                CallSite::Slot(relative(return_address, displacement))
+            }
+            [_, 0xe8, displacement @ ..]
+                if is_stub(memory, relative(return_address, displacement)) =>
+            {
+                CallSite::Stub
+            }
+            [_, 0xe8, displacement @ ..]
+                if is_code(memory, relative(return_address, displacement)) =>
+            {
+                CallSite::Local
+            }
+            _ => CallSite::Computed,
+        }
+    }
+}
+
+fn relative(next: Addr, displacement: [u8; 4]) -> Addr {
+    next.offset(i32::from_le_bytes(displacement).into())
+}
+
+/// A stub is `jmp *slot(%rip)`, after `endbr64` perhaps, and in mold's after the loading of an index. Its
+/// jump may hold one of our int3s.
+fn is_stub(memory: &dyn Memory, at: Addr) -> bool {
+    let mut code = [0; 12];
+    let Ok(got) = memory.read(at, &mut code) else {
+        return false;
+    };
+    let code = &code[..got];
+    let code = code.strip_prefix(&[0xf3, 0x0f, 0x1e, 0xfa]).unwrap_or(code);
+    let code = if code.starts_with(&[0x41, 0xbb]) {
+        code.get(6..).unwrap_or_default()
+    } else {
+        code
+    };
+    let code = code.strip_prefix(&[0xf2]).unwrap_or(code);
+    matches!(code, [0xff | 0xcc, 0x25, ..])
+}
+
+fn is_code(memory: &dyn Memory, at: Addr) -> bool {
+    memory.read(at, &mut [0]).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::CallSite;
+    use crate::base::addr::Addr;
+    use crate::base::memory::Stretch;
+
+    #[track_caller]
+    fn check(code: &[u8], expected: CallSite) {
+        // The call ends at 0x1010; stubs of every kind stand at 0x1100.
+        let mut bytes = vec![0x90; 0x10 - code.len()];
+        bytes.extend(code);
+        bytes.resize(0x100, 0x90);
+        bytes.extend([0xff, 0x25, 1, 2, 3, 4, 0x90, 0x90]);
+        bytes.extend([0xf3, 0x0f, 0x1e, 0xfa, 0xf2, 0xcc, 0x25, 1, 2, 3, 4, 0x90]);
+        bytes.resize(0x200, 0x90);
+        let memory = Stretch {
+            at: Addr(0x1000),
+            bytes,
+        };
+        assert_eq!(
+            CallSite::before(&memory, Addr(0x1010)),
+            expected,
+            "{code:x?}"
+        );
+    }
+
+    #[test]
+    fn calls_by_their_bytes() {
+        check(&[0xff, 0x15, 0x10, 0, 0, 0], CallSite::Slot(Addr(0x1020)));
+        check(&[0xe8, 0xf0, 0, 0, 0], CallSite::Stub);
+        check(&[0xe8, 0xf8, 0, 0, 0], CallSite::Stub);
+        check(&[0xe8, 0x20, 0, 0, 0], CallSite::Local);
+        check(&[0xff, 0xd0], CallSite::Computed);
+        check(&[0x41, 0xff, 0x54, 0x24, 8], CallSite::Computed);
+    }
+}

@@ -1,0 +1,202 @@
+//! The instruction that an int3 displaced, rewritten to run at another place.
+//!
+//! A slot holds that one instruction and a jump back, so that going on past a breakpoint is nothing but
+//! setting the instruction pointer to the slot: the int3 is never lifted and no thread is ever stepped.
+
+use crate::base::addr::Addr;
+use iced_x86::{
+    BlockEncoder, BlockEncoderOptions, Code, Decoder, DecoderOptions, FlowControl, Instruction,
+    InstructionBlock, MemoryOperand, OpKind, Register,
+};
+
+/// Room that one slot takes: a pushed return address, a jump through memory out of
+/// reach and its literal are the longest content.
+pub const SLOT: usize = 64;
+
+/// The longest instruction there is (Intel SDM vol. 2, 2.3.11).
+pub const LONGEST: usize = 15;
+
+/// A displaced instruction, ready to be written to its slot.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Displaced {
+    /// The slot's bytes.
+    pub code: Vec<u8>,
+    /// Where the original instruction ends.
+    pub next: Addr,
+    /// How many bytes of the slot the instruction itself takes, when the task can be put back to the
+    /// original text after it; zero when it leaves for good.
+    pub body: usize,
+}
+
+/// Rewrites the 64-bit instruction at the head of `code`, which stands at `at`, to run at `slot`.
+/// `None` when it cannot be decoded or moved.
+pub fn displace(code: &[u8], at: Addr, slot: Addr) -> Option<Displaced> {
+    let original = Decoder::with_ip(64, code, at.0, DecoderOptions::NONE).decode();
+    if original.is_invalid() {
+        return None;
+    }
+    let next = original.next_ip();
+    let back = Instruction::with_branch(Code::Jmp_rel32_64, next).ok()?;
+    let (instructions, leaves) = match original.flow_control() {
+        // The decoder counts a system call as a call; its return address is a register's business.
+        FlowControl::Call if original.code() == Code::Syscall => (vec![original, back], false),
+        FlowControl::Call => (push_and(direct_jump(&original)?, next)?, true),
+        FlowControl::IndirectCall => (push_and(indirect_jump(&original)?, next)?, true),
+        FlowControl::UnconditionalBranch | FlowControl::IndirectBranch | FlowControl::Return => {
+            (vec![original], true)
+        }
+        FlowControl::Next | FlowControl::ConditionalBranch => (vec![original, back], false),
+        FlowControl::Interrupt | FlowControl::XbeginXabortXend | FlowControl::Exception => {
+            return None;
+        }
+    };
+    let block = InstructionBlock::new(&instructions, slot.0);
+    let options = BlockEncoderOptions::RETURN_NEW_INSTRUCTION_OFFSETS;
+    let encoded = BlockEncoder::encode(64, block, options).ok()?;
+    let body = if leaves {
+        0
+    } else {
+        *encoded.new_instruction_offsets.get(1)? as usize
+    };
+    if encoded.code_buffer.len() > SLOT {
+        return None;
+    }
+    Some(Displaced {
+        code: encoded.code_buffer,
+        next: Addr(next),
+        body,
+    })
+}
+
+/// Pushes the return address of the original place, as the call there would, and goes on by `jump`.
+/// No flag is touched.
+fn push_and(jump: Instruction, return_address: u64) -> Option<Vec<Instruction>> {
+    let low = return_address as u32 as i32;
+    let high = (return_address >> 32) as u32;
+    let upper_half = MemoryOperand::with_base_displ(Register::RSP, 4);
+    Some(vec![
+        Instruction::with1(Code::Pushq_imm32, low).ok()?,
+        Instruction::with2(Code::Mov_rm32_imm32, upper_half, high).ok()?,
+        jump,
+    ])
+}
+
+fn direct_jump(call: &Instruction) -> Option<Instruction> {
+    Instruction::with_branch(Code::Jmp_rel32_64, call.near_branch_target()).ok()
+}
+
+fn indirect_jump(call: &Instruction) -> Option<Instruction> {
+    if call.code() != Code::Call_rm64 {
+        return None;
+    }
+    let mut jump = *call;
+    jump.set_code(Code::Jmp_rm64);
+    let through_stack = call.op0_kind() == OpKind::Memory && call.memory_base() == Register::RSP;
+    if through_stack {
+        // The operand was meant for the stack pointer before the push.
+        jump.set_memory_displacement64(call.memory_displacement64().wrapping_add(8));
+        jump.set_memory_displ_size(4);
+    } else if call.op0_kind() == OpKind::Register && call.op0_register() == Register::RSP {
+        return None;
+    }
+    Some(jump)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Displaced, displace};
+    use crate::base::addr::Addr;
+
+    const AT: u64 = 0x40_1000;
+    const SLOT_AT: u64 = 0x30_0000;
+
+    #[track_caller]
+    fn check(code: &[u8], expected: Option<(&[u8], u64, usize)>) {
+        let got = displace(code, Addr(AT), Addr(SLOT_AT));
+        let expected = expected.map(|(code, length, body)| Displaced {
+            code: code.to_vec(),
+            next: Addr(AT + length),
+            body,
+        });
+        assert_eq!(got, expected, "{code:x?}");
+    }
+
+    /// `jmp rel32` from the given offset in the slot to the instruction after `length` bytes.
+    fn with_jump_back(body: &[u8], length: u64) -> Vec<u8> {
+        let from = SLOT_AT + body.len() as u64 + 5;
+        let displacement = (AT + length).wrapping_sub(from) as u32;
+        [body, &[0xe9], &displacement.to_le_bytes()].concat()
+    }
+
+    #[test]
+    fn plain_instructions_run_and_jump_back() {
+        for code in [
+            &[0x55][..],
+            &[0xf3, 0x0f, 0x1e, 0xfa],
+            &[0x48, 0x83, 0xec, 0x18],
+            &[0xf3, 0xa4],
+            &[0x0f, 0x05],
+        ] {
+            let length = code.len();
+            check(
+                code,
+                Some((&with_jump_back(code, length as u64), length as u64, length)),
+            );
+        }
+    }
+
+    #[test]
+    fn relative_operands_are_moved() {
+        // mov rax, [rip+0x10]
+        let target = AT + 7 + 0x10;
+        let moved = target.wrapping_sub(SLOT_AT + 7) as u32;
+        let body = [&[0x48, 0x8b, 0x05][..], &moved.to_le_bytes()].concat();
+        check(
+            &[0x48, 0x8b, 0x05, 0x10, 0, 0, 0],
+            Some((&with_jump_back(&body, 7), 7, 7)),
+        );
+        // jmp [rip+0x10], a PLT stub's own
+        let moved = (AT + 6 + 0x10).wrapping_sub(SLOT_AT + 6) as u32;
+        let body = [&[0xff, 0x25][..], &moved.to_le_bytes()].concat();
+        check(&[0xff, 0x25, 0x10, 0, 0, 0], Some((&body, 6, 0)));
+        // je +0x20 becomes its long form
+        let moved = (AT + 2 + 0x20).wrapping_sub(SLOT_AT + 6) as u32;
+        let body = [&[0x0f, 0x84][..], &moved.to_le_bytes()].concat();
+        check(&[0x74, 0x20], Some((&with_jump_back(&body, 2), 2, 6)));
+    }
+
+    #[test]
+    fn calls_push_the_original_return_address() {
+        let push = |length: u64| {
+            [
+                &[0x68][..],
+                &((AT + length) as u32).to_le_bytes(),
+                &[0xc7, 0x44, 0x24, 4, 0, 0, 0, 0],
+            ]
+            .concat()
+        };
+        // call +0x100
+        let moved = (AT + 5 + 0x100).wrapping_sub(SLOT_AT + 13 + 5) as u32;
+        let jump = [&[0xe9][..], &moved.to_le_bytes()].concat();
+        check(&[0xe8, 0, 1, 0, 0], Some((&[push(5), jump].concat(), 5, 0)));
+        // call rax
+        check(
+            &[0xff, 0xd0],
+            Some((&[push(2), vec![0xff, 0xe0]].concat(), 2, 0)),
+        );
+        // call [rsp+8] reads what was 8 above before the push
+        let jump = vec![0xff, 0xa4, 0x24, 0x10, 0, 0, 0];
+        let got = displace(&[0xff, 0x54, 0x24, 8], Addr(AT), Addr(SLOT_AT)).unwrap();
+        assert!(
+            got.code == [push(4), jump].concat()
+                || got.code == [push(4), vec![0xff, 0x64, 0x24, 0x10]].concat()
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_moved_is_refused() {
+        check(&[0xcc], None);
+        check(&[0x06], None);
+        check(&[], None);
+    }
+}

@@ -1,0 +1,142 @@
+//! The dynamic linker's list of loaded modules: `struct r_debug` and `struct link_map` of `<link.h>`,
+//! alike in glibc and musl.
+
+use crate::base::addr::{Addr, Bias};
+use crate::base::memory::{Memory, Unreadable};
+
+/// More modules than any program loads: a list that does not end sooner is damaged or a trap.
+const MOST_MODULES: usize = 16384;
+/// More namespaces than dlmopen(3) gives out.
+const MOST_NAMESPACES: usize = 64;
+const MOST_NAME: usize = 4096;
+
+/// What `r_debug` says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Debug {
+    /// `r_map`, the first module.
+    pub first: Addr,
+    /// `r_brk`, the function that the dynamic linker calls at every change.
+    pub brk: Addr,
+    /// `r_state` is RT_CONSISTENT: no change is under way.
+    pub consistent: bool,
+    /// The next namespace's `r_debug` (`struct r_debug_extended`, since version 2).
+    pub next: Option<Addr>,
+}
+
+/// One entry of the list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// `l_addr`.
+    pub bias: Bias,
+    /// `l_name` as the dynamic linker wrote it; empty for the main program.
+    pub name: Vec<u8>,
+    /// `l_ld`, the module's dynamic section.
+    pub dynamic: Addr,
+}
+
+/// Reads `struct r_debug` of 64 bits. `None` while the dynamic linker has not filled it.
+pub fn debug(memory: &dyn Memory, at: Addr) -> Result<Option<Debug>, Unreadable> {
+    let version = memory.read_uint(at, 4)?;
+    if version == 0 {
+        return Ok(None);
+    }
+    let next = if version >= 2 {
+        memory.read_word(at.offset(40))?
+    } else {
+        0
+    };
+    Ok(Some(Debug {
+        first: Addr(memory.read_word(at.offset(8))?),
+        brk: Addr(memory.read_word(at.offset(16))?),
+        consistent: memory.read_uint(at.offset(24), 4)? == 0,
+        next: (next != 0).then_some(Addr(next)),
+    }))
+}
+
+/// The modules of all namespaces. A list that breaks off in unreadable memory ends there: the dynamic
+/// linker may be changing it.
+pub fn modules(memory: &dyn Memory, r_debug: Addr) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    let mut namespace = Some(r_debug);
+    for _ in 0..MOST_NAMESPACES {
+        let Some(Ok(Some(debug))) = namespace.map(|at| self::debug(memory, at)) else {
+            break;
+        };
+        let mut at = debug.first;
+        while at.0 != 0 && entries.len() < MOST_MODULES {
+            let Ok((entry, next)) = entry(memory, at) else {
+                break;
+            };
+            entries.push(entry);
+            at = next;
+        }
+        namespace = debug.next;
+    }
+    entries
+}
+
+/// Reads `struct link_map`: l_addr, l_name, l_ld, l_next.
+fn entry(memory: &dyn Memory, at: Addr) -> Result<(Entry, Addr), Unreadable> {
+    let mut bytes = [0; 32];
+    memory.read_exact(at, &mut bytes)?;
+    let word = |i: usize| bytes[i * 8..][..8].try_into().map_or(0, u64::from_le_bytes);
+    let name = memory
+        .read_c_string(Addr(word(1)), MOST_NAME)
+        .map(|(name, _)| name)
+        .unwrap_or_default();
+    Ok((
+        Entry {
+            bias: Bias(word(0)),
+            name,
+            dynamic: Addr(word(2)),
+        },
+        Addr(word(3)),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Entry, debug, modules};
+    use crate::base::addr::{Addr, Bias};
+    use crate::base::memory::Stretch;
+
+    fn words(at: u64, words: &[u64]) -> Stretch {
+        Stretch {
+            at: Addr(at),
+            bytes: words.iter().flat_map(|w| w.to_le_bytes()).collect(),
+        }
+    }
+
+    #[test]
+    fn an_unfilled_r_debug_is_nothing() {
+        assert_eq!(debug(&words(0x1000, &[0; 6]), Addr(0x1000)), Ok(None));
+        assert!(debug(&words(0x1000, &[1]), Addr(0x1000)).is_err());
+    }
+
+    #[test]
+    fn a_list_of_two() {
+        let name = u64::from_le_bytes(*b"libx.so\0");
+        let memory = words(
+            0x1000,
+            &[
+                1, 0x1028, 0x77, 0, 0, /* 0x1028 */ 0x10, 0, 0x20, 0x1050, 0,
+                /* 0x1050 */ 0x30, 0x1070, 0x40, 0, name,
+            ],
+        );
+        let entry = |bias, name: &str, dynamic| Entry {
+            bias: Bias(bias),
+            name: name.into(),
+            dynamic: Addr(dynamic),
+        };
+        assert_eq!(
+            modules(&memory, Addr(0x1000)),
+            [entry(0x10, "", 0x20), entry(0x30, "libx.so", 0x40)]
+        );
+    }
+
+    #[test]
+    fn a_list_in_a_circle_ends() {
+        let memory = words(0x1000, &[1, 0x1028, 0x77, 0, 0, 0x10, 0, 0x20, 0x1028, 0]);
+        assert_eq!(modules(&memory, Addr(0x1000)).len(), super::MOST_MODULES);
+    }
+}

@@ -1,0 +1,302 @@
+//! One address space: its modules, its int3s, and the pages of slots where displaced instructions run.
+//! Threads and vfork children share it; a forked child gets a copy.
+
+use super::breakpoint::{Breakpoint, INT3, Purpose, Slot};
+use super::callsite::CallSite;
+use super::displaced::{self, SLOT};
+use super::module::Module;
+use crate::base::Pid;
+use crate::base::addr::Addr;
+use crate::base::memory::Memory;
+use crate::sys::memory::ProcessMemory;
+use crate::sys::ptrace::Stopped;
+use crate::sys::{proc, remote};
+use nix::libc;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::ops::Range;
+
+/// How far a slot may be from its breakpoint, so that relative operands (32 bits, signed) still reach
+/// all of the module.
+const REACH: u64 = 3 << 29;
+/// One page of slots, as long as is worth a system call.
+const AREA: u64 = 64 << 10;
+/// Nothing can be mapped lower (mmap_min_addr's usual value) or higher (the end of user space).
+const LOWEST: u64 = 0x10000;
+
+/// An address space.
+#[derive(Debug)]
+pub struct Space {
+    /// The process whose memory it is.
+    pub pid: Pid,
+    /// Its memory.
+    pub memory: ProcessMemory,
+    /// What is loaded, the main program first.
+    pub modules: Vec<Module>,
+    /// The dynamic linker's `r_debug`, once known.
+    pub r_debug: Option<Addr>,
+    breakpoints: HashMap<u64, Breakpoint>,
+    areas: Vec<Area>,
+    syscall: Option<Addr>,
+    call_sites: RefCell<HashMap<u64, CallSite>>,
+}
+
+#[derive(Clone, Debug)]
+struct Area {
+    start: u64,
+    /// The breakpoint that each slot belongs to.
+    slots: Vec<Addr>,
+    free: Vec<u64>,
+}
+
+/// Why an int3 cannot be planted at an address.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    /// There is no code there.
+    #[error("no readable code at {0}")]
+    Unreadable(Addr),
+    /// The instruction there cannot run elsewhere.
+    #[error("the instruction at {0} cannot be moved")]
+    Unmovable(Addr),
+    /// No page for slots could be mapped near it.
+    #[error("no memory for slots near {at}: {why}")]
+    NoRoom {
+        /// The breakpoint's address.
+        at: Addr,
+        /// Why.
+        why: String,
+    },
+    /// The process's memory cannot be written.
+    #[error("cannot write to the process's memory at {at}: {why}")]
+    Unwritable {
+        /// Where.
+        at: Addr,
+        /// Why.
+        why: std::io::Error,
+    },
+}
+
+/// Where a task really is, whose instruction pointer is in a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Home {
+    /// Before the displaced instruction: at the breakpoint.
+    Before(Addr),
+    /// After it.
+    After(Addr),
+    /// In the middle of a displaced call, its return address pushed: at the breakpoint, one word up.
+    Pushed(Addr),
+}
+
+impl Space {
+    /// The space of a program that has just begun, or is being attached to.
+    pub fn new(pid: Pid) -> Space {
+        Space {
+            pid,
+            memory: ProcessMemory::new(pid),
+            modules: Vec::new(),
+            r_debug: None,
+            breakpoints: HashMap::new(),
+            areas: Vec::new(),
+            syscall: None,
+            call_sites: RefCell::default(),
+        }
+    }
+
+    /// A forked child's copy: the same modules and int3s in memory of its own.
+    pub fn copy_for(&self, child: Pid) -> Space {
+        Space {
+            pid: child,
+            memory: ProcessMemory::new(child),
+            modules: self.modules.clone(),
+            r_debug: self.r_debug,
+            breakpoints: self.breakpoints.clone(),
+            areas: self.areas.clone(),
+            syscall: self.syscall,
+            call_sites: self.call_sites.clone(),
+        }
+    }
+
+    /// The breakpoint planted at an address.
+    pub fn breakpoint(&self, at: Addr) -> Option<&Breakpoint> {
+        self.breakpoints.get(&at.0)
+    }
+
+    /// The call instruction before a return address; read once.
+    pub fn call_site(&self, return_address: Addr) -> CallSite {
+        let mut known = self.call_sites.borrow_mut();
+        *known
+            .entry(return_address.0)
+            .or_insert_with(|| CallSite::before(&self.memory, return_address))
+    }
+
+    /// Plants an int3, or adds a purpose to the one that is there. The slot is complete before the int3
+    /// stands, so that no task can ever hit one without the other. `stopped` is any task of the space in
+    /// a stop that no signal of the program's own caused.
+    pub fn plant(&mut self, stopped: &Stopped, at: Addr, purpose: Purpose) -> Result<(), Refused> {
+        if let Some(breakpoint) = self.breakpoints.get_mut(&at.0) {
+            breakpoint.purposes.push(purpose);
+            return Ok(());
+        }
+        let mut code = [0; displaced::LONGEST];
+        let got = self
+            .memory
+            .read(at, &mut code)
+            .map_err(|_| Refused::Unreadable(at))?;
+        let (area, start) = self.room(stopped, at)?;
+        let displaced =
+            displaced::displace(&code[..got], at, Addr(start)).ok_or(Refused::Unmovable(at))?;
+        self.write(Addr(start), &displaced.code)?;
+        self.take_slot(area, start, at);
+        self.write(at, &[INT3])?;
+        let slot = Slot {
+            start: Addr(start),
+            body: displaced.body,
+            next: displaced.next,
+        };
+        self.breakpoints.insert(
+            at.0,
+            Breakpoint {
+                original: code[0],
+                slot,
+                purposes: vec![purpose],
+            },
+        );
+        Ok(())
+    }
+
+    /// Forgets the breakpoints of a module that is no longer mapped, and what stood for its imports
+    /// elsewhere.
+    pub fn forget(&mut self, range: &Range<u64>) {
+        self.call_sites
+            .get_mut()
+            .retain(|at, _| !range.contains(at));
+        let areas = &mut self.areas;
+        self.breakpoints.retain(|at, breakpoint| {
+            let keep = !range.contains(at);
+            if !keep
+                && let Some(area) = areas
+                    .iter_mut()
+                    .find(|a| a.contains(breakpoint.slot.start.0))
+            {
+                area.free.push(breakpoint.slot.start.0);
+            }
+            keep
+        });
+        for breakpoint in self.breakpoints.values_mut() {
+            breakpoint
+                .purposes
+                .retain(|p| !matches!(p, Purpose::Callee { caller, .. } if caller == range));
+        }
+    }
+
+    /// Takes every int3 out of the memory, where it still stands. The slots stay: a task may be in one.
+    pub fn take_out(&mut self) {
+        for (at, breakpoint) in self.breakpoints.drain() {
+            let mut byte = [0];
+            if self.memory.read(Addr(at), &mut byte).is_ok() && byte[0] == INT3 {
+                // Nothing better can be done for a page that has become unwritable meanwhile.
+                let _ = self.memory.write(Addr(at), &[breakpoint.original]);
+            }
+        }
+    }
+
+    /// Where a task really is, when its instruction pointer is in one of our slots.
+    pub fn home(&self, rip: u64) -> Option<Home> {
+        let area = self.areas.iter().find(|a| a.contains(rip))?;
+        let offset = (rip - area.start) as usize;
+        let at = *area.slots.get(offset / SLOT)?;
+        let slot = self.breakpoints.get(&at.0)?.slot;
+        Some(match offset % SLOT {
+            0 => Home::Before(at),
+            inside if slot.body != 0 && inside >= slot.body => Home::After(slot.next),
+            _ => Home::Pushed(at),
+        })
+    }
+
+    fn write(&self, at: Addr, bytes: &[u8]) -> Result<(), Refused> {
+        self.memory
+            .write(at, bytes)
+            .map_err(|why| Refused::Unwritable { at, why })
+    }
+
+    /// An area near `at`, by its index, and the address of a free slot in it.
+    fn room(&mut self, stopped: &Stopped, at: Addr) -> Result<(usize, u64), Refused> {
+        let near = |area: &Area| area.start.abs_diff(at.0) < REACH;
+        for (index, area) in self.areas.iter().enumerate().filter(|(_, area)| near(area)) {
+            if let Some(start) = area.next() {
+                return Ok((index, start));
+            }
+        }
+        let start = self.map_area(stopped, at)?;
+        self.areas.push(Area {
+            start,
+            slots: Vec::new(),
+            free: Vec::new(),
+        });
+        Ok((self.areas.len() - 1, start))
+    }
+
+    fn take_slot(&mut self, area: usize, start: u64, at: Addr) {
+        let Some(area) = self.areas.get_mut(area) else {
+            return;
+        };
+        let index = (start - area.start) as usize / SLOT;
+        match area.slots.get_mut(index) {
+            Some(owner) => *owner = at,
+            None => area.slots.push(at),
+        }
+        area.free.retain(|&free| free != start);
+    }
+
+    fn map_area(&mut self, stopped: &Stopped, at: Addr) -> Result<u64, Refused> {
+        let refused = |why: String| Refused::NoRoom { at, why };
+        let instruction = match self.syscall {
+            Some(instruction) => instruction,
+            None => remote::find_syscall(self.pid, &self.memory)
+                .ok_or_else(|| refused("no syscall instruction".into()))?,
+        };
+        self.syscall = Some(instruction);
+        let maps = proc::maps(self.pid).map_err(|e| refused(e.to_string()))?;
+        let start = gap_near(&maps, at.0).ok_or_else(|| refused("no free addresses".into()))?;
+        let protection = (libc::PROT_READ | libc::PROT_EXEC) as u64;
+        let flags = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE) as u64;
+        let args = [start, AREA, protection, flags, !0, 0];
+        remote::call(stopped, instruction, libc::SYS_mmap, args)
+            .map_err(|e| refused(e.to_string()))?
+            .map_err(|errno| refused(format!("mmap: {}", errno.desc())))
+    }
+}
+
+impl Area {
+    fn contains(&self, at: u64) -> bool {
+        (self.start..self.start + AREA).contains(&at)
+    }
+
+    fn next(&self) -> Option<u64> {
+        let fresh = self.start + (self.slots.len() * SLOT) as u64;
+        self.free
+            .last()
+            .copied()
+            .or_else(|| (fresh + SLOT as u64 <= self.start + AREA).then_some(fresh))
+    }
+}
+
+/// The nearest place for an area: at the upper end of a gap, where neither the heap, which grows up,
+/// nor the next mapping, which the kernel puts below the lowest, is in its way; never below the stack.
+fn gap_near(maps: &[proc::Mapping], at: u64) -> Option<u64> {
+    let mut previous_end = LOWEST;
+    let mut best: Option<u64> = None;
+    for mapping in maps {
+        let start = mapping.range.start;
+        let fits = start >= previous_end.saturating_add(AREA);
+        if fits && mapping.path.as_os_str() != "[stack]" {
+            let candidate = start - AREA;
+            let nearer = best.is_none_or(|best| candidate.abs_diff(at) < best.abs_diff(at));
+            if candidate.abs_diff(at) < REACH && nearer {
+                best = Some(candidate);
+            }
+        }
+        previous_end = mapping.range.end.max(previous_end);
+    }
+    best
+}
