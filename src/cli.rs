@@ -1,6 +1,6 @@
-//! The command line: clap's structs, and what they mean as a [`Config`]. Nothing else knows clap.
-//!
-//! Options stop at the command, as in every program that runs another one.
+//! The command line, understood as a [`Config`]. Nothing else knows clap.
+
+mod args;
 
 use crate::base::Pid;
 use crate::config::{Children, Config, Launch, Report, Selection};
@@ -8,145 +8,14 @@ use crate::plan::filter::{Filter, FilterError, LibraryPattern};
 use crate::sink::output::Destination;
 use crate::sink::text::{Style, TaskIdForm, TaskIds, Time};
 use crate::value::Limits;
+use args::{Args, When};
+use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{ArgAction, Parser, ValueEnum};
 use std::ffi::{OsStr, OsString};
 use std::io::{self, IsTerminal, Write};
 use std::ops::RangeInclusive;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
-
-/// Shows which library functions a program calls, with their arguments and results.
-#[derive(Parser, Debug)]
-#[command(
-    name = "ltrace",
-    version,
-    override_usage = "ltrace [OPTION]... COMMAND [ARG]...\n       ltrace [OPTION]... -p PID [-p PID]... [COMMAND [ARG]...]",
-    after_help = EXAMPLES,
-    infer_long_args = true,
-    args_override_self = true,
-    disable_help_flag = true,
-    disable_version_flag = true
-)]
-struct Args {
-    /// Calls that modules make to imported functions: `malloc+free`, `@libz.so*`, `-str*`, `%heap` [default: @MAIN, all calls of the main program]
-    #[arg(short = 'e', value_name = "FILTER", help_heading = SELECT, allow_hyphen_values = true)]
-    imports: Vec<String>,
-
-    /// Calls, from anywhere, of what a library exports: `libz.so*`
-    #[arg(short = 'l', long = "library", value_name = "PATTERN", help_heading = SELECT, allow_hyphen_values = true)]
-    libraries: Vec<String>,
-
-    /// Functions, wherever they are called from, by the module that defines them: `main`, `@libz.so*`
-    #[arg(short = 'x', value_name = "FILTER", help_heading = SELECT, allow_hyphen_values = true)]
-    entries: Vec<String>,
-
-    /// Nothing by default: only what -x names
-    #[arg(short = 'L', help_heading = SELECT)]
-    no_default: bool,
-
-    /// Attach to a process; may be repeated. Ctrl-C lets go of it, and it runs on
-    #[arg(short = 'p', value_name = "PID", help_heading = PROCESSES, allow_hyphen_values = true)]
-    attach: Vec<String>,
-
-    /// Follow child processes
-    #[arg(short = 'f', help_heading = PROCESSES, action = ArgAction::Count)]
-    follow: u8,
-
-    /// Run the command as this user
-    #[arg(short = 'u', value_name = "USER", help_heading = PROCESSES, allow_hyphen_values = true)]
-    user: Option<String>,
-
-    /// Write the trace to a file, or to a command: `-o '|less'`
-    #[arg(short = 'o', long = "output", value_name = "FILE", help_heading = OUTPUT, allow_hyphen_values = true)]
-    output: Option<OsString>,
-
-    /// Count calls and their time, and show a table at the end
-    #[arg(short = 'c', help_heading = OUTPUT)]
-    count: bool,
-
-    /// Show C++ and Rust names as they are written in the source
-    #[arg(short = 'C', long = "demangle", help_heading = OUTPUT)]
-    demangle: bool,
-
-    /// Do not show signals
-    #[arg(short = 'b', long = "no-signals", help_heading = OUTPUT)]
-    no_signals: bool,
-
-    /// Colours: auto (on a terminal), always or never
-    #[arg(long = "color", value_name = "WHEN", help_heading = OUTPUT, value_enum, default_value_t = When::Auto,
-        hide_possible_values = true, hide_default_value = true)]
-    color: When,
-
-    /// Begin lines with the time of day; -tt: with microseconds; -ttt: since 1970
-    #[arg(short = 't', help_heading = LINES, action = ArgAction::Count)]
-    time: u8,
-
-    /// Begin lines with the time since the line before
-    #[arg(short = 'r', help_heading = LINES)]
-    relative: bool,
-
-    /// Show how long each call took
-    #[arg(short = 'T', help_heading = LINES)]
-    elapsed: bool,
-
-    /// Show where each call returns to
-    #[arg(short = 'i', help_heading = LINES)]
-    addresses: bool,
-
-    /// Indent nested calls by N blanks for each level
-    #[arg(short = 'n', long = "indent", value_name = "N", help_heading = LINES, allow_hyphen_values = true)]
-    indent: Option<String>,
-
-    /// The column of results [default: 5/8 of the terminal's width]
-    #[arg(short = 'a', long = "align", value_name = "N", help_heading = LINES, allow_hyphen_values = true)]
-    align: Option<String>,
-
-    /// Characters of a string to show [default: 32]
-    #[arg(short = 's', value_name = "N", help_heading = VALUES, allow_hyphen_values = true)]
-    string: Option<String>,
-
-    /// Elements of an array to show [default: 4]
-    #[arg(short = 'A', value_name = "N", help_heading = VALUES, allow_hyphen_values = true)]
-    array: Option<String>,
-
-    /// Prototypes: files, and directories to look for them first, separated by `:`
-    #[arg(short = 'F', long = "config", value_name = "LIST", help_heading = VALUES, allow_hyphen_values = true)]
-    prototypes: Vec<OsString>,
-
-    /// Show this text
-    #[arg(short = 'h', long = "help", help_heading = OTHER, action = ArgAction::Help)]
-    help: Option<bool>,
-
-    /// Show the version
-    #[arg(short = 'V', long = "version", help_heading = OTHER, action = ArgAction::Version)]
-    version: Option<bool>,
-
-    #[arg(value_name = "COMMAND", hide = true, trailing_var_arg = true)]
-    command: Vec<OsString>,
-}
-
-const SELECT: &str = "What is traced";
-const PROCESSES: &str = "Processes";
-const OUTPUT: &str = "Output";
-const LINES: &str = "Lines";
-const VALUES: &str = "Values";
-const OTHER: &str = "Other";
-
-const EXAMPLES: &str = "\
-Examples:
-  ltrace ls /                           every library call of a program
-  ltrace -e malloc+free -o trace.txt ./server
-                                        two functions only, into a file
-  ltrace -c -l 'libsqlite3.so*' -p 4711
-                                        count what a running program calls of one library";
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum When {
-    Auto,
-    Always,
-    Never,
-}
 
 /// What the surroundings say where the command line is silent.
 #[derive(Clone, Copy, Debug, Default)]
@@ -257,9 +126,10 @@ impl Args {
             .iter()
             .map(|text| pid(text))
             .collect::<Result<Vec<Pid>, String>>()?;
+        let usual = Limits::default();
         let limits = Limits {
-            string: number("-s", self.string.as_deref(), 0..=usize::MAX)?.unwrap_or(32),
-            array: number("-A", self.array.as_deref(), 0..=usize::MAX)?.unwrap_or(4),
+            string: number("-s", self.string.as_deref(), 0..=usize::MAX)?.unwrap_or(usual.string),
+            array: number("-A", self.array.as_deref(), 0..=usize::MAX)?.unwrap_or(usual.array),
         };
         let output = destination(self.output.as_deref())?;
         // Both are looked at, so that a mistake in the style is told with -c too.

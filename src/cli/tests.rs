@@ -1,8 +1,10 @@
 //! Command lines, and what they mean or what is told of them.
 
+use super::args::{LINES, OTHER, OUTPUT, PROCESSES, SELECT, VALUES};
 use super::*;
 use crate::plan::ModuleName;
 use clap::CommandFactory;
+use proptest::prelude::*;
 
 fn run_in(surroundings: Surroundings, line: &[&str]) -> Result<Config, Stop> {
     let words = std::iter::once("ltrace").chain(line.iter().copied());
@@ -337,5 +339,17 @@ fn help_and_version_are_no_mistakes() {
     assert_eq!(told(&["-h"]), told(&["--he"]));
     for group in [SELECT, PROCESSES, OUTPUT, LINES, VALUES, OTHER, "Examples"] {
         assert!(told(&["-h"]).contains(&format!("\n{group}:\n")), "{group}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_command_line_is_understood_or_told(line in proptest::collection::vec("(-[a-zA-Z]{1,3}|--[a-z]{0,9}|)=?[ -~]{0,6}", 0..5)) {
+        let line: Vec<&str> = line.iter().map(String::as_str).collect();
+        match run_in(Surroundings::default(), &line) {
+            Ok(config) => prop_assert!(config.launch.is_some() || !config.attach.is_empty()),
+            Err(Stop::Usage(text)) => prop_assert!(!text.trim().is_empty()),
+            Err(Stop::Told(_)) => (),
+        }
     }
 }

@@ -5,6 +5,9 @@ pub mod output;
 pub mod summary;
 pub mod text;
 
+#[cfg(test)]
+mod tests;
+
 use crate::event::Event;
 use std::io;
 

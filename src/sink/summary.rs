@@ -107,3 +107,123 @@ impl Sink for Summary {
         self.out.flush()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sink::tests::{ONE, Written, imported};
+    use crate::value::Value;
+
+    fn returned(symbol: &str, micros: u64) -> Event {
+        let mut event = ONE.returns(1, 0, &imported(symbol), Value::Void);
+        if let Kind::Return { elapsed, .. } = &mut event.kind {
+            *elapsed = Duration::from_micros(micros);
+        }
+        event
+    }
+
+    #[track_caller]
+    fn check(names: Names, events: &[Event], table: &str) {
+        let written = Written::default();
+        let mut sink = Summary::new(names, Box::new(written.clone()));
+        for event in events {
+            sink.event(event).expect("written");
+        }
+        assert_eq!(written.text(), "", "nothing before the end");
+        sink.finish().expect("finished");
+        assert_eq!(written.text(), table);
+    }
+
+    #[test]
+    fn functions_by_time() {
+        let mut events = vec![
+            returned("malloc", 535),
+            returned("printf", 181),
+            returned("printf", 300),
+        ];
+        events.extend([
+            returned("sleep", 2_000_000),
+            returned("free", 535),
+            returned("nothing", 0),
+        ]);
+        check(
+            Names::as_they_are(),
+            &events,
+            "\
+% time     seconds  usecs/call     calls      function
+------ ----------- ----------- --------- --------------------
+ 99.92    2.000000     2000000         1 sleep
+  0.03    0.000535         535         1 free
+  0.03    0.000535         535         1 malloc
+  0.02    0.000481         240         2 printf
+  0.00    0.000000           0         1 nothing
+------ ----------- ----------- --------- --------------------
+100.00    2.001551                     6 total
+",
+        );
+    }
+
+    #[test]
+    fn shares_are_rounded() {
+        let events = [
+            ("qsort", 521),
+            ("raise", 251),
+            ("puts", 165),
+            ("signal", 93),
+            ("x", 277),
+        ];
+        let events = events.map(|(name, micros)| returned(name, micros));
+        check(
+            Names::as_they_are(),
+            &events,
+            "\
+% time     seconds  usecs/call     calls      function
+------ ----------- ----------- --------- --------------------
+ 39.86    0.000521         521         1 qsort
+ 21.19    0.000277         277         1 x
+ 19.20    0.000251         251         1 raise
+ 12.62    0.000165         165         1 puts
+  7.12    0.000093          93         1 signal
+------ ----------- ----------- --------- --------------------
+100.00    0.001307                     5 total
+",
+        );
+    }
+
+    #[test]
+    fn nothing_called() {
+        check(
+            Names::as_they_are(),
+            &[ONE.started(), ONE.signal(10), ONE.exited(0)],
+            "\
+% time     seconds  usecs/call     calls      function
+------ ----------- ----------- --------- --------------------
+------ ----------- ----------- --------- --------------------
+100.00    0.000000                     0 total
+",
+        );
+    }
+
+    #[test]
+    fn calls_count_when_they_end() {
+        let (new, exit) = (imported("_Znwm"), imported("exit"));
+        let events = [
+            ONE.call(1, 0, &new, &[]),
+            ONE.no_return(1, 0, &new, Why::Unwound),
+            ONE.call(2, 0, &exit, &[]),
+            ONE.no_return(2, 0, &exit, Why::Gone),
+            ONE.returns_again(&exit, Value::Void),
+        ];
+        check(
+            Names::demangled(),
+            &events,
+            "\
+% time     seconds  usecs/call     calls      function
+------ ----------- ----------- --------- --------------------
+100.00    0.000050          50         1 operator new(unsigned long)
+------ ----------- ----------- --------- --------------------
+100.00    0.000050                     1 total
+",
+        );
+    }
+}

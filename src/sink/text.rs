@@ -20,8 +20,10 @@
 
 mod clock;
 mod line;
+mod style;
 
 pub use clock::Time;
+pub use style::{Style, TaskIdForm, TaskIds};
 
 use super::Sink;
 use super::demangle::{Names, without_controls};
@@ -37,73 +39,6 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::time::Duration;
-
-/// How the lines look.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Style {
-    /// The column of the `=`, the first one being 1 (`-a`).
-    pub align: usize,
-    /// Blanks for each call that is open (`-n`).
-    pub indent: usize,
-    /// The time at the beginning (`-r`, `-t`).
-    pub time: Time,
-    /// Where calls return to, and where events happened (`-i`).
-    pub addresses: bool,
-    /// How long calls took (`-T`).
-    pub elapsed: bool,
-    /// Signals have lines (off with `-b`).
-    pub signals: bool,
-    /// The module that calls stands before the function (`-e`, `-l`).
-    pub callers: bool,
-    /// Which lines say what task they are of.
-    pub task_ids: TaskIds,
-    /// And how.
-    pub task_id_form: TaskIdForm,
-    /// The end of a thread has a line although its process goes on (`-f`).
-    pub thread_ends: bool,
-    /// Names as their language writes them (`-C`).
-    pub demangle: bool,
-    /// In colour.
-    pub coloured: bool,
-}
-
-/// Which lines say what task they are of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TaskIds {
-    /// All.
-    Always,
-    /// Those after a second task came to be.
-    WhenSeveral,
-}
-
-/// How a line says what task it is of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TaskIdForm {
-    /// `[pid 4711] `
-    Bracketed,
-    /// `4711 `
-    Bare,
-}
-
-impl Default for Style {
-    /// ltrace's lines when no option asks for more.
-    fn default() -> Style {
-        Style {
-            align: 50,
-            indent: 0,
-            time: Time::Hidden,
-            addresses: false,
-            elapsed: false,
-            signals: true,
-            callers: false,
-            task_ids: TaskIds::WhenSeveral,
-            task_id_form: TaskIdForm::Bracketed,
-            thread_ends: false,
-            demangle: false,
-            coloured: false,
-        }
-    }
-}
 
 const TASK: Paint = Paint::new().dimmed();
 const FUNCTION: Paint = Paint::new().bold();
@@ -183,7 +118,7 @@ impl Text {
             if any {
                 self.line.push(", ");
             }
-            self.line.push(&shown(value));
+            self.line.push_value(value);
             any = true;
         }
         any
@@ -196,7 +131,7 @@ impl Text {
         self.line.pad_to(self.style.align.saturating_sub(1));
         self.line.push("= ");
         let paint = if says_failure(result) { BAD } else { GOOD };
-        self.line.paint(paint, &shown(result));
+        self.line.paint_value(paint, result);
     }
 
     fn elapsed(&mut self, elapsed: Duration) {
@@ -232,11 +167,14 @@ impl Text {
     fn begin(&mut self, event: &Event, at: Addr, depth: usize) {
         self.interrupt();
         if self.style.task_ids == TaskIds::Always || self.tasks.several {
-            let id = match self.style.task_id_form {
-                TaskIdForm::Bracketed => format!("[pid {}]", event.tid),
-                TaskIdForm::Bare => event.tid.to_string(),
-            };
-            self.line.paint(TASK, &id);
+            let form = self.style.task_id_form;
+            // Writing to a line does not fail.
+            self.line.painted(TASK, |line| {
+                let _ = match form {
+                    TaskIdForm::Bracketed => write!(line, "[pid {}]", event.tid),
+                    TaskIdForm::Bare => write!(line, "{}", event.tid),
+                };
+            });
             self.line.push(" ");
         }
         self.clock.show(event.time, &mut self.line);
@@ -398,19 +336,5 @@ fn says_failure(result: &Value) -> bool {
     matches!(result, Value::Signed(-1) | Value::Pointer(Addr(0)))
 }
 
-fn shown(value: &Value) -> String {
-    match value {
-        Value::Signed(n) => n.to_string(),
-        Value::Unsigned(n) => n.to_string(),
-        Value::Hex(n) => format!("{n:#x}"),
-        Value::Pointer(Addr(0)) => "nil".to_owned(),
-        Value::Pointer(at) => at.to_string(),
-        Value::Bytes { bytes, cut } => format!(
-            "{:?}{}",
-            String::from_utf8_lossy(bytes),
-            if *cut { "..." } else { "" }
-        ),
-        Value::Void => "<void>".to_owned(),
-        value => format!("{value:?}"),
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -1,13 +1,15 @@
-//! A line in the making: its bytes, the column it has reached, and its colours.
+//! A line in the making: its text, the column it has reached, and its colours.
 
+use crate::value::Value;
+use crate::value::render::render_into;
 use anstyle::Style;
 use std::fmt;
 use std::io::{self, Write};
 
 /// What has been put together since the last write. A line may be written in two halves, so that its
-/// column outlives its bytes.
+/// column outlives its text.
 pub(super) struct Line {
-    bytes: Vec<u8>,
+    text: String,
     column: usize,
     coloured: bool,
 }
@@ -15,25 +17,27 @@ pub(super) struct Line {
 impl Line {
     pub(super) fn new(coloured: bool) -> Line {
         Line {
-            bytes: Vec::new(),
+            text: String::new(),
             column: 0,
             coloured,
         }
     }
 
     pub(super) fn push(&mut self, text: &str) {
-        self.bytes.extend_from_slice(text.as_bytes());
-        self.column += text.chars().count();
+        self.add(|line| line.push_str(text));
+    }
+
+    pub(super) fn push_value(&mut self, value: &Value) {
+        self.add(|line| render_into(line, value));
     }
 
     /// Adds text in a colour, if colours are wanted. They take no column.
     pub(super) fn paint(&mut self, style: Style, text: &str) {
-        if !self.coloured {
-            return self.push(text);
-        }
-        self.escape(style.render());
-        self.push(text);
-        self.escape(style.render_reset());
+        self.painted(style, |line| line.push(text));
+    }
+
+    pub(super) fn paint_value(&mut self, style: Style, value: &Value) {
+        self.painted(style, |line| line.push_value(value));
     }
 
     /// Blanks up to `column`.
@@ -42,29 +46,41 @@ impl Line {
     }
 
     pub(super) fn blanks(&mut self, count: usize) {
-        self.bytes.resize(self.bytes.len() + count, b' ');
-        self.column += count;
+        self.add(|line| line.extend(std::iter::repeat_n(' ', count)));
     }
 
     /// Ends the line.
     pub(super) fn end(&mut self) {
-        self.bytes.push(b'\n');
+        self.text.push('\n');
         self.column = 0;
     }
 
     /// Writes all of it in one go: standard error is shared with the traced program.
     pub(super) fn write_to(&mut self, out: &mut dyn Write) -> io::Result<()> {
-        if self.bytes.is_empty() {
+        if self.text.is_empty() {
             return Ok(());
         }
-        let result = out.write_all(&self.bytes);
-        self.bytes.clear();
+        let result = out.write_all(self.text.as_bytes());
+        self.text.clear();
         result
     }
 
-    fn escape(&mut self, sequence: impl fmt::Display) {
-        // Writing to memory does not fail.
-        let _ = write!(self.bytes, "{sequence}");
+    /// Whatever `add` adds, in a colour.
+    pub(super) fn painted(&mut self, style: Style, add: impl FnOnce(&mut Line)) {
+        if self.coloured {
+            // Writing to memory does not fail.
+            let _ = fmt::Write::write_fmt(&mut self.text, format_args!("{style}"));
+        }
+        add(self);
+        if self.coloured {
+            let _ = fmt::Write::write_fmt(&mut self.text, format_args!("{style:#}"));
+        }
+    }
+
+    fn add(&mut self, add: impl FnOnce(&mut String)) {
+        let from = self.text.len();
+        add(&mut self.text);
+        self.column += self.text.get(from..).map_or(0, |new| new.chars().count());
     }
 }
 

@@ -1,0 +1,136 @@
+//! The options as clap reads them. They stop at the command, as in every program that runs another.
+
+use clap::{ArgAction, Parser, ValueEnum};
+use std::ffi::OsString;
+
+/// Shows which library functions a program calls, with their arguments and results.
+#[derive(Parser, Debug)]
+#[command(
+    name = "ltrace",
+    version,
+    override_usage = "ltrace [OPTION]... COMMAND [ARG]...\n       ltrace [OPTION]... -p PID [-p PID]... [COMMAND [ARG]...]",
+    after_help = EXAMPLES,
+    infer_long_args = true,
+    args_override_self = true,
+    disable_help_flag = true,
+    disable_version_flag = true
+)]
+pub(super) struct Args {
+    /// Calls that modules make to imported functions: `malloc+free`, `@libz.so*`, `-str*`, `%heap` [default: @MAIN, all calls of the main program]
+    #[arg(short = 'e', value_name = "FILTER", help_heading = SELECT, allow_hyphen_values = true)]
+    pub(super) imports: Vec<String>,
+
+    /// Calls, from anywhere, of what a library exports: `libz.so*`
+    #[arg(short = 'l', long = "library", value_name = "PATTERN", help_heading = SELECT, allow_hyphen_values = true)]
+    pub(super) libraries: Vec<String>,
+
+    /// Functions, wherever they are called from, by the module that defines them: `main`, `@libz.so*`
+    #[arg(short = 'x', value_name = "FILTER", help_heading = SELECT, allow_hyphen_values = true)]
+    pub(super) entries: Vec<String>,
+
+    /// Nothing by default: only what -x names
+    #[arg(short = 'L', help_heading = SELECT)]
+    pub(super) no_default: bool,
+
+    /// Attach to a process; may be repeated. Ctrl-C lets go of it, and it runs on
+    #[arg(short = 'p', value_name = "PID", help_heading = PROCESSES, allow_hyphen_values = true)]
+    pub(super) attach: Vec<String>,
+
+    /// Follow child processes
+    #[arg(short = 'f', help_heading = PROCESSES, action = ArgAction::Count)]
+    pub(super) follow: u8,
+
+    /// Run the command as this user
+    #[arg(short = 'u', value_name = "USER", help_heading = PROCESSES, allow_hyphen_values = true)]
+    pub(super) user: Option<String>,
+
+    /// Write the trace to a file, or to a command: `-o '|less'`
+    #[arg(short = 'o', long = "output", value_name = "FILE", help_heading = OUTPUT, allow_hyphen_values = true)]
+    pub(super) output: Option<OsString>,
+
+    /// Count calls and their time, and show a table at the end
+    #[arg(short = 'c', help_heading = OUTPUT)]
+    pub(super) count: bool,
+
+    /// Show C++ and Rust names as they are written in the source
+    #[arg(short = 'C', long = "demangle", help_heading = OUTPUT)]
+    pub(super) demangle: bool,
+
+    /// Do not show signals
+    #[arg(short = 'b', long = "no-signals", help_heading = OUTPUT)]
+    pub(super) no_signals: bool,
+
+    /// Colours: auto (on a terminal), always or never
+    #[arg(long = "color", value_name = "WHEN", help_heading = OUTPUT, value_enum, default_value_t = When::Auto,
+        hide_possible_values = true, hide_default_value = true)]
+    pub(super) color: When,
+
+    /// Begin lines with the time of day; -tt: with microseconds; -ttt: since 1970
+    #[arg(short = 't', help_heading = LINES, action = ArgAction::Count)]
+    pub(super) time: u8,
+
+    /// Begin lines with the time since the line before
+    #[arg(short = 'r', help_heading = LINES)]
+    pub(super) relative: bool,
+
+    /// Show how long each call took
+    #[arg(short = 'T', help_heading = LINES)]
+    pub(super) elapsed: bool,
+
+    /// Show where each call returns to
+    #[arg(short = 'i', help_heading = LINES)]
+    pub(super) addresses: bool,
+
+    /// Indent nested calls by N blanks for each level
+    #[arg(short = 'n', long = "indent", value_name = "N", help_heading = LINES, allow_hyphen_values = true)]
+    pub(super) indent: Option<String>,
+
+    /// The column of results [default: 5/8 of the terminal's width]
+    #[arg(short = 'a', long = "align", value_name = "N", help_heading = LINES, allow_hyphen_values = true)]
+    pub(super) align: Option<String>,
+
+    /// Characters of a string to show [default: 32]
+    #[arg(short = 's', value_name = "N", help_heading = VALUES, allow_hyphen_values = true)]
+    pub(super) string: Option<String>,
+
+    /// Elements of an array to show [default: 4]
+    #[arg(short = 'A', value_name = "N", help_heading = VALUES, allow_hyphen_values = true)]
+    pub(super) array: Option<String>,
+
+    /// Prototypes: files, and directories to look for them first, separated by `:`
+    #[arg(short = 'F', long = "config", value_name = "LIST", help_heading = VALUES, allow_hyphen_values = true)]
+    pub(super) prototypes: Vec<OsString>,
+
+    /// Show this text
+    #[arg(short = 'h', long = "help", help_heading = OTHER, action = ArgAction::Help)]
+    pub(super) help: Option<bool>,
+
+    /// Show the version
+    #[arg(short = 'V', long = "version", help_heading = OTHER, action = ArgAction::Version)]
+    pub(super) version: Option<bool>,
+
+    #[arg(value_name = "COMMAND", hide = true, trailing_var_arg = true)]
+    pub(super) command: Vec<OsString>,
+}
+
+pub(super) const SELECT: &str = "What is traced";
+pub(super) const PROCESSES: &str = "Processes";
+pub(super) const OUTPUT: &str = "Output";
+pub(super) const LINES: &str = "Lines";
+pub(super) const VALUES: &str = "Values";
+pub(super) const OTHER: &str = "Other";
+
+const EXAMPLES: &str = "\
+Examples:
+  ltrace ls /                           every library call of a program
+  ltrace -e malloc+free -o trace.txt ./server
+                                        two functions only, into a file
+  ltrace -c -l 'libsqlite3.so*' -p 4711
+                                        count what a running program calls of one library";
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum When {
+    Auto,
+    Always,
+    Never,
+}

@@ -1,0 +1,70 @@
+//! How the lines of a trace look.
+
+use super::Time;
+
+/// How the lines look.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Style {
+    /// The column of the `=`, the first one being 1 (`-a`).
+    pub align: usize,
+    /// Blanks for each call that is open (`-n`).
+    pub indent: usize,
+    /// The time at the beginning (`-r`, `-t`).
+    pub time: Time,
+    /// Where calls return to, and where events happened (`-i`).
+    pub addresses: bool,
+    /// How long calls took (`-T`).
+    pub elapsed: bool,
+    /// Signals have lines (off with `-b`).
+    pub signals: bool,
+    /// The module that calls stands before the function (`-e`, `-l`).
+    pub callers: bool,
+    /// Which lines say what task they are of.
+    pub task_ids: TaskIds,
+    /// And how.
+    pub task_id_form: TaskIdForm,
+    /// The end of a thread has a line although its process goes on (`-f`).
+    pub thread_ends: bool,
+    /// Names as their language writes them (`-C`).
+    pub demangle: bool,
+    /// In colour.
+    pub coloured: bool,
+}
+
+/// Which lines say what task they are of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TaskIds {
+    /// All.
+    Always,
+    /// Those after a second task came to be.
+    WhenSeveral,
+}
+
+/// How a line says what task it is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TaskIdForm {
+    /// `[pid 4711] `
+    Bracketed,
+    /// `4711 `
+    Bare,
+}
+
+impl Default for Style {
+    /// ltrace's lines when no option asks for more.
+    fn default() -> Style {
+        Style {
+            align: 50,
+            indent: 0,
+            time: Time::Hidden,
+            addresses: false,
+            elapsed: false,
+            signals: true,
+            callers: false,
+            task_ids: TaskIds::WhenSeveral,
+            task_id_form: TaskIdForm::Bracketed,
+            thread_ends: false,
+            demangle: false,
+            coloured: false,
+        }
+    }
+}
