@@ -20,7 +20,7 @@ pub fn command(launch: &Launch) -> Result<Command, Error> {
     let file = find(&launch.command, std::env::var_os("PATH"))
         .map_err(|errno| Error::cannot_start(launch, errno.desc()))?;
     inspect(&file).map_err(|why| Error::cannot_start(launch, why))?;
-    let user = launch.user.as_deref().map(|name| user(name)).transpose()?;
+    let user = launch.user.as_deref().map(user).transpose()?;
     let words = std::iter::once(&launch.command).chain(&launch.args);
     let nul = |_| Error::cannot_start(launch, "an argument contains a NUL byte");
     let text = |word: &OsString| CString::new(word.as_bytes());

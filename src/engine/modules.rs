@@ -81,7 +81,7 @@ impl PtraceEngine {
         }
         let known: Vec<_> = space.modules.iter().map(|m| (m.bias, dynamic(m))).collect();
         let maps = proc::maps(pid).unwrap_or_default();
-        let is_new = |e: &&linkmap::Entry| !known.iter().any(|k| *k == (e.bias, Some(e.dynamic)));
+        let is_new = |e: &&linkmap::Entry| !known.contains(&(e.bias, Some(e.dynamic)));
         let news: Vec<Found> = list
             .iter()
             .filter(is_new)
