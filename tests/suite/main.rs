@@ -11,6 +11,7 @@ mod bad_input;
 mod children;
 mod control_flow;
 mod filters;
+mod fixtures;
 mod launch;
 mod leaving;
 mod libraries;

@@ -52,7 +52,11 @@ pub fn shaped(name: &str, shape: Shape) -> Option<PathBuf> {
         return Some(dir.join(name));
     }
     for step in &commands {
-        step.run(&dir, recipe.finish);
+        step.run(&dir);
+    }
+    // Only now, since nothing can be linked with a library that has no section headers.
+    for step in &commands {
+        finish(&dir.join(&step.output), recipe.finish);
     }
     fs::write(&stamp, wanted).expect("stamp");
     Some(dir.join(name))
@@ -127,7 +131,7 @@ impl Step {
         step
     }
 
-    fn run(&self, dir: &Path, finish: Finish) {
+    fn run(&self, dir: &Path) {
         let output = Command::new(&self.compiler)
             .args(&self.args)
             .current_dir(dir)
@@ -140,15 +144,17 @@ impl Step {
             self.args,
             String::from_utf8_lossy(&output.stderr)
         );
-        let built = dir.join(&self.output);
-        match finish {
-            Finish::AsLinked => {}
-            Finish::Strip => {
-                let status = Command::new("strip").arg(&built).status();
-                assert!(status.expect("strip").success());
-            }
-            Finish::DropSections => drop_sections(&built),
+    }
+}
+
+fn finish(built: &Path, finish: Finish) {
+    match finish {
+        Finish::AsLinked => {}
+        Finish::Strip => {
+            let status = Command::new("strip").arg(built).status();
+            assert!(status.expect("strip").success());
         }
+        Finish::DropSections => drop_sections(built),
     }
 }
 
