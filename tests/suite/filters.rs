@@ -11,7 +11,10 @@ fn check(options: &[&str], expected: &[&str]) {
         return;
     };
     let run = ltrace(options).arg(program).finish().exits(0);
-    assert_eq!(calls(&run.stderr), expected, "{options:?}\n{}", run.told());
+    let mut traced = calls(&run.stderr);
+    // What the linker's start files call: a pattern may well match it.
+    traced.retain(|name| !name.ends_with("__libc_start_main") && !name.ends_with("__cxa_finalize"));
+    assert_eq!(traced, expected, "{options:?}\n{}", run.told());
 }
 
 /// All that the program itself calls.
@@ -34,7 +37,6 @@ fn names() {
         ],
     );
     check(&["-e", "abs"], &["filters->abs"]);
-    check(&["--filter=abs"], &["filters->abs"]);
     check(&["-e", "+abs"], &["filters->abs"]);
 }
 

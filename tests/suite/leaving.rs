@@ -2,11 +2,15 @@
 
 use crate::support::fixture::fixture;
 use crate::support::ltrace;
-use crate::support::program::Program;
+use crate::support::program::{Program, Running};
 use crate::support::server::{assert_unharmed, server};
+use crate::support::skip::command;
 use crate::support::text::{assert_text_untouched, tracer_of};
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
+use nix::pty::openpty;
+use nix::sys::signal::Signal;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::Write;
 
 fn shell(script: &str) -> Program {
     Program::new("sh").args(["-c", script, env!("CARGO_BIN_EXE_ltrace")])
@@ -99,40 +103,49 @@ fn hangup_leaves_the_command_running() {
     check_left_running(Signal::SIGHUP);
 }
 
-/// Ctrl-C on a terminal reaches the tracer and the command: tracing goes on to the command's end.
+/// Starts the tracer on a terminal of its own. What is written to the file is typed there.
+fn on_terminal<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Option<(Running, File)> {
+    let setsid = command("setsid")?;
+    let pty = openpty(None, None).unwrap();
+    let tracer = Program::new(setsid)
+        .args(["--ctty", "--wait", env!("CARGO_BIN_EXE_ltrace")])
+        .args(args)
+        .stdin(pty.slave)
+        .start();
+    Some((tracer, File::from(pty.master)))
+}
+
+const CTRL_C: &[u8] = b"\x03";
+
+/// Ctrl-C reaches the tracer and the command: tracing goes on to the command's end.
 #[test]
 fn interrupt_from_the_terminal() {
     let Some(program) = fixture("idle") else {
         return;
     };
-    let mut tracer = ltrace([program]).start();
+    let Some((tracer, mut terminal)) = on_terminal([program]) else {
+        return;
+    };
     tracer.wait_for_stdout("ready\n");
     tracer.wait_for_stderr("read(0");
-    killpg(Pid::from_raw(tracer.pid()), Signal::SIGINT).unwrap();
-    let status = tracer.wait();
-    let text = tracer.stderr.text();
-    assert_eq!(status.code(), Some(130), "{text}");
-    let end: Vec<&str> = text.lines().rev().take(2).collect();
-    assert_eq!(end[0], "+++ killed by SIGINT +++", "{text}");
-    assert_eq!(end[1], "--- SIGINT (Interrupt) ---", "{text}");
+    terminal.write_all(CTRL_C).unwrap();
+    let finished = tracer.finish().exits(130);
+    finished
+        .has_line("--- SIGINT (Interrupt) ---")
+        .has_line("+++ killed by SIGINT +++");
 }
 
-/// A command that does not mind the interrupt is traced on.
+/// A command that catches the interrupt is traced on.
 #[test]
-fn interrupt_that_the_command_ignores() {
-    let mut tracer = ltrace([
-        "-e",
-        "@MAIN",
-        "bash",
-        "-c",
-        "trap 'echo caught' INT; echo ready; read line; read line; exit 6",
-    ])
-    .start();
+fn interrupt_that_the_command_catches() {
+    let script = "trap 'echo caught' INT; echo ready; read line; read line; exit 6";
+    let Some((tracer, mut terminal)) = on_terminal(["bash", "-c", script]) else {
+        return;
+    };
     tracer.wait_for_stdout("ready\n");
-    killpg(Pid::from_raw(tracer.pid()), Signal::SIGINT).unwrap();
-    tracer.say(b"one\n");
+    terminal.write_all(CTRL_C).unwrap();
     tracer.wait_for_stdout("caught\n");
-    tracer.say(b"two\nthree\n");
+    terminal.write_all(b"one\ntwo\n").unwrap();
     let finished = tracer.finish().exits(6);
     assert!(
         finished.stderr.contains("+++ exited (status 6) +++"),

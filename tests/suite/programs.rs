@@ -36,7 +36,7 @@ fn check_trace(trace: &str, least: usize, function: &str) {
 
 #[test]
 fn ls() {
-    let Some((_, trace)) = check("ls", &["-l", "/"], Path::new("/")) else {
+    let Some((_, trace)) = check("ls", &["-l", "/usr"], Path::new("/")) else {
         return;
     };
     check_trace(&trace, 100, "readdir");
@@ -123,7 +123,7 @@ fn openssl() {
         run.stdout
             .contains("5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03")
     );
-    check_trace(&trace, 100, "EVP_MD_CTX_new");
+    check_trace(&trace, 100, "BIO_new");
 }
 
 #[test]

@@ -133,7 +133,8 @@ fn nginx() {
         ])
         .args(["-e".as_ref(), dir.join("error").as_os_str()])
         .start();
-    drop(connect(port));
+    // Whoever answers is the worker.
+    ask_nginx(port);
     let master = server.pid();
     let children = fs::read_to_string(format!("/proc/{master}/task/{master}/children")).unwrap();
     let worker: i32 = children

@@ -83,9 +83,9 @@ impl Program {
         self
     }
 
-    /// Its standard error goes here instead of into [`Finished::stderr`].
-    pub fn stderr(mut self, to: impl Into<Stdio>) -> Program {
-        self.command.stderr(to);
+    /// Its standard input is this instead of a pipe.
+    pub fn stdin(mut self, from: impl Into<Stdio>) -> Program {
+        self.command.stdin(from);
         self
     }
 

@@ -18,8 +18,10 @@ pub enum What<'a> {
     Whole(&'a str),
     /// `malloc(1 <unfinished ...>`
     Begun(&'a str),
-    /// `malloc(1 <no return ...>`
+    /// `malloc(1 <no return ...>`, `<unwound ...>`, `<detached ...>`
     NeverReturned(&'a str),
+    /// `<... malloc resumed> <unwound ...>`
+    Closed(&'a str),
     /// `<... malloc resumed> ) = 0x55…`
     Resumed(&'a str),
     /// `--- SIGUSR1 (User defined signal 1) ---`
@@ -35,8 +37,11 @@ impl<'a> Line<'a> {
     pub fn parse(line: &'a str) -> Line<'a> {
         let (tid, rest) = split_tid(line);
         let what = if let Some(rest) = rest.strip_prefix("<... ") {
-            rest.split_once(" resumed>")
-                .map_or(What::Other, |(name, _)| What::Resumed(name))
+            match rest.split_once(" resumed> ") {
+                Some((name, rest)) if never_returned(rest) => What::Closed(name),
+                Some((name, _)) => What::Resumed(name),
+                None => What::Other,
+            }
         } else if rest.starts_with("--- ") {
             What::Event
         } else if rest.starts_with("+++ ") {
@@ -44,7 +49,7 @@ impl<'a> Line<'a> {
         } else {
             match rest.split_once('(') {
                 Some((name, _)) if rest.ends_with("<unfinished ...>") => What::Begun(name),
-                Some((name, _)) if rest.ends_with("<no return ...>") => What::NeverReturned(name),
+                Some((name, _)) if never_returned(rest) => What::NeverReturned(name),
                 Some((name, _)) if rest.contains(") ") => What::Whole(name),
                 _ => What::Other,
             }
@@ -58,6 +63,7 @@ impl<'a> Line<'a> {
             What::Whole(name)
             | What::Begun(name)
             | What::NeverReturned(name)
+            | What::Closed(name)
             | What::Resumed(name) => Some(name),
             What::Event | What::End | What::Other => None,
         }
@@ -75,6 +81,13 @@ impl<'a> Line<'a> {
     pub fn returns(&self) -> bool {
         matches!(self.what, What::Whole(_) | What::Resumed(_))
     }
+}
+
+/// The line ends with the reason why a call has no result.
+fn never_returned(line: &str) -> bool {
+    ["<no return ...>", "<unwound ...>", "<detached ...>"]
+        .iter()
+        .any(|reason| line.ends_with(reason))
 }
 
 /// `[pid 7] rest`, `7 rest` or `rest`.
