@@ -57,6 +57,8 @@ pub mod parse;
 pub mod scan;
 mod scanner;
 mod shipped;
+#[cfg(test)]
+mod tests;
 pub mod types;
 
 use types::Type;

@@ -2,7 +2,7 @@
 
 use super::{Absent, Reader, Reading, Source};
 use crate::abi::sysv::MODEL;
-use crate::proto::types::{Integer, Lens, Name, Real, Type};
+use crate::proto::types::{Integer, Lens, Name, Real, Type, Width};
 use crate::value::{Value, extended as x87};
 
 /// How many bytes of a structure or array are shown as bits.
@@ -33,7 +33,12 @@ pub(super) fn integer(bits: u64, integer: Integer, lens: Option<&Lens>) -> Value
 }
 
 pub(super) fn character(bits: u64, integer: Integer, lens: Option<&Lens>) -> Value {
-    through(bits, integer, lens).unwrap_or_else(|| Value::Char(extended(bits, integer)))
+    let code = match integer.width {
+        // A byte has no room for EOF: 0xff is a letter like the others.
+        Width::W8 => (bits & 0xff) as i64,
+        _ => extended(bits, integer),
+    };
+    through(bits, integer, lens).unwrap_or(Value::Char(code))
 }
 
 /// What a lens makes of a number; `None` when it leaves it as it is.

@@ -1,0 +1,300 @@
+//! Tables over the language: what lines mean, and what is said of those that mean nothing.
+
+mod formats;
+mod fuzz;
+
+use super::Prototype;
+use super::layout::{Layout, Model};
+use super::parse::parse;
+use std::sync::Arc;
+
+/// The function that the last line of a text describes.
+pub(crate) fn prototype(text: &str, name: &str) -> Arc<Prototype> {
+    let (parsed, complaints) = parse("test.conf", text);
+    assert_eq!(complaints, [], "{text}");
+    Arc::clone(&parsed.functions[name])
+}
+
+/// One file that uses every construct of the language.
+pub(crate) const EVERYTHING: &str = "\
+; comment
+# comment
+typedef list = struct;
+typedef list = struct(int, list*);
+typedef size_t = ulong;
+typedef iovec = struct(string(array(char, elt2)*), size_t);
+typedef mode = oct(uint);
+void f01(void);
+int f02(char, short, ushort, int, uint, long, ulong, float, double, addr, file); trailing text
+function addr f03(schar, uchar, int8, uint8, int16, uint16, int32, uint32, int64, uint64, llong, ullong, ldouble, wchar, itn);
+string f04(string, string[arg1], string2, +string0, string[retval], string[7], string(char*), string(array(char, 6)));
+int f05(hex(int), oct(int), octal(short), octal, hex, bool(int), bool, hide(int), hide, guess(long), guess, bitvec(ulong), bitvec);
+int f06(enum(A, B=7, C), enum[ushort](D=-1, E=0x10, F=017), flags(R=0/3, W=1/3, C=0100), flags[ulong](X=1));
+int f07(array(int, 3), array(int*, arg1)*, array(array(char, 2), zero)**, array(string, zero(arg1))*);
+struct(int, float) f08(struct(char, double), struct(), struct(struct(int, int), list*, array(short, 4)), list*, iovec);
+int f09(string(wchar), string(array(wchar, 4)*), char(int), hex(double), hex(array(int, 2)), mode, list**);
+int f10(int, format);
+int f11(+string*, vformat, hide(addr));
+int f12(string, scan_format);
+int f13(wformat);
+int f14(vwformat, addr, vscan_format, wscan_format, vwscan_format);
+";
+
+#[track_caller]
+fn check(line: &str, canonical: &str) {
+    let text = format!("typedef l = struct;\ntypedef l = struct(int, l*);\n{line}\n");
+    let (parsed, complaints) = parse("test.conf", &text);
+    assert_eq!(complaints, []);
+    let function = &parsed.functions["f"];
+    assert_eq!(shown(function), canonical);
+}
+
+fn shown(function: &Prototype) -> String {
+    let params = function.params.iter().map(|param| {
+        let mark = if param.at_return { "+" } else { "" };
+        format!("{mark}{}", param.ty)
+    });
+    let params = params.collect::<Vec<_>>().join(", ");
+    format!("{} {}({params})", function.result, function.name)
+}
+
+#[test]
+fn lines() {
+    check("int f();", "int f()");
+    check("int f(void);", "int f()");
+    check("int f(int)", "int f(int)");
+    check("  int\tf ( int , uint ) ;", "int f(int, uint)");
+    check("function void f(itn);", "void f(int)");
+    check("void f(addr, file, void*);", "void f(void*, void*, void*)");
+    check("void f(int); /* whatever */", "void f(int)");
+    check(
+        "int f(int, +string*, int);",
+        "int f(int, +string(array(char, zero)*)*, int)",
+    );
+    check("void f(int, ulong) # it is", "void f(int, ulong)");
+    check("addr f(l*);", "void* f(struct*)");
+    check("int f(l);", "int f(struct)");
+}
+
+#[test]
+fn lenses() {
+    check(
+        "octal f(oct(int), octal(long));",
+        "octal(uint) f(octal(int), octal(long))",
+    );
+    check(
+        "bool f(bool(int), hex);",
+        "bool(uint8) f(bool(int), hex(uint))",
+    );
+    check("void f(hex(oct(int)));", "void f(hex(int))");
+    check("void f(enum(A,B=7,C));", "void f(enum[int](A=0, B=7, C=8))");
+    check(
+        "void f(enum[short](A=-1,B));",
+        "void f(enum[short](A=-1, B=0))",
+    );
+    check(
+        "void f(enum(A=0x10, B=010));",
+        "void f(enum[int](A=16, B=8))",
+    );
+    check(
+        "void f(flags(A=1/3, B=4));",
+        "void f(flags[int](A=1/0x3, B=4))",
+    );
+    check("void f(array(int, 3));", "void f(array(int, 3)*)");
+    check("void f(hex(array(int, 3)));", "void f(hex(array(int, 3)*))");
+    check(
+        "void f(string, format);",
+        "void f(string(array(char, zero)*), format)",
+    );
+    check("void f(vwscan_format);", "void f(vwscan_format)");
+}
+
+#[test]
+fn lengths() {
+    check(
+        "void f(string[arg2], int);",
+        "void f(string(array(char, zero(arg2))*), int)",
+    );
+    check(
+        "void f(string2, int);",
+        "void f(string(array(char, zero(arg2))*), int)",
+    );
+    check(
+        "void f(string[5]);",
+        "void f(string(array(char, zero(5))*))",
+    );
+    check(
+        "void f(string[zero(5)]);",
+        "void f(string(array(char, zero(5))*))",
+    );
+    // What needs the result waits for it.
+    check(
+        "int f(string0);",
+        "int f(+string(array(char, zero(retval))*))",
+    );
+    check("int f(array(int, arg0)*);", "int f(+array(int, retval)*)");
+    check(
+        "void f(string(char));",
+        "void f(string(array(char, zero)*))",
+    );
+    check("void f(string(int*));", "void f(string(array(int, zero)*))");
+    check(
+        "void f(struct(int, array(int, elt1)));",
+        "void f(struct(int, array(int, elt1)))",
+    );
+}
+
+#[track_caller]
+fn check_complaints(text: &str, expected: &[&str]) {
+    let (_, complaints) = parse("c.conf", text);
+    let told = complaints.iter().map(|c| format!("{c} ({})", c.column));
+    assert_eq!(told.collect::<Vec<_>>(), expected, "{text}");
+}
+
+#[test]
+fn complaints() {
+    check_complaints(
+        "; fine\n\nint f(;\n",
+        &["c.conf:3: error: expected a type, got ';' (7)"],
+    );
+    check_complaints("foo f();", &["c.conf:1: error: unknown type 'foo' (1)"]);
+    check_complaints(
+        "int f(int",
+        &["c.conf:1: error: expected ',', got the end of the line (10)"],
+    );
+    check_complaints(
+        "int f(int int)",
+        &["c.conf:1: error: expected ',', got 'i' (11)"],
+    );
+    check_complaints(
+        "int (int);",
+        &["c.conf:1: error: expected a function, got '(' (5)"],
+    );
+    check_complaints("int f int", &["c.conf:1: error: expected '(', got 'i' (7)"]);
+    check_complaints(
+        "int f(int, void);",
+        &["c.conf:1: warning: void parameter assumed to be 'hide(int)' (12)"],
+    );
+    check_complaints(
+        "int f(enum(A B));",
+        &["c.conf:1: error: expected ',', got 'B' (14)"],
+    );
+    check_complaints(
+        "int f(enum(A=x));",
+        &["c.conf:1: error: bad number 'x' (14)"],
+    );
+    check_complaints(
+        "int f(enum(A=99999999999999999999));",
+        &["c.conf:1: error: bad number '99999999999999999999' (14)"],
+    );
+    check_complaints(
+        "int f(string[x]);",
+        &["c.conf:1: error: expected a length: a number, argN, eltN, retval or zero (14)"],
+    );
+    check_complaints(
+        "typedef a = int;\ntypedef a = long;",
+        &["c.conf:2: error: redefinition of typedef 'a' (9)"],
+    );
+    check_complaints(
+        "typedef int = long;",
+        &["c.conf:1: error: 'int' is a word of the language (9)"],
+    );
+    check_complaints(
+        "typedef s = struct; typedef\nint f(s*);\nint g(s);",
+        &["c.conf:3: error: this structure's members have not been told yet (7)"],
+    );
+    check_complaints(
+        "typedef s = struct;\ntypedef s = struct(s);",
+        &["c.conf:2: error: this structure's members have not been told yet (20)"],
+    );
+    check_complaints(
+        "array(void, 3) f();",
+        &["c.conf:1: error: void has no value (7)"],
+    );
+    check_complaints(
+        "import \"x\";",
+        &["c.conf:1: error: nothing can be imported here (8)"],
+    );
+    check_complaints("import \"x", &["c.conf:1: error: missing '\"' (9)"]);
+    check_complaints("ö f();", &["c.conf:1: error: expected a type, got 'ö' (1)"]);
+    check_complaints(
+        "int f(char(float));",
+        &["c.conf:1: error: a character must be an integer (12)"],
+    );
+}
+
+#[test]
+fn a_bad_line_leaves_the_others() {
+    let (parsed, complaints) = parse("c.conf", "int a();\nint b(;\nint c();\nint a(int);");
+    assert_eq!(complaints.len(), 1);
+    let mut names: Vec<_> = parsed.functions.keys().collect();
+    names.sort();
+    assert_eq!(names, ["a", "c"]);
+    assert_eq!(parsed.functions["a"].params.len(), 1);
+}
+
+#[test]
+fn a_file_may_take_over_new_words_only() {
+    let text = "typedef ldouble = double;\nvoid f(ldouble);";
+    assert_eq!(shown(&prototype(text, "f")), "void f(double)");
+}
+
+#[test]
+fn the_canonical_spelling_means_the_same() {
+    let (parsed, complaints) = parse("e.conf", EVERYTHING);
+    assert_eq!(complaints, []);
+    assert_eq!(parsed.functions.len(), 14);
+    for function in parsed
+        .functions
+        .values()
+        .filter(|f| f.name != "f08" && f.name != "f09")
+    {
+        let canonical = shown(function);
+        let again = prototype(&canonical, &function.name);
+        assert_eq!(shown(&again), canonical);
+    }
+}
+
+#[test]
+fn registers_that_point_to_something() {
+    let mask = |text| prototype(text, "f").string_registers();
+    assert_eq!(
+        mask("void f(string, int, string, addr, hide(string))"),
+        0b00101
+    );
+    assert_eq!(mask("void f(double, string, +string, string)"), 0b1);
+    assert_eq!(mask("void f(int,int,int,int,int,int,string)"), 0);
+    assert_eq!(mask("void f(string, struct(int), string)"), 0b1);
+}
+
+#[track_caller]
+fn check_layout(ty: &str, size: u64, align: u64, small: (u64, u64)) {
+    let function = prototype(&format!("void f({ty}*)"), "f");
+    let super::types::Type::Pointer(ty) = &function.params[0].ty else {
+        panic!("not a pointer");
+    };
+    assert_eq!(Model::Lp64.layout(ty), Layout { size, align });
+    let (size, align) = small;
+    assert_eq!(Model::Ilp32.layout(ty), Layout { size, align });
+}
+
+#[test]
+fn layouts() {
+    check_layout("char", 1, 1, (1, 1));
+    check_layout("long", 8, 8, (4, 4));
+    check_layout("llong", 8, 8, (8, 4));
+    check_layout("ldouble", 16, 16, (12, 4));
+    check_layout("struct(char, int, char)", 12, 4, (12, 4));
+    check_layout("struct(char, double)", 16, 8, (12, 4));
+    check_layout("struct(int, addr)", 16, 8, (8, 4));
+    check_layout("array(short, 5)", 10, 2, (10, 2));
+    check_layout("array(int, elt1)", 0, 4, (0, 4));
+    check_layout("string(array(char, zero(6)))", 6, 1, (6, 1));
+    check_layout(
+        "array(array(long, 4611686018427387904), 99)",
+        u64::MAX,
+        8,
+        (u64::MAX, 4),
+    );
+    check_layout("struct()", 0, 1, (0, 1));
+}
