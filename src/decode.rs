@@ -2,6 +2,8 @@
 //! shown at return is taken from registers and stack at entry.
 
 mod arguments;
+#[cfg(test)]
+mod tests;
 
 use crate::abi::{Argument, Place, sysv};
 use crate::base::regs::View;

@@ -4,6 +4,9 @@
 pub mod sysv;
 pub mod va_list;
 
+#[cfg(test)]
+mod tests;
+
 use crate::base::addr::Addr;
 use crate::proto::types::Type;
 

@@ -281,19 +281,4 @@ impl Imports for Loader {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{Library, Loader, shipped};
-    use crate::proto::parse::Imports;
-
-    #[test]
-    fn shipped_files_are_understood() {
-        let mut loader = Loader::new(Vec::new());
-        for (name, _) in shipped::FILES {
-            assert!(loader.import(name).is_ok());
-        }
-        let complaints: Vec<String> = loader.complaints.iter().map(|c| c.to_string()).collect();
-        assert_eq!(complaints, Vec::<String>::new());
-        let puts = Library::shipped().lookup("puts", &["libfoo.so.1"]).unwrap();
-        assert_eq!(puts.result.to_string(), "int");
-    }
-}
+mod tests;

@@ -58,7 +58,7 @@ pub mod scan;
 mod scanner;
 mod shipped;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub mod types;
 
 use types::Type;

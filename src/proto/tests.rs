@@ -1,7 +1,7 @@
 //! Tables over the language: what lines mean, and what is said of those that mean nothing.
 
 mod formats;
-mod fuzz;
+pub(crate) mod fuzz;
 
 use super::Prototype;
 use super::layout::{Layout, Model};

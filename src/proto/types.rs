@@ -1,5 +1,6 @@
-//! Types, lenses and length expressions of the prototype language. Their `Display` is the language
-//! itself, in one canonical spelling.
+//! Types, lenses and length expressions of the prototype language.
+
+mod spelling;
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -310,109 +311,6 @@ impl fmt::Debug for Struct {
         match self.members() {
             Some(members) if !self.announced => f.debug_tuple("Struct").field(&members).finish(),
             _ => f.write_str("Struct(..)"),
-        }
-    }
-}
-
-impl fmt::Display for Type {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Type::Void => f.write_str("void"),
-            Type::Integer(integer) => write!(f, "{integer}"),
-            Type::Character(Integer::CHAR) => f.write_str("char"),
-            Type::Character(integer) => write!(f, "char({integer})"),
-            Type::Real(Real::Single) => f.write_str("float"),
-            Type::Real(Real::Double) => f.write_str("double"),
-            Type::Real(Real::Extended) => f.write_str("ldouble"),
-            Type::Pointer(ty) => write!(f, "{ty}*"),
-            Type::Array(ty, length) => write!(f, "array({ty}, {length})"),
-            Type::Struct(s) => write_struct(f, s),
-            Type::Shown(Lens::Format(format), ty) => write_format(f, *format, ty),
-            Type::Shown(Lens::Enum(names), ty) => write_names(f, "enum", ty, names),
-            Type::Shown(Lens::Flags(names), ty) => write_names(f, "flags", ty, names),
-            Type::Shown(lens, ty) => write!(f, "{}({ty})", lens_word(lens)),
-        }
-    }
-}
-
-fn lens_word(lens: &Lens) -> &'static str {
-    match lens {
-        Lens::Octal => "octal",
-        Lens::Hex => "hex",
-        Lens::Bool => "bool",
-        Lens::Hide => "hide",
-        Lens::Guess => "guess",
-        Lens::Bits => "bitvec",
-        Lens::Text => "string",
-        Lens::Enum(_) => "enum",
-        Lens::Flags(_) => "flags",
-        Lens::Format(_) => "format",
-    }
-}
-
-fn write_struct(f: &mut fmt::Formatter<'_>, s: &Struct) -> fmt::Result {
-    let (Some(members), false) = (s.members(), s.announced) else {
-        return f.write_str("struct");
-    };
-    f.write_str("struct(")?;
-    for (i, member) in members.iter().enumerate() {
-        let comma = if i == 0 { "" } else { ", " };
-        write!(f, "{comma}{member}")?;
-    }
-    f.write_str(")")
-}
-
-fn write_format(f: &mut fmt::Formatter<'_>, format: Format, text: &Type) -> fmt::Result {
-    if format.arguments == Varargs::List {
-        f.write_str("v")?;
-    }
-    if *text != Type::string() {
-        f.write_str("w")?;
-    }
-    f.write_str(match format.language {
-        Language::Printf => "format",
-        Language::Scanf => "scan_format",
-    })
-}
-
-fn write_names(f: &mut fmt::Formatter<'_>, word: &str, ty: &Type, names: &[Name]) -> fmt::Result {
-    write!(f, "{word}[{ty}](")?;
-    for (i, Name { name, value, mask }) in names.iter().enumerate() {
-        let comma = if i == 0 { "" } else { ", " };
-        write!(f, "{comma}{name}={}", *value as i64)?;
-        if word == "flags" && mask != value {
-            write!(f, "/{mask:#x}")?;
-        }
-    }
-    f.write_str(")")
-}
-
-impl fmt::Display for Integer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match (self.width, self.signed) {
-            (Width::W8, true) => "int8",
-            (Width::W8, false) => "uint8",
-            (Width::W16, true) => "short",
-            (Width::W16, false) => "ushort",
-            (Width::W32, true) => "int",
-            (Width::W32, false) => "uint",
-            (Width::W64, true) => "int64",
-            (Width::W64, false) => "uint64",
-            (Width::Long, true) => "long",
-            (Width::Long, false) => "ulong",
-        })
-    }
-}
-
-impl fmt::Display for Expr {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Expr::Number(n) => write!(f, "{n}"),
-            Expr::Argument(n) => write!(f, "arg{n}"),
-            Expr::Result => f.write_str("retval"),
-            Expr::Member(n) => write!(f, "elt{n}"),
-            Expr::Zero(None) => f.write_str("zero"),
-            Expr::Zero(Some(limit)) => write!(f, "zero({limit})"),
         }
     }
 }

@@ -3,6 +3,8 @@
 pub mod extended;
 pub mod read;
 pub mod render;
+#[cfg(test)]
+mod tests;
 
 use crate::base::addr::Addr;
 

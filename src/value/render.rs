@@ -109,6 +109,7 @@ fn quoted(
             (Some(escape), _) => out.extend(['\\', escape]),
             (None, Some(c)) if c == quote => out.extend(['\\', quote]),
             (None, Some(c)) => out.push(c),
+            (None, None) if code > 0xff => push(out, format_args!("\\u{code:04x}")),
             (None, None) => push(out, format_args!("\\{code:03o}")),
         }
     }
@@ -191,4 +192,174 @@ fn bits(out: &mut String, runs: &[(u32, u32)], inverted: bool) {
         }
     }
     out.push('>');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Value, list, render};
+    use crate::base::addr::Addr;
+
+    #[track_caller]
+    fn check(value: Value, text: &str) {
+        assert_eq!(render(&value), text);
+    }
+
+    fn bytes(bytes: &[u8]) -> Value {
+        let bytes = bytes.to_vec();
+        Value::Bytes { bytes, cut: false }
+    }
+
+    #[test]
+    fn numbers() {
+        check(Value::Signed(-1), "-1");
+        check(Value::Unsigned(u64::MAX), "18446744073709551615");
+        check(Value::Hex(255), "0xff");
+        check(Value::Hex(0), "0");
+        check(Value::Octal(8), "010");
+        check(Value::Octal(0), "00");
+        check(Value::Bool(true), "true");
+        check(Value::Bool(false), "false");
+        check(Value::Name("SEEK_SET".to_owned()), "SEEK_SET");
+    }
+
+    #[test]
+    fn guesses() {
+        check(Value::Guess(10_000), "10000");
+        check(Value::Guess(10_001), "0x2711");
+        check(Value::Guess(-10_000_i64 as u64), "-10000");
+        check(Value::Guess(-10_001_i64 as u64), "0xffffffffffffd8ef");
+        check(Value::Guess(0xffff_ffff), "0xffffffff");
+        check(Value::Guess(0), "0");
+    }
+
+    #[test]
+    fn characters() {
+        check(Value::Char(97), "'a'");
+        check(Value::Char(0), r"'\0'");
+        check(Value::Char(10), r"'\n'");
+        check(Value::Char(0x5c), r"'\\'");
+        check(Value::Char(0x27), r"'\''");
+        check(Value::Char(0x22), "'\"'");
+        check(Value::Char(200), r"'\310'");
+        check(Value::Char(-56), r"'\310'");
+        check(Value::Char(-1), "EOF");
+        check(Value::Char(0x20ac), "'€'");
+        check(Value::Char(i64::MAX), r"'\377'");
+    }
+
+    #[test]
+    fn texts() {
+        check(bytes(b"abc"), r#""abc""#);
+        check(bytes(b""), r#""""#);
+        check(
+            bytes(b"tab\there\x01\xffq\"\\'"),
+            r#""tab\there\001\377q\"\\'""#,
+        );
+        check(
+            bytes(b"\x07\x08\t\n\x0b\x0c\r\0\x1b\x7f"),
+            r#""\a\b\t\n\v\f\r\0\033\177""#,
+        );
+        check(bytes("ä".as_bytes()), r#""\303\244""#);
+        let text = Value::Bytes {
+            bytes: b"ab".to_vec(),
+            cut: true,
+        };
+        check(text, r#""ab"..."#);
+        let wide = |text: &str| Value::Wide {
+            text: text.to_owned(),
+            cut: false,
+        };
+        check(wide("wid€"), "\"wid€\"");
+        check(wide("a\"\u{1b}\u{202e}"), "\"a\\\"\\033\\u202e\"");
+    }
+
+    #[test]
+    fn reals() {
+        check(Value::Float(2.5), "2.500000");
+        check(Value::Float(-0.0), "-0.000000");
+        check(Value::Float(1e22), "10000000000000000000000.000000");
+        check(Value::Float(f64::INFINITY), "inf");
+        check(Value::Float(f64::NEG_INFINITY), "-inf");
+        check(Value::Float(f64::NAN), "nan");
+        check(Value::Float(-f64::NAN), "-nan");
+        check(Value::HexFloat(1.5), "0x1.8p+0");
+        check(Value::HexFloat(-0.1), "-0x1.999999999999ap-4");
+        check(Value::HexFloat(0.0), "0x0p+0");
+        check(Value::HexFloat(1.0), "0x1p+0");
+        check(Value::HexFloat(f64::MIN_POSITIVE / 2.0), "0x0.8p-1022");
+        check(Value::HexFloat(f64::INFINITY), "inf");
+    }
+
+    #[test]
+    fn addresses() {
+        check(Value::Pointer(Addr(0)), "nil");
+        check(Value::Pointer(Addr(0x55d0c8)), "0x55d0c8");
+        check(Value::Unreadable(Addr(16)), "0x10");
+        check(Value::Unreadable(Addr(0)), "0x0");
+        check(Value::Recurse(0), "recurse");
+        check(Value::Recurse(2), "recurse^^");
+        check(Value::Void, "<void>");
+        check(Value::Elided, "...");
+    }
+
+    #[test]
+    fn aggregates() {
+        let ones = |n| vec![Value::Signed(1); n];
+        check(Value::Struct(ones(2)), "{ 1, 1 }");
+        check(Value::Struct(Vec::new()), "{  }");
+        check(
+            Value::Array {
+                items: ones(2),
+                cut: false,
+            },
+            "[ 1, 1 ]",
+        );
+        check(
+            Value::Array {
+                items: ones(2),
+                cut: true,
+            },
+            "[ 1, 1... ]",
+        );
+        check(
+            Value::Array {
+                items: ones(0),
+                cut: false,
+            },
+            "[  ]",
+        );
+        check(
+            Value::Array {
+                items: ones(0),
+                cut: true,
+            },
+            "[ ... ]",
+        );
+        check(
+            Value::Struct(vec![Value::Hidden, Value::Signed(1), Value::Hidden]),
+            "{ 1 }",
+        );
+    }
+
+    #[test]
+    fn bits() {
+        let bits = |runs: &[(u32, u32)], inverted| Value::Bits {
+            runs: runs.to_vec(),
+            inverted,
+        };
+        check(bits(&[(3, 5), (7, 7)], false), "<3-5,7>");
+        check(bits(&[], false), "<>");
+        check(bits(&[(0, 0)], true), "~<0>");
+        check(bits(&[], true), "~<>");
+    }
+
+    #[test]
+    fn lists() {
+        let mut text = String::new();
+        list(
+            &mut text,
+            &[Value::Signed(1), Value::Hidden, Value::Pointer(Addr(0))],
+        );
+        assert_eq!(text, "1, nil");
+    }
 }

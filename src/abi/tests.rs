@@ -1,0 +1,288 @@
+//! Tables over the calling convention: every register and stack slot holds its own number, so that a
+//! place's bytes tell where it is.
+
+use super::va_list::VaList;
+use super::{Place, sysv};
+use crate::base::addr::Addr;
+use crate::base::memory::Stretch;
+use crate::base::regs::{FloatRegs, Floats, Regs, View};
+use crate::proto::tests::prototype;
+
+/// Where the stack pointer points at a call, and the first stack slot is behind it.
+const RSP: u64 = 0x7000;
+
+struct Fixed(Option<FloatRegs>);
+
+impl Floats for Fixed {
+    fn floats(&self) -> Option<FloatRegs> {
+        self.0
+    }
+}
+
+fn float_regs() -> FloatRegs {
+    let mut floats = FloatRegs::default();
+    for (number, register) in (0x200_u128..).zip(&mut floats.xmm) {
+        *register = number.to_le_bytes();
+    }
+    floats.st = [[7; 10], [8; 10]];
+    floats
+}
+
+fn regs() -> Regs {
+    Regs {
+        rdi: 0x100,
+        rsi: 0x101,
+        rdx: 0x102,
+        rcx: 0x103,
+        r8: 0x104,
+        r9: 0x105,
+        rax: 0x106,
+        rsp: RSP,
+        ..Regs::default()
+    }
+}
+
+fn stack() -> Stretch {
+    let slots = (0..32_u64).flat_map(|slot| (0x300 + slot).to_le_bytes());
+    let bytes = [0; 8].into_iter().chain(slots).collect();
+    Stretch {
+        at: Addr(RSP),
+        bytes,
+    }
+}
+
+fn name(word: u64) -> String {
+    let general = ["rdi", "rsi", "rdx", "rcx", "r8", "r9", "rax"];
+    match word {
+        0 => "-".to_owned(),
+        0x100..0x107 => general[word as usize - 0x100].to_owned(),
+        0x200..0x210 => format!("xmm{}", word - 0x200),
+        0x300..0x320 => format!("s{}", word - 0x300),
+        word => format!("{word:#x}"),
+    }
+}
+
+fn describe(place: Place) -> String {
+    match place {
+        Place::Bytes(bytes) => {
+            let pair = u128::from_le_bytes(bytes);
+            match (name(pair as u64), name((pair >> 64) as u64)) {
+                (low, high) if high == "-" => low,
+                (low, high) => format!("{low}:{high}"),
+            }
+        }
+        Place::Memory(at) => format!("at {at}"),
+        Place::Lost => "lost".to_owned(),
+    }
+}
+
+#[track_caller]
+fn check(function: &str, places: &[&str], result: &str) {
+    let function = prototype(&format!("{function};"), "f");
+    let (regs, memory, floats) = (regs(), stack(), Fixed(Some(float_regs())));
+    let view = View {
+        regs: &regs,
+        memory: &memory,
+        floats: &floats,
+    };
+    let mut cursor = sysv::Arguments::new(view, &function.result);
+    let params = function.params.iter();
+    let found: Vec<String> = params
+        .map(|param| describe(cursor.next(&param.ty)))
+        .collect();
+    assert_eq!(found, places, "{}", function.name);
+    assert_eq!(describe(sysv::result(&view, &function.result)), result);
+}
+
+#[test]
+fn scalars() {
+    check("void f()", &[], "-");
+    check(
+        "int f(int, string, addr, char, long, hex(short))",
+        &["rdi", "rsi", "rdx", "rcx", "r8", "r9"],
+        "rax",
+    );
+    check(
+        "int f(int, int, int, int, int, int, int, long)",
+        &["rdi", "rsi", "rdx", "rcx", "r8", "r9", "s0", "s1"],
+        "rax",
+    );
+    check(
+        "double f(double, int, float, int)",
+        &["xmm0", "rdi", "xmm1", "rsi"],
+        "xmm0",
+    );
+    check(
+        "float f(double, double, double, double, double, double, double, double, double, int)",
+        &[
+            "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "s0", "rdi",
+        ],
+        "xmm0",
+    );
+}
+
+#[test]
+fn long_doubles_are_on_the_stack_and_aligned() {
+    let st0 = "0x707070707070707:0x707";
+    // The first slot is at an address that 16 does not divide.
+    check("ldouble f(ldouble, int)", &["s1:s2", "rdi"], st0);
+    check(
+        "void f(int,int,int,int,int,int, int, ldouble, int)",
+        &["rdi", "rsi", "rdx", "rcx", "r8", "r9", "s0", "s1:s2", "s3"],
+        "-",
+    );
+    check(
+        "void f(int,int,int,int,int,int, ldouble, int)",
+        &["rdi", "rsi", "rdx", "rcx", "r8", "r9", "s1:s2", "s3"],
+        "-",
+    );
+    check("struct(ldouble) f(struct(ldouble))", &["s1:s2"], st0);
+}
+
+#[test]
+fn structures() {
+    check("struct(int) f(struct(char, short))", &["rdi"], "rax");
+    check(
+        "struct(long, long) f(struct(int, int, int), int)",
+        &["rdi:rsi", "rdx"],
+        "rax:rdx",
+    );
+    check(
+        "struct(double, double) f(struct(float, float, float), double)",
+        &["xmm0:xmm1", "xmm2"],
+        "xmm0:xmm1",
+    );
+    check(
+        "struct(double, long) f(struct(long, double))",
+        &["rdi:xmm0"],
+        "xmm0:rax",
+    );
+    check(
+        "struct(int, float, double) f(struct(int, float), int)",
+        &["rdi", "rsi"],
+        "rax:xmm0",
+    );
+    check("struct(struct(float), array(float, 1)) f()", &[], "xmm0");
+    check(
+        "void f(array(int, 2), struct(array(char, 16)))",
+        &["rdi", "rsi:rdx"],
+        "-",
+    );
+    check("void f(struct(), int)", &["-", "rdi"], "-");
+}
+
+#[test]
+fn structures_in_memory() {
+    // One that is returned in memory takes the first register for its place.
+    check(
+        "struct(long, long, long) f(int, int)",
+        &["rsi", "rdx"],
+        "at 0x106",
+    );
+    check(
+        "void f(struct(long, long, long), int, struct(int, int, int, int, int))",
+        &["at 0x7008", "rdi", "at 0x7020"],
+        "-",
+    );
+    check(
+        "void f(struct(char, ldouble), int)",
+        &["at 0x7010", "rdi"],
+        "-",
+    );
+    // When there is one register left, both halves go to the stack, and a later int still gets it.
+    check(
+        "void f(int,int,int,int,int, struct(long, long), int)",
+        &["rdi", "rsi", "rdx", "rcx", "r8", "s0:s1", "r9"],
+        "-",
+    );
+    check(
+        "void f(array(array(long, 4611686018427387904), 99)*, struct(array(long, 4611686018427387904)), int)",
+        &["rdi", "at 0x7008", "rsi"],
+        "-",
+    );
+}
+
+#[test]
+fn a_task_that_is_gone_has_no_floats() {
+    let function = prototype("double f(double, int, ldouble)", "f");
+    let (regs, memory, floats) = (regs(), stack(), Fixed(None));
+    let view = View {
+        regs: &regs,
+        memory: &memory,
+        floats: &floats,
+    };
+    let mut cursor = sysv::Arguments::new(view, &function.result);
+    let places = function
+        .params
+        .iter()
+        .map(|param| describe(cursor.next(&param.ty)));
+    assert_eq!(places.collect::<Vec<_>>(), ["lost", "rdi", "s1:s2"]);
+    assert_eq!(describe(sysv::result(&view, &function.result)), "lost");
+}
+
+#[test]
+fn a_stack_that_cannot_be_read_is_told_by_its_address() {
+    let function = prototype("int f(int, int, int, int, int, int, int)", "f");
+    let regs = regs();
+    let view = View {
+        regs: &regs,
+        memory: &Stretch::default(),
+        floats: &Fixed(None),
+    };
+    let mut cursor = sysv::Arguments::new(view, &function.result);
+    let last = function
+        .params
+        .iter()
+        .map(|param| cursor.next(&param.ty))
+        .last();
+    assert_eq!(last, Some(Place::Memory(Addr(RSP + 8))));
+}
+
+/// A list at 0x1000 of which `taken` general and `floats` vector registers have been given out.
+fn list(taken: u32, floats: u32) -> Stretch {
+    let (overflow, save_area) = (0x1100_u64, 0x1018_u64);
+    let mut bytes = Vec::new();
+    bytes.extend((8 * taken).to_le_bytes());
+    bytes.extend((48 + 16 * floats).to_le_bytes());
+    bytes.extend(overflow.to_le_bytes());
+    bytes.extend(save_area.to_le_bytes());
+    (0x100..0x106_u64).for_each(|word| bytes.extend(word.to_le_bytes()));
+    (0x200..0x208_u128).for_each(|pair| bytes.extend(pair.to_le_bytes()));
+    bytes.resize(0x100, 0);
+    (0x300..0x310_u64).for_each(|word| bytes.extend(word.to_le_bytes()));
+    Stretch {
+        at: Addr(0x1000),
+        bytes,
+    }
+}
+
+#[track_caller]
+fn check_list(memory: &Stretch, types: &str, places: &[&str]) {
+    let function = prototype(&format!("void f({types});"), "f");
+    let mut list = VaList::read(memory, Addr(0x1000)).unwrap();
+    let params = function.params.iter();
+    let found: Vec<String> = params.map(|param| describe(list.next(&param.ty))).collect();
+    assert_eq!(found, places, "{types}");
+}
+
+#[test]
+fn lists() {
+    check_list(&list(0, 0), "int, double, string", &["rdi", "xmm0", "rsi"]);
+    check_list(&list(2, 1), "int, double", &["rdx", "xmm1"]);
+    check_list(
+        &list(5, 7),
+        "int, int, double, double, long",
+        &["r9", "s0", "xmm7", "s1", "s2"],
+    );
+    check_list(
+        &list(6, 8),
+        "ldouble, int, ldouble, double",
+        &["s0:s1", "s2", "s4:s5", "s6"],
+    );
+    let lying = Stretch {
+        at: Addr(0x1000),
+        bytes: vec![0xff; 24],
+    };
+    check_list(&lying, "int, double", &["at 0xffffffffffffffff", "at 0x8"]);
+    assert!(VaList::read(&lying, Addr(0x1001)).is_err());
+}

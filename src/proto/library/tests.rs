@@ -1,0 +1,196 @@
+//! Which file wins, what may be missing, and what the files that come with the program say.
+
+use super::{Layer, Library, Loader, Sources, shipped};
+use crate::proto::parse::Imports;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A directory of its own for one test, gone with it.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(test: &str) -> Scratch {
+        let name = format!("ltrace-proto-{}-{test}", std::process::id());
+        let directory = std::env::temp_dir().join(name);
+        fs::create_dir_all(&directory).unwrap();
+        Scratch(directory)
+    }
+
+    fn write(&self, path: &str, text: &str) -> String {
+        let path = self.0.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+        path.to_string_lossy().into_owned()
+    }
+
+    fn path(&self, path: &str) -> String {
+        self.0.join(path).to_string_lossy().into_owned()
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn options(options: &[String]) -> Sources {
+    Sources {
+        options: options.to_vec(),
+        ..Sources::default()
+    }
+}
+
+/// A library without the files that this machine may have.
+fn load(sources: &Sources) -> (Library, Vec<String>) {
+    let mut library = Library::shipped();
+    let complaints = library.load(sources).unwrap();
+    library.system = Layer::default();
+    let told = complaints.iter().filter(|c| !c.file.starts_with("/etc/"));
+    (library.clone(), told.map(|c| c.to_string()).collect())
+}
+
+#[track_caller]
+fn check(library: &Library, symbol: &str, sonames: &[&str], result: &str) {
+    let found = library.lookup(symbol, sonames);
+    let found = found.map_or("none".to_owned(), |found| found.result.to_string());
+    assert_eq!(found, result, "{symbol} in {sonames:?}");
+}
+
+#[test]
+fn shipped_files_are_understood() {
+    let mut loader = Loader::new(Vec::new());
+    for (name, _) in shipped::FILES {
+        let parsed = loader.import(name).unwrap();
+        assert!(!parsed.functions.is_empty(), "{name}");
+    }
+    let complaints: Vec<String> = loader.complaints.iter().map(|c| c.to_string()).collect();
+    assert_eq!(complaints, Vec::<String>::new());
+}
+
+/// glibc 2.34 moved libpthread's functions into libc: no soname can be relied upon.
+#[test]
+fn shipped_files_serve_every_library() {
+    let library = Library::shipped();
+    check(&library, "puts", &["libc.so.6"], "int");
+    check(&library, "puts", &["libfoo.so.1"], "int");
+    check(&library, "sin", &[], "double");
+    check(&library, "no_such_function", &["libc.so.6"], "none");
+}
+
+#[test]
+fn files_and_directories_of_options() {
+    let dir = Scratch::new("options");
+    let everywhere = dir.write("a.conf", "short puts(string);\nshort both();");
+    dir.write("d/libfoo.so.conf", "long foo(int);\nlong both();");
+    dir.write("d/libbar.so.2.conf", "ulong bar();");
+    dir.write("d/libbar.so.conf", "uint bar();\nuint other();");
+    dir.write("d/prog.conf", "float own();");
+    dir.write("d/not-a-conf.txt", "nonsense");
+    let (library, told) = load(&options(&[format!("{everywhere}:{}", dir.path("d"))]));
+    assert_eq!(told, Vec::<String>::new());
+    check(&library, "puts", &["libc.so.6"], "short");
+    check(&library, "foo", &["libfoo.so.1.2.3"], "long");
+    check(&library, "foo", &["libc.so.6", "libfoo.so.1"], "long");
+    check(&library, "foo", &["libother.so.1"], "none");
+    check(&library, "bar", &["libbar.so.2.5"], "ulong");
+    check(&library, "bar", &["libbar.so.3"], "uint");
+    check(&library, "other", &["libbar.so.2"], "uint");
+    check(&library, "own", &["prog"], "float");
+    check(&library, "own", &["prog.so.1"], "none");
+    check(&library, "both", &["libfoo.so"], "long");
+    check(&library, "both", &["libc.so.6"], "short");
+}
+
+#[test]
+fn the_users_files_win_over_those_shipped() {
+    let dir = Scratch::new("home");
+    dir.write(
+        "home/.config/ltrace/libc.so.conf",
+        "short puts();\nshort a();\nshort b();",
+    );
+    dir.write("home/.ltrace/libc.so.conf", "uint a();\nuint puts();");
+    dir.write("home/.ltrace/libx.so.conf", "uint x();");
+    dir.write("home/.ltrace.conf", "ulong b();\nulong c();");
+    dir.write("xdg/ltrace/liby.so.conf", "double y();");
+    let option = dir.write("option.conf", "float a();");
+    let mut sources = Sources {
+        home: Some(dir.0.join("home")),
+        config_dirs: vec![dir.0.join("nowhere"), dir.0.join("xdg")],
+        ..Sources::default()
+    };
+    let (library, _) = load(&sources);
+    check(&library, "puts", &["libc.so.6"], "short");
+    check(&library, "a", &["libc.so.6"], "short");
+    check(&library, "x", &["libx.so"], "uint");
+    check(&library, "b", &["libc.so.6"], "short");
+    check(&library, "b", &[], "ulong");
+    check(&library, "c", &[], "ulong");
+    check(&library, "y", &["liby.so.0"], "double");
+    sources.options = vec![option];
+    let (library, _) = load(&sources);
+    check(&library, "a", &["libc.so.6"], "float");
+    sources.config_home = Some(dir.0.join("nowhere"));
+    let (library, _) = load(&sources);
+    check(&library, "puts", &["libc.so.6"], "uint");
+}
+
+#[test]
+fn what_is_named_must_be_there() {
+    let missing = Library::shipped().load(&options(&["no/such/file.conf".to_owned()]));
+    let message = missing.map(|_| ()).unwrap_err().to_string();
+    let expected = "cannot read prototypes from no/such/file.conf: No such file or directory";
+    assert!(message.starts_with(expected), "{message}");
+}
+
+#[test]
+fn complaints_name_the_file() {
+    let dir = Scratch::new("complaints");
+    let file = dir.write("bad.conf", "int a();\nint b(;\n");
+    let (library, told) = load(&options(std::slice::from_ref(&file)));
+    assert_eq!(told, [format!("{file}:2: error: expected a type, got ';'")]);
+    check(&library, "a", &[], "int");
+}
+
+#[test]
+fn imports() {
+    let dir = Scratch::new("imports");
+    dir.write("d/types.conf", "typedef mine = ulong;\nint helper();");
+    dir.write("d/loop.conf", "import \"loop\";\nint looped();");
+    let file = dir.write(
+        "a.conf",
+        "import \"types\";\nmine f();\nimport \"nowhere\";\nimport \"loop\";\nimport \"libc.so\";\nsize_t g();",
+    );
+    let (library, told) = load(&options(&[file.clone(), dir.path("d")]));
+    let looping = Path::new(&dir.path("d")).join("loop.conf");
+    let expected = [
+        format!("{}:1: error: 'loop' imports itself", looping.display()),
+        format!("{file}:3: error: there is no 'nowhere.conf'"),
+    ];
+    assert_eq!(
+        {
+            let mut told = told;
+            told.sort();
+            told
+        },
+        {
+            let mut e = expected.to_vec();
+            e.sort();
+            e
+        }
+    );
+    check(&library, "f", &[], "ulong");
+    check(&library, "g", &[], "ulong");
+    check(&library, "helper", &[], "int");
+    check(&library, "looped", &[], "int");
+}
+
+#[test]
+fn files_of_any_bytes() {
+    let dir = Scratch::new("bytes");
+    let path = dir.path("a.conf");
+    fs::write(&path, b"int a();\n\xff\xfe\x00 b();\nint c();").unwrap();
+    let (library, told) = load(&options(&[path]));
+    assert_eq!(told.len(), 1);
+    check(&library, "c", &[], "int");
+}

@@ -1,0 +1,412 @@
+//! Tables over reading: a type, what is in memory, and the text that a line shows.
+
+use super::read::Reader;
+use super::render::render;
+use super::{Limits, Value};
+use crate::abi::{Argument, Place};
+use crate::base::addr::Addr;
+use crate::base::memory::{Memory, Stretch};
+use crate::proto::tests::{EVERYTHING, fuzz::Random, prototype};
+use crate::proto::{parse, types::Type};
+
+/// Where the tests' memory begins.
+const AT: u64 = 0x1000;
+
+const LIST: &str = "typedef list = struct;\ntypedef list = struct(int, list*);\n";
+
+fn ty(text: &str) -> Type {
+    let function = prototype(&format!("{LIST}void f({text});"), "f");
+    function.params[0].ty.clone()
+}
+
+fn read(text: &str, place: Place, bytes: &[u8], limits: Limits) -> String {
+    let memory = Stretch {
+        at: Addr(AT),
+        bytes: bytes.to_vec(),
+    };
+    // arg1 is the value itself, arg2 is 2, arg3 is -1.
+    let number = |n: i64| Argument {
+        ty: ty("int"),
+        place: Place::word(n as u64),
+    };
+    let argument = Argument {
+        ty: ty(text),
+        place,
+    };
+    let reader = Reader {
+        memory: &memory,
+        limits,
+        arguments: &[argument.clone(), number(2), number(-1)],
+        result: Some(&number(3)),
+    };
+    render(&reader.read(&argument))
+}
+
+/// A type behind a word in a register.
+#[track_caller]
+fn check(text: &str, word: u64, shown: &str) {
+    let found = read(text, Place::word(word), &[], Limits::default());
+    assert_eq!(found, shown, "{text} of {word:#x}");
+}
+
+/// A pointer to these bytes, where memory ends.
+#[track_caller]
+fn check_at(text: &str, bytes: &[u8], shown: &str) {
+    check_limited(text, bytes, Limits::default(), shown);
+}
+
+#[track_caller]
+fn check_limited(text: &str, bytes: &[u8], limits: Limits, shown: &str) {
+    let found = read(text, Place::word(AT), bytes, limits);
+    assert_eq!(found, shown, "{text} of {bytes:?}");
+}
+
+fn words(words: &[u64]) -> Vec<u8> {
+    words.iter().flat_map(|word| word.to_le_bytes()).collect()
+}
+
+fn ints(ints: &[u32]) -> Vec<u8> {
+    ints.iter().flat_map(|int| int.to_le_bytes()).collect()
+}
+
+#[test]
+fn integers_by_their_size() {
+    check("int", 0xdead_beef_ffff_ffff, "-1");
+    check("uint", 0xdead_beef_ffff_ffff, "4294967295");
+    check("short", 0xabc_fffd, "-3");
+    check("ushort", 0xabc_ffff, "65535");
+    check("int8", 0xff80, "-128");
+    check("uint8", 0xff80, "128");
+    check("long", u64::MAX, "-1");
+    check("ulong", u64::MAX, "18446744073709551615");
+    check("llong", u64::MAX, "-1");
+    check("char", 0xffff_ff61, "'a'");
+    check("char", 0xff, r"'\377'");
+    check("uchar", 200, r"'\310'");
+    check("char(int)", 0xffff_ffff, "EOF");
+    check("char(int)", 0xff, r"'\377'");
+    check("wchar", 0x20ac, "'€'");
+}
+
+#[test]
+fn lenses_on_integers() {
+    check("hex(int)", u64::MAX, "0xffffffff");
+    check("hex(short)", u64::MAX, "0xffff");
+    check("octal(int)", u64::MAX, "037777777777");
+    check("oct(int)", 0, "00");
+    check("bool(int)", 0x1_0000_0000, "false");
+    check("bool", 0x101, "true");
+    check("bool", 0x100, "false");
+    check("hide(int)", 7, "");
+    check("guess(int)", u64::MAX, "-1");
+    check("guess", 0x2711, "0x2711");
+    check("enum(A,B=7)", 7, "B");
+    check("enum(A,B=7)", 8, "8");
+    check("enum(A=-1)", 0xffff_ffff, "A");
+    check("enum[ushort](A=-1)", 0xffff, "A");
+    check("hex(char)", 0x61, "0x61");
+}
+
+#[test]
+fn flags() {
+    let open = "flags(O_RDONLY=0/3, O_WRONLY=1/3, O_RDWR=2/3, O_CREAT=0100, O_CLOEXEC=02000000)";
+    check(open, 0, "O_RDONLY");
+    check(open, 0o2000000, "O_RDONLY|O_CLOEXEC");
+    check(open, 0o102, "O_RDWR|O_CREAT");
+    check(open, 0o4101, "O_WRONLY|O_CREAT|0x800");
+    check("flags(A=1)", 0, "0");
+    check("flags(A=1)", 4, "0x4");
+    check("flags(NONE=0, A=1)", 0, "NONE");
+    check("flags(NONE=0, A=1)", 1, "A");
+    check("flags(AB=3, A=1, B=2)", 3, "AB");
+}
+
+#[test]
+fn bit_vectors() {
+    check("bitvec(uint)", 0x18, "<3-4>");
+    check("bitvec(uint)", 0b1011_1000, "<3-5,7>");
+    check("bitvec(int)", 0xffff_fffe, "~<0>");
+    check("bitvec(ulong)", u64::MAX, "~<>");
+    check("bitvec(uint)", 0, "<>");
+    let bytes = [1, 2, 4, 8, 16, 32, 64, 128];
+    check_at("bitvec(array(char, 8)*)", &bytes, "<0,9,18,27,36,45,54,63>");
+    check_at("bitvec(array(char, 9)*)", &bytes, "0x1000");
+    check_at("bitvec(uint*)", &[0, 1, 0, 0], "<8>");
+}
+
+#[test]
+fn reals() {
+    check("double", 2.5_f64.to_bits(), "2.500000");
+    check(
+        "float",
+        u64::from((-0.5_f32).to_bits()) | 7 << 32,
+        "-0.500000",
+    );
+    check("hex(double)", 1.5_f64.to_bits(), "0x1.8p+0");
+    let mut one = [0; 16];
+    one[7] = 0x80;
+    one[8] = 0xff;
+    one[9] = 0x3f;
+    let found = read("ldouble", Place::Bytes(one), &[], Limits::default());
+    assert_eq!(found, "1.000000");
+}
+
+#[test]
+fn texts() {
+    check("string", 0, "nil");
+    check("string", 16, "0x10");
+    check_at("string", b"abc\0", r#""abc""#);
+    check_at("string", b"\0", r#""""#);
+    // Text that runs out of memory is not all there is.
+    check_at("string", b"abc", r#""abc"..."#);
+    check_at("string", &[b'x'; 40], &format!("\"{}\"...", "x".repeat(32)));
+    check_at(
+        "string",
+        &[&[b'x'; 32][..], b"\0"].concat(),
+        &format!("\"{}\"", "x".repeat(32)),
+    );
+    check_at("string[2]", b"abc\0", r#""ab""#);
+    check_at("string[2]", b"ab", r#""ab""#);
+    check_at("string[9]", b"ab\0", r#""ab""#);
+    check_at("string[arg2]", b"abc\0", r#""ab""#);
+    check_at("string[arg3]", b"abc\0", r#""abc""#);
+    check_at("string[arg9]", b"abc\0", r#""""#);
+    check_at("string[retval]", b"abcdef\0", r#""abc""#);
+    check_at("string(array(char, 4))", b"ab\0c", r#""ab\0c""#);
+    check_at(
+        "string(array(char, 40))",
+        &[b'x'; 40],
+        &format!("\"{}\"...", "x".repeat(32)),
+    );
+    check_at(
+        "string(array(char, 33))",
+        &[b'x'; 33],
+        &format!("\"{}\"...", "x".repeat(32)),
+    );
+    check_at("string(char*)", b"abc\0", r#""abc""#);
+    check_at("string*", &words(&[AT + 8, 0x63_62_61]), r#""abc""#);
+    check_at("char*", b"abc\0", "'a'");
+}
+
+#[test]
+fn limits_of_texts() {
+    let limits = |string| Limits {
+        string,
+        ..Limits::default()
+    };
+    check_limited("string", b"plain\0", limits(5), r#""plain""#);
+    check_limited("string", b"plain\0", limits(4), r#""plai"..."#);
+    check_limited("string", b"plain\0", limits(0), r#"""..."#);
+    check_limited("string", b"\0", limits(0), r#""""#);
+    check_limited("string[5]", b"plain", limits(0), r#"""..."#);
+    check_limited("string", b"plain\0", limits(usize::MAX), r#""plain""#);
+}
+
+#[test]
+fn wide_texts() {
+    let wide = ints(&[0x77, 0x20ac, 0]);
+    check_at("string(wchar)", &wide, "\"w€\"");
+    check_at("string(int)", &wide, "\"w€\"");
+    check_at("string(array(wchar, 1)*)", &wide, "\"w\"");
+    check_at("string(ushort)", &[b'h', 0, b'i', 0, 0, 0], "\"hi\"");
+    check_at("string(wchar)", &ints(&[0xffff_ffff, 0]), "\"\u{fffd}\"");
+    let limits = Limits {
+        string: 1,
+        ..Limits::default()
+    };
+    check_limited("string(wchar)", &wide, limits, "\"w\"...");
+}
+
+#[test]
+fn pointers() {
+    check("addr", 0, "nil");
+    check("addr", AT, "0x1000");
+    check("file", 7, "0x7");
+    check("int*", 0, "nil");
+    check("int*", 16, "0x10");
+    check_at("int*", &ints(&[5]), "5");
+    check_at("int*", &[1, 2], "0x1000");
+    check_at("hex(int*)", &ints(&[255]), "0xff");
+    check_at("int**", &words(&[AT + 8, 9]), "9");
+    check_at("addr*", &words(&[5]), "0x5");
+}
+
+#[test]
+fn arrays() {
+    let five = ints(&[1, 2, 3, 4, 5]);
+    check_at("array(int, 5)", &five, "[ 1, 2, 3, 4... ]");
+    check_at("array(int, 4)", &five, "[ 1, 2, 3, 4 ]");
+    check_at("array(int, 0)", &five, "[  ]");
+    check_at("array(int, arg2)*", &five, "[ 1, 2 ]");
+    check_at("array(int, zero)", &ints(&[1, 2, 0]), "[ 1, 2 ]");
+    check_at("array(int, zero(1))", &ints(&[1, 2, 0]), "[ 1 ]");
+    check_at(
+        "array(int, zero)",
+        &ints(&[1, 2, 3, 4, 0]),
+        "[ 1, 2, 3, 4 ]",
+    );
+    check_at(
+        "array(int, zero)",
+        &ints(&[1, 2, 3, 4, 5, 0]),
+        "[ 1, 2, 3, 4... ]",
+    );
+    check_at("hex(array(int, 2))", &ints(&[16, 17]), "[ 0x10, 0x11 ]");
+    check_at(
+        "array(string, zero)*",
+        &words(&[AT + 16, 0, 0x61]),
+        "[ \"a\" ]",
+    );
+    check("array(int, 3)", 16, "0x10");
+    check_at("array(int, 3)", &ints(&[1]), "[ 1, 0x1004, 0x1008 ]");
+    check_at(
+        "array(struct(), 4000000000)",
+        &[0],
+        "[ {  }, {  }, {  }, {  }... ]",
+    );
+    let none = Limits {
+        array: 0,
+        ..Limits::default()
+    };
+    check_limited("array(int, 5)", &five, none, "[ ... ]");
+    check_limited("array(int, 0)", &five, none, "[  ]");
+}
+
+#[test]
+fn structures() {
+    let found = |text, bytes: &[u8]| {
+        let mut place = [0; 16];
+        place[..bytes.len()].copy_from_slice(bytes);
+        read(text, Place::Bytes(place), &[], Limits::default())
+    };
+    assert_eq!(
+        found("struct(int, char, short)", &[1, 0, 0, 0, b'x', 9, 2, 0]),
+        "{ 1, 'x', 2 }"
+    );
+    let hello = [&b"hello\0\0\0"[..], &2.5_f64.to_le_bytes()].concat();
+    let text = "struct(string(array(char, 6)), double)";
+    assert_eq!(found(text, &hello), r#"{ "hello\0", 2.500000 }"#);
+    check_at(&format!("{text}*"), &hello, r#"{ "hello\0", 2.500000 }"#);
+    check_at(
+        "struct(int, hide(int), int)*",
+        &ints(&[1, 2, 3]),
+        "{ 1, 3 }",
+    );
+    check_at(
+        "struct(int, array(int, elt1))*",
+        &ints(&[2, 7, 8, 9]),
+        "{ 2, [ 7, 8 ] }",
+    );
+    let vector = [&words(&[AT + 16, 2])[..], b"abc"].concat();
+    check_at("struct(string[elt2], ulong)*", &vector, r#"{ "ab", 2 }"#);
+    check_at("struct(int, int)*", &ints(&[1]), "{ 1, 0x1004 }");
+    check("struct(int)*", 16, "0x10");
+    check("list*", 0, "nil");
+}
+
+#[test]
+fn recursion() {
+    let node = |value: u64, next: u64| words(&[value, next]);
+    let three = |last| [node(1, AT + 16), node(2, AT + 32), node(3, last)].concat();
+    check_at("list*", &three(0), "{ 1, { 2, { 3, nil } } }");
+    check_at("list*", &three(AT + 32), "{ 1, { 2, { 3, recurse } } }");
+    check_at("list*", &three(AT), "{ 1, { 2, { 3, recurse^^ } } }");
+    let limits = |array| Limits {
+        array,
+        ..Limits::default()
+    };
+    check_limited("list*", &three(0), limits(2), "{ 1, { 2, ... } }");
+    check_limited("list*", &three(0), limits(0), "...");
+    let long: Vec<u8> = (0..1000).flat_map(|i| node(i, AT + 16 * (i + 1))).collect();
+    let shown = read("list*", Place::word(AT), &long, limits(usize::MAX));
+    assert!(shown.contains("... }") && shown.len() < 500, "{shown}");
+}
+
+#[test]
+fn what_is_lost_is_elided() {
+    let found = |text| read(text, Place::Lost, &[], Limits::default());
+    for text in [
+        "double",
+        "string",
+        "struct(int, float)",
+        "array(int, 3)*",
+        "ldouble",
+    ] {
+        assert!(found(text).contains("..."), "{text}: {}", found(text));
+    }
+}
+
+/// A tree whose nodes all point to the whole memory: without a budget it would be 4^48 nodes.
+#[test]
+fn values_have_an_end() {
+    let text = "typedef t = struct;\ntypedef t = struct(t*, t*, t*, t*);\nvoid f(t**);";
+    let function = prototype(text, "f");
+    struct Endless;
+    impl Memory for Endless {
+        fn read(&self, at: Addr, buf: &mut [u8]) -> Result<usize, crate::base::memory::Unreadable> {
+            for (i, byte) in buf.iter_mut().enumerate() {
+                *byte = (at.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 8) as u8 ^ i as u8 | 1;
+            }
+            Ok(buf.len())
+        }
+    }
+    let argument = Argument {
+        ty: function.params[0].ty.clone(),
+        place: Place::word(AT),
+    };
+    let limits = Limits {
+        array: 1000,
+        string: 32,
+    };
+    let reader = Reader {
+        memory: &Endless,
+        limits,
+        arguments: &[],
+        result: None,
+    };
+    let value = reader.read(&argument);
+    assert!(matches!(value, Value::Struct(_)));
+    assert!(render(&value).len() < 100_000);
+}
+
+/// Every type of the language over memory that holds anything.
+#[test]
+fn arbitrary_memory() {
+    let (parsed, _) = parse::parse("e.conf", EVERYTHING);
+    let mut random = Random(99);
+    let mut shown = 0;
+    for _ in 0..3000 {
+        let any = |random: &mut Random| match random.below(4) {
+            0 => AT + random.below(64) as u64,
+            1 => random.below(5) as u64,
+            _ => random.next() << random.below(16),
+        };
+        let memory: Vec<u64> = (0..32).map(|_| any(&mut random)).collect();
+        let memory = Stretch {
+            at: Addr(AT),
+            bytes: words(&memory),
+        };
+        for function in parsed.functions.values() {
+            let params = function.params.iter();
+            let arguments: Vec<Argument> = params
+                .map(|param| Argument {
+                    ty: param.ty.clone(),
+                    place: Place::word(any(&mut random)),
+                })
+                .collect();
+            let result = Argument {
+                ty: function.result.clone(),
+                place: Place::Memory(Addr(AT)),
+            };
+            let reader = Reader {
+                memory: &memory,
+                limits: Limits::default(),
+                arguments: &arguments,
+                result: Some(&result),
+            };
+            for argument in arguments.iter().chain([&result]) {
+                shown += render(&reader.read(argument)).len();
+            }
+        }
+    }
+    assert!(shown > 0);
+}
