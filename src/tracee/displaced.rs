@@ -95,7 +95,8 @@ fn indirect_jump(call: &Instruction) -> Option<Instruction> {
     if through_stack {
         // The operand was meant for the stack pointer before the push.
         jump.set_memory_displacement64(call.memory_displacement64().wrapping_add(8));
-        jump.set_memory_displ_size(4);
+        // In 64-bit code this means 32 bits, sign-extended.
+        jump.set_memory_displ_size(8);
     } else if call.op0_kind() == OpKind::Register && call.op0_register() == Register::RSP {
         return None;
     }
