@@ -134,13 +134,13 @@ impl Library {
     }
 
     /// How a symbol is typed that is found in one of these libraries (or programs, by their base
-    /// names). `libc.so.6` is served by `libc.so.6.conf`, else `libc.so.conf`. A shipped file serves
-    /// every library in the end: which one holds a function changes with the C library's version.
+    /// names). `libc.so.6` is served by `libc.so.6.conf`, else `libc.so.conf`. Some shipped files
+    /// serve every library in the end.
     pub fn lookup(&self, symbol: &str, sonames: &[&str]) -> Option<Arc<Prototype>> {
         let layers = self.user.iter().chain([&self.shipped]);
         let by_layer = layers.clone().find_map(|layer| layer.find(symbol, sonames));
         by_layer
-            .or_else(|| self.shipped.find_in_any(symbol))
+            .or_else(|| self.shipped.find_everywhere(symbol))
             .or_else(|| self.system.find(symbol, sonames))
             .cloned()
     }
@@ -175,9 +175,9 @@ impl Layer {
             })
     }
 
-    fn find_in_any(&self, symbol: &str) -> Option<&Arc<Prototype>> {
-        let mut files = shipped::FILES.iter();
-        files.find_map(|(name, _)| self.by_soname.get(*name)?.functions.get(symbol))
+    fn find_everywhere(&self, symbol: &str) -> Option<&Arc<Prototype>> {
+        let mut files = shipped::EVERYWHERE.iter();
+        files.find_map(|name| self.by_soname.get(*name)?.functions.get(symbol))
     }
 }
 

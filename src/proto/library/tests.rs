@@ -66,15 +66,33 @@ fn shipped_files_are_understood() {
     }
     let complaints: Vec<String> = loader.complaints.iter().map(|c| c.to_string()).collect();
     assert_eq!(complaints, Vec::<String>::new());
+    let libc = loader.import("libc.so").unwrap();
+    assert!(libc.functions.len() >= 400, "{}", libc.functions.len());
 }
 
-/// glibc 2.34 moved libpthread's functions into libc: no soname can be relied upon.
 #[test]
-fn shipped_files_serve_every_library() {
+fn every_prototype_file_is_shipped() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("prototypes");
+    let entries = directory.read_dir().unwrap().flatten();
+    let names = entries.map(|entry| entry.file_name().into_string().unwrap());
+    let mut there: Vec<String> = names.collect();
+    let mut shipped: Vec<String> = shipped::FILES.map(|(name, _)| format!("{name}.conf")).into();
+    there.sort();
+    shipped.sort();
+    assert_eq!(there, shipped);
+}
+
+/// glibc 2.34 moved libpthread's functions into libc: no soname can be relied upon. But a `clear` that is
+/// not ncurses' own is another function.
+#[test]
+fn some_shipped_files_serve_every_library() {
     let library = Library::shipped();
     check(&library, "puts", &["libc.so.6"], "int");
     check(&library, "puts", &["libfoo.so.1"], "int");
     check(&library, "sin", &[], "double");
+    check(&library, "pthread_join", &["libpthread.so.0"], "int");
+    check(&library, "clear", &["libncurses.so.6"], "int");
+    check(&library, "clear", &["libfoo.so.1"], "none");
     check(&library, "no_such_function", &["libc.so.6"], "none");
 }
 
