@@ -76,7 +76,9 @@ fn every_prototype_file_is_shipped() {
     let entries = directory.read_dir().unwrap().flatten();
     let names = entries.map(|entry| entry.file_name().into_string().unwrap());
     let mut there: Vec<String> = names.collect();
-    let mut shipped: Vec<String> = shipped::FILES.map(|(name, _)| format!("{name}.conf")).into();
+    let mut shipped: Vec<String> = shipped::FILES
+        .map(|(name, _)| format!("{name}.conf"))
+        .into();
     there.sort();
     shipped.sort();
     assert_eq!(there, shipped);
