@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// How much of a file is read.
 const MAX_FILE: u64 = 16 << 20;
@@ -24,9 +24,13 @@ const MAX_IMPORTS: usize = 16;
 #[derive(Clone, Debug)]
 pub struct Library {
     user: Vec<Layer>,
-    shipped: Layer,
+    shipped: Shipped,
     system: Layer,
 }
+
+/// The files that come with the program, each parsed when it is first asked.
+#[derive(Clone, Debug)]
+struct Shipped([OnceLock<Option<Arc<Parsed>>>; shipped::FILES.len()]);
 
 /// Files of one origin.
 #[derive(Clone, Debug, Default)]
@@ -89,16 +93,9 @@ impl Sources {
 impl Library {
     /// What comes with the program.
     pub fn shipped() -> Library {
-        let mut loader = Loader::new(Vec::new());
-        let mut layer = Layer::default();
-        for (name, _) in shipped::FILES {
-            if let Ok(parsed) = loader.import(name) {
-                layer.by_soname.insert(name.to_owned(), parsed);
-            }
-        }
         Library {
             user: Vec::new(),
-            shipped: layer,
+            shipped: Shipped([const { OnceLock::new() }; shipped::FILES.len()]),
             system: Layer::default(),
         }
     }
@@ -137,12 +134,27 @@ impl Library {
     /// names). `libc.so.6` is served by `libc.so.6.conf`, else `libc.so.conf`. Some shipped files
     /// serve every library in the end.
     pub fn lookup(&self, symbol: &str, sonames: &[&str]) -> Option<Arc<Prototype>> {
-        let layers = self.user.iter().chain([&self.shipped]);
-        let by_layer = layers.clone().find_map(|layer| layer.find(symbol, sonames));
-        by_layer
-            .or_else(|| self.shipped.find_everywhere(symbol))
+        let mut user = self.user.iter();
+        user.find_map(|layer| layer.find(symbol, sonames))
+            .or_else(|| self.shipped.find(symbol, sonames))
             .or_else(|| self.system.find(symbol, sonames))
             .cloned()
+    }
+}
+
+impl Shipped {
+    fn find(&self, symbol: &str, sonames: &[&str]) -> Option<&Arc<Prototype>> {
+        let names = sonames.iter().flat_map(|soname| snipped(soname));
+        let mut names = names.chain(shipped::EVERYWHERE);
+        names.find_map(|name| self.file(name)?.functions.get(symbol))
+    }
+
+    fn file(&self, name: &str) -> Option<&Parsed> {
+        let index = shipped::FILES
+            .iter()
+            .position(|(known, _)| *known == name)?;
+        let parse = || Loader::new(Vec::new()).import(name).ok();
+        self.0[index].get_or_init(parse).as_deref()
     }
 }
 
@@ -173,11 +185,6 @@ impl Layer {
                 let mut files = self.everywhere.iter();
                 files.find_map(|parsed| parsed.functions.get(symbol))
             })
-    }
-
-    fn find_everywhere(&self, symbol: &str) -> Option<&Arc<Prototype>> {
-        let mut files = shipped::EVERYWHERE.iter();
-        files.find_map(|name| self.by_soname.get(*name)?.functions.get(symbol))
     }
 }
 
