@@ -33,7 +33,7 @@ int f06(enum(A, B=7, C), enum[ushort](D=-1, E=0x10, F=017), flags(R=0/3, W=1/3, 
 int f07(array(int, 3), array(int*, arg1)*, array(array(char, 2), zero)**, array(string, zero(arg1))*);
 struct(int, float) f08(struct(char, double), struct(), struct(struct(int, int), list*, array(short, 4)), list*, iovec);
 int f09(string(wchar), string(array(wchar, 4)*), char(int), hex(double), hex(array(int, 2)), mode, list**);
-int f10(int, format);
+int f10(int, if(arg1 & 0x40, octal(int)), format);
 int f11(+string*, vformat, hide(addr));
 int f12(string, scan_format);
 int f13(wformat);
@@ -105,6 +105,10 @@ fn lenses() {
     check(
         "void f(string, format);",
         "void f(string(array(char, zero)*), format)",
+    );
+    check(
+        "void f(int, if(arg1 & 0100, oct(int)));",
+        "void f(int, if(arg1 & 0x40, octal(int)))",
     );
     check("void f(vwscan_format);", "void f(vwscan_format)");
 }
@@ -217,6 +221,10 @@ fn complaints() {
     );
     check_complaints("import \"x", &["c.conf:1: error: missing '\"' (9)"]);
     check_complaints("ö f();", &["c.conf:1: error: expected a type, got 'ö' (1)"]);
+    check_complaints(
+        "int f(if(retval & 1, int));",
+        &["c.conf:1: error: only an argument can tell: argN (10)"],
+    );
     check_complaints(
         "int f(char(float));",
         &["c.conf:1: error: a character must be an integer (12)"],

@@ -22,7 +22,8 @@ pub enum Type {
     Array(Arc<Type>, Expr),
     /// Members in the order of their offsets.
     Struct(Arc<Struct>),
-    /// A type seen through a lens. Never directly on another `Shown`, but for a format's text.
+    /// A type seen through a lens. On another `Shown` only where the two go together: a format and its
+    /// text, a condition and what depends on it.
     Shown(Lens, Arc<Type>),
 }
 
@@ -92,6 +93,17 @@ pub enum Lens {
     Flags(Arc<[Name]>),
     /// Text that tells of further arguments.
     Format(Format),
+    /// Only if another argument says so.
+    If(Condition),
+}
+
+/// Whether a value is there at all: C passes optional arguments without a word about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Condition {
+    /// The argument that tells, counted from 1.
+    pub argument: usize,
+    /// One of these bits must be set in it.
+    pub mask: u64,
 }
 
 /// A named number: of those bits that are in `mask`, the ones in `value` are set.
@@ -188,7 +200,7 @@ impl Type {
     /// This type seen through a lens, which takes the place of one that it already has.
     pub fn shown(self, lens: Lens) -> Type {
         match (lens, self) {
-            (lens @ Lens::Format(_), ty) => Type::Shown(lens, Arc::new(ty)),
+            (lens @ (Lens::Format(_) | Lens::If(_)), ty) => Type::Shown(lens, Arc::new(ty)),
             (lens, Type::Shown(_, ty)) => Type::clone(&ty).shown(lens),
             (lens, ty) => Type::Shown(lens, Arc::new(ty)),
         }

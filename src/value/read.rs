@@ -9,7 +9,7 @@ use crate::abi::sysv::MODEL;
 use crate::abi::{Argument, Place};
 use crate::base::addr::Addr;
 use crate::base::memory::{Memory, Unreadable};
-use crate::proto::types::{Expr, Lens, Struct, Type};
+use crate::proto::types::{Condition, Expr, Lens, Struct, Type};
 
 /// How deep values may nest.
 const MAX_DEPTH: usize = 48;
@@ -156,6 +156,13 @@ impl Reading<'_> {
     ) -> Value {
         match ty {
             Type::Shown(Lens::Hide, _) => return Value::Hidden,
+            Type::Shown(Lens::If(condition), ty) => {
+                return if self.holds(*condition) {
+                    self.value(ty, lens, source, around)
+                } else {
+                    Value::Hidden
+                };
+            }
             Type::Shown(Lens::Format(_), ty) => return self.value(ty, None, source, around),
             Type::Shown(lens, ty) => return self.value(ty, Some(lens), source, around),
             Type::Void => return Value::Void,
@@ -324,6 +331,13 @@ impl Reading<'_> {
                 ref limit => self.length(limit, around),
             },
         }
+    }
+
+    fn holds(&self, condition: Condition) -> bool {
+        let argument = condition.argument.checked_sub(1);
+        let argument = argument.and_then(|n| self.reader.arguments.get(n));
+        let number = argument.and_then(|argument| self.reader.number(argument));
+        number.is_some_and(|number| number as u64 & condition.mask != 0)
     }
 
     fn member(&self, number: usize, around: &Around<'_>) -> Option<i64> {

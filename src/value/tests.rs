@@ -114,11 +114,23 @@ fn flags() {
     check(open, 0o2000000, "O_RDONLY|O_CLOEXEC");
     check(open, 0o102, "O_RDWR|O_CREAT");
     check(open, 0o4101, "O_WRONLY|O_CREAT|0x800");
+    let last = "flags(RDWR=2/3, WRONLY=1/3, RDONLY=0/3)";
+    check(last, 2, "RDWR");
+    check(last, 0, "RDONLY");
     check("flags(A=1)", 0, "0");
     check("flags(A=1)", 4, "0x4");
     check("flags(NONE=0, A=1)", 0, "NONE");
     check("flags(NONE=0, A=1)", 1, "A");
     check("flags(AB=3, A=1, B=2)", 3, "AB");
+}
+
+#[test]
+fn conditions() {
+    // arg2 is 2.
+    check("if(arg2 & 6, oct(int))", 8, "010");
+    check("if(arg2 & 4, oct(int))", 8, "");
+    check("if(arg9 & 4, oct(int))", 8, "");
+    check("struct(if(arg2 & 2, int), if(arg2 & 1, int))", 8, "{ 8 }");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::super::scanner::Fault;
 use super::super::types::{
-    Expr, Format, Integer, Language, Lens, Name, Real, Struct, Type, Varargs, Width,
+    Condition, Expr, Format, Integer, Language, Lens, Name, Real, Struct, Type, Varargs, Width,
 };
 use super::{Item, until_zero};
 use std::sync::Arc;
@@ -92,6 +92,7 @@ impl Item<'_> {
             "string" => self.string(depth),
             "enum" => self.names(depth, Lens::Enum),
             "flags" => self.names(depth, Lens::Flags),
+            "if" => self.conditional(depth),
             _ => self.lens(depth, at, word),
         }
     }
@@ -184,6 +185,22 @@ impl Item<'_> {
             value = value.wrapping_add(1);
         }
         Ok(ty.shown(lens(names.into())))
+    }
+
+    /// `if(argN & MASK, TYPE)`
+    fn conditional(&mut self, depth: usize) -> Result<Type, Fault> {
+        self.scanner.expect('(')?;
+        let at = self.scanner.position();
+        let Expr::Argument(argument) = self.expr()? else {
+            let message = "only an argument can tell: argN".to_owned();
+            return Err(Fault { at, message });
+        };
+        self.scanner.expect('&')?;
+        let mask = self.scanner.number()?;
+        self.scanner.expect(',')?;
+        let ty = self.ty(depth + 1)?;
+        self.scanner.expect(')')?;
+        Ok(ty.shown(Lens::If(Condition { argument, mask })))
     }
 
     /// Lenses that stand before a type in parentheses, or alone.

@@ -1,6 +1,8 @@
 //! Types as text: the language itself, in one canonical spelling.
 
-use super::{Expr, Format, Integer, Language, Lens, Name, Real, Struct, Type, Varargs, Width};
+use super::{
+    Condition, Expr, Format, Integer, Language, Lens, Name, Real, Struct, Type, Varargs, Width,
+};
 use std::fmt;
 
 impl fmt::Display for Type {
@@ -19,6 +21,9 @@ impl fmt::Display for Type {
             Type::Shown(Lens::Format(format), ty) => write_format(f, *format, ty),
             Type::Shown(Lens::Enum(names), ty) => write_names(f, "enum", ty, names),
             Type::Shown(Lens::Flags(names), ty) => write_names(f, "flags", ty, names),
+            Type::Shown(Lens::If(Condition { argument, mask }), ty) => {
+                write!(f, "if(arg{argument} & {mask:#x}, {ty})")
+            }
             Type::Shown(lens, ty) => write!(f, "{}({ty})", lens_word(lens)),
         }
     }
@@ -36,6 +41,7 @@ fn lens_word(lens: &Lens) -> &'static str {
         Lens::Enum(_) => "enum",
         Lens::Flags(_) => "flags",
         Lens::Format(_) => "format",
+        Lens::If(_) => "if",
     }
 }
 

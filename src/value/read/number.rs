@@ -62,7 +62,7 @@ fn through(bits: u64, integer: Integer, lens: Option<&Lens>) -> Option<Value> {
             Some(Value::Name(name.name.clone()))
         }
         Lens::Flags(names) => flags(bits, integer, names),
-        Lens::Bits | Lens::Hide | Lens::Text | Lens::Format(_) => None,
+        Lens::Bits | Lens::Hide | Lens::Text | Lens::Format(_) | Lens::If(_) => None,
     }
 }
 
@@ -73,12 +73,13 @@ fn flags(bits: u64, integer: Integer, names: &[Name]) -> Option<Value> {
     let mut shown = Vec::new();
     for Name { name, value, mask } in names {
         let mask = mask & all;
-        let fits = if mask == 0 {
-            bits == 0
-        } else {
-            left & mask == value & all
+        let value = value & all;
+        // A field that is zero is so in the whole number, not for bits that were taken away.
+        let fits = match (mask, value) {
+            (0, _) => bits == 0,
+            (_, 0) => bits & mask == 0,
+            _ => left & mask == value,
         };
-        // A field that is all zero takes no bits away, and is told once.
         if fits {
             shown.push(name.clone());
             left &= !mask;
