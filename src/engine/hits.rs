@@ -60,11 +60,12 @@ impl PtraceEngine {
             return self.signalled(stopped, Signal(libc::SIGTRAP), out);
         };
         let slot = breakpoint.slot.start;
+        // First of all: from here on the task goes on rightly even if we are killed.
+        stopped.set_rip(slot.0)?;
         match role {
             Role::Shown => self.hit(&stopped, id, at, regs, out)?,
             Role::Borrower => {}
         }
-        stopped.set_rip(slot.0)?;
         Ok(Onward::Run(stopped))
     }
 

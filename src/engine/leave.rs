@@ -3,13 +3,14 @@
 
 use super::What;
 use super::hits::tell_no_return;
+use super::lives::clone_flags;
 use super::ptrace::{Out, PtraceEngine, put_home};
-use super::task::{Role, SpaceId};
-use crate::base::Tid;
+use super::task::{Role, Task};
 use crate::base::regs::Regs;
 use crate::base::signal::Signal;
+use crate::base::{Pid, Tid};
 use crate::event::Why;
-use crate::sys::ptrace::{self, Stopped};
+use crate::sys::ptrace::{self, SignalInfo, Stopped};
 use crate::sys::wait::{self, Patience, Status, Stop};
 use crate::sys::{self, proc};
 use crate::tracee::space::Space;
@@ -21,6 +22,28 @@ use std::time::{Duration, Instant};
 /// How long a task may take to stop. Only one that waits in the kernel for its vfork child takes longer,
 /// and it cannot hit an int3 there; when we are gone it goes on by itself.
 const PATIENCE: Duration = Duration::from_millis(500);
+
+/// A task that stands still and can be let go from there.
+struct Held {
+    stopped: Stopped,
+    /// What it is about to be delivered.
+    signal: Option<SignalInfo>,
+}
+
+impl Held {
+    fn quiet(stopped: Stopped) -> Held {
+        Held {
+            stopped,
+            signal: None,
+        }
+    }
+
+    /// Lets go of it. One that was killed meanwhile needs no letting go.
+    fn release(self) {
+        let _ = self.signal.map(|info| self.stopped.set_signal_info(&info));
+        let _ = self.stopped.detach(self.signal.map(|info| info.signal()));
+    }
+}
 
 impl PtraceEngine {
     /// Lets go of every task.
@@ -39,29 +62,48 @@ impl PtraceEngine {
                 out.tell(task.pid, tid, What::Detached);
             }
         }
-        for (stopped, _) in &held {
-            let space = self
-                .tasks
-                .get(&stopped.tid())
-                .and_then(|task| self.spaces.get(&task.space));
-            if let Some(space) = space {
-                let _ = put_back(stopped, space);
+        for stop in &held {
+            let task = self.tasks.get(&stop.stopped.tid());
+            if let Some(space) = task.and_then(|task| self.spaces.get(&task.space)) {
+                // ESRCH: it was killed meanwhile and needs no help.
+                let _ = put_back(&stop.stopped, space);
             }
         }
         self.spaces.values_mut().for_each(Space::take_out);
-        for (stopped, signal) in held {
-            // One that was killed meanwhile needs no letting go.
-            let _ = stopped.detach(signal);
+        self.to_release.values_mut().for_each(Space::take_out);
+        self.remove_guards(&held);
+        for stop in held {
+            stop.release();
         }
         self.tasks.clear();
         self.spaces.clear();
+        self.to_release.clear();
+    }
+
+    /// Gives every program its own SIGTRAP action back, by one of its tasks; one that is about to be
+    /// delivered a signal is second best, as the signal has to be given to it anew.
+    fn remove_guards(&mut self, held: &[Held]) {
+        for (id, space) in &mut self.spaces {
+            let is_in = |stop: &&Held| {
+                self.tasks
+                    .get(&stop.stopped.tid())
+                    .is_some_and(|t| t.space == *id)
+            };
+            let tasks = || held.iter().filter(is_in);
+            if let Some(stop) = tasks()
+                .find(|stop| stop.signal.is_none())
+                .or_else(|| tasks().next())
+            {
+                space.remove_guard(&stop.stopped);
+            }
+        }
     }
 
     /// Stops every task, with the signal that each was about to be delivered.
-    fn hold_everyone(&mut self) -> Vec<(Stopped, Option<Signal>)> {
-        let mut held: HashMap<Tid, (Stopped, Option<Signal>)> = HashMap::new();
+    fn hold_everyone(&mut self) -> Vec<Held> {
+        let mut held: HashMap<Tid, Held> = HashMap::new();
         for (tid, stopped) in self.unannounced.drain() {
-            held.insert(tid, (stopped, None));
+            held.insert(tid, Held::quiet(stopped));
         }
         let mut waiting: Vec<Tid> = self
             .tasks
@@ -92,11 +134,7 @@ impl PtraceEngine {
     }
 
     /// Looks whether one task has stopped so that it can be let go from there.
-    fn hold_one(
-        &mut self,
-        tid: Tid,
-        new: &mut Vec<Tid>,
-    ) -> sys::Result<Option<(Stopped, Option<Signal>)>> {
+    fn hold_one(&mut self, tid: Tid, new: &mut Vec<Tid>) -> sys::Result<Option<Held>> {
         let (stopped, stop) = match wait::look_at(tid, Patience::Poll)? {
             Some(Status::Stopped(stopped, stop)) => (stopped, stop),
             Some(_) => {
@@ -109,11 +147,11 @@ impl PtraceEngine {
             None => return Ok(None),
         };
         match stop {
-            Stop::Signal(Signal(libc::SIGTRAP)) => {
-                let ours = self.is_ours(tid, &stopped.regs()?);
-                return Ok(Some((stopped, (!ours).then_some(Signal(libc::SIGTRAP)))));
+            Stop::Signal(Signal(libc::SIGTRAP)) if self.is_ours(tid, &stopped.regs()?) => {}
+            Stop::Signal(_) => {
+                let signal = Some(stopped.signal_info()?);
+                return Ok(Some(Held { stopped, signal }));
             }
-            Stop::Signal(signal) => return Ok(Some((stopped, Some(signal)))),
             Stop::Fork | Stop::Vfork | Stop::Clone => new.extend(self.adopt(tid, &stopped, stop)?),
             // An int3 was hit, but its SIGTRAP waits behind the stop we asked for: let it come.
             Stop::Interrupt if proc::is_pending(tid, libc::SIGTRAP) => {
@@ -122,7 +160,7 @@ impl PtraceEngine {
             }
             _ => {}
         }
-        Ok(Some((stopped, None)))
+        Ok(Some(Held::quiet(stopped)))
     }
 
     /// A child born while we leave: with the same memory or a copy of it.
@@ -131,23 +169,19 @@ impl PtraceEngine {
         let Some(id) = self.tasks.get(&maker).map(|task| task.space) else {
             return Ok(None);
         };
-        if stop == Stop::Fork
-            && let Some(space) = self.spaces.get(&id)
-        {
-            let copy = space.copy_for(crate::base::Pid(child.0));
-            let id = self.add_space(copy);
-            self.add_borrower(child, id);
+        let Some(space) = self.spaces.get(&id) else {
+            return Ok(None);
+        };
+        let shares =
+            clone_flags(&stopped.regs()?, stop, &space.memory) & libc::CLONE_VM as u64 != 0;
+        let id = if shares {
+            id
         } else {
-            self.add_borrower(child, id);
-        }
+            self.add_space(space.copy_for(Pid(child.0)))
+        };
+        self.tasks
+            .insert(child, Task::new(Pid(child.0), id, Role::Borrower));
         Ok(Some(child))
-    }
-
-    fn add_borrower(&mut self, tid: Tid, id: SpaceId) {
-        self.tasks.insert(
-            tid,
-            super::task::Task::new(crate::base::Pid(tid.0), id, Role::Borrower),
-        );
     }
 
     fn is_ours(&self, tid: Tid, regs: &Regs) -> bool {

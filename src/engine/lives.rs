@@ -175,7 +175,7 @@ pub(super) fn leave_exec(stopped: Stopped) -> sys::Result<Stopped> {
 }
 
 /// The flags of the clone(2) that a birth event is about, out of the system call's registers.
-fn clone_flags(regs: &Regs, stop: Stop, memory: &dyn Memory) -> u64 {
+pub(super) fn clone_flags(regs: &Regs, stop: Stop, memory: &dyn Memory) -> u64 {
     let number = regs.orig_rax as i64;
     let by_event = match stop {
         Stop::Vfork => (libc::CLONE_VM | libc::CLONE_VFORK) as u64,

@@ -314,8 +314,15 @@ impl PtraceEngine {
         let Some(space) = self.spaces.get_mut(&id) else {
             return;
         };
-        if let Err(refused) = space.plant(stopped, at, purpose) {
-            self.complain(stopped.tid(), &format!("cannot be traced: {refused}"), out);
+        let refused = space
+            .plant(stopped, at, purpose)
+            .err()
+            .map(|why| format!("cannot be traced: {why}"));
+        let unguarded = space
+            .unguarded()
+            .map(|why| format!("a kill -9 of ltrace would kill the program: {why}"));
+        for what in [refused, unguarded].into_iter().flatten() {
+            self.complain(stopped.tid(), &what, out);
         }
     }
 }

@@ -7,6 +7,7 @@
 
 use super::task::{Role, SpaceId, Task};
 use super::{Hit, What};
+use crate::base::addr::Addr;
 use crate::base::signal::Signal;
 use crate::base::time::Timestamp;
 use crate::base::{Pid, Tid};
@@ -279,10 +280,9 @@ impl PtraceEngine {
         let Some(task) = self.tasks.get_mut(&tid) else {
             return Ok(Onward::Deliver(stopped, signal));
         };
-        let home = self
-            .spaces
-            .get(&task.space)
-            .and_then(|space| space.home(regs.rip));
+        let space = self.spaces.get(&task.space);
+        let home = space.and_then(|space| space.home(regs.rip));
+        let dying = space.is_some_and(|space| space.is_guard(Addr(regs.rip)));
         if let Some(home) = home {
             put_home(&mut regs, home);
             stopped.set_regs(&regs)?;
@@ -290,8 +290,9 @@ impl PtraceEngine {
                 task.calls.entered_again(regs.rsp);
             }
         }
-        if task.role == Role::Shown {
-            let ip = crate::base::addr::Addr(regs.rip);
+        // In our handler a task raises the program's own SIGTRAP for the second time.
+        if task.role == Role::Shown && !dying {
+            let ip = Addr(regs.rip);
             out.tell(task.pid, tid, What::Signal { signal, ip });
         }
         Ok(Onward::Deliver(stopped, signal))

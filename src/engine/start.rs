@@ -67,6 +67,7 @@ impl PtraceEngine {
         self.tasks.insert(tid, Task::new(pid, id, Role::Shown));
         out.tell(pid, tid, What::Started);
         let stopped = leave_exec(stopped)?;
+        unblock_trap(&stopped)?;
         self.program_found(&stopped, id, Stage::Beginning, &mut out);
         stopped.resume(None)?;
         Ok(pid)
@@ -95,6 +96,16 @@ impl PtraceEngine {
                 .insert(stopped.tid(), Task::new(pid, id, Role::Shown));
             out.tell(pid, stopped.tid(), What::Started);
         }
+        for (stopped, _) in &held {
+            // One that is gone by now has nothing to lose.
+            let _ = unblock_trap(stopped);
+        }
+        if let Some(space) = self.spaces.get_mut(&id)
+            && space.clean_up()
+        {
+            let what = "took over what a killed tracer had left in the process";
+            self.complain(Tid(pid.0), what, &mut out);
+        }
         held.swap(0, planter);
         if let Some((stopped, _)) = held.first() {
             self.program_found(stopped, id, Stage::Running, &mut out);
@@ -112,6 +123,17 @@ impl PtraceEngine {
         }
         Ok(())
     }
+}
+
+/// A blocked SIGTRAP would make the kernel reset the action of SIGTRAP at the first int3
+/// (kernel/signal.c, force_sig_info_to_task), and with it what guards the program.
+fn unblock_trap(stopped: &Stopped) -> sys::Result<()> {
+    let mask = stopped.signal_mask()?;
+    let trap = 1 << (nix::libc::SIGTRAP - 1);
+    if mask & trap != 0 {
+        stopped.set_signal_mask(mask & !trap)?;
+    }
+    Ok(())
 }
 
 /// Seizes and stops every thread of a process, looking again until no new one has appeared.

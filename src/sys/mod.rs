@@ -7,6 +7,7 @@ pub mod memory;
 pub mod proc;
 pub mod ptrace;
 pub mod remote;
+mod sigframe;
 pub mod spawn;
 pub mod wait;
 

@@ -21,6 +21,15 @@ pub struct Stopped {
     tid: Tid,
 }
 
+/// What becomes of a task's seccomp filters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seccomp {
+    /// They let everything pass.
+    Suspended,
+    /// They judge every system call.
+    Enforced,
+}
+
 /// A signal's full description, `siginfo_t` as the kernel gave it.
 #[derive(Clone, Copy)]
 pub struct SignalInfo(libc::siginfo_t);
@@ -70,6 +79,22 @@ impl Stopped {
     /// Whose stop this is.
     pub fn tid(&self) -> Tid {
         self.tid
+    }
+
+    /// Suspends or enforces the task's seccomp filters (PTRACE_SETOPTIONS, PTRACE_O_SUSPEND_SECCOMP).
+    pub fn set_seccomp(&self, seccomp: Seccomp) -> Result<()> {
+        let options = match seccomp {
+            Seccomp::Suspended => OPTIONS | libc::PTRACE_O_SUSPEND_SECCOMP,
+            Seccomp::Enforced => OPTIONS,
+        };
+        request(
+            "ptrace(PTRACE_SETOPTIONS)",
+            libc::PTRACE_SETOPTIONS,
+            self.tid,
+            0,
+            options as usize,
+        )
+        .map(drop)
     }
 
     /// Lets it run, delivering a signal when one is given (PTRACE_CONT).
@@ -178,6 +203,26 @@ impl Stopped {
         Ok(floats)
     }
 
+    /// The extended state of the processor as XSAVE writes it (PTRACE_GETREGSET, NT_X86_XSTATE; Intel SDM
+    /// vol. 1, 13.4).
+    pub fn extended_state(&self) -> Result<Vec<u8>> {
+        let mut bytes = vec![0; MOST_EXTENDED];
+        let mut buffer = libc::iovec {
+            iov_base: bytes.as_mut_ptr().cast(),
+            iov_len: bytes.len(),
+        };
+        let data = std::ptr::from_mut(&mut buffer) as usize;
+        request(
+            "ptrace(PTRACE_GETREGSET)",
+            libc::PTRACE_GETREGSET,
+            self.tid,
+            NT_X86_XSTATE,
+            data,
+        )?;
+        bytes.truncate(buffer.iov_len);
+        Ok(bytes)
+    }
+
     /// What an event-stop is about: a new task's id, or the former id after exec (PTRACE_GETEVENTMSG).
     pub fn event_message(&self) -> Result<u64> {
         let mut message: libc::c_ulong = 0;
@@ -247,6 +292,11 @@ impl Stopped {
         .map(drop)
     }
 }
+
+/// <elf.h>
+const NT_X86_XSTATE: usize = 0x202;
+/// More than any processor's state so far (AMX makes 11 KiB of it).
+const MOST_EXTENDED: usize = 16384;
 
 #[repr(C, align(16))]
 struct FxArea([u8; 512]);

@@ -1,75 +1,152 @@
 //! A system call made by a tracee on our behalf.
 //!
 //! The stopped task's registers are set to the call and its instruction pointer to a `syscall`
-//! instruction of its vDSO; after one step everything is put back, the interrupted call's number and
+//! instruction of its own code; after one step everything is put back, the interrupted call's number and
 //! restart code included, so that a sleeping task goes on sleeping as if nothing had been
 //! (kernel: arch/x86/kernel/signal.c, arch_do_signal_or_restart).
+//!
+//! Should we be killed in the middle, the task would go on behind that instruction with registers that
+//! are not its own. So the instruction is one with a `ret` behind it where there is such a thing, and the
+//! stack is made to return into rt_sigreturn(2) with a frame that restores the task (see `sigframe`).
 
-use super::ptrace::Stopped;
+use super::memory::ProcessMemory;
+use super::ptrace::{Seccomp, Stopped};
 use super::wait::{self, Patience, Status, Stop};
-use super::{Error, Result, proc};
+use super::{Error, Result, proc, sigframe};
 use crate::base::addr::Addr;
 use crate::base::memory::Memory;
 use crate::base::{Pid, Tid};
 use nix::errno::Errno;
 use std::path::Path;
 
-/// A `syscall` instruction in the process: the vDSO has one for the clocks it cannot read itself (vdso(7)).
-pub fn find_syscall(pid: Pid, memory: &dyn Memory) -> Option<Addr> {
-    let maps = proc::maps(pid).ok()?;
-    let vdso = maps
-        .iter()
-        .filter(|m| m.executable && m.path == Path::new("[vdso]"));
-    let others = maps.iter().filter(|m| {
-        m.executable && m.path != Path::new("[vdso]") && m.path != Path::new("[vsyscall]")
-    });
-    vdso.chain(others).find_map(|mapping| {
-        let length = (mapping.range.end - mapping.range.start).min(4 << 20);
-        let mut code = vec![0; length as usize];
-        let got = memory.read(Addr(mapping.range.start), &mut code).ok()?;
-        let at = code[..got].windows(2).position(|two| two == [0x0f, 0x05])?;
-        Some(Addr(mapping.range.start + at as u64))
-    })
+/// `syscall; ret`
+const SYSCALL_RET: [u8; 3] = [0x0f, 0x05, 0xc3];
+/// `mov $15, %rax; syscall`: what the C libraries' signal handlers return through.
+const SIGRETURN: [u8; 9] = [0x48, 0xc7, 0xc0, 15, 0, 0, 0, 0x0f, 0x05];
+/// No module's text is longer than is looked through for these.
+const MOST_TEXT: u64 = 8 << 20;
+
+/// How a process makes system calls for us.
+#[derive(Clone, Copy, Debug)]
+pub struct Remote {
+    /// A `syscall` instruction.
+    pub instruction: Addr,
+    /// Code that calls rt_sigreturn(2), when a `ret` follows the instruction.
+    pub recovery: Option<Addr>,
+    /// A seccomp filter judges its system calls, and may kill it for ours.
+    pub sandboxed: bool,
 }
 
-/// Makes the stopped task perform one system call; it is stopped as before when this returns. All its
-/// signals are blocked meanwhile.
-///
-/// # Errors
-/// The task was killed in the middle (ESRCH), or ptrace failed.
-pub fn call(
-    stopped: &Stopped,
-    instruction: Addr,
-    number: libc::c_long,
-    args: [u64; 6],
-) -> Result<std::result::Result<u64, Errno>> {
-    let saved = stopped.regs()?;
-    let mask = stopped.signal_mask()?;
-    stopped.set_signal_mask(!0)?;
-    let mut regs = saved;
-    regs.rip = instruction.0;
-    regs.rax = number as u64;
-    // No system call is in progress as far as the kernel can see, so it does not restart one here.
-    regs.orig_rax = !0;
-    [regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9] = args;
-    stopped.set_regs(&regs)?;
-    let done = loop {
-        stopped.step()?;
-        let _stopped_again = next_stop(stopped.tid())?;
-        let regs = stopped.regs()?;
-        // A group-stop or an interrupt may come before the instruction is executed.
-        if regs.rip != instruction.0 {
-            break regs;
+impl Remote {
+    /// Finds the instructions in the process: both of them in its C library, or at least a `syscall` in its
+    /// vDSO, which has one for the clocks it cannot read itself (vdso(7)).
+    pub fn find(pid: Pid, memory: &dyn Memory) -> Option<Remote> {
+        let maps = proc::maps(pid).ok()?;
+        // SECCOMP_MODE_DISABLED is 0 (proc_pid_status(5), "Seccomp").
+        let sandboxed = proc::status_field(Tid(pid.0), "Seccomp").is_some_and(|mode| mode != "0");
+        let code = maps
+            .iter()
+            .filter(|m| m.executable && m.path != Path::new("[vsyscall]"));
+        let (mut plain, mut with_ret, mut recovery) = (None, None, None);
+        for mapping in code {
+            let length = (mapping.range.end - mapping.range.start).min(MOST_TEXT);
+            let mut code = vec![0; length as usize];
+            let got = memory
+                .read(Addr(mapping.range.start), &mut code)
+                .unwrap_or(0);
+            let find = |wanted: &[u8]| {
+                let at = code[..got]
+                    .windows(wanted.len())
+                    .position(|bytes| bytes == wanted)?;
+                Some(Addr(mapping.range.start + at as u64))
+            };
+            plain = plain.or_else(|| find(&SYSCALL_RET[..2]));
+            with_ret = with_ret.or_else(|| find(&SYSCALL_RET));
+            recovery = recovery.or_else(|| find(&SIGRETURN));
+            if let (Some(instruction), Some(recovery)) = (with_ret, recovery) {
+                return Some(Remote {
+                    instruction,
+                    recovery: Some(recovery),
+                    sandboxed,
+                });
+            }
         }
-    };
-    stopped.set_regs(&saved)?;
-    stopped.set_signal_mask(mask)?;
-    let value = done.rax as i64;
-    Ok(if (-4095..0).contains(&value) {
-        Err(Errno::from_raw(-value as i32))
-    } else {
+        Some(Remote {
+            instruction: plain?,
+            recovery: None,
+            sandboxed,
+        })
+    }
+
+    /// Makes the stopped task perform one system call; it is stopped as before when this returns. All its
+    /// signals are blocked meanwhile.
+    ///
+    /// # Errors
+    /// The call's own; or the task was killed in the middle (ESRCH), or ptrace failed; or a seccomp filter
+    /// stands before the call and we may not suspend it (EPERM; PTRACE_O_SUSPEND_SECCOMP takes
+    /// CAP_SYS_ADMIN).
+    pub fn call(
+        &self,
+        stopped: &Stopped,
+        memory: &ProcessMemory,
+        number: libc::c_long,
+        args: [u64; 6],
+    ) -> Result<u64> {
+        if self.sandboxed {
+            stopped.set_seccomp(Seccomp::Suspended)?;
+        }
+        let result = self.perform(stopped, memory, number, args);
+        if self.sandboxed {
+            stopped.set_seccomp(Seccomp::Enforced)?;
+        }
+        result
+    }
+
+    fn perform(
+        &self,
+        stopped: &Stopped,
+        memory: &ProcessMemory,
+        number: libc::c_long,
+        args: [u64; 6],
+    ) -> Result<u64> {
+        let saved = stopped.regs()?;
+        let mask = stopped.signal_mask()?;
+        // Not SIGTRAP: the step's own, if blocked, would reset that signal's action (kernel/signal.c,
+        // force_sig_info_to_task).
+        stopped.set_signal_mask(!(1 << (libc::SIGTRAP - 1)))?;
+        let mut regs = saved;
+        if let Some(recovery) = self.recovery
+            && let Some(rsp) = sigframe::push(stopped, memory, &saved, mask, recovery)
+        {
+            regs.rsp = rsp;
+        }
+        regs.rip = self.instruction.0;
+        regs.rax = number as u64;
+        // No system call is in progress as far as the kernel can see, so it does not restart one here.
+        regs.orig_rax = !0;
+        [regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9] = args;
+        stopped.set_regs(&regs)?;
+        let done = loop {
+            stopped.step()?;
+            let _stopped_again = next_stop(stopped.tid())?;
+            let regs = stopped.regs()?;
+            // A group-stop or an interrupt may come before the instruction is executed.
+            if regs.rip != self.instruction.0 {
+                break regs;
+            }
+        };
+        stopped.set_regs(&saved)?;
+        stopped.set_signal_mask(mask)?;
+        let value = done.rax as i64;
+        if (-4095..0).contains(&value) {
+            let errno = Errno::from_raw(-value as i32);
+            return Err(Error {
+                call: "a system call in the process",
+                errno,
+            });
+        }
         Ok(done.rax)
-    })
+    }
 }
 
 /// Waits for the next stop of one task, leaving others alone.

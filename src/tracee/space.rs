@@ -4,13 +4,15 @@
 use super::breakpoint::{Breakpoint, INT3, Purpose, Slot};
 use super::callsite::CallSite;
 use super::displaced::{self, SLOT};
+use super::guard::{Guard, Unguarded};
 use super::module::Module;
 use crate::base::Pid;
 use crate::base::addr::Addr;
 use crate::base::memory::Memory;
 use crate::sys::memory::ProcessMemory;
+use crate::sys::proc;
 use crate::sys::ptrace::Stopped;
-use crate::sys::{proc, remote};
+use crate::sys::remote::Remote;
 use nix::libc;
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -37,7 +39,8 @@ pub struct Space {
     pub r_debug: Option<Addr>,
     breakpoints: HashMap<u64, Breakpoint>,
     areas: Vec<Area>,
-    syscall: Option<Addr>,
+    remote: Option<Remote>,
+    guard: Option<Result<Guard, Unguarded>>,
     call_sites: RefCell<HashMap<u64, CallSite>>,
 }
 
@@ -97,7 +100,8 @@ impl Space {
             r_debug: None,
             breakpoints: HashMap::new(),
             areas: Vec::new(),
-            syscall: None,
+            remote: None,
+            guard: None,
             call_sites: RefCell::default(),
         }
     }
@@ -111,7 +115,8 @@ impl Space {
             r_debug: self.r_debug,
             breakpoints: self.breakpoints.clone(),
             areas: self.areas.clone(),
-            syscall: self.syscall,
+            remote: self.remote,
+            guard: self.guard.clone(),
             call_sites: self.call_sites.clone(),
         }
     }
@@ -137,6 +142,9 @@ impl Space {
             breakpoint.purposes.push(purpose);
             return Ok(());
         }
+        if self.guard.is_none() {
+            self.guard = Some(self.install_guard(stopped));
+        }
         let mut code = [0; displaced::LONGEST];
         let got = self
             .memory
@@ -147,6 +155,11 @@ impl Space {
             displaced::displace(&code[..got], at, Addr(start)).ok_or(Refused::Unmovable(at))?;
         self.write(Addr(start), &displaced.code)?;
         self.take_slot(area, start, at);
+        if let Some(Ok(guard)) = &mut self.guard {
+            guard
+                .cover(&self.memory, at, Addr(start), code[0])
+                .map_err(|why| Refused::Unwritable { at, why })?;
+        }
         self.write(at, &[INT3])?;
         let slot = Slot {
             start: Addr(start),
@@ -213,6 +226,47 @@ impl Space {
         })
     }
 
+    /// Why the program would not survive the killing of its tracer, if so.
+    pub fn unguarded(&self) -> Option<&Unguarded> {
+        self.guard.as_ref()?.as_ref().err()
+    }
+
+    /// Whether an address is in our SIGTRAP handler.
+    pub fn is_guard(&self, at: Addr) -> bool {
+        matches!(&self.guard, Some(Ok(guard)) if guard.contains(at))
+    }
+
+    /// Gives the program its own SIGTRAP action back, after the last int3 is out.
+    pub fn remove_guard(&mut self, stopped: &Stopped) {
+        if let (Some(Ok(guard)), Some(remote)) = (self.guard.take(), self.remote()) {
+            // A task that is gone takes its action with it; otherwise the handler stays, and does no harm.
+            let _ = guard.remove(stopped, &remote, &self.memory);
+        }
+    }
+
+    /// Takes over what a tracer that was killed has left in the process. Every task must stand still.
+    pub fn clean_up(&mut self) -> bool {
+        let maps = proc::maps(self.pid).unwrap_or_default();
+        let Some(mut guard) = Guard::left_over(&maps, &self.memory) else {
+            return false;
+        };
+        guard.clean_up(&self.memory);
+        self.guard = Some(Ok(guard));
+        true
+    }
+
+    fn install_guard(&mut self, stopped: &Stopped) -> Result<Guard, Unguarded> {
+        let remote = self.remote().ok_or("no syscall instruction")?;
+        Guard::install(stopped, &remote, &self.memory)
+    }
+
+    fn remote(&mut self) -> Option<Remote> {
+        if self.remote.is_none() {
+            self.remote = Remote::find(self.pid, &self.memory);
+        }
+        self.remote
+    }
+
     fn write(&self, at: Addr, bytes: &[u8]) -> Result<(), Refused> {
         self.memory
             .write(at, bytes)
@@ -250,20 +304,17 @@ impl Space {
 
     fn map_area(&mut self, stopped: &Stopped, at: Addr) -> Result<u64, Refused> {
         let refused = |why: String| Refused::NoRoom { at, why };
-        let instruction = match self.syscall {
-            Some(instruction) => instruction,
-            None => remote::find_syscall(self.pid, &self.memory)
-                .ok_or_else(|| refused("no syscall instruction".into()))?,
-        };
-        self.syscall = Some(instruction);
+        let remote = self
+            .remote()
+            .ok_or_else(|| refused("no syscall instruction".into()))?;
         let maps = proc::maps(self.pid).map_err(|e| refused(e.to_string()))?;
         let start = gap_near(&maps, at.0).ok_or_else(|| refused("no free addresses".into()))?;
         let protection = (libc::PROT_READ | libc::PROT_EXEC) as u64;
         let flags = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE) as u64;
         let args = [start, AREA, protection, flags, !0, 0];
-        remote::call(stopped, instruction, libc::SYS_mmap, args)
-            .map_err(|e| refused(e.to_string()))?
-            .map_err(|errno| refused(format!("mmap: {}", errno.desc())))
+        remote
+            .call(stopped, &self.memory, libc::SYS_mmap, args)
+            .map_err(|e| refused(e.to_string()))
     }
 }
 

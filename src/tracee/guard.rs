@@ -1,0 +1,322 @@
+//! What keeps a program alive when its tracer is killed (kill -9), with int3s in its text: a SIGTRAP
+//! handler in the program itself, which sends a task that hits an int3 on to the slot where the displaced
+//! instruction runs.
+//!
+//! The handler looks the instruction pointer up in a hash table of ours. Behind an int3 it finds the
+//! slot; at the start of a slot, where a dying tracer may have just put the task, it finds that same
+//! place. Anything else is the program's own SIGTRAP and goes to the handler that it had installed.
+//!
+//! While the tracer lives the handler never runs for an int3: those stops are suppressed.
+
+use super::breakpoint::INT3;
+use crate::base::addr::Addr;
+use crate::base::memory::Memory;
+use crate::sys::memory::ProcessMemory;
+use crate::sys::proc::Mapping;
+use crate::sys::ptrace::Stopped;
+use crate::sys::remote::Remote;
+use iced_x86::IcedError;
+use iced_x86::code_asm::*;
+use nix::libc;
+use std::collections::HashSet;
+
+/// Code and restorer; then the table's page of facts; then the table.
+const CODE: u64 = 4096;
+const HEADER: u64 = 4096;
+/// Entries of 16 bytes: key and value. Most are never touched, so they cost addresses, not memory.
+const ENTRIES_LOG2: u32 = 18;
+const TABLE: u64 = 16 << ENTRIES_LOG2;
+/// The hash takes the upper bits of a product with 2^64 over the golden ratio.
+const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// Offsets in the header: two `struct kernel_sigaction`s (arch/x86: handler, flags, restorer, mask), of
+/// the program's own action and of the default one.
+const OLD_ACTION: u64 = 0;
+const NEW_ACTION: u64 = 64;
+const DEFAULT_ACTION: u64 = 128;
+
+/// A value holds the byte that the int3 displaced above the slot's address, which has 47 bits.
+const ORIGINAL_SHIFT: u32 = 56;
+/// Stands at the end of the code's page, after the table's address.
+const SIGNATURE: &[u8; 16] = b"ltrace guard 1\n\0";
+
+/// Offset of `uc_mcontext.gregs[REG_RIP]` in `ucontext_t` (<sys/ucontext.h>).
+const UCONTEXT_RIP: i32 = 168;
+
+const SA_RESTORER: u64 = 0x0400_0000;
+const FLAGS: u64 =
+    libc::SA_SIGINFO as u64 | libc::SA_NODEFER as u64 | libc::SA_ONSTACK as u64 | SA_RESTORER;
+
+/// The handler and its table in one process.
+#[derive(Clone, Debug)]
+pub struct Guard {
+    code: u64,
+    table: u64,
+    /// The places of the table that are in use.
+    taken: HashSet<u32>,
+}
+
+/// Why there is no guard: the program then dies of SIGTRAP if its tracer is killed.
+pub type Unguarded = String;
+
+impl Guard {
+    /// Maps code and table into the process, and installs the handler. To be done before the first int3.
+    pub fn install(
+        stopped: &Stopped,
+        remote: &Remote,
+        memory: &ProcessMemory,
+    ) -> Result<Guard, Unguarded> {
+        let map = |length: u64, protection: i32| {
+            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+            let args = [0, length, protection as u64, flags as u64, !0, 0];
+            remote
+                .call(stopped, memory, libc::SYS_mmap, args)
+                .map_err(|e| e.to_string())
+        };
+        let code = map(CODE, libc::PROT_READ | libc::PROT_EXEC)?;
+        let table = map(HEADER + TABLE, libc::PROT_READ | libc::PROT_WRITE)?;
+        let (bytes, restorer) = assemble(code, table).map_err(|e| e.to_string())?;
+        let write =
+            |at: u64, bytes: &[u8]| memory.write(Addr(at), bytes).map_err(|e| e.to_string());
+        write(code, &bytes)?;
+        write(
+            code + CODE - SIGNATURE.len() as u64 - 8,
+            &table.to_le_bytes(),
+        )?;
+        write(code + CODE - SIGNATURE.len() as u64, SIGNATURE)?;
+        let action =
+            |handler: u64, flags: u64| [handler, flags, restorer, 0].map(u64::to_le_bytes).concat();
+        write(table + NEW_ACTION, &action(code, FLAGS))?;
+        write(table + DEFAULT_ACTION, &action(0, SA_RESTORER))?;
+        let guard = Guard {
+            code,
+            table,
+            taken: HashSet::new(),
+        };
+        guard.act(
+            stopped,
+            remote,
+            memory,
+            table + NEW_ACTION,
+            table + OLD_ACTION,
+        )?;
+        Ok(guard)
+    }
+
+    /// The guard that a tracer has left behind which did not live to take its int3s out.
+    pub fn left_over(maps: &[Mapping], memory: &dyn Memory) -> Option<Guard> {
+        let is_page =
+            |m: &&Mapping| m.executable && !m.writable && m.range.end - m.range.start == CODE;
+        maps.iter().filter(is_page).find_map(|m| {
+            let mut end = [0; 8 + SIGNATURE.len()];
+            memory
+                .read_exact(Addr(m.range.end - end.len() as u64), &mut end)
+                .ok()?;
+            let (table, signature) = end.split_at(8);
+            let table = table.try_into().map(u64::from_le_bytes).ok()?;
+            (signature == SIGNATURE).then(|| Guard {
+                code: m.range.start,
+                table,
+                taken: HashSet::new(),
+            })
+        })
+    }
+
+    /// Takes over what the guard holds: puts the bytes that its int3s displaced back, and knows from now on
+    /// which places of its table are taken. Every task of the process must stand still.
+    pub fn clean_up(&mut self, memory: &ProcessMemory) {
+        let mut table = vec![0; TABLE as usize];
+        let view: &dyn Memory = memory;
+        let Ok(got) = view.read(Addr(self.table + HEADER), &mut table) else {
+            return;
+        };
+        for (index, entry) in (0..).zip(table[..got].chunks_exact(16)) {
+            let word = |bytes: &[u8]| bytes.try_into().map_or(0, u64::from_le_bytes);
+            let (key, value) = (word(&entry[..8]), word(&entry[8..]));
+            if key == 0 {
+                continue;
+            }
+            self.taken.insert(index);
+            let at = Addr(key.wrapping_sub(1));
+            if key != value && view.read_uint(at, 1) == Ok(INT3.into()) {
+                // Nothing better can be done for a page that has become unwritable.
+                let _ = memory.write(at, &[(value >> ORIGINAL_SHIFT) as u8]);
+            }
+        }
+    }
+
+    /// Makes sure that the handler is installed.
+    pub fn reinstall(
+        &self,
+        stopped: &Stopped,
+        remote: &Remote,
+        memory: &ProcessMemory,
+    ) -> Result<(), Unguarded> {
+        self.act(stopped, remote, memory, self.table + NEW_ACTION, 0)
+    }
+
+    /// Makes the handler send a task on to `slot` from behind the int3 at `at`, which displaces the byte
+    /// `original`. To be done before that int3 stands.
+    pub fn cover(
+        &mut self,
+        memory: &ProcessMemory,
+        at: Addr,
+        slot: Addr,
+        original: u8,
+    ) -> std::io::Result<()> {
+        let value = slot.0 | u64::from(original) << ORIGINAL_SHIFT;
+        self.insert(memory, at.0.wrapping_add(1), value)?;
+        self.insert(memory, slot.0, slot.0)
+    }
+
+    /// Gives the program its own SIGTRAP action back. Code and table stay: a task may be in them.
+    pub fn remove(
+        &self,
+        stopped: &Stopped,
+        remote: &Remote,
+        memory: &ProcessMemory,
+    ) -> Result<(), Unguarded> {
+        self.act(stopped, remote, memory, self.table + OLD_ACTION, 0)
+    }
+
+    fn act(
+        &self,
+        stopped: &Stopped,
+        remote: &Remote,
+        memory: &ProcessMemory,
+        new: u64,
+        old: u64,
+    ) -> Result<(), Unguarded> {
+        let args = [libc::SIGTRAP as u64, new, old, 8, 0, 0];
+        remote
+            .call(stopped, memory, libc::SYS_rt_sigaction, args)
+            .map(drop)
+            .map_err(|e| e.to_string())
+    }
+
+    /// Whether an address is in the handler: a task there is dying of a SIGTRAP of its own.
+    pub fn contains(&self, at: Addr) -> bool {
+        (self.code..self.code + CODE).contains(&at.0)
+    }
+
+    /// The value is written before the key: the handler of a task that looks meanwhile finds all or nothing.
+    fn insert(&mut self, memory: &ProcessMemory, key: u64, value: u64) -> std::io::Result<()> {
+        if self.taken.len() >= (3 << ENTRIES_LOG2) / 4 {
+            return Err(std::io::Error::other("too many breakpoints"));
+        }
+        let mut index = hash(key);
+        while self.taken.contains(&index) {
+            if self.key_at(memory, index) == Some(key) {
+                break;
+            }
+            index = (index + 1) & ((1 << ENTRIES_LOG2) - 1);
+        }
+        self.taken.insert(index);
+        let entry = self.table + HEADER + u64::from(index) * 16;
+        memory.write(Addr(entry + 8), &value.to_le_bytes())?;
+        memory.write(Addr(entry), &key.to_le_bytes())
+    }
+
+    fn key_at(&self, memory: &ProcessMemory, index: u32) -> Option<u64> {
+        let memory: &dyn Memory = memory;
+        memory
+            .read_word(Addr(self.table + HEADER + u64::from(index) * 16))
+            .ok()
+    }
+}
+
+fn hash(key: u64) -> u32 {
+    (key.wrapping_mul(GOLDEN) >> (64 - ENTRIES_LOG2)) as u32
+}
+
+/// The handler, `void (int signal, siginfo_t *, ucontext_t *)`, and where its restorer begins.
+fn assemble(code: u64, table: u64) -> Result<(Vec<u8>, u64), IcedError> {
+    let mut a = CodeAssembler::new(64)?;
+    let (mut probe, mut found, mut missing) =
+        (a.create_label(), a.create_label(), a.create_label());
+    let (mut default, mut done, mut restorer) =
+        (a.create_label(), a.create_label(), a.create_label());
+    a.mov(rax, qword_ptr(rdx + UCONTEXT_RIP))?;
+    a.mov(rcx, table + HEADER)?;
+    a.mov(r8, GOLDEN)?;
+    a.imul_2(r8, rax)?;
+    a.shr(r8, 64 - ENTRIES_LOG2)?;
+    a.set_label(&mut probe)?;
+    a.mov(r9, r8)?;
+    a.shl(r9, 4)?;
+    a.mov(r10, qword_ptr(rcx + r9))?;
+    a.cmp(r10, rax)?;
+    a.je(found)?;
+    a.test(r10, r10)?;
+    a.je(missing)?;
+    a.inc(r8)?;
+    a.and(r8d, (1 << ENTRIES_LOG2) - 1)?;
+    a.jmp(probe)?;
+    a.set_label(&mut found)?;
+    a.mov(r10, qword_ptr(rcx + r9 + 8))?;
+    a.shl(r10, 64 - ORIGINAL_SHIFT)?;
+    a.shr(r10, 64 - ORIGINAL_SHIFT)?;
+    a.mov(qword_ptr(rdx + UCONTEXT_RIP), r10)?;
+    a.ret()?;
+    // Not ours: the program's own handler, if it has one.
+    a.set_label(&mut missing)?;
+    a.mov(rcx, table)?;
+    a.mov(rax, qword_ptr(rcx + OLD_ACTION as i32))?;
+    a.test(rax, rax)?;
+    a.je(default)?;
+    a.cmp(rax, 1)?;
+    a.je(done)?;
+    a.jmp(rax)?;
+    // It has none: the signal once more, to a process that does not handle it.
+    a.set_label(&mut default)?;
+    a.mov(edi, libc::SIGTRAP)?;
+    a.lea(rsi, qword_ptr(rcx + DEFAULT_ACTION as i32))?;
+    a.xor(edx, edx)?;
+    a.mov(r10d, 8)?;
+    a.mov(eax, libc::SYS_rt_sigaction as i32)?;
+    a.syscall()?;
+    a.mov(eax, libc::SYS_getpid as i32)?;
+    a.syscall()?;
+    a.mov(r8d, eax)?;
+    a.mov(eax, libc::SYS_gettid as i32)?;
+    a.syscall()?;
+    a.mov(esi, eax)?;
+    a.mov(edi, r8d)?;
+    a.mov(edx, libc::SIGTRAP)?;
+    a.mov(eax, libc::SYS_tgkill as i32)?;
+    a.syscall()?;
+    a.set_label(&mut done)?;
+    a.ret()?;
+    a.set_label(&mut restorer)?;
+    a.mov(eax, libc::SYS_rt_sigreturn as i32)?;
+    a.syscall()?;
+    let options = iced_x86::BlockEncoderOptions::RETURN_NEW_INSTRUCTION_OFFSETS;
+    let assembled = a.assemble_options(code, options)?;
+    let restorer = assembled.label_ip(&restorer)?;
+    Ok((assembled.inner.code_buffer, restorer))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ENTRIES_LOG2, assemble, hash};
+
+    #[test]
+    fn the_handler_fits_its_page() {
+        let (code, restorer) = assemble(0x1000, 0x10_0000).unwrap();
+        assert!(code.len() < 512);
+        // mov eax, 15; syscall
+        assert_eq!(
+            code[(restorer - 0x1000) as usize..],
+            [0xb8, 15, 0, 0, 0, 0x0f, 0x05]
+        );
+    }
+
+    #[test]
+    fn hashes_stay_in_the_table() {
+        assert!(
+            (0..10_000)
+                .map(|n| hash(0x5555_5555_0000 + n * 64))
+                .all(|index| index < 1 << ENTRIES_LOG2)
+        );
+    }
+}
