@@ -5,13 +5,21 @@
 pub(super) const EVERYWHERE: [&str; 4] = ["libc.so", "libm.so", "libstdc++.so", "libgcc_s.so"];
 
 /// Each file's name without `.conf`, and its text.
-pub(super) const FILES: [(&str, &str); 37] = [
+pub(super) const FILES: [(&str, &str); 52] = [
     ("libc.so", include_str!("../../prototypes/libc.so.conf")),
     ("libm.so", include_str!("../../prototypes/libm.so.conf")),
     ("libacl.so", include_str!("../../prototypes/libacl.so.conf")),
     (
+        "libassuan.so",
+        include_str!("../../prototypes/libassuan.so.conf"),
+    ),
+    (
         "libattr.so",
         include_str!("../../prototypes/libattr.so.conf"),
+    ),
+    (
+        "libblkid.so",
+        include_str!("../../prototypes/libblkid.so.conf"),
     ),
     ("libbz2.so", include_str!("../../prototypes/libbz2.so.conf")),
     ("libc++.so", include_str!("../../prototypes/libc++.so.conf")),
@@ -36,6 +44,10 @@ pub(super) const FILES: [(&str, &str); 37] = [
         "libcurl.so",
         include_str!("../../prototypes/libcurl.so.conf"),
     ),
+    (
+        "libdbus-1.so",
+        include_str!("../../prototypes/libdbus-1.so.conf"),
+    ),
     ("libdl.so", include_str!("../../prototypes/libdl.so.conf")),
     (
         "libexpat.so",
@@ -45,7 +57,23 @@ pub(super) const FILES: [(&str, &str); 37] = [
         "libgcc_s.so",
         include_str!("../../prototypes/libgcc_s.so.conf"),
     ),
+    (
+        "libgcrypt.so",
+        include_str!("../../prototypes/libgcrypt.so.conf"),
+    ),
+    (
+        "libglib-2.0.so",
+        include_str!("../../prototypes/libglib-2.0.so.conf"),
+    ),
     ("libgmp.so", include_str!("../../prototypes/libgmp.so.conf")),
+    (
+        "libgnutls.so",
+        include_str!("../../prototypes/libgnutls.so.conf"),
+    ),
+    (
+        "libgpg-error.so",
+        include_str!("../../prototypes/libgpg-error.so.conf"),
+    ),
     (
         "libhistory.so",
         include_str!("../../prototypes/libhistory.so.conf"),
@@ -55,12 +83,26 @@ pub(super) const FILES: [(&str, &str); 37] = [
         include_str!("../../prototypes/libidn2.so.conf"),
     ),
     (
+        "libjansson.so",
+        include_str!("../../prototypes/libjansson.so.conf"),
+    ),
+    ("liblz4.so", include_str!("../../prototypes/liblz4.so.conf")),
+    (
         "liblzma.so",
         include_str!("../../prototypes/liblzma.so.conf"),
     ),
     (
         "libmagic.so",
         include_str!("../../prototypes/libmagic.so.conf"),
+    ),
+    (
+        "libmount.so",
+        include_str!("../../prototypes/libmount.so.conf"),
+    ),
+    ("libmpc.so", include_str!("../../prototypes/libmpc.so.conf")),
+    (
+        "libmpfr.so",
+        include_str!("../../prototypes/libmpfr.so.conf"),
     ),
     (
         "libncurses.so",
@@ -74,6 +116,10 @@ pub(super) const FILES: [(&str, &str); 37] = [
     (
         "libpcre2-8.so",
         include_str!("../../prototypes/libpcre2-8.so.conf"),
+    ),
+    (
+        "libproc2.so",
+        include_str!("../../prototypes/libproc2.so.conf"),
     ),
     (
         "libpthread.so",
@@ -91,6 +137,10 @@ pub(super) const FILES: [(&str, &str); 37] = [
     (
         "libselinux.so",
         include_str!("../../prototypes/libselinux.so.conf"),
+    ),
+    (
+        "libsmartcols.so",
+        include_str!("../../prototypes/libsmartcols.so.conf"),
     ),
     (
         "libsqlite3.so",
@@ -112,6 +162,10 @@ pub(super) const FILES: [(&str, &str); 37] = [
     (
         "libuuid.so",
         include_str!("../../prototypes/libuuid.so.conf"),
+    ),
+    (
+        "libxml2.so",
+        include_str!("../../prototypes/libxml2.so.conf"),
     ),
     ("libz.so", include_str!("../../prototypes/libz.so.conf")),
     (
