@@ -2,6 +2,7 @@
 //! prototypes. How a tracepoint is realised is the engine's business.
 
 pub mod filter;
+pub mod pairs;
 
 use crate::base::addr::Vaddr;
 use crate::elf;
