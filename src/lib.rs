@@ -14,6 +14,7 @@ pub mod program;
 pub mod proto;
 pub mod session;
 pub mod sink;
+pub mod stack;
 #[allow(unsafe_code)]
 pub mod sys;
 pub mod tracee;

@@ -15,6 +15,7 @@ mod notes;
 mod references;
 #[cfg(test)]
 mod sample;
+mod sections;
 mod strings;
 mod symbols;
 #[cfg(test)]
@@ -30,6 +31,7 @@ use std::sync::Arc;
 use strings::Strings;
 
 pub use error::Error;
+pub use sections::{Packing, Section, Sections};
 
 /// The facts of an ELF file.
 #[derive(Clone, Debug)]

@@ -42,7 +42,7 @@ pub(super) fn file_symbols(bytes: &[u8]) -> Result<Vec<Symbol>, Error> {
 }
 
 /// The section headers; none is no error.
-fn sections<'a>(
+pub(super) fn sections<'a>(
     bytes: &'a [u8],
     class: Class,
     header: &goblin::elf::Header,

@@ -1,0 +1,84 @@
+//! Stacks and the modules they pass through, each kept once. Both outlive the process that they
+//! were seen in, so that what it left behind can still be named.
+
+use super::bytes::Bytes;
+use super::{Frame, ModuleId, StackId};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// A file that code was run from, whichever processes mapped it and where.
+#[derive(Clone, Debug)]
+pub struct Module {
+    /// How it is called: its soname, or its base name.
+    pub name: String,
+    /// The path that the process knew it by.
+    pub path: String,
+    /// What identifies this very build.
+    pub build_id: Option<Vec<u8>>,
+    /// Its content, which stays readable when the file is deleted.
+    pub file: Bytes,
+}
+
+/// All stacks and modules that were seen.
+#[derive(Debug, Default)]
+pub struct Stacks {
+    modules: Vec<Module>,
+    by_identity: HashMap<(String, Option<Vec<u8>>, usize), ModuleId>,
+    stacks: Vec<Arc<[Frame]>>,
+    by_frames: HashMap<Arc<[Frame]>, StackId>,
+}
+
+impl Stacks {
+    /// The id of a module. The same build at the same path is the same module, so that its frames
+    /// are equal from process to process.
+    pub fn add_module(&mut self, module: Module) -> ModuleId {
+        let identity = (
+            module.path.clone(),
+            module.build_id.clone(),
+            module.file.len(),
+        );
+        let modules = &mut self.modules;
+        *self.by_identity.entry(identity).or_insert_with(|| {
+            modules.push(module);
+            ModuleId::from_count(modules.len())
+        })
+    }
+
+    /// The module with this id.
+    pub fn module(&self, id: ModuleId) -> Option<&Module> {
+        self.modules.get(id.index())
+    }
+
+    /// All modules.
+    pub fn modules(&self) -> impl Iterator<Item = (ModuleId, &Module)> {
+        let ids = (1..).map(ModuleId::from_count);
+        ids.zip(&self.modules)
+    }
+
+    /// The id of a stack, innermost frame first.
+    pub fn intern(&mut self, frames: Vec<Frame>) -> StackId {
+        if let Some(&id) = self.by_frames.get(frames.as_slice()) {
+            return id;
+        }
+        let id = StackId(u32::try_from(self.stacks.len()).unwrap_or(u32::MAX));
+        let frames: Arc<[Frame]> = frames.into();
+        self.stacks.push(Arc::clone(&frames));
+        self.by_frames.insert(frames, id);
+        id
+    }
+
+    /// The frames of a stack, innermost first; none of one that is not known.
+    pub fn frames(&self, id: StackId) -> &[Frame] {
+        self.stacks.get(id.0 as usize).map_or(&[], |frames| frames)
+    }
+
+    /// How many different stacks there are.
+    pub fn len(&self) -> usize {
+        self.stacks.len()
+    }
+
+    /// There is none yet.
+    pub fn is_empty(&self) -> bool {
+        self.stacks.is_empty()
+    }
+}
