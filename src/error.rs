@@ -1,5 +1,6 @@
 //! What ends a run: one line in the user's words, naming the thing.
 
+use crate::base::signal::Signal;
 use crate::config::Launch;
 use crate::proto::library::Missing;
 use crate::sink::output::Destination;
@@ -31,6 +32,9 @@ pub enum Error {
         /// Why.
         why: io::Error,
     },
+    /// The process that traces is gone.
+    #[error("the tracer was killed by {0}")]
+    TracerKilled(Signal),
     /// The kernel refused what a tracer needs.
     #[error("cannot trace: {0}")]
     System(#[from] sys::Error),

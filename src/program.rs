@@ -3,6 +3,7 @@
 use crate::config::Launch;
 use crate::elf;
 use crate::error::Error;
+use crate::sys::interrupt;
 use crate::sys::spawn::Command;
 use nix::errno::Errno;
 use nix::unistd::{AccessFlags, User, access};
@@ -31,6 +32,7 @@ pub fn command(launch: &Launch) -> Result<Command, Error> {
         file: CString::new(file.into_os_string().into_vec()).map_err(nul)?,
         args: words.map(text).collect::<Result<_, _>>().map_err(nul)?,
         env: std::env::vars_os().filter_map(variable).collect(),
+        ignored: interrupt::ignored(),
         user,
     })
 }

@@ -1,6 +1,7 @@
 //! One run: builds engine, decoder and sink, lets the one feed the other, and has the last word.
 
 use crate::base::Pid;
+use crate::base::signal::Signal;
 use crate::config::{Children, Config, Launch, Report};
 use crate::decode::Decoder;
 use crate::engine::Hit;
@@ -16,6 +17,7 @@ use crate::sink::demangle::Names;
 use crate::sink::output::Destination;
 use crate::sink::summary::Summary;
 use crate::sink::text::Text;
+use crate::sys::front::{self, End, Link, Side, Stops};
 use crate::sys::interrupt;
 use std::io::{self, Write};
 use std::ops::ControlFlow;
@@ -26,6 +28,22 @@ const BEAT: Duration = Duration::from_millis(100);
 
 /// Carries out what the user wants. The result is the exit status.
 pub fn run(config: Config) -> Result<u8, Error> {
+    let stops = match config.launch {
+        Some(_) => Stops::AsCommand,
+        None => Stops::Own,
+    };
+    match front::split(stops)? {
+        Side::Tracer(link) => trace(config, link),
+        Side::Front(front) => match front.stand()? {
+            End::Exited(status) => Ok(status),
+            End::Asked(signal) => Ok(signalled(signal)),
+            End::Killed(signal) => Err(Error::TracerKilled(signal)),
+        },
+    }
+}
+
+/// The tracer's part.
+fn trace(config: Config, link: Link) -> Result<u8, Error> {
     let command = config.launch.as_ref().map(program::command).transpose()?;
     let mut out = config
         .output
@@ -43,7 +61,7 @@ pub fn run(config: Config) -> Result<u8, Error> {
         Children::Untraced => Follow::Threads,
         Children::Followed => Follow::Children,
     };
-    let mut engine = PtraceEngine::new(plan, follow);
+    let mut engine = PtraceEngine::new(plan, follow, link);
     let mut consumer = Consumer {
         decoder: Decoder::new(config.limits),
         sink: sink(config.report, out),
@@ -159,13 +177,16 @@ fn sink(report: Report, out: Box<dyn Write>) -> Box<dyn Sink> {
 /// The program's own status; 128 and the signal's number for one that a signal ended, or that we were
 /// asked to leave.
 fn status(engine: &PtraceEngine, outcome: Outcome) -> u8 {
-    let signalled = |number: i32| (128 + number).clamp(0, 255) as u8;
     match (engine.launched().map(|launched| launched.end), outcome) {
         (Some(Some(Ending::Exited(status))), _) => status as u8,
-        (Some(Some(Ending::Killed(signal))), _) => signalled(signal.0),
-        (Some(None), Outcome::Asked(request)) => signalled(request.signal.0),
+        (Some(Some(Ending::Killed(signal))), _) => signalled(signal),
+        (Some(None), Outcome::Asked(request)) => signalled(request.signal),
         (Some(None) | None, _) => 0,
     }
+}
+
+fn signalled(signal: Signal) -> u8 {
+    (128 + signal.0).clamp(0, 255) as u8
 }
 
 impl Launch {

@@ -13,7 +13,9 @@ use crate::base::time::Timestamp;
 use crate::base::{Pid, Tid};
 use crate::plan::Plan;
 use crate::sys;
+use crate::sys::front::Link;
 use crate::sys::interrupt::{self, Request};
+use crate::sys::placement::Placement;
 use crate::sys::ptrace::Stopped;
 use crate::sys::wait::{self, Patience, Status, Stop};
 use crate::tracee::module::{FileKey, Planned};
@@ -48,6 +50,8 @@ pub struct PtraceEngine {
     pub(super) next_call: u64,
     pub(super) next_space: u32,
     pub(super) launched: Option<Launched>,
+    front: Link,
+    placement: Placement,
 }
 
 /// The command that we started.
@@ -140,7 +144,7 @@ pub(super) enum Onward {
 
 impl PtraceEngine {
     /// An engine that traces nobody yet.
-    pub fn new(plan: Plan, follow: Follow) -> PtraceEngine {
+    pub fn new(plan: Plan, follow: Follow, front: Link) -> PtraceEngine {
         PtraceEngine {
             plan,
             follow,
@@ -153,6 +157,8 @@ impl PtraceEngine {
             next_call: 0,
             next_space: 0,
             launched: None,
+            front,
+            placement: Placement::default(),
         }
     }
 
@@ -169,6 +175,7 @@ impl PtraceEngine {
         on_hit: &mut dyn FnMut(&Hit<'_>) -> ControlFlow<()>,
     ) -> sys::Result<Outcome> {
         let mut out = Out::new(on_hit);
+        self.placement = Placement::take();
         let outcome = self.serve_all(&mut out);
         self.leave(&mut out);
         outcome
@@ -180,7 +187,7 @@ impl PtraceEngine {
             if out.refused {
                 return Ok(Outcome::Refused);
             }
-            match wait::look(Patience::Block) {
+            match self.placement.look() {
                 Ok(Some((tid, status))) => self.serve_batch(tid, status, &mut batch, out),
                 Ok(None) => out.tell(Pid(0), Tid(0), What::Tick),
                 // Whoever we knew of is gone without a word; nothing can come any more.
@@ -194,6 +201,10 @@ impl PtraceEngine {
             }
         }
         Ok(Outcome::Done)
+    }
+
+    fn is_command(&self, tid: Tid) -> bool {
+        self.launched.is_some_and(|l| l.pid.0 == tid.0)
     }
 
     /// A terminal's Ctrl-C goes to the command as well, and it is for the command to end by it.
@@ -235,6 +246,7 @@ impl PtraceEngine {
 
     /// Serves what one task did.
     fn serve(&mut self, tid: Tid, status: Status, out: &mut Out<'_>) -> Onward {
+        self.placement.served(tid);
         match status {
             Status::Stopped(stopped, stop) => match self.stopped(stopped, stop, out) {
                 Ok(onward) => onward,
@@ -258,10 +270,18 @@ impl PtraceEngine {
         match stop {
             Stop::Signal(Signal(nix::libc::SIGTRAP)) => self.trapped(stopped, out),
             Stop::Signal(signal) => self.signalled(stopped, signal, out),
-            Stop::Group(_) => Ok(Onward::Listen(stopped)),
+            Stop::Group(signal) => {
+                if self.is_command(stopped.tid()) {
+                    self.front.command_stopped(signal);
+                }
+                Ok(Onward::Listen(stopped))
+            }
             Stop::Fork | Stop::Vfork | Stop::Clone => self.gave_birth(stopped, stop, out),
             Stop::Exec => self.executed(stopped, out),
             Stop::Interrupt | Stop::VforkDone | Stop::Syscall | Stop::Other => {
+                if self.is_command(stopped.tid()) {
+                    self.front.command_runs();
+                }
                 Ok(Onward::Run(stopped))
             }
         }

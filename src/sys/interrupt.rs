@@ -3,6 +3,7 @@
 //! The only global state of the program: a signal's number, written by the handler, read by the loop.
 
 use super::{Error, Result};
+use crate::base::Pid;
 use crate::base::signal::Signal;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal as Nix, sigaction};
 use std::sync::atomic::{AtomicI32, Ordering};
@@ -10,6 +11,12 @@ use std::time::Duration;
 
 /// The last request to end: the signal, negative when the terminal sent it to the whole foreground.
 static REQUEST: AtomicI32 = AtomicI32::new(0);
+
+/// The signals that are requests to end.
+pub const REQUESTS: [Nix; 4] = [Nix::SIGINT, Nix::SIGTERM, Nix::SIGHUP, Nix::SIGQUIT];
+
+/// What a queued request carries when the terminal sent it.
+const FROM_TERMINAL: i32 = 1;
 
 /// A request to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,13 +27,15 @@ pub struct Request {
     pub from_terminal: bool,
 }
 
-/// Turns SIGINT, SIGTERM, SIGHUP and SIGQUIT into [`requested`], and makes a blocked wait return every
-/// `beat`, so that none of them is missed between a look at the request and the wait.
+/// Turns [`REQUESTS`] into [`requested`], and makes a blocked wait return every `beat`, so that none of
+/// them is missed between a look at the request and the wait.
 pub fn listen(beat: Duration) -> Result<()> {
-    for signal in [Nix::SIGINT, Nix::SIGTERM, Nix::SIGHUP, Nix::SIGQUIT] {
+    for signal in REQUESTS {
         install(signal, SigHandler::SigAction(note))?;
     }
     install(Nix::SIGALRM, SigHandler::Handler(wake))?;
+    // While it is ignored, children leave no status (wait(2), NOTES).
+    install(Nix::SIGCHLD, SigHandler::SigDfl)?;
     let interval = libc::timeval {
         tv_sec: beat.as_secs() as libc::time_t,
         tv_usec: beat.subsec_micros() as libc::suseconds_t,
@@ -53,10 +62,58 @@ pub fn requested() -> Option<Request> {
     }
 }
 
+/// Passes a request on to another process that [`listen`]s.
+pub(super) fn pass(request: Request, to: Pid) {
+    let value = if request.from_terminal {
+        FROM_TERMINAL
+    } else {
+        0
+    };
+    send(to, request.signal, value);
+}
+
+/// Sends a signal with a number (sigqueue(3)). A process that is gone needs none.
+pub(super) fn send(to: Pid, signal: Signal, number: i32) {
+    let value = libc::sigval {
+        sival_ptr: number as usize as *mut libc::c_void,
+    };
+    // SAFETY: the value is a number in a pointer's clothes; nobody follows it.
+    unsafe { libc::sigqueue(to.0, signal.0, value) };
+}
+
+/// The number that came with a signal.
+pub(super) fn value(info: &libc::siginfo_t) -> i32 {
+    if info.si_code != libc::SI_QUEUE {
+        return 0;
+    }
+    // SAFETY: a signal sent by sigqueue(3) carries a value (sigaction(2), "SI_QUEUE").
+    let value = unsafe { info.si_value() };
+    value.sival_ptr as usize as i32
+}
+
+/// The signals that whoever started us wants ignored, in us and in a command that we start. Asked before
+/// [`listen`]. Not SIGPIPE, which the runtime of Rust ignores by itself.
+pub fn ignored() -> Vec<Signal> {
+    let others = Nix::iterator().filter(|signal| *signal != Nix::SIGPIPE);
+    others
+        .filter(|signal| is_ignored(*signal))
+        .map(|signal| Signal(signal as i32))
+        .collect()
+}
+
+/// Whether a signal is ignored in this process.
+pub(super) fn is_ignored(signal: Nix) -> bool {
+    // SAFETY: an all-zero sigaction is a valid value of that plain C structure.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    // SAFETY: a null new action asks only; the old one is written to a live object (sigaction(2)).
+    let asked = unsafe { libc::sigaction(signal as i32, std::ptr::null(), &raw mut action) };
+    asked == 0 && action.sa_sigaction == libc::SIG_IGN
+}
+
 fn install(signal: Nix, handler: SigHandler) -> Result<()> {
     // No SA_RESTART: a wait is to end early.
     let action = SigAction::new(handler, SaFlags::SA_SIGINFO, SigSet::empty());
-    // SAFETY: both handlers only store to an atomic or do nothing, which is async-signal-safe.
+    // SAFETY: the handlers only store to an atomic or do nothing, which is async-signal-safe.
     unsafe { sigaction(signal, &action) }
         .map(drop)
         .map_err(|errno| Error {
@@ -67,9 +124,9 @@ fn install(signal: Nix, handler: SigHandler) -> Result<()> {
 
 extern "C" fn note(signal: libc::c_int, info: *mut libc::siginfo_t, _: *mut libc::c_void) {
     // SAFETY: the kernel passes a valid siginfo_t to an SA_SIGINFO handler (sigaction(2)).
-    let code = unsafe { (*info).si_code };
+    let info = unsafe { &*info };
     // SI_KERNEL: the terminal's own doing, not kill(2).
-    let from_terminal = code == libc::SI_KERNEL;
+    let from_terminal = info.si_code == libc::SI_KERNEL || value(info) == FROM_TERMINAL;
     REQUEST.store(
         if from_terminal { -signal } else { signal },
         Ordering::Relaxed,

@@ -2,8 +2,10 @@
 //! making. The only place with `unsafe`. Knows nothing of symbols, calls or output.
 
 pub mod file;
+pub mod front;
 pub mod interrupt;
 pub mod memory;
+pub mod placement;
 pub mod proc;
 pub mod ptrace;
 pub mod remote;

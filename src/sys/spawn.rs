@@ -1,7 +1,7 @@
 //! Starting a command under trace.
 
 use super::ptrace;
-use crate::base::Tid;
+use crate::base::{self, Tid};
 use nix::errno::Errno;
 use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::unistd::{
@@ -19,6 +19,8 @@ pub struct Command {
     pub args: Vec<CString>,
     /// Its environment, `NAME=value`.
     pub env: Vec<CString>,
+    /// The signals that it ignores, as whoever started us has it.
+    pub ignored: Vec<base::signal::Signal>,
     /// Whose rights it gets, when not ours.
     pub user: Option<User>,
 }
@@ -98,6 +100,10 @@ fn child(command: &Command, args: &[&CStr], env: &[&CStr], go: OwnedFd) -> Errno
     // The runtime of Rust ignores SIGPIPE, and an ignored signal stays ignored across execve(2).
     // SAFETY: no handler is installed, only the default restored.
     let _ = unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) };
+    for ignored in &command.ignored {
+        // SAFETY: no handler is installed, and the number may be any.
+        unsafe { libc::signal(ignored.0, libc::SIG_IGN) };
+    }
     if let Some(user) = &command.user
         && let Err(errno) = become_user(user)
     {

@@ -1,0 +1,220 @@
+//! The front-end process: it stays where the user started it, while its child does the tracing.
+//!
+//! The tracer leaves the terminal's session (see [`super::placement`]), so somebody has to stand there in
+//! its place: to be signalled by the terminal and by others, to be stopped and continued by a shell, and
+//! to end with the tracer's status. The front end does nothing else; it sleeps in sigwaitinfo(2).
+
+use super::interrupt::{self, Request};
+use super::{Error, Result};
+use crate::base::Pid;
+use crate::base::signal::Signal;
+use nix::errno::Errno;
+use nix::sys::signal::{
+    SaFlags, SigAction, SigHandler, SigSet, Signal as Nix, kill, raise, sigaction,
+};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::{ForkResult, fork, getpid, getppid};
+
+/// Who stops the front end when the user presses Ctrl-Z.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stops {
+    /// The terminal.
+    Own,
+    /// A command that runs in the front end's place: when it stops, and only then, the shell is to see
+    /// its job stopped. It may catch the terminal's signal, or stop itself alone.
+    AsCommand,
+}
+
+/// Which of the two processes goes on.
+pub enum Side {
+    /// The one that the user started.
+    Front(FrontEnd),
+    /// Its child.
+    Tracer(Link),
+}
+
+/// The process that the user started.
+pub struct FrontEnd {
+    tracer: nix::unistd::Pid,
+    stops: Stops,
+}
+
+/// The tracer's way to its front end.
+#[derive(Debug)]
+pub struct Link {
+    front: Pid,
+    /// The front end was told to stop.
+    stopped: bool,
+}
+
+/// How the tracer ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// With this status.
+    Exited(u8),
+    /// By a signal that we passed on before it was ready for it.
+    Asked(Signal),
+    /// By a signal that should not have come.
+    Killed(Signal),
+}
+
+/// Makes the tracer's process.
+pub fn split(stops: Stops) -> Result<Side> {
+    let front = getpid();
+    // Blocked, so that none is lost before the front end waits for them.
+    let before = listened()
+        .thread_swap_mask(nix::sys::signal::SigmaskHow::SIG_BLOCK)
+        .map_err(failed("sigprocmask"))?;
+    // While it is ignored, children leave no status (wait(2), NOTES).
+    let chld = set(Nix::SIGCHLD, SigHandler::SigDfl)?;
+    // SAFETY: this process has one thread, so the child may go on as it likes.
+    match unsafe { fork() }.map_err(failed("fork"))? {
+        ForkResult::Parent { child } => Ok(Side::Front(FrontEnd {
+            tracer: child,
+            stops,
+        })),
+        ForkResult::Child => {
+            // SAFETY: what was there before; no handler of ours.
+            unsafe { sigaction(Nix::SIGCHLD, &chld) }.map_err(failed("sigaction"))?;
+            before.thread_set_mask().map_err(failed("sigprocmask"))?;
+            end_with(front)?;
+            Ok(Side::Tracer(Link {
+                front: Pid(front.as_raw()),
+                stopped: false,
+            }))
+        }
+    }
+}
+
+/// Asks for a SIGTERM when the front end is gone, or takes it now if that has happened (prctl(2),
+/// PR_SET_PDEATHSIG). Forked children do not inherit the wish.
+fn end_with(front: nix::unistd::Pid) -> Result<()> {
+    // SAFETY: this request takes a signal number and no pointers.
+    let asked = unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM) };
+    if asked == -1 {
+        return Err(Error::last("prctl(PR_SET_PDEATHSIG)"));
+    }
+    if getppid() != front {
+        raise(Nix::SIGTERM).map_err(failed("raise"))?;
+    }
+    Ok(())
+}
+
+impl FrontEnd {
+    /// Passes requests on to the tracer until it has ended.
+    pub fn stand(self) -> Result<End> {
+        if self.stops == Stops::AsCommand {
+            for signal in [Nix::SIGTSTP, Nix::SIGTTIN, Nix::SIGTTOU] {
+                set(signal, SigHandler::SigIgn)?;
+            }
+        }
+        let listened = listened();
+        let mut last = None;
+        loop {
+            if let Some(end) = self.ended(last)? {
+                return Ok(end);
+            }
+            let Some((signal, info)) = next(&listened)? else {
+                continue;
+            };
+            if signal == libc::SIGRTMIN() {
+                // SAFETY: the sender's id is set for a signal sent by a process (sigaction(2)).
+                let sender = unsafe { info.si_pid() };
+                if sender == self.tracer.as_raw() {
+                    stop_by(interrupt::value(&info));
+                }
+            } else if signal != libc::SIGCHLD {
+                let request = Request {
+                    signal: Signal(signal),
+                    from_terminal: info.si_code == libc::SI_KERNEL,
+                };
+                last = Some(request.signal);
+                interrupt::pass(request, Pid(self.tracer.as_raw()));
+            }
+        }
+    }
+
+    fn ended(&self, passed: Option<Signal>) -> Result<Option<End>> {
+        let end = match waitpid(self.tracer, Some(WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::Exited(_, status)) => End::Exited(status as u8),
+            Ok(WaitStatus::Signaled(_, signal, _)) => {
+                let signal = Signal(signal as i32);
+                if passed == Some(signal) {
+                    End::Asked(signal)
+                } else {
+                    End::Killed(signal)
+                }
+            }
+            Ok(_) | Err(Errno::EINTR) => return Ok(None),
+            Err(errno) => return Err(failed("waitpid")(errno)),
+        };
+        Ok(Some(end))
+    }
+}
+
+impl Link {
+    /// The command was stopped by this signal: its shell is to see it.
+    pub fn command_stopped(&mut self, signal: Signal) {
+        self.stopped = true;
+        interrupt::send(Pid(self.front.0), Signal(libc::SIGRTMIN()), signal.0);
+    }
+
+    /// The command runs, again or still.
+    pub fn command_runs(&mut self) {
+        if std::mem::take(&mut self.stopped) {
+            // One that is gone needs no word.
+            let _ = kill(nix::unistd::Pid::from_raw(self.front.0), Nix::SIGCONT);
+        }
+    }
+}
+
+/// What the front end waits for. A hangup that was ignored (nohup(1)) stays so.
+fn listened() -> SigSet {
+    let mut set = SigSet::empty();
+    for signal in interrupt::REQUESTS {
+        if signal != Nix::SIGHUP || !interrupt::is_ignored(signal) {
+            set.add(signal);
+        }
+    }
+    set.add(Nix::SIGCHLD);
+    let mut raw = *set.as_ref();
+    // SAFETY: `raw` is a live signal set, and the number that of a signal (sigsetops(3)).
+    unsafe { libc::sigaddset(&raw mut raw, libc::SIGRTMIN()) };
+    // SAFETY: a set of standard signals and one real-time signal, initialised by nix above.
+    unsafe { SigSet::from_sigset_t_unchecked(raw) }
+}
+
+fn next(set: &SigSet) -> Result<Option<(i32, libc::siginfo_t)>> {
+    // SAFETY: an all-zero siginfo_t is a valid value of that plain C structure.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    // SAFETY: both point to live objects of the right types.
+    match unsafe { libc::sigwaitinfo(set.as_ref(), &raw mut info) } {
+        -1 if Errno::last() == Errno::EINTR => Ok(None),
+        -1 => Err(Error::last("sigwaitinfo")),
+        signal => Ok(Some((signal, info))),
+    }
+}
+
+/// Stops as the command did, until a shell continues us.
+fn stop_by(number: i32) {
+    let Ok(signal) = Nix::try_from(number) else {
+        return;
+    };
+    let stops = [Nix::SIGSTOP, Nix::SIGTSTP, Nix::SIGTTIN, Nix::SIGTTOU];
+    if stops.contains(&signal) {
+        // SIGSTOP has no disposition to set.
+        let _ = set(signal, SigHandler::SigDfl);
+        let _ = raise(signal);
+        let _ = set(signal, SigHandler::SigIgn);
+    }
+}
+
+fn set(signal: Nix, to: SigHandler) -> Result<SigAction> {
+    let action = SigAction::new(to, SaFlags::empty(), SigSet::empty());
+    // SAFETY: no handler of ours is installed, only the default or ignoring.
+    unsafe { sigaction(signal, &action) }.map_err(failed("sigaction"))
+}
+
+fn failed(call: &'static str) -> impl Fn(Errno) -> Error {
+    move |errno| Error { call, errno }
+}

@@ -1,0 +1,323 @@
+//! Where the tracer runs: on the target's processor, without anybody noticing.
+//!
+//! A stop is cheap when tracer and target share a processor, and several times as dear when each wakes
+//! the other on an idle one. The kernel sends a woken task to an idle processor, and a processor that runs
+//! only SCHED_IDLE tasks counts as idle (kernel/sched/fair.c, select_idle_sibling, sched_idle_cpu). So the
+//! tracer takes that policy and pins *itself* to where the target stopped: the target then stays there of
+//! the kernel's own will. Nothing of the target is touched, its affinity and policy least of all.
+//!
+//! A SCHED_IDLE task gets next to nothing of a busy processor, unless it has a scheduling group of its
+//! own, whose share does not depend on its members' policy: a session is one, where autogrouping is on
+//! (sched(7), "The autogroup feature"). Elsewhere the policy is taken only if it can be left again.
+
+use super::wait::{self, Patience, Status};
+use super::{Result, proc};
+use crate::base::Tid;
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::unistd::{Pid, setsid};
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// Every so many stops we look where the target runs.
+const FOLLOW: u32 = 16;
+/// How long a stop may come late before we sleep, where we poll: longer than most programs need from one
+/// call to the next, shorter than waking up another processor takes.
+const POLL: Duration = Duration::from_micros(50);
+/// Waiting for the processor longer than this for each stop means that we starve.
+const STARVED: Duration = Duration::from_micros(150);
+/// Less waiting than this in all proves nothing: others get their time slices.
+const PROOF: Duration = Duration::from_millis(50);
+/// So many stops are looked at together.
+const WINDOW: u32 = 4096;
+/// How many stops are served without any art, after starving.
+const REST: u32 = 20_000;
+
+/// The way the tracer shares the machine with its target.
+#[derive(Debug, Default)]
+pub struct Placement {
+    mode: Mode,
+    /// The processors we may use.
+    allowed: Option<CpuSet>,
+    stops: u32,
+    stat: Option<(Tid, File)>,
+    cpu: Option<usize>,
+    schedstat: Option<File>,
+    waited: Option<Waited>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Mode {
+    /// As the scheduler has it.
+    #[default]
+    Alone,
+    /// Under SCHED_IDLE, on the target's processor.
+    Following,
+    /// We starved; until that many stops more.
+    Resting(u32),
+    /// On a processor of its own, polling.
+    Polling,
+}
+
+impl Placement {
+    /// Leaves the terminal's session and takes the best place there is. Everything that the target
+    /// inherits must have been inherited by now.
+    pub fn take() -> Placement {
+        // A tracer that leads a process group stays in its session, and shares its group's time.
+        let own_session = setsid().is_ok();
+        let ordinary = policy() == libc::SCHED_OTHER;
+        let own_share = own_session && has_autogroups();
+        let mode = if !ordinary {
+            Mode::Alone
+        } else if (own_share || may_raise()) && set_policy(libc::SCHED_IDLE) {
+            Mode::Following
+        } else {
+            Mode::Polling
+        };
+        Placement {
+            mode,
+            allowed: sched_getaffinity(Pid::from_raw(0)).ok(),
+            schedstat: File::open("/proc/thread-self/schedstat").ok(),
+            ..Placement::default()
+        }
+    }
+
+    /// Looks for the next thing that happens to any task, as [`wait::look`] does, blocking.
+    pub fn look(&self) -> Result<Option<(Tid, Status)>> {
+        if self.mode == Mode::Polling {
+            let began = Instant::now();
+            while began.elapsed() < POLL {
+                let seen = wait::look(Patience::Poll)?;
+                if seen.is_some() {
+                    return Ok(seen);
+                }
+            }
+        }
+        wait::look(Patience::Block)
+    }
+
+    /// A task was found stopped.
+    pub fn served(&mut self, tid: Tid) {
+        let stops = self.stops;
+        self.stops = stops.wrapping_add(1);
+        if !stops.is_multiple_of(FOLLOW) {
+            return;
+        }
+        match self.mode {
+            Mode::Following => {
+                if self
+                    .run_queue_wait()
+                    .is_some_and(|total| self.starves(total))
+                {
+                    self.rest();
+                } else {
+                    self.follow(tid);
+                }
+            }
+            Mode::Resting(left) if left < FOLLOW => {
+                if policy() == libc::SCHED_IDLE || set_policy(libc::SCHED_IDLE) {
+                    self.mode = Mode::Following;
+                }
+            }
+            Mode::Resting(left) => self.mode = Mode::Resting(left - FOLLOW),
+            Mode::Alone | Mode::Polling => {}
+        }
+    }
+
+    /// Goes to the processor where the task stopped.
+    fn follow(&mut self, tid: Tid) {
+        let Some(cpu) = self.processor(tid) else {
+            self.stat = None;
+            return;
+        };
+        if self.cpu != Some(cpu) {
+            let mut one = CpuSet::new();
+            // Refused for a processor that only the target may use.
+            if one.set(cpu).is_ok() && sched_setaffinity(Pid::from_raw(0), &one).is_ok() {
+                self.cpu = Some(cpu);
+            }
+        }
+    }
+
+    fn processor(&mut self, tid: Tid) -> Option<usize> {
+        let file = match &self.stat {
+            Some((of, file)) if *of == tid => file,
+            _ => {
+                let file = File::open(format!("/proc/{tid}/stat")).ok()?;
+                &self.stat.insert((tid, file)).1
+            }
+        };
+        let mut text = [0; 1024];
+        let length = file.read_at(&mut text, 0).ok()?;
+        processor_field(text.get(..length)?)
+    }
+
+    /// The time that this thread has waited to run: the second number, in nanoseconds (kernel:
+    /// Documentation/scheduler/sched-stats.rst).
+    fn run_queue_wait(&self) -> Option<Duration> {
+        let mut text = [0; 128];
+        let length = self.schedstat.as_ref()?.read_at(&mut text, 0).ok()?;
+        let nanos = text.get(..length)?.split(|&b| b == b' ').nth(1)?;
+        let nanos = std::str::from_utf8(nanos).ok()?.parse().ok()?;
+        Some(Duration::from_nanos(nanos))
+    }
+
+    /// Whether we spend our time waiting for the processor; `total` is what we have waited in all.
+    fn starves(&mut self, total: Duration) -> bool {
+        let stops = self.stops;
+        let since = *self.waited.get_or_insert(Waited { stops, total });
+        let served = stops.wrapping_sub(since.stops);
+        let waited = total.saturating_sub(since.total);
+        let proven = waited >= PROOF;
+        if proven || served >= WINDOW {
+            self.waited = None;
+        }
+        proven && waited > STARVED * served
+    }
+
+    /// Gives up following for a while: our policy if we may, or else at least the one processor.
+    fn rest(&mut self) {
+        set_policy(libc::SCHED_OTHER);
+        if let Some(allowed) = &self.allowed {
+            let _ = sched_setaffinity(Pid::from_raw(0), allowed);
+        }
+        self.cpu = None;
+        self.mode = Mode::Resting(REST);
+    }
+}
+
+/// How long we had waited when a window began.
+#[derive(Clone, Copy, Debug)]
+struct Waited {
+    stops: u32,
+    total: Duration,
+}
+
+/// Field 39 of /proc/PID/stat (proc_pid_stat(5)); the name in field 2 may hold anything.
+fn processor_field(stat: &[u8]) -> Option<usize> {
+    let name_end = stat.iter().rposition(|&b| b == b')')?;
+    let mut fields = stat.get(name_end + 2..)?.split(|&b| b == b' ');
+    std::str::from_utf8(fields.nth(39 - 3)?).ok()?.parse().ok()
+}
+
+/// Sessions get a fair share each: autogrouping is on, and we are not in a control group that has a
+/// share of its own, within which it does nothing.
+fn has_autogroups() -> bool {
+    let enabled = fs::read_to_string("/proc/sys/kernel/sched_autogroup_enabled");
+    let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    enabled.is_ok_and(|text| text.trim() == "1") && !has_cpu_group(&groups, Path::exists)
+}
+
+/// Whether one of our control groups shares out the processors, by the lines of /proc/PID/cgroup
+/// (cgroups(7)). In version 2 it is one that has the file `cpu.weight`, ours or one above it; the root
+/// has none, but the root that a container sees may.
+fn has_cpu_group(groups: &str, exists: fn(&Path) -> bool) -> bool {
+    groups.lines().any(|line| {
+        let mut fields = line.splitn(3, ':').skip(1);
+        let (controllers, path) = (fields.next().unwrap_or(""), fields.next().unwrap_or(""));
+        if !controllers.is_empty() {
+            return controllers.split(',').any(|name| name == "cpu") && path != "/";
+        }
+        let inside = path.trim_start_matches('/');
+        ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"]
+            .iter()
+            .any(|mount| {
+                let group = Path::new(mount).join(inside);
+                group
+                    .ancestors()
+                    .take_while(|above| above.starts_with(mount))
+                    .any(|above| exists(&above.join("cpu.weight")))
+            })
+    })
+}
+
+/// Whether we may leave SCHED_IDLE again: CAP_SYS_NICE, bit 23 (capabilities(7)).
+fn may_raise() -> bool {
+    let effective = proc::status_field(Tid(std::process::id() as i32), "CapEff");
+    effective
+        .and_then(|hex| u64::from_str_radix(&hex, 16).ok())
+        .is_some_and(|set| set & (1 << 23) != 0)
+}
+
+fn policy() -> i32 {
+    // SAFETY: takes a number only; zero is the calling thread.
+    unsafe { libc::sched_getscheduler(0) }
+}
+
+fn set_policy(policy: i32) -> bool {
+    let parameters = libc::sched_param { sched_priority: 0 };
+    // SAFETY: `parameters` is a live sched_param; zero is the calling thread.
+    unsafe { libc::sched_setscheduler(0, policy, &raw const parameters) == 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Placement, has_cpu_group, processor_field};
+    use std::fs::File;
+    use std::path::Path;
+    use std::time::Duration;
+
+    #[test]
+    fn processor_of_a_task() {
+        let numbers: Vec<String> = (4..=52).map(|n| (n * 10).to_string()).collect();
+        let stat = format!("77 (a) b (c) t {}\n", numbers.join(" "));
+        assert_eq!(processor_field(stat.as_bytes()), Some(390));
+        for end in 0..stat.rfind(" 400").expect("field 40") - 3 {
+            assert_eq!(processor_field(&stat.as_bytes()[..end]), None, "{end}");
+        }
+    }
+
+    #[test]
+    fn control_groups_that_share_out_processors() {
+        let check = |groups, exists, expected| {
+            assert_eq!(has_cpu_group(groups, exists), expected, "{groups}");
+        };
+        let none = |_: &Path| false;
+        let slice = |path: &Path| path == Path::new("/sys/fs/cgroup/user.slice/cpu.weight");
+        let root = |path: &Path| path == Path::new("/sys/fs/cgroup/cpu.weight");
+        check("0::/\n", none, false);
+        check("0::/\n", root, true);
+        check("0::/user.slice/a.scope\n", none, false);
+        check("0::/user.slice/a.scope\n", slice, true);
+        check("4:memory:/x\n1:cpu,cpuacct:/\n0::/\n", none, false);
+        check("4:memory:/x\n1:cpu,cpuacct:/y\n0::/\n", none, true);
+        check("2:cpuset:/y\n3:cpuacct:/y\n", none, false);
+        check("", none, false);
+        check("garbage", none, false);
+    }
+
+    #[test]
+    fn we_know_how_long_we_wait() {
+        let placement = Placement {
+            schedstat: File::open("/proc/thread-self/schedstat").ok(),
+            ..Placement::default()
+        };
+        assert!(placement.run_queue_wait().is_some());
+    }
+
+    /// Whether a tracer starves that waited so long in so many stops.
+    #[track_caller]
+    fn check_starves(stops: u32, milliseconds: u64, expected: bool) {
+        let mut placement = Placement::default();
+        let begin = Duration::from_secs(7);
+        assert!(!placement.starves(begin));
+        placement.stops = stops;
+        let waited = Duration::from_millis(milliseconds);
+        assert_eq!(placement.starves(begin + waited), expected);
+        // What was judged is not judged again.
+        placement.stops = stops + 1;
+        assert!(!placement.starves(begin + waited));
+    }
+
+    #[test]
+    fn starving() {
+        check_starves(16, 0, false);
+        check_starves(16, 96, true);
+        check_starves(16, 20, false);
+        check_starves(333, 50, true);
+        check_starves(334, 50, false);
+        check_starves(4096, 40, false);
+        check_starves(4096, 1000, true);
+    }
+}
