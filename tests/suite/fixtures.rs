@@ -66,6 +66,7 @@ fn of_control_flow_and_children() {
         "vfork_exec",
         "spawn",
         "dlopen",
+        "facts",
         "filters",
         "vectors",
     ] {

@@ -2,18 +2,17 @@
 
 use crate::support::fixture::fixture;
 use crate::support::ltrace;
-use crate::support::program::{Program, Running};
+use crate::support::program::Program;
 use crate::support::server::{assert_unharmed, server};
-use crate::support::skip::command;
+use crate::support::terminal::{CTRL_C, on_terminal};
 use crate::support::text::{assert_text_untouched, tracer_of};
-use nix::pty::openpty;
 use nix::sys::signal::Signal;
-use std::ffi::OsStr;
-use std::fs::File;
 use std::io::Write;
 
+const LTRACE: &str = env!("CARGO_BIN_EXE_ltrace");
+
 fn shell(script: &str) -> Program {
-    Program::new("sh").args(["-c", script, env!("CARGO_BIN_EXE_ltrace")])
+    Program::new("sh").args(["-c", script, LTRACE])
 }
 
 #[test]
@@ -103,27 +102,13 @@ fn hangup_leaves_the_command_running() {
     check_left_running(Signal::SIGHUP);
 }
 
-/// Starts the tracer on a terminal of its own. What is written to the file is typed there.
-fn on_terminal<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Option<(Running, File)> {
-    let setsid = command("setsid")?;
-    let pty = openpty(None, None).unwrap();
-    let tracer = Program::new(setsid)
-        .args(["--ctty", "--wait", env!("CARGO_BIN_EXE_ltrace")])
-        .args(args)
-        .stdin(pty.slave)
-        .start();
-    Some((tracer, File::from(pty.master)))
-}
-
-const CTRL_C: &[u8] = b"\x03";
-
 /// Ctrl-C reaches the tracer and the command: tracing goes on to the command's end.
 #[test]
 fn interrupt_from_the_terminal() {
     let Some(program) = fixture("idle") else {
         return;
     };
-    let Some((tracer, mut terminal)) = on_terminal([program]) else {
+    let Some((tracer, mut terminal)) = on_terminal(LTRACE, [program]) else {
         return;
     };
     tracer.wait_for_stdout("ready\n");
@@ -139,7 +124,7 @@ fn interrupt_from_the_terminal() {
 #[test]
 fn interrupt_that_the_command_catches() {
     let script = "trap 'echo caught' INT; echo ready; read line; read line; exit 6";
-    let Some((tracer, mut terminal)) = on_terminal(["bash", "-c", script]) else {
+    let Some((tracer, mut terminal)) = on_terminal(LTRACE, ["bash", "-c", script]) else {
         return;
     };
     tracer.wait_for_stdout("ready\n");

@@ -16,6 +16,7 @@ mod launch;
 mod leaving;
 mod libraries;
 mod options;
+mod placement;
 mod prefixes;
 mod programs;
 mod prototypes;

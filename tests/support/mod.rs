@@ -13,6 +13,7 @@ pub mod shape;
 pub mod skip;
 pub mod stream;
 pub mod stress;
+pub mod terminal;
 pub mod text;
 pub mod trace;
 
