@@ -17,7 +17,7 @@ pub fn on_terminal<A: AsRef<OsStr>>(
     args: impl IntoIterator<Item = A>,
 ) -> Option<(Running, File)> {
     let setsid = command("setsid")?;
-    let pty = openpty(None, None).unwrap();
+    let pty = openpty(None, None).expect("a pseudo-terminal");
     let running = Program::new(setsid)
         .args(["--ctty", "--wait"])
         .arg(program)
