@@ -29,7 +29,7 @@ mod parse;
 mod prototype;
 mod sets;
 
-pub use sets::{known, named};
+pub use sets::{known, label, named};
 
 use std::fmt;
 

@@ -28,6 +28,11 @@ pub fn named(name: &str) -> Option<Vec<Pair>> {
     )
 }
 
+/// What the things of a shipped set are called. C++ hands out blocks of the one heap there is.
+pub fn label(name: &str) -> &str {
+    if name == "new" { "heap" } else { name }
+}
+
 /// The names of all shipped sets.
 pub fn known() -> impl Iterator<Item = &'static str> {
     SHIPPED.iter().map(|(name, _)| *name)

@@ -1,0 +1,4 @@
+//! The leak hunter: what is handed out and never given back, by who asked for it.
+
+pub mod kinds;
+pub mod table;

@@ -1,0 +1,165 @@
+//! Sites: who asked, by the whole stack. What all things of one site have in common is kept here, once.
+
+use super::kinds::KindId;
+use crate::base::Tid;
+use crate::base::addr::Addr;
+use crate::stack::StackId;
+use std::collections::{BTreeSet, HashMap};
+use std::ops::{AddAssign, Sub};
+use std::sync::Arc;
+
+/// A site, by its place in [`Sites`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SiteId(pub u32);
+
+/// Where a call came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Origin {
+    /// Its stack is known.
+    Stack(StackId),
+    /// Only the caller is.
+    Caller(Addr),
+}
+
+/// Blocks and their bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Amount {
+    /// How many.
+    pub blocks: u64,
+    /// How many bytes all of them have.
+    pub bytes: u64,
+}
+
+/// One site.
+#[derive(Clone, Debug)]
+pub struct Site {
+    /// What it asks for.
+    pub kind: KindId,
+    /// By which function, and what ought to take it back: `open -> close`.
+    pub title: Arc<str>,
+    /// From where.
+    pub origin: Origin,
+    /// All that it was given.
+    pub allocated: Amount,
+    /// What of it was taken back.
+    pub freed: Amount,
+    /// What was live at the mark.
+    pub marked: Amount,
+    /// The longest life of anything that was taken back, in milliseconds.
+    pub longest: u32,
+    /// The threads that asked, as far as they were counted.
+    pub threads: BTreeSet<Tid>,
+    /// The last call of interest that its thread had made before it last asked.
+    pub after: Option<Arc<str>>,
+    /// Releases that were refused, by their result.
+    pub refused: HashMap<i64, u64>,
+    /// Things whose release nobody saw: their value was handed out again.
+    pub missed: u64,
+    /// Things that looked lost and were taken back all the same.
+    pub found_again: u64,
+}
+
+/// All sites.
+#[derive(Clone, Debug, Default)]
+pub struct Sites {
+    all: Vec<Site>,
+    index: HashMap<(KindId, Arc<str>, Origin), SiteId>,
+}
+
+/// More threads than this are told as "more".
+const THREADS: usize = 1000;
+
+impl Amount {
+    /// One block.
+    pub fn of(bytes: u64) -> Amount {
+        Amount { blocks: 1, bytes }
+    }
+}
+
+impl AddAssign for Amount {
+    fn add_assign(&mut self, other: Amount) {
+        self.blocks = self.blocks.saturating_add(other.blocks);
+        self.bytes = self.bytes.saturating_add(other.bytes);
+    }
+}
+
+impl Sub for Amount {
+    type Output = Amount;
+
+    fn sub(self, other: Amount) -> Amount {
+        Amount {
+            blocks: self.blocks.saturating_sub(other.blocks),
+            bytes: self.bytes.saturating_sub(other.bytes),
+        }
+    }
+}
+
+impl Site {
+    /// What was given and not taken back.
+    pub fn live(&self) -> Amount {
+        self.allocated - self.freed
+    }
+
+    /// It was given something.
+    pub fn gives(&mut self, bytes: u64, thread: Tid, after: Option<Arc<str>>) {
+        self.allocated += Amount::of(bytes);
+        if self.threads.len() < THREADS {
+            self.threads.insert(thread);
+        }
+        if after.is_some() {
+            self.after = after;
+        }
+    }
+
+    /// Something was taken back after so many milliseconds.
+    pub fn takes(&mut self, bytes: u64, life: u32) {
+        self.freed += Amount::of(bytes);
+        self.longest = self.longest.max(life);
+    }
+}
+
+impl Sites {
+    /// The site that asks in this way from there.
+    pub fn find(&mut self, kind: KindId, title: &Arc<str>, origin: Origin) -> SiteId {
+        let all = &mut self.all;
+        *self.index.entry((kind, title.clone(), origin)).or_insert_with(|| {
+            all.push(Site {
+                kind,
+                title: title.clone(),
+                origin,
+                allocated: Amount::default(),
+                freed: Amount::default(),
+                marked: Amount::default(),
+                longest: 0,
+                threads: BTreeSet::new(),
+                after: None,
+                refused: HashMap::new(),
+                missed: 0,
+                found_again: 0,
+            });
+            SiteId((all.len() - 1) as u32)
+        })
+    }
+
+    /// A site.
+    pub fn get(&self, id: SiteId) -> Option<&Site> {
+        self.all.get(id.0 as usize)
+    }
+
+    /// A site, to note something there.
+    pub fn get_mut(&mut self, id: SiteId) -> Option<&mut Site> {
+        self.all.get_mut(id.0 as usize)
+    }
+
+    /// All sites.
+    pub fn iter(&self) -> impl Iterator<Item = (SiteId, &Site)> {
+        (0..).map(SiteId).zip(&self.all)
+    }
+
+    /// Sets the mark: from now on growth is counted from here.
+    pub fn mark(&mut self) {
+        for site in &mut self.all {
+            site.marked = site.live();
+        }
+    }
+}
