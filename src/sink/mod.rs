@@ -1,6 +1,7 @@
 //! Eaters of events: text lines, the `-c` table, and later JSON and the leak tracker.
 
 pub mod demangle;
+pub mod leak;
 pub mod output;
 pub mod summary;
 pub mod text;

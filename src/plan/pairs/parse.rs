@@ -271,7 +271,6 @@ fn resolve(
     acquire: &Written,
     releases: &[Written],
 ) -> Result<Pair, PairError> {
-    let widths = |name: &str| width(name, acquire, releases);
     let (key, released) = match form {
         Form::Replace => ("new".to_owned(), Vec::new()),
         Form::Owned | Form::Counted => {
@@ -288,7 +287,12 @@ fn resolve(
             (first, names)
         }
     };
-    let acquire = function(lexer, acquire, &key, &widths)?;
+    let widths = |of: &Written, name: &str| match name {
+        // Each function has its own.
+        "ret" => width(name, of, &[]),
+        _ => width(name, acquire, releases),
+    };
+    let resolved = function(lexer, acquire, &key, &widths)?;
     let releases = releases
         .iter()
         .zip(&released)
@@ -296,7 +300,7 @@ fn resolve(
         .collect::<Result<_, _>>()?;
     Ok(Pair {
         text: text.trim().to_owned(),
-        acquire,
+        acquire: resolved,
         releases,
         form,
     })
@@ -342,15 +346,15 @@ fn function(
     lexer: &Lexer,
     written: &Written,
     key: &str,
-    widths: &dyn Fn(&str) -> Width,
+    widths: &dyn Fn(&Written, &str) -> Width,
 ) -> Result<Function, PairError> {
     let Some(key) = written.source(key) else {
         return Err(lexer.error_at(written.place, format!("this does not say what `{key}` is")));
     };
     let param = |param: &WrittenParam| match (&param.name, param.out) {
         (None, _) => Param::Unused,
-        (Some(name), None) => Param::In(widths(&name.name)),
-        (Some(name), Some(count)) => Param::Out(widths(&name.name), count),
+        (Some(name), None) => Param::In(widths(written, &name.name)),
+        (Some(name), Some(count)) => Param::Out(widths(written, &name.name), count),
     };
     let test = |test: &WrittenTest| match written.source(&test.name.name) {
         Some(source) => Ok(Test {
@@ -366,7 +370,10 @@ fn function(
     Ok(Function {
         names: written.names.clone(),
         params: written.params.iter().map(param).collect(),
-        result: widths(written.result.as_ref().map_or("ret", |name| &name.name)),
+        result: widths(
+            written,
+            written.result.as_ref().map_or("ret", |name| &name.name),
+        ),
         key,
         sizes: ["size", "count"]
             .into_iter()

@@ -96,7 +96,9 @@ impl Kinds {
             for pair in &set.pairs {
                 match (pair.form, before) {
                     (Form::Replace, None) => return Err(NothingToReplace(pair.text.clone())),
-                    (Form::Replace, Some((kind, family))) => kinds.add_replacing(pair, kind, family),
+                    (Form::Replace, Some((kind, family))) => {
+                        kinds.add_replacing(pair, kind, family)
+                    }
                     (Form::Owned | Form::Counted, _) => before = Some(kinds.add(pair, &set.label)),
                 }
             }
@@ -121,7 +123,9 @@ impl Kinds {
 
     /// Every function of every pair.
     pub fn symbols(&self) -> impl Iterator<Item = (&str, &[Arc<Role>])> {
-        self.roles.iter().map(|(name, roles)| (name.as_str(), roles.as_slice()))
+        self.roles
+            .iter()
+            .map(|(name, roles)| (name.as_str(), roles.as_slice()))
     }
 
     /// Whether the function may take back what is of the family.
@@ -136,7 +140,9 @@ impl Kinds {
     }
 
     fn takers(&self, family: FamilyId) -> &[Arc<str>] {
-        self.families.get(usize::from(family.0)).map_or(&[], Vec::as_slice)
+        self.families
+            .get(usize::from(family.0))
+            .map_or(&[], Vec::as_slice)
     }
 
     fn add(&mut self, pair: &Pair, label: &str) -> (KindId, FamilyId) {
@@ -165,7 +171,11 @@ impl Kinds {
     }
 
     fn add_replacing(&mut self, pair: &Pair, kind: KindId, family: FamilyId) {
-        let first = self.takers(family).first().cloned().unwrap_or_else(|| "".into());
+        let first = self
+            .takers(family)
+            .first()
+            .cloned()
+            .unwrap_or_else(|| "".into());
         for name in &pair.acquire.names {
             let title = format!("{name} -> {first}");
             self.add_role(name, kind, Action::Replace(family), &pair.acquire, &title);
@@ -198,21 +208,34 @@ impl Kinds {
             }
             return known;
         }
-        self.kinds.push(Kind { label: label.to_owned(), shape, width, sized });
+        self.kinds.push(Kind {
+            label: label.to_owned(),
+            shape,
+            width,
+            sized,
+        });
         KindId((self.kinds.len() - 1) as u16)
     }
 
     fn is_like(&self, id: KindId, shape: Shape, width: Width) -> bool {
-        self.kind(id).is_some_and(|kind| kind.shape == shape && kind.width == width)
+        self.kind(id)
+            .is_some_and(|kind| kind.shape == shape && kind.width == width)
     }
 
     /// The family that an acquiring function of the pair already has in this kind, or a new one.
     fn family_of(&mut self, pair: &Pair, kind: KindId) -> FamilyId {
-        let roles = pair.acquire.names.iter().filter_map(|name| self.roles.get(name)).flatten();
-        let known = roles.filter(|role| role.kind == kind).find_map(|role| match role.action {
-            Action::Acquire(family) => Some(family),
-            _ => None,
-        });
+        let roles = pair
+            .acquire
+            .names
+            .iter()
+            .filter_map(|name| self.roles.get(name))
+            .flatten();
+        let known = roles
+            .filter(|role| role.kind == kind)
+            .find_map(|role| match role.action {
+                Action::Acquire(family) => Some(family),
+                _ => None,
+            });
         known.unwrap_or_else(|| {
             self.families.push(Vec::new());
             FamilyId((self.families.len() - 1) as u16)
@@ -220,12 +243,27 @@ impl Kinds {
     }
 
     /// Said twice, a function keeps its first signature.
-    fn add_role(&mut self, name: &str, kind: KindId, action: Action, function: &Function, title: &str) {
+    fn add_role(
+        &mut self,
+        name: &str,
+        kind: KindId,
+        action: Action,
+        function: &Function,
+        title: &str,
+    ) {
         let roles = self.roles.entry(name.to_owned()).or_default();
-        if roles.iter().any(|role| role.kind == kind && role.action == action) {
+        if roles
+            .iter()
+            .any(|role| role.kind == kind && role.action == action)
+        {
             return;
         }
-        roles.push(Arc::new(Role { kind, action, function: function.clone(), title: title.into() }));
+        roles.push(Arc::new(Role {
+            kind,
+            action,
+            function: function.clone(),
+            title: title.into(),
+        }));
     }
 }
 
@@ -236,12 +274,18 @@ mod tests {
 
     fn set(label: &str, specs: &[&str]) -> Set {
         let pairs = specs.iter().map(|spec| Pair::parse(spec).expect("a spec"));
-        Set { label: label.to_owned(), pairs: pairs.collect() }
+        Set {
+            label: label.to_owned(),
+            pairs: pairs.collect(),
+        }
     }
 
     fn shipped(name: &str) -> Set {
         let label = pairs::label(name).to_owned();
-        Set { label, pairs: pairs::named(name).expect("a set") }
+        Set {
+            label,
+            pairs: pairs::named(name).expect("a set"),
+        }
     }
 
     /// `label shape: function…` for each kind, with `+` for what acquires, `-` for what releases.
@@ -268,24 +312,49 @@ mod tests {
     #[test]
     fn kinds_and_families() {
         check(
-            &[set("heap", &["malloc(size) = p -> free(p)", "realloc(old, size) = new"]),
-              set("my", &["MyAlloc = p -> free,MyFree(p)"]),
-              set("fd", &["open = fd>=0 -> close(fd) | fdopen(fd)", "dup2(_, int old) = int new>=0"]),
-              set("socket", &["socket = fd>=0 -> close(fd)", "getaddrinfo(out l) -> freeaddrinfo(l)"]),
-              set("ref", &["ref(p) +-> unref(p)"]),
-              set("file", &["fopen,fdopen = p -> fclose(p)", "popen = p -> pclose(p)"])],
-            &["heap Owned: +0malloc +1MyAlloc -MyFree -free =0realloc",
-              "fd Owned: +2open +3socket -close -fdopen =2dup2",
-              "socket Owned: +4getaddrinfo -freeaddrinfo",
-              "ref Counted: +5ref -unref",
-              "file Owned: +6fdopen +6fopen +7popen -fclose -pclose"],
+            &[
+                set(
+                    "heap",
+                    &["malloc(size) = p -> free(p)", "realloc(old, size) = new"],
+                ),
+                set("my", &["MyAlloc = p -> free,MyFree(p)"]),
+                set(
+                    "fd",
+                    &[
+                        "open = fd>=0 -> close(fd) | fdopen(fd)",
+                        "dup2(_, int old) = int new>=0",
+                    ],
+                ),
+                set(
+                    "socket",
+                    &[
+                        "socket = fd>=0 -> close(fd)",
+                        "getaddrinfo(out l) -> freeaddrinfo(l)",
+                    ],
+                ),
+                set("ref", &["ref(p) +-> unref(p)"]),
+                set(
+                    "file",
+                    &["fopen,fdopen = p -> fclose(p)", "popen = p -> pclose(p)"],
+                ),
+            ],
+            &[
+                "heap Owned: +0malloc +1MyAlloc -MyFree -free =0realloc",
+                "fd Owned: +2open +3socket -close -fdopen =2dup2",
+                "socket Owned: +4getaddrinfo -freeaddrinfo",
+                "ref Counted: +5ref -unref",
+                "file Owned: +6fdopen +6fopen +7popen -fclose -pclose",
+            ],
         );
     }
 
     #[test]
     fn a_function_that_is_named_twice() {
         check(
-            &[set("a", &["socket = fd>=0 -> close(fd)"]), set("b", &["socket,accept = fd>=0 -> close,shut(fd)"])],
+            &[
+                set("a", &["socket = fd>=0 -> close(fd)"]),
+                set("b", &["socket,accept = fd>=0 -> close,shut(fd)"]),
+            ],
             &["a Owned: +0accept +0socket -close -shut"],
         );
     }
@@ -302,7 +371,11 @@ mod tests {
             roles => panic!("{symbol}: {roles:?}"),
         };
         let check = |acquire, release, expected| {
-            assert_eq!(kinds.may_release(family(acquire), release), expected, "{acquire} {release}");
+            assert_eq!(
+                kinds.may_release(family(acquire), release),
+                expected,
+                "{acquire} {release}"
+            );
         };
         check("malloc", "free", true);
         check("calloc", "free", true);
@@ -321,7 +394,12 @@ mod tests {
         let sets: Vec<Set> = pairs::known().map(shipped).collect();
         let kinds = Kinds::new(&sets).expect("kinds");
         let labels: Vec<&str> = kinds.all().map(|(_, kind)| kind.label.as_str()).collect();
-        assert_eq!(labels, ["heap", "fd", "file", "dir", "sqlite", "dl", "thread", "mmap", "socket"]);
+        assert_eq!(
+            labels,
+            [
+                "heap", "fd", "file", "dir", "sqlite", "dl", "thread", "mmap", "socket"
+            ]
+        );
     }
 
     #[test]

@@ -66,15 +66,23 @@ const MOST: usize = 1000;
 impl Misuses {
     /// It happened.
     pub fn add(&mut self, misuse: Misuse) {
-        let Misuse { kind, wrong, symbol, origin, .. } = &misuse;
+        let Misuse {
+            kind,
+            wrong,
+            symbol,
+            origin,
+            ..
+        } = &misuse;
         let same = (*kind, *wrong, symbol.clone(), *origin);
-        match self.index.get(&same).and_then(|&at| self.all.get_mut(at)) {
-            Some(known) => known.count += misuse.count,
-            None if self.all.len() == MOST => self.more += misuse.count,
-            None => {
-                self.index.insert(same, self.all.len());
-                self.all.push(misuse);
+        if let Some(known) = self.index.get(&same) {
+            if let Some(known) = self.all.get_mut(*known) {
+                known.count += misuse.count;
             }
+        } else if self.all.len() == MOST {
+            self.more += misuse.count;
+        } else {
+            self.index.insert(same, self.all.len());
+            self.all.push(misuse);
         }
     }
 

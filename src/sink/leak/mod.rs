@@ -1,4 +1,8 @@
 //! The leak hunter: what is handed out and never given back, by who asked for it.
 
 pub mod kinds;
+pub mod misuse;
+pub mod site;
 pub mod table;
+pub mod tracker;
+mod words;

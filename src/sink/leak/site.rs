@@ -51,8 +51,8 @@ pub struct Site {
     pub threads: BTreeSet<Tid>,
     /// The last call of interest that its thread had made before it last asked.
     pub after: Option<Arc<str>>,
-    /// Releases that were refused, by their result.
-    pub refused: HashMap<i64, u64>,
+    /// Releases that were refused, by the function and its result.
+    pub refused: HashMap<(Arc<str>, i64), u64>,
     /// Things whose release nobody saw: their value was handed out again.
     pub missed: u64,
     /// Things that looked lost and were taken back all the same.
@@ -122,23 +122,26 @@ impl Sites {
     /// The site that asks in this way from there.
     pub fn find(&mut self, kind: KindId, title: &Arc<str>, origin: Origin) -> SiteId {
         let all = &mut self.all;
-        *self.index.entry((kind, title.clone(), origin)).or_insert_with(|| {
-            all.push(Site {
-                kind,
-                title: title.clone(),
-                origin,
-                allocated: Amount::default(),
-                freed: Amount::default(),
-                marked: Amount::default(),
-                longest: 0,
-                threads: BTreeSet::new(),
-                after: None,
-                refused: HashMap::new(),
-                missed: 0,
-                found_again: 0,
-            });
-            SiteId((all.len() - 1) as u32)
-        })
+        *self
+            .index
+            .entry((kind, title.clone(), origin))
+            .or_insert_with(|| {
+                all.push(Site {
+                    kind,
+                    title: title.clone(),
+                    origin,
+                    allocated: Amount::default(),
+                    freed: Amount::default(),
+                    marked: Amount::default(),
+                    longest: 0,
+                    threads: BTreeSet::new(),
+                    after: None,
+                    refused: HashMap::new(),
+                    missed: 0,
+                    found_again: 0,
+                });
+                SiteId((all.len() - 1) as u32)
+            })
     }
 
     /// A site.

@@ -63,7 +63,11 @@ impl Table {
     /// or a mapping was laid over it.
     pub fn open(&mut self, key: u64, live: Live) -> Vec<(u64, Live)> {
         match self {
-            Table::Owned(all) => all.insert(key, live).map(|old| (key, old)).into_iter().collect(),
+            Table::Owned(all) => all
+                .insert(key, live)
+                .map(|old| (key, old))
+                .into_iter()
+                .collect(),
             Table::Counted(all) => {
                 all.entry(key).or_default().push(live);
                 Vec::new()
@@ -129,9 +133,10 @@ impl Table {
     pub fn iter(&self) -> Box<dyn Iterator<Item = (u64, &Live)> + '_> {
         match self {
             Table::Owned(all) => Box::new(all.iter().map(|(key, live)| (*key, live))),
-            Table::Counted(all) => {
-                Box::new(all.iter().flat_map(|(key, all)| all.iter().map(|live| (*key, live))))
-            }
+            Table::Counted(all) => Box::new(
+                all.iter()
+                    .flat_map(|(key, all)| all.iter().map(|live| (*key, live))),
+            ),
             Table::Ranges(all) => Box::new(all.iter().map(|(key, live)| (*key, live))),
         }
     }
@@ -175,7 +180,10 @@ fn overlapping(all: &BTreeMap<u64, Live>, start: u64, size: u64) -> Vec<u64> {
     let before = all.range(..start).next_back();
     let reaches = |(at, live): &(&u64, &Live)| at.saturating_add(live.size) > start;
     let before = before.filter(reaches).map(|(at, _)| *at);
-    before.into_iter().chain(all.range(start..end).map(|(at, _)| *at)).collect()
+    before
+        .into_iter()
+        .chain(all.range(start..end).map(|(at, _)| *at))
+        .collect()
 }
 
 /// Cuts a range out of all that overlap it.
@@ -183,16 +191,36 @@ fn take_range(all: &mut BTreeMap<u64, Live>, start: u64, size: u64) -> Vec<(u64,
     let end = start.saturating_add(size);
     let mut taken = Vec::new();
     for at in overlapping(all, start, size) {
-        let Some(live) = all.remove(&at) else { continue };
+        let Some(live) = all.remove(&at) else {
+            continue;
+        };
         let live_end = at.saturating_add(live.size);
         if at < start {
-            all.insert(at, Live { size: start - at, ..live });
+            all.insert(
+                at,
+                Live {
+                    size: start - at,
+                    ..live
+                },
+            );
         }
         if live_end > end {
-            all.insert(end, Live { size: live_end - end, ..live });
+            all.insert(
+                end,
+                Live {
+                    size: live_end - end,
+                    ..live
+                },
+            );
         }
         let (from, to) = (at.max(start), live_end.min(end));
-        taken.push((from, Live { size: to - from, ..live }));
+        taken.push((
+            from,
+            Live {
+                size: to - from,
+                ..live
+            },
+        ));
     }
     taken
 }
@@ -210,7 +238,11 @@ const TOMBSTONES: usize = 64 * 1024;
 
 impl<T> Default for Tombstones<T> {
     fn default() -> Tombstones<T> {
-        Tombstones { by_key: HashMap::new(), order: VecDeque::new(), next: 0 }
+        Tombstones {
+            by_key: HashMap::new(),
+            order: VecDeque::new(),
+            next: 0,
+        }
     }
 }
 
@@ -253,20 +285,33 @@ mod tests {
 
     fn live(size: u64) -> Live {
         let (site, thread, family) = (SiteId(0), Tid(1), FamilyId(0));
-        Live { size, born: 0, site, thread, family, lost: false }
+        Live {
+            size,
+            born: 0,
+            site,
+            thread,
+            family,
+            lost: false,
+        }
     }
 
     /// `key+size` of each, in order.
     fn shown(things: impl Iterator<Item = (u64, Live)>) -> String {
         let mut things: Vec<(u64, u64)> = things.map(|(key, live)| (key, live.size)).collect();
         things.sort_unstable();
-        let shown: Vec<String> = things.iter().map(|(key, size)| format!("{key:#x}+{size:#x}")).collect();
+        let shown: Vec<String> = things
+            .iter()
+            .map(|(key, size)| format!("{key:#x}+{size:#x}"))
+            .collect();
         shown.join(" ")
     }
 
     #[track_caller]
     fn check(table: &Table, expected: &str) {
-        assert_eq!(shown(table.iter().map(|(key, live)| (key, *live))), expected);
+        assert_eq!(
+            shown(table.iter().map(|(key, live)| (key, *live))),
+            expected
+        );
         assert_eq!(table.len(), table.iter().count());
     }
 
@@ -275,7 +320,11 @@ mod tests {
         let mut table = Table::new(Shape::Owned);
         assert!(table.open(0x1000, live(32)).is_empty());
         assert!(table.open(0x2000, live(8)).is_empty());
-        assert_eq!(table.open(0x1000, live(16)), [(0x1000, live(32))], "a missed release");
+        assert_eq!(
+            table.open(0x1000, live(16)),
+            [(0x1000, live(32))],
+            "a missed release"
+        );
         check(&table, "0x1000+0x10 0x2000+0x8");
         let taken = table.take(0x1000, None);
         assert_eq!(taken, [(0x1000, live(16))]);
@@ -293,7 +342,11 @@ mod tests {
         let mut table = Table::new(Shape::Owned);
         table.open(0x1000, live(40));
         let check = |key, expected: Option<u64>| {
-            assert_eq!(table.around(key).map(|(start, _)| start), expected, "{key:#x}");
+            assert_eq!(
+                table.around(key).map(|(start, _)| start),
+                expected,
+                "{key:#x}"
+            );
         };
         check(0x1000, None);
         check(0x1008, Some(0x1000));
@@ -326,11 +379,20 @@ mod tests {
         assert_eq!(shown(taken.clone().into_iter()), "0x11000+0x2000");
         check(&table, "0x10000+0x1000 0x13000+0x2000 0x20000+0x1000");
         table.put_back(taken);
-        check(&table, "0x10000+0x1000 0x11000+0x2000 0x13000+0x2000 0x20000+0x1000");
+        check(
+            &table,
+            "0x10000+0x1000 0x11000+0x2000 0x13000+0x2000 0x20000+0x1000",
+        );
         let replaced = table.open(0x12000, live(0xf000));
-        assert_eq!(shown(replaced.into_iter()), "0x12000+0x1000 0x13000+0x2000 0x20000+0x1000");
+        assert_eq!(
+            shown(replaced.into_iter()),
+            "0x12000+0x1000 0x13000+0x2000 0x20000+0x1000"
+        );
         check(&table, "0x10000+0x1000 0x11000+0x1000 0x12000+0xf000");
-        assert_eq!(shown(table.take(0x12000, None).into_iter()), "0x12000+0xf000");
+        assert_eq!(
+            shown(table.take(0x12000, None).into_iter()),
+            "0x12000+0xf000"
+        );
         assert!(table.take(u64::MAX - 5, Some(u64::MAX)).is_empty());
     }
 
@@ -346,7 +408,11 @@ mod tests {
         for key in 10..10 + TOMBSTONES as u64 - 2 {
             stones.bury(key, 'x');
         }
-        assert_eq!(stones.find(1), Some(&'c'), "the first grave of 1 was not its last");
+        assert_eq!(
+            stones.find(1),
+            Some(&'c'),
+            "the first grave of 1 was not its last"
+        );
         stones.bury(5, 'x');
         stones.bury(6, 'x');
         assert_eq!(stones.find(1), None);

@@ -1,0 +1,483 @@
+//! One process: which of its calls hand something out, which take it back, and what is live. A thread's
+//! calls nest, and only the outermost of a kind counts: operator new > malloc > mmap.
+
+use super::kinds::{Action, FamilyId, KindId, Kinds, Role, Shape};
+use super::misuse::{Misuse, Misuses, Wrong};
+use super::site::{Origin, SiteId, Sites};
+use super::table::{Live, Table, Tombstones};
+use super::words::Words;
+use crate::base::Tid;
+use crate::base::time::Timestamp;
+use crate::event::CallId;
+use crate::plan::pairs::Width;
+use crate::value::Value;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Who begins a call.
+#[derive(Clone, Debug)]
+pub struct Caller<'e> {
+    /// The thread.
+    pub thread: Tid,
+    /// When.
+    pub time: Timestamp,
+    /// Which call.
+    pub id: CallId,
+    /// What is called.
+    pub symbol: &'e Arc<str>,
+    /// From where.
+    pub origin: Origin,
+}
+
+/// What is known of a process before its first call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Knowledge {
+    /// It was started under our eyes: what nobody handed out does not exist.
+    All,
+    /// It ran before: it holds things that we never saw.
+    SinceAttach,
+}
+
+/// What a process holds, and who gave it.
+#[derive(Clone, Debug)]
+pub struct Tracker {
+    kinds: Arc<Kinds>,
+    knowledge: Knowledge,
+    start: Timestamp,
+    now: Timestamp,
+    tables: Vec<Holdings>,
+    threads: HashMap<Tid, Thread>,
+    /// Who asked.
+    pub sites: Sites,
+    /// Who released wrongly.
+    pub misuses: Misuses,
+}
+
+/// What is live of one kind, and what was.
+#[derive(Clone, Debug)]
+pub struct Holdings {
+    /// What is live.
+    pub table: Table,
+    /// What was released lately.
+    graves: Tombstones<Grave>,
+    /// Releases of what was handed out before the attach.
+    pub older_released: u64,
+    /// Things whose value was handed out again: somebody released them unseen.
+    pub missed: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Grave {
+    site: SiteId,
+    released: Origin,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Thread {
+    open: Vec<Open>,
+    /// Its last release and by which function: operator delete calls free for the same block.
+    last: Option<(KindId, u64, Arc<str>)>,
+    /// The last call of interest.
+    after: Option<Arc<str>>,
+}
+
+/// A call whose effect is known when it returns.
+#[derive(Clone, Debug)]
+struct Open {
+    id: CallId,
+    role: Arc<Role>,
+    symbol: Arc<str>,
+    origin: Origin,
+    words: Words,
+    /// What it took out of the table, until it is known to have released it.
+    taken: Vec<(u64, Live)>,
+}
+
+impl Tracker {
+    /// A process that holds nothing yet that we know of.
+    pub fn new(kinds: Arc<Kinds>, knowledge: Knowledge, start: Timestamp) -> Tracker {
+        let holdings = |kind: (KindId, &super::kinds::Kind)| Holdings::new(kind.1.shape);
+        Tracker {
+            tables: kinds.all().map(holdings).collect(),
+            kinds,
+            knowledge,
+            start,
+            now: start,
+            threads: HashMap::new(),
+            sites: Sites::default(),
+            misuses: Misuses::default(),
+        }
+    }
+
+    /// A call begins.
+    pub fn call(&mut self, caller: &Caller<'_>, args: &[Value]) {
+        self.now = self.now.max(caller.time);
+        let kinds = self.kinds.clone();
+        for role in kinds.roles(caller.symbol) {
+            let thread = self.threads.entry(caller.thread).or_default();
+            if thread
+                .open
+                .iter()
+                .any(|open| open.id != caller.id && hides(&open.role, role, &kinds))
+            {
+                continue;
+            }
+            let words = Words::at_entry(args);
+            let taken = match role.action {
+                Action::Acquire(_) => Vec::new(),
+                Action::Release => self.take(role, &words),
+                Action::Replace(_) => {
+                    let old = role.function.old.and_then(|at| words.arg(at));
+                    old.map_or(Vec::new(), |old| self.take_old(role.kind, old))
+                }
+            };
+            let open = Open {
+                id: caller.id,
+                role: role.clone(),
+                symbol: caller.symbol.clone(),
+                origin: caller.origin,
+                words,
+                taken,
+            };
+            if role.function.needs_return() {
+                self.threads
+                    .entry(caller.thread)
+                    .or_default()
+                    .open
+                    .push(open);
+            } else {
+                self.settle(caller.thread, open);
+            }
+        }
+    }
+
+    /// A call returned.
+    pub fn returned(
+        &mut self,
+        thread: Tid,
+        time: Timestamp,
+        id: CallId,
+        out_args: &[Value],
+        result: &Value,
+    ) {
+        self.now = self.now.max(time);
+        while let Some(mut open) = self.close(thread, id) {
+            open.words.at_return(out_args, result);
+            self.settle(thread, open);
+        }
+    }
+
+    /// A call will not return: it had no effect.
+    pub fn unwound(&mut self, thread: Tid, id: CallId) {
+        while let Some(open) = self.close(thread, id) {
+            self.put_back(open);
+        }
+    }
+
+    /// A thread made a call of interest (`--context`), told as the text.
+    pub fn passed(&mut self, thread: Tid, call: Arc<str>) {
+        self.threads.entry(thread).or_default().after = Some(call);
+    }
+
+    /// A thread is no more.
+    pub fn thread_gone(&mut self, thread: Tid) {
+        if let Some(gone) = self.threads.remove(&thread) {
+            gone.open.into_iter().for_each(|open| self.put_back(open));
+        }
+    }
+
+    /// Another program took the process over: its memory is new. Descriptors stay (execve(2)), but for
+    /// those that close on exec, which only the kernel knows.
+    pub fn exec(&mut self) {
+        self.threads.clear();
+        let kinds = self.kinds.clone();
+        for ((_, kind), holdings) in kinds.all().zip(&mut self.tables) {
+            if kind.width == Width::Word {
+                holdings.table.clear();
+                holdings.graves.clear();
+            }
+        }
+        self.knowledge = Knowledge::All;
+    }
+
+    /// What is live of each kind.
+    pub fn holdings(&self) -> impl Iterator<Item = (KindId, &Holdings)> {
+        (0..).map(KindId).zip(&self.tables)
+    }
+
+    /// Notes what a check found: that nobody knows these any more.
+    pub fn mark_lost(&mut self, kind: KindId, keys: impl Iterator<Item = u64>) {
+        if let Some(holdings) = self.tables.get_mut(usize::from(kind.0)) {
+            keys.for_each(|key| holdings.table.mark_lost(key));
+        }
+    }
+
+    /// The kinds that are tracked.
+    pub fn kinds(&self) -> &Kinds {
+        &self.kinds
+    }
+
+    /// What was known from the beginning.
+    pub fn knowledge(&self) -> Knowledge {
+        self.knowledge
+    }
+
+    /// When tracking began.
+    pub fn start(&self) -> Timestamp {
+        self.start
+    }
+
+    /// Milliseconds from the start to a moment. Seven weeks fit.
+    pub fn millis(&self, time: Timestamp) -> u32 {
+        u32::try_from(time.since(self.start).as_millis()).unwrap_or(u32::MAX)
+    }
+
+    fn close(&mut self, thread: Tid, id: CallId) -> Option<Open> {
+        let open = &mut self.threads.get_mut(&thread)?.open;
+        let at = open.iter().rposition(|open| open.id == id)?;
+        Some(open.remove(at))
+    }
+
+    fn take(&mut self, role: &Role, words: &Words) -> Vec<(u64, Live)> {
+        let size = words.size(&role.function);
+        let Some(holdings) = self.tables.get_mut(usize::from(role.kind.0)) else {
+            return Vec::new();
+        };
+        let keys = words.keys(&role.function);
+        keys.into_iter()
+            .flat_map(|key| holdings.table.take(key, size))
+            .collect()
+    }
+
+    fn take_old(&mut self, kind: KindId, old: u64) -> Vec<(u64, Live)> {
+        let holdings = self.tables.get_mut(usize::from(kind.0));
+        holdings.map_or(Vec::new(), |holdings| holdings.table.take(old, None))
+    }
+
+    fn put_back(&mut self, open: Open) {
+        if let Some(holdings) = self.tables.get_mut(usize::from(open.role.kind.0)) {
+            holdings.table.put_back(open.taken);
+        }
+    }
+
+    /// The effect of a call is known.
+    fn settle(&mut self, thread: Tid, open: Open) {
+        match open.role.action {
+            Action::Acquire(family) => self.acquire(thread, &open, family),
+            Action::Release => self.release(thread, open),
+            Action::Replace(family) => self.replace(thread, open, family),
+        }
+    }
+
+    fn acquire(&mut self, thread: Tid, open: &Open, family: FamilyId) {
+        let function = &open.role.function;
+        if !open.words.hold(function) {
+            return;
+        }
+        let size = open.words.size(function).unwrap_or(0);
+        let state = self.threads.entry(thread).or_default();
+        state.last = None;
+        let after = state.after.clone();
+        let site = self
+            .sites
+            .find(open.role.kind, &open.role.title, open.origin);
+        let born = self.millis(self.now);
+        for key in open.words.keys(function) {
+            if let Some(site) = self.sites.get_mut(site) {
+                site.gives(size, thread, after.clone());
+            }
+            let live = Live {
+                size,
+                born,
+                site,
+                thread,
+                family,
+                lost: false,
+            };
+            let Some(holdings) = self.tables.get_mut(usize::from(open.role.kind.0)) else {
+                return;
+            };
+            holdings.graves.raise(key);
+            let replaced = holdings.table.open(key, live);
+            // A mapping may be laid over another; anything else was released behind our back.
+            let unseen = matches!(holdings.table, Table::Owned(_));
+            for (_, old) in replaced {
+                holdings.missed += u64::from(unseen);
+                if let Some(site) = self.sites.get_mut(old.site) {
+                    site.takes(old.size, born.saturating_sub(old.born));
+                    site.missed += u64::from(unseen);
+                }
+            }
+        }
+    }
+
+    fn replace(&mut self, thread: Tid, open: Open, family: FamilyId) {
+        let succeeded = open.words.hold(&open.role.function)
+            && !open.words.keys(&open.role.function).is_empty();
+        // realloc(p, 0) frees p and returns NULL (malloc(3), glibc).
+        let emptied = open.words.size(&open.role.function) == Some(0);
+        if !succeeded && !emptied {
+            return self.put_back(open);
+        }
+        self.judge(thread, &open, Some(family));
+        self.bury(&open);
+        if succeeded {
+            self.acquire(thread, &open, family);
+        }
+    }
+
+    fn release(&mut self, thread: Tid, open: Open) {
+        if !open.words.hold(&open.role.function) {
+            return self.refuse(thread, open);
+        }
+        let is_proven = !open.role.function.tests.is_empty();
+        let is_number = open.role.function.width(open.role.function.key) == Width::Int;
+        // A release of a descriptor that succeeds was right, whoever opened it.
+        if !(open.taken.is_empty() && is_proven && is_number) {
+            self.judge(thread, &open, None);
+        }
+        self.bury(&open);
+        if let Some(key) = open.words.keys(&open.role.function).first() {
+            let last = (open.role.kind, *key, open.symbol);
+            self.threads.entry(thread).or_default().last = Some(last);
+        }
+    }
+
+    fn refuse(&mut self, thread: Tid, open: Open) {
+        let result = open.words.result().unwrap_or_default();
+        let is_number = open.role.function.width(open.role.function.key) == Width::Int;
+        if open.taken.is_empty() && is_number {
+            self.judge(thread, &open, None);
+        }
+        for (_, live) in &open.taken {
+            if let Some(site) = self.sites.get_mut(live.site) {
+                *site
+                    .refused
+                    .entry((open.symbol.clone(), result))
+                    .or_default() += 1;
+            }
+        }
+        self.put_back(open);
+    }
+
+    /// Notes what was taken back.
+    fn bury(&mut self, open: &Open) {
+        let now = self.millis(self.now);
+        for (key, live) in &open.taken {
+            if let Some(site) = self.sites.get_mut(live.site) {
+                site.takes(live.size, now.saturating_sub(live.born));
+                site.found_again += u64::from(live.lost);
+            }
+            if let Some(holdings) = self.tables.get_mut(usize::from(open.role.kind.0)) {
+                holdings.graves.bury(
+                    *key,
+                    Grave {
+                        site: live.site,
+                        released: open.origin,
+                    },
+                );
+            }
+        }
+    }
+
+    /// Is it right to take this back, in this way?
+    fn judge(&mut self, thread: Tid, open: &Open, replacing: Option<FamilyId>) {
+        let kind = open.role.kind;
+        let mut wrong = None;
+        for (key, live) in &open.taken {
+            let is_right = match replacing {
+                Some(replaced) => self.kinds.may_replace(live.family, replaced),
+                None => self.kinds.may_release(live.family, &open.symbol),
+            };
+            if !is_right {
+                wrong = Some((*key, Wrong::Mismatch { site: live.site }));
+            }
+        }
+        if open.taken.is_empty() {
+            let key = match replacing {
+                Some(_) => open
+                    .role
+                    .function
+                    .old
+                    .and_then(|at| open.words.arg(at))
+                    .filter(|&old| old != 0),
+                None => open.words.keys(&open.role.function).first().copied(),
+            };
+            wrong = key.and_then(|key| Some((key, self.unknown(thread, open, key)?)));
+        }
+        let Some((key, wrong)) = wrong else { return };
+        let (symbol, origin) = (open.symbol.clone(), open.origin);
+        self.misuses.add(Misuse {
+            kind,
+            wrong,
+            symbol,
+            origin,
+            key,
+            thread,
+            count: 1,
+        });
+    }
+
+    /// Something was released that is not live.
+    fn unknown(&mut self, thread: Tid, open: &Open, key: u64) -> Option<Wrong> {
+        let kind = open.role.kind;
+        let last = self
+            .threads
+            .get(&thread)
+            .and_then(|thread| thread.last.as_ref());
+        let told = last.is_some_and(|(k, value, symbol)| {
+            *k == kind && *value == key && *symbol != open.symbol
+        });
+        // operator delete told of it already.
+        if told && open.role.action == Action::Release {
+            return None;
+        }
+        let is_number = open.role.function.width(open.role.function.key) == Width::Int;
+        let replaces_number = is_number && matches!(open.role.action, Action::Replace(_));
+        let holdings = self.tables.get_mut(usize::from(kind.0))?;
+        if matches!(holdings.table, Table::Ranges(_)) || replaces_number {
+            return None;
+        }
+        if let Some(grave) = holdings.graves.find(key) {
+            return Some(Wrong::Double {
+                site: grave.site,
+                earlier: grave.released,
+            });
+        }
+        if let Some((start, live)) = holdings.table.around(key) {
+            return Some(Wrong::Inside {
+                site: live.site,
+                offset: key - start,
+            });
+        }
+        if is_number || self.knowledge == Knowledge::All {
+            return Some(Wrong::Never);
+        }
+        holdings.older_released += 1;
+        None
+    }
+}
+
+impl Holdings {
+    fn new(shape: Shape) -> Holdings {
+        Holdings {
+            table: Table::new(shape),
+            graves: Tombstones::default(),
+            older_released: 0,
+            missed: 0,
+        }
+    }
+}
+
+/// Inside of the one call, the other is the first one's own business. Mappings are what the others are
+/// made of; counts nest by themselves.
+fn hides(outer: &Role, inner: &Role, kinds: &Kinds) -> bool {
+    match kinds.kind(inner.kind).map(|kind| kind.shape) {
+        Some(Shape::Owned) => outer.kind == inner.kind,
+        Some(Shape::Ranges) => true,
+        Some(Shape::Counted) | None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests;
