@@ -6,11 +6,12 @@ use super::hits::tell_no_return;
 use super::lives::clone_flags;
 use super::ptrace::{Out, PtraceEngine, put_home};
 use super::task::{Role, Task};
+use crate::base::addr::Addr;
 use crate::base::regs::Regs;
 use crate::base::signal::Signal;
 use crate::base::{Pid, Tid};
 use crate::event::Why;
-use crate::sys::ptrace::{self, SignalInfo, Stopped};
+use crate::sys::ptrace::{self, Stopped};
 use crate::sys::wait::{self, Patience, Status, Stop};
 use crate::sys::{self, proc};
 use crate::tracee::space::Space;
@@ -22,28 +23,6 @@ use std::time::{Duration, Instant};
 /// How long a task may take to stop. Only one that waits in the kernel for its vfork child takes longer,
 /// and it cannot hit an int3 there; when we are gone it goes on by itself.
 const PATIENCE: Duration = Duration::from_millis(500);
-
-/// A task that stands still and can be let go from there.
-struct Held {
-    stopped: Stopped,
-    /// What it is about to be delivered.
-    signal: Option<SignalInfo>,
-}
-
-impl Held {
-    fn quiet(stopped: Stopped) -> Held {
-        Held {
-            stopped,
-            signal: None,
-        }
-    }
-
-    /// Lets go of it. One that was killed meanwhile needs no letting go.
-    fn release(self) {
-        let _ = self.signal.map(|info| self.stopped.set_signal_info(&info));
-        let _ = self.stopped.detach(self.signal.map(|info| info.signal()));
-    }
-}
 
 impl PtraceEngine {
     /// Lets go of every task.
@@ -63,47 +42,40 @@ impl PtraceEngine {
             }
         }
         for stop in &held {
-            let task = self.tasks.get(&stop.stopped.tid());
+            let task = self.tasks.get(&stop.tid());
             if let Some(space) = task.and_then(|task| self.spaces.get(&task.space)) {
                 // ESRCH: it was killed meanwhile and needs no help.
-                let _ = put_back(&stop.stopped, space);
+                let _ = put_back(stop, space);
             }
         }
         self.spaces.values_mut().for_each(Space::take_out);
         self.to_release.values_mut().for_each(Space::take_out);
         self.remove_guards(&held);
         for stop in held {
-            stop.release();
+            // ESRCH: as above.
+            let _ = stop.detach(None);
         }
         self.tasks.clear();
         self.spaces.clear();
         self.to_release.clear();
     }
 
-    /// Gives every program its own SIGTRAP action back, by one of its tasks; one that is about to be
-    /// delivered a signal is second best, as the signal has to be given to it anew.
-    fn remove_guards(&mut self, held: &[Held]) {
+    /// Gives every program its own SIGTRAP action back, by one of its tasks.
+    fn remove_guards(&mut self, held: &[Stopped]) {
         for (id, space) in &mut self.spaces {
-            let is_in = |stop: &&Held| {
-                self.tasks
-                    .get(&stop.stopped.tid())
-                    .is_some_and(|t| t.space == *id)
-            };
-            let tasks = || held.iter().filter(is_in);
-            if let Some(stop) = tasks()
-                .find(|stop| stop.signal.is_none())
-                .or_else(|| tasks().next())
-            {
-                space.remove_guard(&stop.stopped);
+            let is_in =
+                |stop: &&Stopped| self.tasks.get(&stop.tid()).is_some_and(|t| t.space == *id);
+            if let Some(stopped) = held.iter().find(is_in) {
+                space.remove_guard(stopped);
             }
         }
     }
 
-    /// Stops every task, with the signal that each was about to be delivered.
-    fn hold_everyone(&mut self) -> Vec<Held> {
-        let mut held: HashMap<Tid, Held> = HashMap::new();
+    /// Stops every task.
+    fn hold_everyone(&mut self) -> Vec<Stopped> {
+        let mut held: HashMap<Tid, Stopped> = HashMap::new();
         for (tid, stopped) in self.unannounced.drain() {
-            held.insert(tid, Held::quiet(stopped));
+            held.insert(tid, stopped);
         }
         let mut waiting: Vec<Tid> = self
             .tasks
@@ -133,8 +105,9 @@ impl PtraceEngine {
         held.into_values().collect()
     }
 
-    /// Looks whether one task has stopped so that it can be let go from there.
-    fn hold_one(&mut self, tid: Tid, new: &mut Vec<Tid>) -> sys::Result<Option<Held>> {
+    /// Looks whether one task has come to the stop that we asked for. What comes before it goes its way:
+    /// signals are delivered, though no handler's instruction is executed before that stop.
+    fn hold_one(&mut self, tid: Tid, new: &mut Vec<Tid>) -> sys::Result<Option<Stopped>> {
         let (stopped, stop) = match wait::look_at(tid, Patience::Poll)? {
             Some(Status::Stopped(stopped, stop)) => (stopped, stop),
             Some(_) => {
@@ -147,20 +120,29 @@ impl PtraceEngine {
             None => return Ok(None),
         };
         match stop {
-            Stop::Signal(Signal(libc::SIGTRAP)) if self.is_ours(tid, &stopped.regs()?) => {}
-            Stop::Signal(_) => {
-                let signal = Some(stopped.signal_info()?);
-                return Ok(Some(Held { stopped, signal }));
-            }
-            Stop::Fork | Stop::Vfork | Stop::Clone => new.extend(self.adopt(tid, &stopped, stop)?),
-            // An int3 was hit, but its SIGTRAP waits behind the stop we asked for: let it come.
+            // An int3 was hit, but its SIGTRAP waits behind the stop we asked for: let it come, and ask anew.
             Stop::Interrupt if proc::is_pending(tid, libc::SIGTRAP) => {
-                stopped.resume(None)?;
-                return Ok(None);
+                return stopped.resume(None).map(|()| None);
+            }
+            Stop::Interrupt | Stop::Group(_) => return Ok(Some(stopped)),
+            _ => ptrace::interrupt(tid)?,
+        }
+        let mut signal = None;
+        match stop {
+            Stop::Signal(Signal(libc::SIGTRAP)) => match self.past_int3(tid, &stopped.regs()?) {
+                Some(slot) => stopped.set_rip(slot.0)?,
+                None => signal = Some(Signal(libc::SIGTRAP)),
+            },
+            Stop::Signal(other) => signal = Some(other),
+            Stop::Fork | Stop::Vfork | Stop::Clone => new.extend(self.adopt(tid, &stopped, stop)?),
+            Stop::Exec => {
+                let fresh = self.add_space(Space::new(Pid(tid.0)));
+                self.tasks
+                    .insert(tid, Task::new(Pid(tid.0), fresh, Role::Borrower));
             }
             _ => {}
         }
-        Ok(Some(Held::quiet(stopped)))
+        stopped.resume(signal).map(|()| None)
     }
 
     /// A child born while we leave: with the same memory or a copy of it.
@@ -184,38 +166,24 @@ impl PtraceEngine {
         Ok(Some(child))
     }
 
-    fn is_ours(&self, tid: Tid, regs: &Regs) -> bool {
-        let at = crate::base::addr::Addr(regs.rip.wrapping_sub(1));
+    /// The slot in which a task that has hit one of our int3s goes on.
+    fn past_int3(&self, tid: Tid, regs: &Regs) -> Option<Addr> {
         let space = self
             .tasks
             .get(&tid)
-            .and_then(|task| self.spaces.get(&task.space));
-        space.is_some_and(|space| space.breakpoint(at).is_some())
+            .and_then(|task| self.spaces.get(&task.space))?;
+        Some(space.breakpoint(Addr(regs.rip.wrapping_sub(1)))?.slot.start)
     }
 }
 
 /// Moves a stopped task to where the program would be without us.
 fn put_back(stopped: &Stopped, space: &Space) -> sys::Result<()> {
     let mut regs = stopped.regs()?;
-    let before = regs;
-    let at = crate::base::addr::Addr(regs.rip.wrapping_sub(1));
     if let Some(home) = space.home(regs.rip) {
         put_home(&mut regs, home);
-    } else if space.breakpoint(at).is_some() && stopped_by_int3(stopped) {
-        regs.rip = at.0;
-    }
-    if regs != before {
         stopped.set_regs(&regs)?;
     }
     Ok(())
-}
-
-/// The stop is the SIGTRAP of an int3 and not some other one whose instruction pointer happens to be
-/// behind a breakpoint (`si_code` SI_KERNEL: arch/x86/kernel/traps.c, do_int3).
-fn stopped_by_int3(stopped: &Stopped) -> bool {
-    stopped
-        .signal_info()
-        .is_ok_and(|info| info.signal() == Signal(libc::SIGTRAP) && info.code() == libc::SI_KERNEL)
 }
 
 impl Drop for PtraceEngine {

@@ -13,7 +13,7 @@ use crate::sys::wait::{self, Patience, Status, Stop};
 use crate::sys::{self, proc, remote};
 use crate::tracee::space::Space;
 use nix::errno::Errno;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 
 /// Why a process could not be attached to.
@@ -100,14 +100,16 @@ impl PtraceEngine {
             // One that is gone by now has nothing to lose.
             let _ = unblock_trap(stopped);
         }
-        if let Some(space) = self.spaces.get_mut(&id)
-            && space.clean_up()
-        {
-            let what = "took over what a killed tracer had left in the process";
-            self.complain(Tid(pid.0), what, &mut out);
-        }
         held.swap(0, planter);
         if let Some((stopped, _)) = held.first() {
+            let space = self.spaces.get_mut(&id);
+            let stood = space.map_or(0, |space| space.take_over(stopped));
+            if stood > 0 {
+                let what = format!(
+                    "took out {stood} breakpoints that a killed tracer had left in the process"
+                );
+                self.complain(stopped.tid(), &what, &mut out);
+            }
             self.program_found(stopped, id, Stage::Running, &mut out);
             if let Some(why) = self.explain_nothing(id) {
                 self.complain(stopped.tid(), &why, &mut out);
@@ -139,11 +141,13 @@ fn unblock_trap(stopped: &Stopped) -> sys::Result<()> {
 /// Seizes and stops every thread of a process, looking again until no new one has appeared.
 fn hold_all(pid: Pid) -> Result<Vec<(Stopped, Stop)>, AttachError> {
     let mut held: HashMap<Tid, (Stopped, Stop)> = HashMap::new();
+    // /proc goes on listing a thread that has ended, until it is reaped.
+    let mut ended = HashSet::new();
     loop {
         let tasks = proc::tasks(pid).unwrap_or_default();
         let new: Vec<Tid> = tasks
             .into_iter()
-            .filter(|tid| !held.contains_key(tid))
+            .filter(|tid| !held.contains_key(tid) && !ended.contains(tid))
             .collect();
         if new.is_empty() {
             return Ok(held.into_values().collect());
@@ -151,7 +155,7 @@ fn hold_all(pid: Pid) -> Result<Vec<(Stopped, Stop)>, AttachError> {
         for tid in new {
             match hold(tid) {
                 Ok(Some(stop)) => drop(held.insert(tid, stop)),
-                Ok(None) => {}
+                Ok(None) => drop(ended.insert(tid)),
                 Err(e) => {
                     for (stopped, _) in held.into_values() {
                         let _ = stopped.detach(None);

@@ -110,17 +110,35 @@ impl Stopped {
         .map(drop)
     }
 
-    /// Lets it execute one instruction (PTRACE_SINGLESTEP); for [`super::remote`], which waits for the
-    /// stop that follows before anybody else sees the token.
-    pub(super) fn step(&self) -> Result<()> {
+    /// Lets it run to the entry or exit of a system call (PTRACE_SYSCALL). This and its siblings are for
+    /// [`super::remote`], which waits for the stop that follows before anybody else sees the token.
+    pub(super) fn resume_to_syscall(&self) -> Result<()> {
         request(
-            "ptrace(PTRACE_SINGLESTEP)",
-            libc::PTRACE_SINGLESTEP,
+            "ptrace(PTRACE_SYSCALL)",
+            libc::PTRACE_SYSCALL,
             self.tid,
             0,
             0,
         )
         .map(drop)
+    }
+
+    /// The same, delivering a signal.
+    pub(super) fn resume_to_syscall_with(&self, signal: Signal) -> Result<()> {
+        let signal = signal.0 as usize;
+        request(
+            "ptrace(PTRACE_SYSCALL)",
+            libc::PTRACE_SYSCALL,
+            self.tid,
+            0,
+            signal,
+        )
+        .map(drop)
+    }
+
+    /// Lets it run, into a stop that was asked for already (PTRACE_CONT).
+    pub(super) fn resume_again(&self) -> Result<()> {
+        request("ptrace(PTRACE_CONT)", libc::PTRACE_CONT, self.tid, 0, 0).map(drop)
     }
 
     /// Leaves it in its group-stop, but listens for its end (PTRACE_LISTEN; ptrace(2), "Group-stop").

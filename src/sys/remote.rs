@@ -1,16 +1,17 @@
 //! A system call made by a tracee on our behalf.
 //!
 //! The stopped task's registers are set to the call and its instruction pointer to a `syscall`
-//! instruction of its own code; after one step everything is put back, the interrupted call's number and
+//! instruction of its own code; after the call everything is put back, the interrupted call's number and
 //! restart code included, so that a sleeping task goes on sleeping as if nothing had been
-//! (kernel: arch/x86/kernel/signal.c, arch_do_signal_or_restart).
+//! (kernel: arch/x86/kernel/signal.c, arch_do_signal_or_restart). No single-step: its SIGTRAP would be
+//! delivered if we died at it.
 //!
 //! Should we be killed in the middle, the task would go on behind that instruction with registers that
 //! are not its own. So the instruction is one with a `ret` behind it where there is such a thing, and the
 //! stack is made to return into rt_sigreturn(2) with a frame that restores the task (see `sigframe`).
 
 use super::memory::ProcessMemory;
-use super::ptrace::{Seccomp, Stopped};
+use super::ptrace::{self, Seccomp, Stopped};
 use super::wait::{self, Patience, Status, Stop};
 use super::{Error, Result, proc, sigframe};
 use crate::base::addr::Addr;
@@ -109,11 +110,10 @@ impl Remote {
         number: libc::c_long,
         args: [u64; 6],
     ) -> Result<u64> {
+        let tid = stopped.tid();
         let saved = stopped.regs()?;
         let mask = stopped.signal_mask()?;
-        // Not SIGTRAP: the step's own, if blocked, would reset that signal's action (kernel/signal.c,
-        // force_sig_info_to_task).
-        stopped.set_signal_mask(!(1 << (libc::SIGTRAP - 1)))?;
+        stopped.set_signal_mask(!0)?;
         let mut regs = saved;
         if let Some(recovery) = self.recovery
             && let Some(rsp) = sigframe::push(stopped, memory, &saved, mask, recovery)
@@ -126,15 +126,16 @@ impl Remote {
         regs.orig_rax = !0;
         [regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9] = args;
         stopped.set_regs(&regs)?;
-        let done = loop {
-            stopped.step()?;
-            let _stopped_again = next_stop(stopped.tid())?;
-            let regs = stopped.regs()?;
-            // A group-stop or an interrupt may come before the instruction is executed.
-            if regs.rip != self.instruction.0 {
-                break regs;
-            }
-        };
+        // The stops at its entry and exit are such that the task takes no harm if we die at one.
+        stopped.resume_to_syscall()?;
+        next_stop_of(tid, Stop::Syscall)?;
+        stopped.resume_to_syscall()?;
+        next_stop_of(tid, Stop::Syscall)?;
+        let done = stopped.regs()?;
+        // Only from a stop like this does the kernel look after an interrupted call of the task's own.
+        ptrace::interrupt(tid)?;
+        stopped.resume_again()?;
+        next_stop_of(tid, Stop::Interrupt)?;
         stopped.set_regs(&saved)?;
         stopped.set_signal_mask(mask)?;
         let value = done.rax as i64;
@@ -146,6 +147,19 @@ impl Remote {
             });
         }
         Ok(done.rax)
+    }
+}
+
+/// Waits until one task stops in this way. A SIGSTOP, which cannot be blocked, may come in between.
+fn next_stop_of(tid: Tid, wanted: Stop) -> Result<()> {
+    loop {
+        let (stopped, stop) = next_stop(tid)?;
+        match stop {
+            Stop::Group(_) if wanted == Stop::Interrupt => return Ok(()),
+            _ if stop == wanted => return Ok(()),
+            Stop::Signal(signal) => stopped.resume_to_syscall_with(signal)?,
+            _ => stopped.resume_to_syscall()?,
+        }
     }
 }
 

@@ -29,11 +29,13 @@ const TABLE: u64 = 16 << ENTRIES_LOG2;
 /// The hash takes the upper bits of a product with 2^64 over the golden ratio.
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// Offsets in the header: two `struct kernel_sigaction`s (arch/x86: handler, flags, restorer, mask), of
-/// the program's own action and of the default one.
+/// Offsets in the header of `struct kernel_sigaction`s (arch/x86: handler, flags, restorer, mask): the
+/// program's own, ours, the default one, and what the last installation replaced.
 const OLD_ACTION: u64 = 0;
 const NEW_ACTION: u64 = 64;
 const DEFAULT_ACTION: u64 = 128;
+const REPLACED_ACTION: u64 = 192;
+const ACTION: usize = 32;
 
 /// A value holds the byte that the int3 displaced above the slot's address, which has 47 bits.
 const ORIGINAL_SHIFT: u32 = 56;
@@ -93,13 +95,7 @@ impl Guard {
             table,
             taken: HashSet::new(),
         };
-        guard.act(
-            stopped,
-            remote,
-            memory,
-            table + NEW_ACTION,
-            table + OLD_ACTION,
-        )?;
+        guard.activate(stopped, remote, memory)?;
         Ok(guard)
     }
 
@@ -123,12 +119,14 @@ impl Guard {
     }
 
     /// Takes over what the guard holds: puts the bytes that its int3s displaced back, and knows from now on
-    /// which places of its table are taken. Every task of the process must stand still.
-    pub fn clean_up(&mut self, memory: &ProcessMemory) {
+    /// which places of its table are taken. Every task of the process must stand still. The result is the
+    /// number of int3s that stood.
+    pub fn clean_up(&mut self, memory: &ProcessMemory) -> usize {
+        let mut stood = 0;
         let mut table = vec![0; TABLE as usize];
         let view: &dyn Memory = memory;
         let Ok(got) = view.read(Addr(self.table + HEADER), &mut table) else {
-            return;
+            return 0;
         };
         for (index, entry) in (0..).zip(table[..got].chunks_exact(16)) {
             let word = |bytes: &[u8]| bytes.try_into().map_or(0, u64::from_le_bytes);
@@ -141,18 +139,35 @@ impl Guard {
             if key != value && view.read_uint(at, 1) == Ok(INT3.into()) {
                 // Nothing better can be done for a page that has become unwritable.
                 let _ = memory.write(at, &[(value >> ORIGINAL_SHIFT) as u8]);
+                stood += 1;
             }
         }
+        stood
     }
 
-    /// Makes sure that the handler is installed.
-    pub fn reinstall(
+    /// Installs the handler, and keeps the action that it replaces, unless it was installed already.
+    pub fn activate(
         &self,
         stopped: &Stopped,
         remote: &Remote,
         memory: &ProcessMemory,
     ) -> Result<(), Unguarded> {
-        self.act(stopped, remote, memory, self.table + NEW_ACTION, 0)
+        self.act(
+            stopped,
+            remote,
+            memory,
+            self.table + NEW_ACTION,
+            self.table + REPLACED_ACTION,
+        )?;
+        let view: &dyn Memory = memory;
+        let mut replaced = [0; ACTION];
+        let read = view.read_exact(Addr(self.table + REPLACED_ACTION), &mut replaced);
+        read.map_err(|_| "the replaced SIGTRAP action cannot be read")?;
+        if !replaced.starts_with(&self.code.to_le_bytes()) {
+            let old = Addr(self.table + OLD_ACTION);
+            memory.write(old, &replaced).map_err(|e| e.to_string())?;
+        }
+        Ok(())
     }
 
     /// Makes the handler send a task on to `slot` from behind the int3 at `at`, which displaces the byte

@@ -244,15 +244,20 @@ impl Space {
         }
     }
 
-    /// Takes over what a tracer that was killed has left in the process. Every task must stand still.
-    pub fn clean_up(&mut self) -> bool {
+    /// Takes over what an earlier tracer has left in the process: the handler's pages, and the int3s of one
+    /// that was killed. Every task must stand still. The result is the number of those int3s.
+    pub fn take_over(&mut self, stopped: &Stopped) -> usize {
         let maps = proc::maps(self.pid).unwrap_or_default();
         let Some(mut guard) = Guard::left_over(&maps, &self.memory) else {
-            return false;
+            return 0;
         };
-        guard.clean_up(&self.memory);
-        self.guard = Some(Ok(guard));
-        true
+        let stood = guard.clean_up(&self.memory);
+        let active = match self.remote() {
+            Some(remote) => guard.activate(stopped, &remote, &self.memory),
+            None => Err("no syscall instruction".into()),
+        };
+        self.guard = Some(active.map(|()| guard));
+        stood
     }
 
     fn install_guard(&mut self, stopped: &Stopped) -> Result<Guard, Unguarded> {
