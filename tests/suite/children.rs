@@ -92,3 +92,14 @@ fn exec_that_fails() {
     let run = ltrace([program]).arg("/no/such/program").finish().exits(97);
     assert_eq!(run.count("--- Called exec() ---"), 0, "{}", run.told());
 }
+
+#[test]
+fn children_that_share_memory_and_siblings() {
+    check("clone_vm", Shape::Pie);
+    check("clone_vm", Shape::NoPlt);
+}
+
+#[test]
+fn daemons() {
+    check("double_fork", Shape::Pie);
+}

@@ -143,3 +143,56 @@ fn own_breakpoints_reach_the_program() {
     );
     assert_eq!(calls(&run, "malloc"), 10, "{}", run.told());
 }
+
+/// Each function, whatever its first instruction, is hit and still does its work.
+#[test]
+fn every_first_instruction() {
+    let Some(program) = fixture("first_instructions") else {
+        return;
+    };
+    let run = ltrace(["-L", "-x", "f_*"]).arg(program).finish().exits(0);
+    let traced = crate::support::trace::calls(&run.stderr);
+    // 32 functions, three rounds, and one that jumps to another.
+    assert_eq!(traced.len(), 32 * 3 + 3, "{}", run.told());
+    let finished = run
+        .stderr
+        .lines()
+        .filter(|line| Line::parse(line).returns());
+    assert_eq!(finished.count(), traced.len(), "{}", run.told());
+}
+
+#[test]
+fn coroutines_with_calls_open_on_each_stack() {
+    let Some(run) = check("coroutines") else {
+        return;
+    };
+    assert_eq!(calls(&run, "call_back"), 12, "{}", run.told());
+    assert_eq!(returns(&run, "call_back"), 12, "{}", run.told());
+}
+
+#[test]
+fn handlers_on_a_stack_of_their_own() {
+    let Some(run) = check("alternate_stack") else {
+        return;
+    };
+    assert_eq!(calls(&run, "raise"), 20, "{}", run.told());
+    assert_eq!(returns(&run, "raise"), 10, "{}", run.told());
+}
+
+#[test]
+fn threads_that_end_inside_calls() {
+    let Some(program) = fixture("cancel") else {
+        return;
+    };
+    let run = ltrace([program]).finish().exits(0);
+    let begun = |name: &str| {
+        let lines = run.stderr.lines().map(Line::parse);
+        lines
+            .filter(|line| line.begins() && line.function() == Some(name))
+            .count()
+    };
+    assert_eq!(begun("call_back"), 10, "{}", run.told());
+    assert_eq!(begun("pthread_exit"), 10, "{}", run.told());
+    assert_eq!(returns(&run, "pthread_exit"), 0, "{}", run.told());
+    assert_eq!(returns(&run, "call_back"), 0, "{}", run.told());
+}

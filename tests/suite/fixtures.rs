@@ -69,6 +69,15 @@ fn of_control_flow_and_children() {
         "facts",
         "filters",
         "vectors",
+        "first_instructions",
+        "real_time_signals",
+        "alternate_stack",
+        "coroutines",
+        "cancel",
+        "clone_vm",
+        "double_fork",
+        "traceme",
+        "seccomp",
     ] {
         check(name, &[], 0, &[Shape::Pie]);
     }
@@ -81,5 +90,6 @@ fn of_control_flow_and_children() {
     check("threads", &["8", "100"], 0, &[Shape::Pie]);
     check("signal_storm", &["4", "100"], 0, &[Shape::Pie]);
     check("many", &["100"], 0, &[Shape::Pie]);
+    check("thread_exec", &["/bin/true"], 0, &[Shape::Pie]);
     check("server", &["2"], 0, &[Shape::Pie]);
 }

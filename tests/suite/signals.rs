@@ -3,7 +3,11 @@
 use crate::support::expect::same_text;
 use crate::support::fixture::fixture;
 use crate::support::ltrace;
+use crate::support::server::{assert_unharmed, server};
 use crate::support::trace::about;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::time::{Duration, Instant};
 
 #[test]
 fn handler_that_makes_calls() {
@@ -38,4 +42,63 @@ fn timer_into_calls() {
         "{}",
         run.told()
     );
+}
+
+#[test]
+fn queued_signals_keep_order_and_values() {
+    let Some(program) = fixture("real_time_signals") else {
+        return;
+    };
+    let run = ltrace([program]).finish().exits(0);
+    for name in ["SIGRT0", "SIGRT15", "SIGRT30"] {
+        assert_eq!(run.count(&format!("--- {name} (")), 10, "{}", run.told());
+    }
+}
+
+#[test]
+fn a_program_that_asks_to_be_traced_is_refused_as_under_any_tracer() {
+    let Some(program) = fixture("traceme") else {
+        return;
+    };
+    let run = ltrace([program]).finish().exits(0);
+    assert_eq!(run.stdout, "-1 1\n");
+}
+
+/// The scheduling state of a process: `R`, `S`, `T`, `t` … (proc_pid_stat(5)).
+fn state(pid: i32) -> char {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    stat.rsplit_once(") ").unwrap().1.chars().next().unwrap()
+}
+
+fn wait_for_state(pid: i32, wanted: char) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while state(pid) != wanted {
+        assert!(Instant::now() < deadline, "state {} for ever", state(pid));
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// SIGSTOP stops a traced program, SIGCONT lets it go on, as untraced.
+#[test]
+fn stopping_and_continuing() {
+    let Some(server) = server(2) else { return };
+    let target = Pid::from_raw(server.pid());
+    let tracer = ltrace(["-p", &server.pid().to_string()]).start();
+    tracer.wait_for_stderr("malloc(1001");
+    for _ in 0..3 {
+        kill(target, Signal::SIGSTOP).unwrap();
+        // A stopped tracee shows as traced; that nothing more is traced shows that it stands.
+        tracer.wait_for_stderr("--- SIGSTOP (Stopped (signal)) ---");
+        wait_for_state(server.pid(), 't');
+        let before = tracer.stderr.len();
+        std::thread::sleep(Duration::from_millis(50));
+        let lines = tracer.stderr.text()[before..].lines().count();
+        assert!(lines < 20, "{lines} lines while stopped");
+        kill(target, Signal::SIGCONT).unwrap();
+        let so_far = tracer.stderr.len();
+        tracer.wait_for_stderr_beyond(so_far, "malloc(1001");
+    }
+    tracer.signal(Signal::SIGINT);
+    tracer.finish().exits(0);
+    assert_unharmed(server);
 }

@@ -198,6 +198,17 @@ impl Running {
         );
     }
 
+    /// Waits until it has written `text` to standard error behind the first `so_far` bytes.
+    #[track_caller]
+    pub fn wait_for_stderr_beyond(&self, so_far: usize, text: &str) {
+        assert!(
+            self.stderr.wait_for_beyond(so_far, text, self.deadline),
+            "{:?} did not write {text:?} again\n{}",
+            self.words,
+            self.so_far()
+        );
+    }
+
     /// It has not ended, and is no zombie.
     pub fn is_alive(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
