@@ -223,25 +223,38 @@ impl PtraceEngine {
         &mut self,
         tid: Tid,
         status: Status,
-        batch: &mut Vec<Onward>,
+        batch: &mut Vec<(Tid, Onward)>,
         out: &mut Out<'_>,
     ) {
-        let onward = self.serve(tid, status, out);
-        if self.tasks.len() < 2 {
-            return finish(onward);
-        }
-        let mut next = Some((tid, onward));
-        while let Some((tid, onward)) = next.take() {
-            batch.push(onward);
+        let mut next = Some((tid, status));
+        while let Some((tid, status)) = next.take() {
+            let is_exec = status.is_exec();
+            if is_exec {
+                // Until then the kernel refuses a task that took another's id: the tracer might mean the
+                // other one (kernel/ptrace.c, looks_like_a_spurious_pid).
+                let _ = wait::consume(tid);
+            }
+            let mut onward = self.serve(tid, status, out);
+            if batch.is_empty() && self.tasks.len() < 2 {
+                return finish(onward);
+            }
             // Its registers are right again, so that its stop may be consumed.
-            let _ = wait::consume(tid);
-            if !out.refused
-                && let Ok(Some((tid, status))) = wait::look(Patience::Poll)
-            {
-                next = Some((tid, self.serve(tid, status, out)));
+            match wait::consume(tid) {
+                // Not the one that was served: the task was killed meanwhile, by a thread that took its
+                // id in an exec.
+                Ok(Some(status)) if !is_exec && status.is_exec() => {
+                    onward = self.serve(tid, status, out);
+                    let _ = wait::consume(tid);
+                }
+                _ => {}
+            }
+            batch.retain(|(earlier, _)| *earlier != tid);
+            batch.push((tid, onward));
+            if !out.refused {
+                next = wait::look(Patience::Poll).ok().flatten();
             }
         }
-        batch.drain(..).for_each(finish);
+        batch.drain(..).for_each(|(_, onward)| finish(onward));
     }
 
     /// Serves what one task did.

@@ -22,6 +22,13 @@ pub enum Status {
     Killed(Signal),
 }
 
+impl Status {
+    /// The task runs a new program.
+    pub fn is_exec(&self) -> bool {
+        matches!(self, Status::Stopped(_, Stop::Exec))
+    }
+}
+
 /// The kinds of ptrace-stop (ptrace(2), "Stopped states").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stop {
@@ -70,15 +77,13 @@ pub fn look_at(tid: Tid, patience: Patience) -> Result<Option<Status>> {
     Ok(wait(libc::P_PID, tid.0 as libc::id_t, patience, libc::WNOWAIT)?.map(|(_, status)| status))
 }
 
-/// Consumes the stop that a look has shown, so that the next look shows another task.
-pub fn consume(tid: Tid) -> Result<()> {
-    wait(
-        libc::P_PID,
-        tid.0 as libc::id_t,
-        Patience::Poll,
-        WITHOUT_ENDS,
-    )
-    .map(drop)
+/// Consumes the stop that a look has shown, so that the next look shows another task. The status is
+/// that of the stop consumed: another one when the task was killed meanwhile and a thread of its process
+/// took its id in an exec.
+pub fn consume(tid: Tid) -> Result<Option<Status>> {
+    let id = tid.0 as libc::id_t;
+    let consumed = wait(libc::P_PID, id, Patience::Poll, WITHOUT_ENDS)?;
+    Ok(consumed.map(|(_, status)| status))
 }
 
 /// Reaps a task that a look has shown to have ended.

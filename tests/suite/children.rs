@@ -103,3 +103,22 @@ fn children_that_share_memory_and_siblings() {
 fn daemons() {
     check("double_fork", Shape::Pie);
 }
+
+/// The others are killed, and the thread takes the id of the process, at whatever point the tracer is.
+#[test]
+fn exec_from_a_thread() {
+    let Some(program) = fixture("thread_exec") else {
+        return;
+    };
+    for _ in 0..10 {
+        let run = ltrace([&program])
+            .args(["/bin/sh", "-c", "exit 3"])
+            .finish()
+            .exits(3);
+        let execs = run
+            .stderr
+            .lines()
+            .filter(|line| line.ends_with("--- Called exec() ---"));
+        assert_eq!(execs.count(), 1, "{}", run.told());
+    }
+}
