@@ -6,11 +6,14 @@ mod arguments;
 mod tests;
 
 use crate::abi::{Argument, Place, sysv};
+use crate::base::addr::Addr;
 use crate::base::regs::View;
 use crate::base::time::Timestamp;
 use crate::engine::{Hit, What};
 use crate::event::{CallId, Event, Kind};
-use crate::plan::Tracepoint;
+use crate::plan::{Stack, Tracepoint};
+use crate::stack::{Bytes, Moment, RawStack};
+use crate::sys;
 use crate::value::read::Reader;
 use crate::value::{Limits, Value};
 use arguments::Arguments;
@@ -63,6 +66,7 @@ impl Decoder {
                 point: (*point).clone(),
                 return_address: *return_address,
                 args: self.call(*id, hit.time, point, view),
+                stack: (point.stack == Stack::Wanted).then(|| Box::new(copy_stack(view))),
             },
             What::Return {
                 id,
@@ -111,7 +115,7 @@ impl Decoder {
                 signal: *signal,
                 ip: *ip,
             },
-            What::Started => Kind::Started,
+            What::Started { parent } => Kind::Started { parent: *parent },
             What::Tick => Kind::Tick,
             What::Exec { ip } => Kind::Exec { ip: *ip },
             What::Exited { status, last } => Kind::Exited {
@@ -123,11 +127,23 @@ impl Decoder {
                 last: *last,
             },
             What::Detached => Kind::Detached,
-            What::Loaded { module } => Kind::Loaded {
+            What::Loaded {
+                module,
+                range,
+                bias,
+                file,
+            } => Kind::Loaded {
                 module: (*module).clone(),
+                range: range.clone(),
+                bias: *bias,
+                // Without it stacks end in that module, and say so.
+                file: file
+                    .and_then(|file| sys::file::map(file).ok())
+                    .map(Bytes::from),
             },
-            What::Unloaded { module } => Kind::Unloaded {
+            What::Unloaded { module, range } => Kind::Unloaded {
                 module: (*module).clone(),
+                range: range.clone(),
             },
             What::Lost { what } => Kind::Lost {
                 what: (*what).to_owned(),
@@ -202,4 +218,15 @@ fn result(point: &Tracepoint, view: &View<'_>) -> Option<Argument> {
         ty: ty.clone(),
         place,
     })
+}
+
+/// How much of a stack is copied: enough for most, and no more than a system call's worth of time.
+const STACK: usize = 8192;
+
+/// The registers and the top of the stack, for whoever unwinds it later.
+fn copy_stack(view: &View<'_>) -> RawStack {
+    let mut bytes = vec![0; STACK];
+    let got = view.memory.read(Addr(view.regs.rsp), &mut bytes);
+    bytes.truncate(got.unwrap_or(0));
+    RawStack::new(view.regs, Moment::Entry, bytes.into_boxed_slice())
 }

@@ -9,12 +9,14 @@
 //! 4. What was lost is told.
 //! 5. `depth` is the number of traced calls of that task that were open before this one.
 
-use crate::base::addr::Addr;
+use crate::base::addr::{Addr, Bias};
 use crate::base::signal::Signal;
 use crate::base::time::Timestamp;
 use crate::base::{Pid, Tid};
-use crate::plan::Tracepoint;
+use crate::plan::{self, ModuleName, Tracepoint};
+use crate::stack::{Bytes, RawStack};
 use crate::value::Value;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,6 +33,8 @@ pub enum Why {
     Gone,
     /// We left it.
     Detached,
+    /// Nobody wants to know whether it did.
+    Unwatched,
 }
 
 /// Something that happened to a task.
@@ -61,6 +65,8 @@ pub enum Kind {
         return_address: Addr,
         /// The arguments that are known at entry, in order.
         args: Vec<Value>,
+        /// Its stack, when the tracepoint wants it.
+        stack: Option<Box<RawStack>>,
     },
     /// A call came back.
     Return {
@@ -111,7 +117,10 @@ pub enum Kind {
         ip: Addr,
     },
     /// The task begins to be traced: a new thread, a followed child, or at start and attach.
-    Started,
+    Started {
+        /// The process that made it, if it is the first of its own.
+        parent: Option<Pid>,
+    },
     /// The process now runs another program.
     Exec {
         /// Where the new program begins.
@@ -133,15 +142,23 @@ pub enum Kind {
     },
     /// We let go of the task; it goes on untraced.
     Detached,
-    /// A library was loaded.
+    /// A module was loaded: the program itself, or a library.
     Loaded {
         /// Its name.
-        module: Arc<crate::plan::ModuleName>,
+        module: Arc<ModuleName>,
+        /// Where it lies.
+        range: Range<u64>,
+        /// Where it lies, against its file.
+        bias: Bias,
+        /// Its file, when stacks are wanted.
+        file: Option<Bytes>,
     },
     /// A library was unloaded.
     Unloaded {
         /// Its name.
-        module: Arc<crate::plan::ModuleName>,
+        module: Arc<ModuleName>,
+        /// Where it lay.
+        range: Range<u64>,
     },
     /// Something could not be traced or was lost; in the user's words.
     Lost {
@@ -150,4 +167,18 @@ pub enum Kind {
     },
     /// Nothing happened for a while, to no task: time to write out what is held back.
     Tick,
+}
+
+impl Kind {
+    /// It is about a call that only those want to know of who keep the books of a resource.
+    pub fn is_bookkeeping(&self) -> bool {
+        let (Kind::Call { point, .. }
+        | Kind::Return { point, .. }
+        | Kind::ReturnedAgain { point, .. }
+        | Kind::NoReturn { point, .. }) = self
+        else {
+            return false;
+        };
+        matches!(point.kind, plan::Kind::Resource { .. })
+    }
 }

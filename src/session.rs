@@ -10,6 +10,7 @@ use crate::engine::start::AttachError;
 use crate::error::Error;
 use crate::event::Kind;
 use crate::plan::Plan;
+use crate::plan::resources::Resources;
 use crate::program;
 use crate::proto::library::{Library, Sources};
 use crate::sink::Sink;
@@ -55,6 +56,7 @@ fn trace(config: Config, link: Link) -> Result<u8, Error> {
         calls: (!config.selection.is_default).then_some(config.selection.imports),
         libraries: config.selection.libraries,
         entries: config.selection.entries,
+        resources: Resources::default(),
         prototypes,
     };
     let follow = match config.children {

@@ -101,6 +101,7 @@ fn point(line: Option<&str>) -> Arc<Tracepoint> {
         kind: plan::Kind::Entry { entry: Vaddr(0) },
         prototype: line.map(|line| prototype(line, "f")),
         returns: Returns::Once,
+        stack: plan::Stack::Unwanted,
     })
 }
 

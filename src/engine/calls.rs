@@ -43,6 +43,8 @@ pub struct Calls {
     open: Vec<OpenCall>,
     /// Calls that came back and may do so again (setjmp), by frame and return address.
     returning_again: Vec<OpenCall>,
+    /// The last call whose return nobody waits for.
+    passed: Option<OpenCall>,
 }
 
 impl Calls {
@@ -54,6 +56,26 @@ impl Calls {
     /// Opens a call.
     pub fn push(&mut self, call: OpenCall) {
         self.open.push(call);
+    }
+
+    /// Notes a call whose return nobody waits for.
+    pub fn pass(&mut self, call: OpenCall) {
+        self.passed = Some(call);
+    }
+
+    /// Whether this is the last of those, its breakpoint hit once more after a signal.
+    pub fn passed_again(
+        &mut self,
+        frame: u64,
+        return_address: Addr,
+        point: &Arc<Tracepoint>,
+    ) -> bool {
+        let same = |call: &mut OpenCall| {
+            call.again
+                && (call.frame, call.return_address) == (frame, return_address)
+                && Arc::ptr_eq(&call.point, point)
+        };
+        self.passed.take_if(same).is_some()
     }
 
     /// The innermost open call, when it has this very frame.
@@ -71,7 +93,7 @@ impl Calls {
     /// A signal takes the task away from the first instruction of its innermost call, or from the call
     /// instruction itself: its breakpoint will be hit once more.
     pub fn entered_again(&mut self, rsp: u64) {
-        if let Some(call) = self.open.last_mut() {
+        for call in self.open.last_mut().into_iter().chain(&mut self.passed) {
             call.again |= call.frame == rsp || call.frame.wrapping_add(8) == rsp;
         }
     }
@@ -144,6 +166,7 @@ impl Calls {
         Calls {
             open: Vec::new(),
             returning_again,
+            passed: None,
         }
     }
 

@@ -281,6 +281,9 @@ fn arrive(
     };
     let unwound = task.calls.unwound_by_call(frame, *return_address, &stacks);
     tell_unwound(task, stopped, unwound, out);
+    if task.calls.passed_again(frame, *return_address, point) {
+        return false;
+    }
     if let Some(call) = task.calls.innermost_at(frame, *return_address) {
         let same = Arc::ptr_eq(&call.point, point);
         let seen_again = match arrival.seen {
@@ -311,7 +314,7 @@ fn arrive(
             view,
         },
     );
-    task.calls.push(OpenCall {
+    let call = OpenCall {
         id,
         point: point.clone(),
         frame,
@@ -319,7 +322,13 @@ fn arrive(
         depth,
         again: false,
         at_callee: arrival.seen == Seen::AtCallee,
-    });
+    };
+    if point.returns == Returns::Unwatched {
+        tell_no_return(task, tid, &call, Why::Unwatched, out);
+        task.calls.pass(call);
+        return false;
+    }
+    task.calls.push(call);
     point.returns != Returns::Never
 }
 

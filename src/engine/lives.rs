@@ -37,15 +37,16 @@ impl PtraceEngine {
         };
         let flags = clone_flags(&regs, stop, &space.memory);
         let has = |flag: i32| flags & flag as u64 != 0;
+        let maker = parent.pid;
         let follows = self.follow == Follow::Children && parent.role == Role::Shown;
         if has(libc::CLONE_THREAD) {
             let task = Task::new(parent.pid, parent.space, parent.role);
-            self.announce(child, task, out);
+            self.announce(child, task, maker, out);
         } else if has(libc::CLONE_VM) {
             let role = if follows { Role::Shown } else { Role::Borrower };
             let mut task = Task::new(Pid(child.0), parent.space, role);
             task.calls = parent.calls.for_child();
-            self.announce(child, task, out);
+            self.announce(child, task, maker, out);
         } else if follows {
             let copy = space.copy_for(Pid(child.0));
             let calls = parent.calls.for_child();
@@ -54,7 +55,7 @@ impl PtraceEngine {
                 calls,
                 ..Task::new(Pid(child.0), id, Role::Shown)
             };
-            self.announce(child, task, out);
+            self.announce(child, task, maker, out);
         } else {
             let copy = space.copy_for(Pid(child.0));
             self.to_release.insert(child, copy);
@@ -81,11 +82,12 @@ impl PtraceEngine {
         Onward::Nothing
     }
 
-    fn announce(&mut self, tid: Tid, task: Task, out: &mut Out<'_>) {
+    fn announce(&mut self, tid: Tid, task: Task, parent: Pid, out: &mut Out<'_>) {
         let (pid, role) = (task.pid, task.role);
         self.tasks.insert(tid, task);
         if role == Role::Shown {
-            out.tell(pid, tid, What::Started);
+            let parent = (tid.0 == pid.0).then_some(parent);
+            out.tell(pid, tid, What::Started { parent });
         }
     }
 

@@ -9,13 +9,15 @@ pub mod ptrace;
 pub mod start;
 pub mod task;
 
-use crate::base::addr::Addr;
+use crate::base::addr::{Addr, Bias};
 use crate::base::regs::View;
 use crate::base::signal::Signal;
 use crate::base::time::Timestamp;
 use crate::base::{Pid, Tid};
 use crate::event::{CallId, Why};
 use crate::plan::{ModuleName, Tracepoint};
+use std::fs::File;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// An observation, good for the duration of one callback.
@@ -63,7 +65,9 @@ pub enum What<'e> {
         signal: Signal,
         ip: Addr,
     },
-    Started,
+    Started {
+        parent: Option<Pid>,
+    },
     Exec {
         ip: Addr,
     },
@@ -78,9 +82,13 @@ pub enum What<'e> {
     Detached,
     Loaded {
         module: &'e Arc<ModuleName>,
+        range: Range<u64>,
+        bias: Bias,
+        file: Option<&'e File>,
     },
     Unloaded {
         module: &'e Arc<ModuleName>,
+        range: Range<u64>,
     },
     Lost {
         what: &'e str,

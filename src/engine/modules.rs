@@ -8,7 +8,7 @@ use crate::base::Pid;
 use crate::base::addr::{Addr, Bias, Vaddr};
 use crate::base::memory::Memory;
 use crate::elf::{self, Image};
-use crate::plan::{ModuleName, Point, Sites};
+use crate::plan::{Point, Sites, Wanted};
 use crate::sys::ptrace::Stopped;
 use crate::sys::{file, proc};
 use crate::tracee::breakpoint::Purpose;
@@ -16,7 +16,7 @@ use crate::tracee::linkmap;
 use crate::tracee::module::{FileKey, Found, Module, Planned};
 use crate::tracee::space::Space;
 use nix::libc;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// The names under which dynamic linkers export the function that `r_brk` points to.
@@ -93,21 +93,17 @@ impl PtraceEngine {
                 stopped.tid(),
                 What::Unloaded {
                     module: module.name(),
+                    range: module.range.clone(),
                 },
             );
         }
-        let mut added = Vec::new();
         for found in &news {
-            match self.add(id, found) {
-                Ok(name) => added.push(name),
-                Err(why) => self.complain(stopped.tid(), &why, out),
+            if let Err(why) = self.add(stopped, id, found, out) {
+                self.complain(stopped.tid(), &why, out);
             }
         }
-        if !added.is_empty() {
+        if !news.is_empty() {
             self.plant_all(stopped, id, out);
-        }
-        for name in &added {
-            out.tell(pid, stopped.tid(), What::Loaded { module: name });
         }
     }
 
@@ -193,7 +189,7 @@ impl PtraceEngine {
         let bytes = file::map(&found.file).map_err(unreadable)?;
         let image = Image::parse(&bytes).map_err(|e| format!("{}: {e}", found.path))?;
         found.bias = Bias(entry.wrapping_sub(image.entry.0));
-        self.add(id, &found)?;
+        self.add(stopped, id, &found, out)?;
         self.plant_all(stopped, id, out);
         Ok(())
     }
@@ -229,15 +225,29 @@ impl PtraceEngine {
     }
 
     /// Adds a module to a space, its file planned, its breakpoints still to be planted.
-    fn add(&mut self, id: SpaceId, found: &Found) -> Result<Arc<ModuleName>, String> {
+    fn add(
+        &mut self,
+        stopped: &Stopped,
+        id: SpaceId,
+        found: &Found,
+        out: &mut Out<'_>,
+    ) -> Result<(), String> {
         let planned = self
             .planned(found)
             .map_err(|why| format!("{}: {why}", found.path))?;
-        let name = planned.name.clone();
-        if let Some(space) = self.spaces.get_mut(&id) {
-            space.modules.push(Module::new(planned, found.bias));
-        }
-        Ok(name)
+        let Some(space) = self.spaces.get_mut(&id) else {
+            return Ok(());
+        };
+        let module = Module::new(planned.clone(), found.bias);
+        let what = What::Loaded {
+            module: &planned.name,
+            range: module.range.clone(),
+            bias: module.bias,
+            file: self.plan.resources.want_stacks().then_some(&found.file),
+        };
+        out.tell(space.pid, stopped.tid(), what);
+        space.modules.push(module);
+        Ok(())
     }
 
     fn planned(&mut self, found: &Found) -> Result<Arc<Planned>, String> {
@@ -268,12 +278,19 @@ impl PtraceEngine {
         };
         let images = space.modules.iter().map(|m| (&m.planned.image, m.name()));
         let provided = self.plan.provided(images);
+        let mut firsts = HashSet::new();
         let mut wanted = Vec::new();
         let mut initializers = Vec::new();
         for module in &mut space.modules {
             let planned = module.planned.clone();
             for (point, is_planted) in planned.points.iter().zip(&mut module.planted) {
-                if !*is_planted && point.is_wanted(&provided) {
+                let symbol = &point.tracepoint.symbol;
+                let is_wanted = match point.wanted {
+                    Wanted::Always => true,
+                    Wanted::IfProvided => provided.contains(&**symbol),
+                    Wanted::IfFirst => firsts.insert(symbol.clone()),
+                };
+                if !*is_planted && is_wanted {
                     *is_planted = true;
                     wanted.extend(places(point, module.bias));
                     if point.sees_callee() {

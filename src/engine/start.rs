@@ -65,7 +65,7 @@ impl PtraceEngine {
         self.launched = Some(Launched { pid, end: None });
         let id = self.add_space(Space::new(pid));
         self.tasks.insert(tid, Task::new(pid, id, Role::Shown));
-        out.tell(pid, tid, What::Started);
+        out.tell(pid, tid, What::Started { parent: None });
         let stopped = leave_exec(stopped)?;
         unblock_trap(&stopped)?;
         self.program_found(&stopped, id, Stage::Beginning, &mut out);
@@ -94,7 +94,7 @@ impl PtraceEngine {
         for (stopped, _) in &held {
             self.tasks
                 .insert(stopped.tid(), Task::new(pid, id, Role::Shown));
-            out.tell(pid, stopped.tid(), What::Started);
+            out.tell(pid, stopped.tid(), What::Started { parent: None });
         }
         for (stopped, _) in &held {
             // One that is gone by now has nothing to lose.

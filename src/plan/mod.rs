@@ -3,12 +3,15 @@
 
 pub mod filter;
 pub mod pairs;
+pub mod resources;
+mod returns;
 
 use crate::base::addr::Vaddr;
 use crate::elf;
 use crate::proto::Prototype;
 use crate::proto::library::Library;
 use filter::{Filter, LibraryPattern};
+use resources::Resources;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -25,6 +28,17 @@ pub struct Tracepoint {
     pub prototype: Option<Arc<Prototype>>,
     /// How often a call comes back.
     pub returns: Returns,
+    /// Whether its calls are wanted with their stacks.
+    pub stack: Stack,
+}
+
+/// Whether the stacks of a tracepoint's calls are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stack {
+    /// They cost a copy of some KiB each.
+    Unwanted,
+    /// They are.
+    Wanted,
 }
 
 /// Which calls of a tracepoint's function count as hits.
@@ -40,6 +54,12 @@ pub enum Kind {
         /// That instruction.
         entry: Vaddr,
     },
+    /// Every call that arrives at the function of this name that the dynamic linker gives to all who
+    /// import it, for those who keep the books of a resource; nobody asked to see a line of it.
+    Resource {
+        /// Its first instruction.
+        entry: Vaddr,
+    },
 }
 
 /// How often one call of a function comes back to its caller.
@@ -51,6 +71,8 @@ pub enum Returns {
     Never,
     /// `setjmp`, `vfork`, `getcontext`: the first return closes the call, later ones are told apart.
     Again,
+    /// As functions do, but nobody wants to know: its calls cost one stop, not two.
+    Unwatched,
 }
 
 /// How a module is called, in filters and in lines.
@@ -71,8 +93,19 @@ pub struct Point {
     pub tracepoint: Arc<Tracepoint>,
     /// Where.
     pub sites: Sites,
-    /// It is wanted only where a library of `-l` provides its symbol.
-    pub if_provided: bool,
+    /// In which programs it is wanted.
+    pub wanted: Wanted,
+}
+
+/// In which of the programs that load its module a point is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// In all.
+    Always,
+    /// Where a library of `-l` provides its symbol.
+    IfProvided,
+    /// Where no module before its own has a function of that name.
+    IfFirst,
 }
 
 /// Where in its own module's code a tracepoint can be seen.
@@ -98,11 +131,6 @@ pub enum Sites {
 pub type Provided = HashSet<String>;
 
 impl Point {
-    /// Whether it is wanted in a program where these symbols are provided by libraries of `-l`.
-    pub fn is_wanted(&self, provided: &Provided) -> bool {
-        !self.if_provided || provided.contains(&*self.tracepoint.symbol)
-    }
-
     /// Whether only the imported function itself sees all calls.
     pub fn sees_callee(&self) -> bool {
         matches!(self.sites, Sites::Callee { .. })
@@ -118,6 +146,8 @@ pub struct Plan {
     pub libraries: Vec<LibraryPattern>,
     /// `-x`: functions, by symbol and defining module.
     pub entries: Vec<Filter>,
+    /// Functions whose books are kept, by their symbols.
+    pub resources: Resources,
     /// The prototypes.
     pub prototypes: Library,
 }
@@ -127,6 +157,7 @@ impl Plan {
     pub fn points(&self, image: &elf::Image, bytes: &[u8], name: &Arc<ModuleName>) -> Vec<Point> {
         let mut points = self.imports(image, bytes, name);
         points.extend(self.functions(image, bytes, name));
+        points.extend(self.resources.points(image, bytes, name));
         points
     }
 
@@ -147,12 +178,12 @@ impl Plan {
 
     fn imports(&self, image: &elf::Image, bytes: &[u8], name: &Arc<ModuleName>) -> Vec<Point> {
         let chosen = |import| Some((import, self.choose(import, name)?));
-        let chosen: Vec<(&elf::Import, Chosen)> = image.imports.iter().filter_map(chosen).collect();
+        let chosen: Vec<(&elf::Import, Wanted)> = image.imports.iter().filter_map(chosen).collect();
         let slots: Vec<Vaddr> = chosen.iter().map(|(import, _)| import.slot).collect();
         let references = image.references(bytes, &slots);
         let sonames: Vec<&str> = image.needed.iter().map(String::as_str).collect();
         let point =
-            |((import, chosen), references): ((&elf::Import, Chosen), elf::References)| Point {
+            |((import, chosen), references): ((&elf::Import, Wanted), elf::References)| Point {
                 tracepoint: self.tracepoint(
                     name,
                     &import.symbol,
@@ -160,27 +191,27 @@ impl Plan {
                     &sonames,
                 ),
                 sites: sites(import, references),
-                if_provided: chosen == Chosen::IfProvided,
+                wanted: chosen,
             };
         chosen.into_iter().zip(references).map(point).collect()
     }
 
-    fn choose(&self, import: &elf::Import, name: &ModuleName) -> Option<Chosen> {
+    fn choose(&self, import: &elf::Import, name: &ModuleName) -> Option<Wanted> {
         if matches!(import.binding, elf::Binding::Irelative { .. }) {
             return None;
         }
         let filters = self.calls.as_deref().unwrap_or_default();
         let by_default = self.calls.is_none() && self.libraries.is_empty();
         if by_default && name.is_main && !is_start_code(&import.symbol) {
-            return Some(Chosen::Always);
+            return Some(Wanted::Always);
         }
         if filters
             .iter()
             .any(|filter| filter.matches(&import.symbol, name))
         {
-            return Some(Chosen::Always);
+            return Some(Wanted::Always);
         }
-        (!self.libraries.is_empty()).then_some(Chosen::IfProvided)
+        (!self.libraries.is_empty()).then_some(Wanted::IfProvided)
     }
 
     fn functions(&self, image: &elf::Image, bytes: &[u8], name: &Arc<ModuleName>) -> Vec<Point> {
@@ -208,7 +239,7 @@ impl Plan {
                 points.push(Point {
                     tracepoint,
                     sites: Sites::Entry(symbol.vaddr),
-                    if_provided: false,
+                    wanted: Wanted::Always,
                 });
             }
         }
@@ -228,14 +259,9 @@ impl Plan {
             kind,
             prototype: self.prototypes.lookup(symbol, sonames),
             returns: Returns::of(symbol),
+            stack: Stack::Unwanted,
         })
     }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Chosen {
-    Always,
-    IfProvided,
 }
 
 /// How an import's calls can all be seen. A lazily bound slot holds a PLT address at first, so its callee
@@ -262,50 +288,4 @@ fn is_start_code(symbol: &str) -> bool {
     ) || symbol.starts_with("_ITM_")
         || symbol.starts_with("__deregister_frame_info")
         || symbol.starts_with("__register_frame_info")
-}
-
-impl Returns {
-    /// By name, as the C library and the C++ runtime define them.
-    fn of(symbol: &str) -> Returns {
-        match symbol {
-            "exit"
-            | "_exit"
-            | "_Exit"
-            | "quick_exit"
-            | "abort"
-            | "exit_group"
-            | "pthread_exit"
-            | "thrd_exit"
-            | "longjmp"
-            | "_longjmp"
-            | "siglongjmp"
-            | "__longjmp_chk"
-            | "setcontext"
-            | "__assert_fail"
-            | "__assert"
-            | "__assert_perror_fail"
-            | "__stack_chk_fail"
-            | "__chk_fail"
-            | "__fortify_fail"
-            | "err"
-            | "errx"
-            | "verr"
-            | "verrx"
-            | "__libc_start_main"
-            | "__cxa_throw"
-            | "__cxa_rethrow"
-            | "__cxa_bad_cast"
-            | "__cxa_bad_typeid"
-            | "__cxa_throw_bad_array_new_length"
-            | "__cxa_pure_virtual"
-            | "_Unwind_Resume"
-            | "_ZSt9terminatev"
-            | "__pthread_unwind_next" => Returns::Never,
-            "setjmp" | "_setjmp" | "sigsetjmp" | "__sigsetjmp" | "vfork" | "fork" | "_Fork"
-            | "getcontext" | "clone" | "savectx" => Returns::Again,
-            // libstdc++'s helpers that do nothing but throw: std::__throw_…
-            _ if symbol.starts_with("_ZSt") && symbol.contains("__throw_") => Returns::Never,
-            _ => Returns::Once,
-        }
-    }
 }

@@ -88,6 +88,7 @@ fn rounded(part: u128, whole: u128) -> u128 {
 impl Sink for Summary {
     fn event(&mut self, event: &Event) -> io::Result<()> {
         match &event.kind {
+            kind if kind.is_bookkeeping() => {}
             Kind::Return { point, elapsed, .. } => self.count(&point.symbol, *elapsed),
             Kind::NoReturn {
                 point,

@@ -70,6 +70,7 @@ fn point(symbol: &str, module: &str, kind: plan::Kind) -> Arc<Tracepoint> {
         kind,
         prototype: None,
         returns: Returns::Once,
+        stack: plan::Stack::Unwanted,
     })
 }
 
@@ -112,6 +113,7 @@ impl Task {
             point: Arc::clone(point),
             return_address: Addr(0x401136 + id),
             args: args.to_vec(),
+            stack: None,
         })
     }
 
@@ -199,7 +201,7 @@ impl Task {
     }
 
     pub(super) fn started(&self) -> Event {
-        self.now(Kind::Started)
+        self.now(Kind::Started { parent: None })
     }
 
     pub(super) fn detached(&self) -> Event {

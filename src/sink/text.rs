@@ -208,6 +208,7 @@ impl Text {
                 point,
                 return_address,
                 args,
+                ..
             } => {
                 self.begin(event, *return_address, *depth);
                 let begun = Begun {
@@ -286,7 +287,9 @@ impl Text {
 impl Sink for Text {
     fn event(&mut self, event: &Event) -> io::Result<()> {
         self.tasks.see(event);
-        self.show(event);
+        if !event.kind.is_bookkeeping() {
+            self.show(event);
+        }
         self.line.write_to(&mut self.out)
     }
 
@@ -311,7 +314,7 @@ struct Tasks {
 impl Tasks {
     fn see(&mut self, event: &Event) {
         match event.kind {
-            Kind::Started => {
+            Kind::Started { .. } => {
                 let other = self.only.replace(event.tid);
                 self.several |= other.is_some_and(|other| other != event.tid);
             }
@@ -328,6 +331,7 @@ fn no_return(why: Why) -> &'static str {
         Why::Unwound => "<unwound ...>",
         Why::Gone => "<no return ...>",
         Why::Detached => "<detached ...>",
+        Why::Unwatched => "<unwatched ...>",
     }
 }
 

@@ -1,0 +1,82 @@
+//! Functions whose books are kept: the allocator's, and other pairs that hand out and take back. Each is
+//! traced where the dynamic linker finds it first, in the module that provides it for the whole process.
+
+use super::{Kind, ModuleName, Point, Returns, Sites, Stack, Tracepoint, Wanted};
+use crate::base::addr::Vaddr;
+use crate::elf::{self, SymbolKind};
+use crate::proto::Prototype;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+/// The functions, by their symbols.
+pub type Functions = HashMap<String, Watch>;
+
+/// What is to be known of a function's calls.
+#[derive(Clone, Debug)]
+pub struct Watch {
+    /// How they are read.
+    pub prototype: Arc<Prototype>,
+    /// Whether their results matter: [`Returns::Unwatched`] when they do not.
+    pub returns: Returns,
+    /// Whether it matters who calls.
+    pub stack: Stack,
+}
+
+/// All of them.
+#[derive(Clone, Debug, Default)]
+pub struct Resources {
+    /// By symbol.
+    pub functions: Functions,
+}
+
+impl Resources {
+    /// Some function's stacks are wanted.
+    pub fn want_stacks(&self) -> bool {
+        self.functions
+            .values()
+            .any(|watch| watch.stack == Stack::Wanted)
+    }
+
+    /// Those that a module provides. Only the main program may hide its own from the dynamic linker, as
+    /// one that is statically linked does. Of two names for one address, one is enough.
+    pub(super) fn points(
+        &self,
+        image: &elf::Image,
+        bytes: &[u8],
+        name: &Arc<ModuleName>,
+    ) -> Vec<Point> {
+        if self.functions.is_empty() {
+            return Vec::new();
+        }
+        let mut symbols = image.exports.clone();
+        if name.is_main {
+            symbols.extend(elf::Image::file_symbols(bytes).unwrap_or_default());
+        }
+        let mut seen = HashSet::new();
+        let mut points = Vec::new();
+        for symbol in symbols.iter().filter(|s| s.kind == SymbolKind::Func) {
+            if let Some(watch) = self.functions.get(&symbol.name)
+                && seen.insert(symbol.vaddr)
+            {
+                points.push(point(name, &symbol.name, symbol.vaddr, watch));
+            }
+        }
+        points
+    }
+}
+
+fn point(module: &Arc<ModuleName>, symbol: &str, entry: Vaddr, watch: &Watch) -> Point {
+    let tracepoint = Tracepoint {
+        module: module.clone(),
+        symbol: symbol.into(),
+        kind: Kind::Resource { entry },
+        prototype: Some(watch.prototype.clone()),
+        returns: watch.returns,
+        stack: watch.stack,
+    };
+    Point {
+        tracepoint: Arc::new(tracepoint),
+        sites: Sites::Entry(entry),
+        wanted: Wanted::IfFirst,
+    }
+}
