@@ -2,6 +2,7 @@
 
 pub mod kinds;
 pub mod misuse;
+pub mod reach;
 pub mod site;
 pub mod table;
 pub mod tracker;

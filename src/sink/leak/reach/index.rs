@@ -1,0 +1,218 @@
+//! Which block an address is in: a table of cells over each stretch of heap, so that a look-up is a shift,
+//! a load, and a step or two.
+
+/// A block to be found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Block {
+    /// Its first address.
+    pub start: u64,
+    /// Its bytes as they were asked for.
+    pub size: u64,
+    /// It is a root whatever points to it: too young to be judged, or in flight.
+    pub is_root: bool,
+}
+
+impl Block {
+    /// The address behind it. A block of nothing can be pointed at, too.
+    pub fn end(&self) -> u64 {
+        self.start.saturating_add(self.size.max(1))
+    }
+}
+
+/// A block, by its place in [`Index::blocks`].
+pub type Node = u32;
+
+/// All blocks, ascending; no two overlap.
+pub struct Index {
+    /// The blocks.
+    pub blocks: Vec<Block>,
+    spans: Vec<Span>,
+}
+
+/// Blocks that lie near each other.
+struct Span {
+    start: u64,
+    end: u64,
+    /// A cell is `1 << shift` bytes.
+    shift: u32,
+    /// The first block that begins in each cell or behind it.
+    cells: Vec<Node>,
+}
+
+/// Blocks further apart than this are in different spans.
+const GAP: u64 = 1 << 20;
+/// The smallest cell: eight of the smallest blocks.
+const SHIFT: u32 = 8;
+
+impl Index {
+    /// Sorts the blocks. Of two that overlap the first one stays.
+    pub fn new(mut blocks: Vec<Block>) -> Index {
+        blocks.sort_unstable_by_key(|block| (block.start, std::cmp::Reverse(block.size)));
+        blocks.truncate(Node::MAX as usize);
+        let mut end = 0;
+        blocks.retain(|block| {
+            let is_free = block.start >= end;
+            end = end.max(block.end());
+            is_free
+        });
+        let mut spans = Vec::new();
+        let mut first = 0;
+        while first < blocks.len() {
+            let apart =
+                |pair: &[Block]| matches!(pair, [a, b] if b.start - a.end().min(b.start) > GAP);
+            let rest = &blocks[first..];
+            let count = rest
+                .windows(2)
+                .position(apart)
+                .map_or(rest.len(), |at| at + 1);
+            spans.push(Span::new(&rest[..count], first as Node));
+            first += count;
+        }
+        Index { blocks, spans }
+    }
+
+    /// The block around an address, and how far inside it is.
+    pub fn find(&self, at: u64) -> Option<(Node, u64)> {
+        let after = match self.spans.as_slice() {
+            [] => return None,
+            [only] => usize::from(only.start <= at),
+            spans => spans.partition_point(|span| span.start <= at),
+        };
+        let span = self.spans.get(after.checked_sub(1)?)?;
+        if at >= span.end {
+            return None;
+        }
+        let cell = ((at - span.start) >> span.shift) as usize;
+        let (first, next) = (*span.cells.get(cell)?, *span.cells.get(cell + 1)?);
+        let here = self.blocks.get(first as usize..next as usize)?;
+        let node = first + here.partition_point(|block| block.start <= at) as Node;
+        let node = node.checked_sub(1)?;
+        let block = self.blocks.get(node as usize)?;
+        (at < block.end()).then(|| (node, at - block.start))
+    }
+
+    /// The lowest and the highest address that any block has.
+    pub fn bounds(&self) -> (u64, u64) {
+        match (self.spans.first(), self.spans.last()) {
+            (Some(first), Some(last)) => (first.start, last.end),
+            _ => (0, 0),
+        }
+    }
+
+    /// The first block that ends behind an address.
+    pub fn after(&self, at: u64) -> Node {
+        self.blocks.partition_point(|block| block.end() <= at) as Node
+    }
+}
+
+impl Span {
+    fn new(blocks: &[Block], first: Node) -> Span {
+        let start = blocks.first().map_or(0, |block| block.start);
+        let end = blocks.last().map_or(0, Block::end);
+        let length = end - start;
+        // Few blocks over much memory get larger cells, so that the table stays in proportion.
+        let most = 4 * blocks.len() as u64 + 16;
+        let fits = |shift: &u32| length >> shift <= most;
+        let shift = (SHIFT..u64::BITS).find(fits).unwrap_or(u64::BITS - 1);
+        let count = (length >> shift) as usize + 2;
+        let mut cells = Vec::with_capacity(count);
+        let mut node = 0;
+        for cell in 0..count as u64 {
+            let base = start.saturating_add(cell << shift);
+            let before = |block: &Block| block.start < base;
+            while blocks.get(node).is_some_and(before) {
+                node += 1;
+            }
+            cells.push(first + node as Node);
+        }
+        Span {
+            start,
+            end,
+            shift,
+            cells,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn blocks(list: &[(u64, u64)]) -> Vec<Block> {
+        list.iter()
+            .map(|&(start, size)| Block {
+                start,
+                size,
+                is_root: false,
+            })
+            .collect()
+    }
+
+    #[track_caller]
+    fn check(list: &[(u64, u64)], at: u64, expected: Option<(u64, u64)>) {
+        let index = Index::new(blocks(list));
+        let found = index
+            .find(at)
+            .map(|(node, offset)| (index.blocks[node as usize].start, offset));
+        assert_eq!(found, expected, "{at:#x}");
+    }
+
+    #[test]
+    fn finding() {
+        let list = [
+            (0x2000, 16),
+            (0x1000, 32),
+            (0x1020, 0),
+            (0x9_0000_0000, 5 << 30),
+            (0x1_0000_0000, 8),
+        ];
+        check(&list, 0xfff, None);
+        check(&list, 0x1000, Some((0x1000, 0)));
+        check(&list, 0x101f, Some((0x1000, 31)));
+        check(&list, 0x1020, Some((0x1020, 0)));
+        check(&list, 0x1021, None);
+        check(&list, 0x1fff, None);
+        check(&list, 0x200f, Some((0x2000, 15)));
+        check(&list, 0x2010, None);
+        check(
+            &list,
+            0x9_0000_0000 + (3 << 30),
+            Some((0x9_0000_0000, 3 << 30)),
+        );
+        check(&list, 0x9_0000_0000 + (5 << 30), None);
+        check(&[], 0, None);
+        check(&[(0, 8)], 3, Some((0, 3)));
+        check(
+            &[(u64::MAX - 7, 100)],
+            u64::MAX - 1,
+            Some((u64::MAX - 7, 6)),
+        );
+        check(
+            &[(0x1000, 64), (0x1010, 8), (0x1040, 8)],
+            0x1012,
+            Some((0x1000, 0x12)),
+        );
+        check(
+            &[(0x1000, 64), (0x1010, 8), (0x1040, 8)],
+            0x1041,
+            Some((0x1040, 1)),
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn as_a_plain_search(
+            list in proptest::collection::vec((0u64..0x4000, 0u64..0x300), 0..60),
+            scale in prop::sample::select(vec![1u64, 16, 0x1000, 0x10_0000, 1 << 40]),
+            at in 0u64..0x5000, extra in 0u64..0x300,
+        ) {
+            let list: Vec<(u64, u64)> = list.iter().map(|(start, size)| (start * scale, *size)).collect();
+            let index = Index::new(blocks(&list));
+            let at = at * scale + extra;
+            let plain = index.blocks.iter().position(|block| (block.start..block.end()).contains(&at));
+            prop_assert_eq!(index.find(at).map(|(node, _)| node as usize), plain);
+            prop_assert!(index.blocks.windows(2).all(|pair| pair[0].end() <= pair[1].start));
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! Puts what nobody reaches into groups: a leader, or a cycle of them, that no other lost block points to,
+//! and everything that only it keeps.
+
+use super::index::Node;
+use super::mark::{Marks, Reached};
+use super::scan::Pointers;
+use std::collections::{HashMap, HashSet, VecDeque};
+
+/// Lost blocks that hang together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// The block nobody points to; of a cycle the one with the lowest address.
+    pub leader: Node,
+    /// The blocks of the cycle, in its order, if it is one. A block that points to itself is one.
+    pub cycle: Vec<Node>,
+    /// The blocks of the cycle that are not on its shortest way round, but as much leaders.
+    pub others: Vec<Node>,
+    /// What hangs on them.
+    pub members: Vec<Node>,
+}
+
+const UNSEEN: u32 = u32::MAX;
+
+/// All groups, by their leader's address.
+pub fn groups(pointers: &Pointers, marks: &Marks, blocks: usize) -> Vec<Group> {
+    let lost: Vec<Node> = (0..blocks as Node)
+        .filter(|&node| marks.reached(node) == Reached::Never)
+        .collect();
+    let components = Components::new(pointers, marks, &lost, blocks);
+    // Components that another one points to lead nothing.
+    let mut is_led = vec![false; components.count as usize];
+    for &node in &lost {
+        let own = components.of(node);
+        for pointer in pointers.of(node) {
+            let other = components.of(pointer.to);
+            if other != UNSEEN
+                && other != own
+                && let Some(is_led) = is_led.get_mut(other as usize)
+            {
+                *is_led = true;
+            }
+        }
+    }
+    let mut taken = vec![false; blocks];
+    let mut groups: Vec<Group> = Vec::new();
+    let mut of_component = vec![UNSEEN; components.count as usize];
+    for &node in &lost {
+        let own = components.of(node) as usize;
+        if is_led.get(own) != Some(&false) {
+            continue;
+        }
+        if let Some(is_taken) = taken.get_mut(node as usize) {
+            *is_taken = true;
+        }
+        match of_component
+            .get(own)
+            .and_then(|&group| groups.get_mut(group as usize))
+        {
+            Some(group) => group.others.push(node),
+            None => {
+                if let Some(group) = of_component.get_mut(own) {
+                    *group = groups.len() as u32;
+                }
+                groups.push(Group {
+                    leader: node,
+                    cycle: Vec::new(),
+                    others: Vec::new(),
+                    members: Vec::new(),
+                });
+            }
+        }
+    }
+    for group in &mut groups {
+        group.members = members(group, pointers, &components, &mut taken);
+        group.cycle = cycle(group, pointers);
+        let in_cycle: HashSet<Node> = group.cycle.iter().copied().collect();
+        group.others.retain(|node| !in_cycle.contains(node));
+    }
+    groups
+}
+
+/// What the leaders lead to and nobody before them did.
+fn members(
+    group: &Group,
+    pointers: &Pointers,
+    components: &Components,
+    taken: &mut [bool],
+) -> Vec<Node> {
+    let mut queue: Vec<Node> = std::iter::once(group.leader)
+        .chain(group.others.iter().copied())
+        .collect();
+    let leaders = queue.len();
+    let mut at = 0;
+    while let Some(&node) = queue.get(at) {
+        at += 1;
+        for pointer in pointers
+            .of(node)
+            .filter(|pointer| components.of(pointer.to) != UNSEEN)
+        {
+            if let Some(is_taken @ false) = taken.get_mut(pointer.to as usize) {
+                *is_taken = true;
+                queue.push(pointer.to);
+            }
+        }
+    }
+    queue.split_off(leaders)
+}
+
+/// The shortest way from the leader back to it.
+fn cycle(group: &Group, pointers: &Pointers) -> Vec<Node> {
+    let is_leader = |node: Node| node == group.leader || group.others.binary_search(&node).is_ok();
+    let mut before = HashMap::new();
+    let mut queue = VecDeque::from([group.leader]);
+    while let Some(node) = queue.pop_front() {
+        for pointer in pointers.of(node).filter(|pointer| is_leader(pointer.to)) {
+            if pointer.to == group.leader {
+                let mut way = vec![node];
+                let mut last = node;
+                while let Some(&previous) = before.get(&last) {
+                    way.push(previous);
+                    last = previous;
+                }
+                way.reverse();
+                return way;
+            }
+            before.entry(pointer.to).or_insert_with(|| {
+                queue.push_back(pointer.to);
+                node
+            });
+        }
+    }
+    Vec::new()
+}
+
+/// Strongly connected components of the lost blocks (Tarjan, without recursion).
+struct Components {
+    of: Vec<u32>,
+    count: u32,
+}
+
+impl Components {
+    fn of(&self, node: Node) -> u32 {
+        self.of.get(node as usize).copied().unwrap_or(UNSEEN)
+    }
+
+    fn new(pointers: &Pointers, marks: &Marks, lost: &[Node], blocks: usize) -> Components {
+        let mut found = Components {
+            of: vec![UNSEEN; blocks],
+            count: 0,
+        };
+        let mut search = Search {
+            order: vec![UNSEEN; blocks],
+            low: vec![UNSEEN; blocks],
+            next: 0,
+            stack: Vec::new(),
+        };
+        for &start in lost {
+            if search.number(start) == UNSEEN {
+                search.from(start, pointers, marks, &mut found);
+            }
+        }
+        found
+    }
+}
+
+struct Search {
+    order: Vec<u32>,
+    low: Vec<u32>,
+    next: u32,
+    stack: Vec<Node>,
+}
+
+impl Search {
+    fn number(&self, node: Node) -> u32 {
+        self.order.get(node as usize).copied().unwrap_or(0)
+    }
+
+    fn enter(&mut self, node: Node) {
+        for numbers in [&mut self.order, &mut self.low] {
+            if let Some(number) = numbers.get_mut(node as usize) {
+                *number = self.next;
+            }
+        }
+        self.next += 1;
+        self.stack.push(node);
+    }
+
+    fn lower(&mut self, node: Node, to: u32) {
+        if let Some(low) = self.low.get_mut(node as usize) {
+            *low = (*low).min(to);
+        }
+    }
+
+    fn from(&mut self, start: Node, pointers: &Pointers, marks: &Marks, found: &mut Components) {
+        self.enter(start);
+        let mut path = vec![(start, pointers.of(start))];
+        while let Some((node, rest)) = path.last_mut() {
+            let node = *node;
+            match rest.next() {
+                Some(pointer) if marks.reached(pointer.to) != Reached::Never => {}
+                Some(pointer) if self.number(pointer.to) == UNSEEN => {
+                    self.enter(pointer.to);
+                    path.push((pointer.to, pointers.of(pointer.to)));
+                }
+                // It is on the stack as long as it belongs to no component.
+                Some(pointer) if found.of(pointer.to) == UNSEEN => {
+                    let number = self.number(pointer.to);
+                    self.lower(node, number);
+                }
+                Some(_) => {}
+                None => {
+                    path.pop();
+                    let low = self.low.get(node as usize).copied().unwrap_or(0);
+                    if let Some((parent, _)) = path.last() {
+                        self.lower(*parent, low);
+                    }
+                    if low == self.number(node) {
+                        self.complete(node, found);
+                    }
+                }
+            }
+        }
+    }
+
+    fn complete(&mut self, root: Node, found: &mut Components) {
+        while let Some(node) = self.stack.pop() {
+            if let Some(component) = found.of.get_mut(node as usize) {
+                *component = found.count;
+            }
+            if node == root {
+                break;
+            }
+        }
+        found.count += 1;
+    }
+}

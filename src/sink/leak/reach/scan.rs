@@ -1,0 +1,330 @@
+//! Finds every word of a frozen process that points to a block: who points from outside, and which block
+//! points to which.
+
+use super::frozen::{Frozen, Region};
+use super::index::{Index, Node};
+use crate::base::Tid;
+use crate::base::addr::Addr;
+use std::ops::Range;
+
+/// A word that points to a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pointer {
+    /// To which block.
+    pub to: Node,
+    /// To its start, or as good as that. Else only to somewhere inside.
+    pub is_start: bool,
+}
+
+/// A pointer from outside of all blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Root {
+    /// Where the word is.
+    pub place: Place,
+    /// What it points to.
+    pub pointer: Pointer,
+}
+
+/// Where a root is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In memory that is no stack.
+    Data(u64),
+    /// In a thread's stack.
+    Stack(Tid, u64),
+    /// In a thread's register.
+    Register(Tid),
+    /// It is a root by itself.
+    Itself,
+}
+
+/// All pointers of a frozen process.
+pub struct Pointers {
+    /// Those from outside, data before stacks and registers.
+    pub roots: Vec<Root>,
+    /// Where each block's own begin in `edges`; one more than there are blocks.
+    offsets: Vec<u32>,
+    /// Block by block, what it points to.
+    edges: Vec<u32>,
+}
+
+/// Which memory between blocks is worth looking at.
+pub type IsRoot<'c> = dyn Fn(&Region, u64) -> bool + 'c;
+
+/// The x86-64 red zone: a leaf function uses so much below its stack pointer (psABI 3.2.2).
+const RED_ZONE: u64 = 128;
+/// So much is read at once.
+const CHUNK: u64 = 1 << 18;
+/// A pointer to somewhere inside, in an edge.
+const INSIDE: u32 = 1 << 31;
+/// How far behind the start of its block a thread's dtv begins: the word before it counts its slots
+/// (glibc, `allocate_dtv`: `dtv + 1` is installed, and each slot has two words).
+const DTV_OFFSET: u64 = 16;
+
+impl Pointers {
+    /// Looks at all of it.
+    pub fn find(frozen: &Frozen, index: &Index, is_root: &IsRoot<'_>) -> Pointers {
+        let mut scan = Scan {
+            frozen,
+            index,
+            is_root,
+            bounds: index.bounds(),
+            data: Vec::new(),
+            stacks: Vec::new(),
+            found: Pointers {
+                roots: Vec::new(),
+                offsets: Vec::with_capacity(index.blocks.len() + 1),
+                edges: Vec::new(),
+            },
+        };
+        for region in &frozen.regions {
+            scan.region(region);
+        }
+        scan.registers();
+        let Scan {
+            data,
+            stacks,
+            mut found,
+            ..
+        } = scan;
+        // Blocks that no region held.
+        found
+            .offsets
+            .resize(index.blocks.len() + 1, found.edges.len() as u32);
+        let itself = |(node, block): (usize, &super::index::Block)| {
+            let pointer = Pointer {
+                to: node as Node,
+                is_start: true,
+            };
+            block.is_root.then_some(Root {
+                place: Place::Itself,
+                pointer,
+            })
+        };
+        found.roots = index.blocks.iter().enumerate().filter_map(itself).collect();
+        found.roots.extend(data);
+        found.roots.extend(stacks);
+        found
+    }
+
+    /// What a block points to.
+    pub fn of(&self, node: Node) -> impl Iterator<Item = Pointer> {
+        let bound = |at: usize| {
+            self.offsets
+                .get(at)
+                .map_or(self.edges.len(), |&offset| offset as usize)
+        };
+        let range = bound(node as usize)..bound(node as usize + 1);
+        let edges = self.edges.get(range).unwrap_or_default();
+        edges.iter().map(|edge| Pointer {
+            to: edge & !INSIDE,
+            is_start: edge & INSIDE == 0,
+        })
+    }
+}
+
+struct Scan<'c> {
+    frozen: &'c Frozen,
+    index: &'c Index,
+    is_root: &'c IsRoot<'c>,
+    bounds: (u64, u64),
+    data: Vec<Root>,
+    stacks: Vec<Root>,
+    found: Pointers,
+}
+
+impl Scan<'_> {
+    fn region(&mut self, region: &Region) {
+        let range = &region.range;
+        let inside = self
+            .frozen
+            .tasks
+            .iter()
+            .filter(|task| range.contains(&task.sp));
+        match inside.min_by_key(|task| task.sp) {
+            // A stack made of a block is scanned as one.
+            Some(task) if self.index.find(task.sp).is_none() => {
+                let from = task.sp.saturating_sub(RED_ZONE).max(range.start);
+                self.memory(from..range.end, region, Some(task.thread));
+            }
+            _ => self.memory(range.clone(), region, None),
+        }
+    }
+
+    /// All words of a range, in order, and so block by block.
+    fn memory(&mut self, range: Range<u64>, region: &Region, stack: Option<Tid>) {
+        let mut buffer = vec![0; CHUNK.min(range.end - range.start) as usize];
+        let mut node = self.index.after(range.start);
+        let mut at = aligned(range.start);
+        while at < range.end {
+            let want = (range.end - at).min(CHUNK) as usize;
+            let got = match self.frozen.memory.read(Addr(at), &mut buffer[..want]) {
+                Ok(got) if got >= 8 => got / 8 * 8,
+                // A page that cannot be read holds nothing.
+                _ => {
+                    at = (at | 0xfff) + 1;
+                    continue;
+                }
+            };
+            self.words(&buffer[..got], at, &mut node, region, stack);
+            at += got as u64;
+        }
+    }
+
+    fn words(
+        &mut self,
+        bytes: &[u8],
+        at: u64,
+        node: &mut Node,
+        region: &Region,
+        stack: Option<Tid>,
+    ) {
+        let end = at + bytes.len() as u64;
+        let mut at = at;
+        while at < end {
+            let block = self.index.blocks.get(*node as usize);
+            let (start, stop) =
+                block.map_or((u64::MAX, u64::MAX), |block| (block.start, block.end()));
+            // Words that reach over an end belong to what they begin in.
+            let inside = start <= at;
+            let until = if inside { stop } else { aligned(start) }.min(end);
+            let from = (bytes.len() as u64 - (end - at)) as usize;
+            let length = (until.saturating_sub(at).next_multiple_of(8)).min(end - at) as usize;
+            let part = bytes.get(from..from + length).unwrap_or_default();
+            match inside {
+                true => self.block(*node, part, stop - at),
+                false if stack.is_some() => self.roots(part, at, stack),
+                false => self.roots_by_page(part, at, region),
+            }
+            at += length.max(8) as u64;
+            if inside && at >= stop {
+                *node += 1;
+            }
+        }
+    }
+
+    /// Memory between blocks: some pages of it may be an allocator's, others not.
+    fn roots_by_page(&mut self, part: &[u8], at: u64, region: &Region) {
+        let mut at = at;
+        let mut rest = part;
+        while !rest.is_empty() {
+            let length = ((at | 0xfff) + 1 - at).min(rest.len() as u64) as usize;
+            let (page, next) = rest.split_at(length);
+            if (self.is_root)(region, at) {
+                self.roots(page, at, None);
+            }
+            at += length as u64;
+            rest = next;
+        }
+    }
+
+    fn roots(&mut self, part: &[u8], at: u64, stack: Option<Tid>) {
+        for (number, word) in words(part).enumerate() {
+            let Some(pointer) = self.pointer(word) else {
+                continue;
+            };
+            let at = at + 8 * number as u64;
+            match stack {
+                Some(thread) => self.stacks.push(Root {
+                    place: Place::Stack(thread, at),
+                    pointer,
+                }),
+                None => self.data.push(Root {
+                    place: Place::Data(at),
+                    pointer,
+                }),
+            }
+        }
+    }
+
+    /// `left` is how much of the block there is: a word that reaches beyond its end is none of its own.
+    fn block(&mut self, node: Node, part: &[u8], left: u64) {
+        let part = part.get(..(left / 8 * 8) as usize).unwrap_or(part);
+        // Blocks in memory that is in no region point nowhere.
+        while self.found.offsets.len() <= node as usize {
+            self.found.offsets.push(self.found.edges.len() as u32);
+        }
+        for word in words(part) {
+            if let Some(pointer) = self.pointer(word)
+                && self.found.edges.len() < u32::MAX as usize
+            {
+                let flag = if pointer.is_start { 0 } else { INSIDE };
+                self.found.edges.push(pointer.to | flag);
+            }
+        }
+    }
+
+    fn registers(&mut self) {
+        for task in &self.frozen.tasks {
+            let own_stack = self.index.find(task.sp).map(|(node, _)| Pointer {
+                to: node,
+                is_start: true,
+            });
+            // The dtv's address is the second word of the thread control block (glibc, `tcbhead_t`).
+            let dtv = self.frozen.word(task.fs_base.wrapping_add(8));
+            let dtv = dtv
+                .and_then(|dtv| self.index.find(dtv))
+                .filter(|(_, offset)| *offset == DTV_OFFSET);
+            let dtv = dtv.map(|(node, _)| Pointer {
+                to: node,
+                is_start: true,
+            });
+            let words = task.words.iter().filter_map(|&word| self.pointer(word));
+            let place = Place::Register(task.thread);
+            let all = words.chain(own_stack).chain(dtv);
+            let roots: Vec<Root> = all.map(|pointer| Root { place, pointer }).collect();
+            self.stacks.extend(roots);
+        }
+    }
+
+    #[inline]
+    fn pointer(&self, word: u64) -> Option<Pointer> {
+        if word < self.bounds.0 || word >= self.bounds.1 {
+            return None;
+        }
+        let (to, offset) = self.index.find(word)?;
+        let is_start = offset == 0 || self.is_as_good(to, offset);
+        Some(Pointer { to, is_start })
+    }
+
+    /// Whether programs keep such a pointer as the only one to a block.
+    fn is_as_good(&self, to: Node, offset: u64) -> bool {
+        let Some(block) = self.index.blocks.get(to as usize) else {
+            return false;
+        };
+        let word = |at: u64| self.frozen.word(block.start.wrapping_add(at));
+        match offset {
+            // new T[n]: a cookie tells n (Itanium C++ ABI 2.7).
+            8 if word(0)
+                .is_some_and(|n| n > 0 && (block.size - 8) % n == 0 && n <= block.size - 8) =>
+            {
+                true
+            }
+            // std::string with shared bodies: length, capacity, count of owners (libstdc++, cow_string.h).
+            24 if word(0) <= word(8)
+                && word(8).is_some_and(|n| n.checked_add(25) == Some(block.size)) =>
+            {
+                true
+            }
+            // A base class that is not the first one: the object and its part have a vtable each.
+            _ if offset % 8 == 0 => {
+                let is_vtable = |at| word(at).is_some_and(|word| self.frozen.is_image(word));
+                is_vtable(0) && is_vtable(offset)
+            }
+            _ => false,
+        }
+    }
+}
+
+/// The first address of a word, from there on.
+fn aligned(at: u64) -> u64 {
+    at.saturating_add(7) & !7
+}
+
+fn words(bytes: &[u8]) -> impl Iterator<Item = u64> {
+    bytes
+        .as_chunks::<8>()
+        .0
+        .iter()
+        .map(|word| u64::from_le_bytes(*word))
+}
