@@ -307,7 +307,7 @@ impl Scan<'_> {
                 true
             }
             // A base class that is not the first one: the object and its part have a vtable each.
-            _ if offset % 8 == 0 => {
+            _ if offset.is_multiple_of(8) => {
                 let is_vtable = |at| word(at).is_some_and(|word| self.frozen.is_image(word));
                 is_vtable(0) && is_vtable(offset)
             }

@@ -55,7 +55,7 @@ impl World {
         let sp = self.sp.unwrap_or(STACK + 0x800);
         Frozen {
             regions,
-            images: vec![0x500000..0x600000],
+            images: std::iter::once(0x500000..0x600000).collect(),
             tasks: vec![TaskState {
                 thread: Tid(7),
                 sp,
