@@ -8,7 +8,7 @@ use super::symbols::sections;
 use super::{Class, Error, header, program_headers};
 use crate::base::addr::Vaddr;
 use goblin::elf::program_header::{PF_X, PT_GNU_EH_FRAME, PT_LOAD};
-use goblin::elf::section_header::{SHF_COMPRESSED, SHN_XINDEX, SHT_NOBITS};
+use goblin::elf::section_header::{SHF_ALLOC, SHF_COMPRESSED, SHN_XINDEX, SHT_NOBITS};
 use goblin::elf::{ProgramHeader, SectionHeader};
 use std::ops::Range;
 
@@ -106,6 +106,16 @@ impl<'a> Sections<'a> {
         self.loads()
             .filter(|h| h.p_flags & PF_X != 0)
             .filter_map(|h| self.at(h.p_offset, h.p_filesz, h.p_vaddr))
+    }
+
+    /// Where the section ends that has this address when it is loaded.
+    pub fn end_around(&self, at: Vaddr) -> Option<Vaddr> {
+        self.sections
+            .iter()
+            .filter(|s| s.sh_flags & u64::from(SHF_ALLOC) != 0)
+            .map(|s| s.sh_addr..s.sh_addr.saturating_add(s.sh_size))
+            .find(|range| range.contains(&at.0))
+            .map(|range| Vaddr(range.end))
     }
 
     /// What identifies this very build.

@@ -6,6 +6,7 @@
 //! it is the same in the next one, wherever that has mapped the file.
 
 mod bytes;
+mod cfi;
 mod debug_file;
 mod inflate;
 pub mod names;
@@ -13,6 +14,7 @@ pub mod origin;
 mod raw;
 mod reader;
 mod stacks;
+mod step;
 mod symbolize;
 mod symbols;
 mod unwind;

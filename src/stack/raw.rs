@@ -3,20 +3,15 @@
 use crate::base::addr::Addr;
 use crate::base::regs::Regs;
 
-/// Registers and the top of the stack. Other registers than these are not needed: code that runs
-/// without a frame pointer finds its caller by the stack pointer.
+/// Registers, and the top of the stack.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RawStack {
-    /// The instruction that is run next.
-    pub rip: u64,
-    /// The stack pointer.
-    pub rsp: u64,
-    /// The frame pointer, where there is one.
-    pub rbp: u64,
-    /// When the copy was taken.
-    pub moment: Moment,
-    /// The stack from `rsp` up.
-    pub bytes: Box<[u8]>,
+    pub(super) registers: Registers,
+    pub(super) moment: Moment,
+    /// Where the copied bytes begin.
+    bottom: u64,
+    /// The stack from there up.
+    bytes: Box<[u8]>,
 }
 
 /// When a copy was taken.
@@ -30,21 +25,71 @@ pub enum Moment {
 }
 
 impl RawStack {
-    /// The copy of a task with these registers and the bytes from `rsp` up.
+    /// The copy of a task with these registers, and the bytes from `rsp` up; 4 to 16 KiB are enough
+    /// for most.
     pub fn new(regs: &Regs, moment: Moment, bytes: Box<[u8]>) -> RawStack {
         RawStack {
-            rip: regs.rip,
-            rsp: regs.rsp,
-            rbp: regs.rbp,
+            registers: Registers::new(regs),
             moment,
+            bottom: regs.rsp,
             bytes,
         }
     }
 
-    /// The word at an address, if it was copied.
-    pub(super) fn word(&self, at: Addr) -> Option<u64> {
-        let from = usize::try_from(at.0.checked_sub(self.rsp)?).ok()?;
-        let word = self.bytes.get(from..)?.first_chunk::<8>()?;
-        Some(u64::from_le_bytes(*word))
+    /// The `size` bytes at an address, up to 8, if they were copied.
+    pub(super) fn read(&self, at: Addr, size: usize) -> Option<u64> {
+        let from = usize::try_from(at.0.checked_sub(self.bottom)?).ok()?;
+        let bytes = self.bytes.get(from..)?.get(..size)?;
+        let mut word = [0; 8];
+        word.get_mut(..size)?.copy_from_slice(bytes);
+        Some(u64::from_le_bytes(word))
+    }
+
+    /// Whether the address is above everything that was copied.
+    pub(super) fn ends_before(&self, at: Addr) -> bool {
+        at.0 >= self
+            .bottom
+            .saturating_add(self.bytes.len() as u64)
+            .saturating_sub(7)
+    }
+}
+
+/// What is known of the registers of one frame, by their DWARF numbers (psABI 3.6.2, "DWARF Register
+/// Number Mapping"); the last is the return address, here the instruction pointer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Registers([Option<u64>; 17]);
+
+pub(super) const RBP: u16 = 6;
+pub(super) const RSP: u16 = 7;
+pub(super) const RIP: u16 = 16;
+
+impl Registers {
+    fn new(r: &Regs) -> Registers {
+        let all = [
+            r.rax, r.rdx, r.rcx, r.rbx, r.rsi, r.rdi, r.rbp, r.rsp, r.r8, r.r9, r.r10, r.r11,
+            r.r12, r.r13, r.r14, r.r15, r.rip,
+        ];
+        Registers(all.map(Some))
+    }
+
+    pub(super) fn get(&self, number: u16) -> Option<u64> {
+        *self.0.get(usize::from(number))?
+    }
+
+    pub(super) fn set(&mut self, number: u16, value: Option<u64>) {
+        if let Some(register) = self.0.get_mut(usize::from(number)) {
+            *register = value;
+        }
+    }
+
+    /// Forgets what a callee need not preserve (psABI 3.2.1, "Registers").
+    pub(super) fn keep_callee_saved(&mut self) {
+        const RBX: u16 = 3;
+        let kept = |number| matches!(number, RBX | RBP | RSP | 12..=15 | RIP);
+        for (number, value) in (0..).zip(&mut self.0) {
+            if !kept(number) {
+                *value = None;
+            }
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Names out of symbol tables, for code without debug information.
 
 use crate::base::addr::Vaddr;
-use crate::elf::{Image, Scope, Symbol};
+use crate::elf::{Image, Scope, Sections, Symbol};
 
 /// A module's functions by address; of several names for one address, the one that users know.
 #[derive(Debug, Default)]
@@ -21,6 +21,14 @@ impl Symbols {
             .unwrap_or_default();
         functions.sort_by_key(|symbol| (symbol.vaddr, rank(symbol)));
         functions.dedup_by_key(|symbol| symbol.vaddr);
+        // Whoever writes assembly may leave the size out: to the end of the section then, so that
+        // what comes after `_init` does not go by its name.
+        let sections = files.first().and_then(|file| Sections::read(file).ok());
+        for function in functions.iter_mut().filter(|f| f.size == 0) {
+            let end = sections.as_ref().and_then(|s| s.end_around(function.vaddr));
+            let end = end.unwrap_or(Vaddr(u64::MAX));
+            function.size = end.0 - function.vaddr.0;
+        }
         Symbols { functions }
     }
 
@@ -29,9 +37,7 @@ impl Symbols {
         let after = self.functions.partition_point(|f| f.vaddr <= at);
         let function = self.functions.get(after.checked_sub(1)?)?;
         let offset = at.0 - function.vaddr.0;
-        // Whoever writes assembly may leave the size out.
-        let inside = offset < function.size || function.size == 0;
-        inside.then_some((&function.name, offset))
+        (offset < function.size).then_some((&*function.name, offset))
     }
 }
 

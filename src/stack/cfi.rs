@@ -1,0 +1,185 @@
+//! Call frame information: how to find, from any instruction of a file, the frame of its caller
+//! (DWARF 5, 6.4; LSB, "Exception Frames").
+
+use super::bytes::{Bytes, Piece};
+use super::inflate;
+use crate::base::addr::Vaddr;
+use crate::elf::{Section, Sections};
+use gimli::{
+    BaseAddresses, CfaRule, CieOrFde, DebugFrame, EhFrame, EhFrameHdr, Encoding, Expression,
+    FrameDescriptionEntry, ParsedEhFrameHdr, Register, RegisterRule, UnwindContext,
+    UnwindExpression, UnwindOffset, UnwindSection,
+};
+
+/// The call frame information of one file.
+#[derive(Default)]
+pub(super) struct Cfi {
+    bases: BaseAddresses,
+    table: Table,
+}
+
+/// Where it is, and what leads to the entry for an address.
+#[derive(Default)]
+enum Table {
+    #[default]
+    None,
+    /// `.eh_frame` with the table that the linker made for the run-time unwinder.
+    Searched(ParsedEhFrameHdr<Piece>, EhFrame<Piece>),
+    /// `.eh_frame` without.
+    Exceptions(Index, EhFrame<Piece>),
+    /// `.debug_frame`
+    Debug(Index, DebugFrame<Piece>),
+}
+
+/// The entries of a section: first address and offset of each, by address.
+type Index = Vec<(u64, usize)>;
+
+/// How the caller's registers follow from those of a frame at one instruction.
+#[derive(Clone, Debug)]
+pub(super) struct Row {
+    /// The canonical frame address: the stack pointer before the return address was pushed.
+    pub(super) cfa: CfaRule<usize>,
+    /// The registers for which there is a rule.
+    pub(super) rules: Vec<(Register, RegisterRule<usize>)>,
+    /// The frame is one that the kernel made for a signal handler to return to.
+    pub(super) is_signal: bool,
+    pub(super) encoding: Encoding,
+}
+
+impl Cfi {
+    /// What a file has. Section headers are asked only for what the program headers do not lead to.
+    pub(super) fn of(sections: &Sections<'_>, file: &Bytes) -> Cfi {
+        searched(sections, file)
+            .or_else(|| exceptions(sections, file))
+            .or_else(|| debug(sections, file))
+            .unwrap_or_default()
+    }
+
+    /// The rules at an instruction.
+    pub(super) fn row(&self, at: Vaddr, context: &mut UnwindContext<usize>) -> Option<Row> {
+        match &self.table {
+            Table::None => None,
+            Table::Searched(table, section) => {
+                let table = table.table()?;
+                let fde = table
+                    .fde_for_address(section, &self.bases, at.0, EhFrame::cie_from_offset)
+                    .ok()?;
+                self.read(section, &fde, at, context)
+            }
+            Table::Exceptions(index, section) => self.indexed(section, index, at, context),
+            Table::Debug(index, section) => self.indexed(section, index, at, context),
+        }
+    }
+
+    /// The bytes of an expression of one of the rows.
+    pub(super) fn expression(&self, place: &UnwindExpression<usize>) -> Option<Expression<Piece>> {
+        match &self.table {
+            Table::None => None,
+            Table::Searched(_, section) | Table::Exceptions(_, section) => place.get(section).ok(),
+            Table::Debug(_, section) => place.get(section).ok(),
+        }
+    }
+
+    fn indexed<S>(
+        &self,
+        section: &S,
+        index: &Index,
+        at: Vaddr,
+        context: &mut UnwindContext<usize>,
+    ) -> Option<Row>
+    where
+        S: UnwindSection<Piece>,
+        S::Offset: UnwindOffset<usize>,
+    {
+        let after = index.partition_point(|(start, _)| *start <= at.0);
+        let (_, offset) = index.get(after.checked_sub(1)?)?;
+        let fde = section
+            .fde_from_offset(&self.bases, S::Offset::from(*offset), S::cie_from_offset)
+            .ok()?;
+        self.read(section, &fde, at, context)
+    }
+
+    fn read<S: UnwindSection<Piece>>(
+        &self,
+        section: &S,
+        fde: &FrameDescriptionEntry<Piece>,
+        at: Vaddr,
+        context: &mut UnwindContext<usize>,
+    ) -> Option<Row> {
+        let row = fde
+            .unwind_info_for_address(section, &self.bases, context, at.0)
+            .ok()?;
+        Some(Row {
+            cfa: row.cfa().clone(),
+            rules: row.registers().cloned().collect(),
+            is_signal: fde.is_signal_trampoline(),
+            encoding: fde.cie().encoding(),
+        })
+    }
+}
+
+/// `.eh_frame` by way of `PT_GNU_EH_FRAME`.
+fn searched(sections: &Sections<'_>, file: &Bytes) -> Option<Cfi> {
+    let header = sections.frame_header()?;
+    let bases = BaseAddresses::default().set_eh_frame_hdr(header.vaddr.0);
+    let table = EhFrameHdr::from(Piece::new(file, header.range));
+    let table = table.parse(&bases, 8).ok()?;
+    table.table()?;
+    let at = Vaddr(table.eh_frame_ptr().direct().ok()?);
+    let (bases, section) = eh_frame(bases, &sections.loaded(at)?, sections, file);
+    let table = Table::Searched(table, section);
+    Some(Cfi { bases, table })
+}
+
+/// `.eh_frame` by its name.
+fn exceptions(sections: &Sections<'_>, file: &Bytes) -> Option<Cfi> {
+    let (bases, section) = eh_frame(
+        BaseAddresses::default(),
+        &sections.get(".eh_frame")?,
+        sections,
+        file,
+    );
+    let table = Table::Exceptions(index(&section, &bases), section);
+    Some(Cfi { bases, table })
+}
+
+fn eh_frame(
+    bases: BaseAddresses,
+    section: &Section,
+    sections: &Sections<'_>,
+    file: &Bytes,
+) -> (BaseAddresses, EhFrame<Piece>) {
+    let text = sections.get(".text").map_or(0, |text| text.vaddr.0);
+    let bases = bases.set_eh_frame(section.vaddr.0).set_text(text);
+    let mut section = EhFrame::from(Piece::new(file, section.range.clone()));
+    section.set_address_size(8);
+    (bases, section)
+}
+
+fn debug(sections: &Sections<'_>, file: &Bytes) -> Option<Cfi> {
+    let content = inflate::content(file, &sections.get(".debug_frame")?)?;
+    let bases = BaseAddresses::default();
+    let mut section = DebugFrame::from(content);
+    section.set_address_size(8);
+    let table = Table::Debug(index(&section, &bases), section);
+    Some(Cfi { bases, table })
+}
+
+/// Looks at every entry of a section, up to the first that makes no sense.
+fn index<S>(section: &S, bases: &BaseAddresses) -> Index
+where
+    S: UnwindSection<Piece>,
+{
+    let mut index = Vec::new();
+    let mut entries = section.entries(bases);
+    while let Ok(Some(entry)) = entries.next() {
+        let CieOrFde::Fde(fde) = entry else {
+            continue;
+        };
+        if let Ok(fde) = fde.parse(S::cie_from_offset) {
+            index.push((fde.initial_address(), fde.offset()));
+        }
+    }
+    index.sort_unstable();
+    index
+}
