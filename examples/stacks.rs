@@ -12,7 +12,10 @@ use ltrace::engine::{Hit, What};
 use ltrace::plan::Plan;
 use ltrace::plan::filter::Filter;
 use ltrace::proto::library::Library;
-use ltrace::stack::{Bytes, Module, Moment, RawStack, Stacks, Symbolizer, Unwinder};
+use ltrace::stack::names::abbreviate;
+use ltrace::stack::{
+    Bytes, Frame, Location, Module, Moment, RawStack, Stacks, Symbolizer, Unwinder,
+};
 use ltrace::sys::{file, interrupt, proc};
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -26,7 +29,7 @@ const COPY: usize = 16 << 10;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut args = std::env::args_os().skip(1);
-    let mut size = || Some(args.next()?.to_str()?.parse::<u64>().ok()?);
+    let mut size = || args.next()?.to_str()?.parse::<u64>().ok();
     let sizes = size().zip(size()).ok_or("which sizes?")?;
     let launch = Launch {
         command: args.next().ok_or("which program?")?,
@@ -54,19 +57,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             let unwound = unwinder(hit.pid, &mut stacks).unwind(&raw, 256);
             println!("malloc({})", view.regs.rdi);
             for frame in &unwound.frames {
-                let locations = symbolizer.resolve(&stacks, frame);
-                let name = frame.module.and_then(|id| Some(&stacks.module(id)?.name));
-                if locations.is_empty() {
-                    println!("  ? {} in {name:?}", frame.vaddr);
-                }
-                for l in &*locations {
-                    let file = l
-                        .file
-                        .as_deref()
-                        .and_then(|file| Path::new(file).file_name());
-                    let inlined = if l.inlined { " (inlined)" } else { "" };
-                    println!("  {} {file:?}:{}{inlined}", l.function, l.line.unwrap_or(0));
-                }
+                print(&symbolizer.resolve(&stacks, frame), frame);
             }
             println!("  {:?}", unwound.end);
         }
@@ -75,6 +66,23 @@ fn main() -> Result<(), Box<dyn Error>> {
     engine.launch(&ltrace::program::command(&launch)?, &mut on_hit)?;
     engine.run(&mut on_hit)?;
     Ok(())
+}
+
+fn print(locations: &[Location], frame: &Frame) {
+    if locations.is_empty() {
+        println!("  {}", frame.vaddr);
+    }
+    for l in locations {
+        let path = l.file.as_deref().unwrap_or("?");
+        let file = Path::new(path).file_name().unwrap_or_default();
+        let inlined = if l.inlined { " (inlined)" } else { "" };
+        println!(
+            "  {} {}:{}{inlined}",
+            abbreviate(&l.function, l.language),
+            file.display(),
+            l.line.unwrap_or(0)
+        );
+    }
 }
 
 fn open(path: &Path) -> Option<Bytes> {

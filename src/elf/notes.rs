@@ -21,7 +21,7 @@ pub(super) fn build_id(bytes: &[u8], headers: &[ProgramHeader]) -> Option<Vec<u8
 }
 
 /// Walks notes: sizes of name and description, type, then both, each padded (elf(5), "Notes").
-fn find(mut notes: &[u8], align: usize) -> Option<Vec<u8>> {
+pub(super) fn find(mut notes: &[u8], align: usize) -> Option<Vec<u8>> {
     loop {
         let (head, rest) = notes.split_first_chunk::<12>()?;
         let word =

@@ -108,19 +108,27 @@ impl<'a> Sections<'a> {
             .filter_map(|h| self.at(h.p_offset, h.p_filesz, h.p_vaddr))
     }
 
-    /// Where the section ends that has this address when it is loaded.
-    pub fn end_around(&self, at: Vaddr) -> Option<Vaddr> {
-        self.sections
+    /// Where the sections end that are loaded, in order.
+    pub fn ends(&self) -> Vec<Vaddr> {
+        let loaded = |s: &&SectionHeader| s.sh_flags & u64::from(SHF_ALLOC) != 0;
+        let mut ends: Vec<Vaddr> = self
+            .sections
             .iter()
-            .filter(|s| s.sh_flags & u64::from(SHF_ALLOC) != 0)
-            .map(|s| s.sh_addr..s.sh_addr.saturating_add(s.sh_size))
-            .find(|range| range.contains(&at.0))
-            .map(|range| Vaddr(range.end))
+            .filter(loaded)
+            .map(|s| Vaddr(s.sh_addr.saturating_add(s.sh_size)))
+            .collect();
+        ends.sort_unstable();
+        ends
     }
 
     /// What identifies this very build.
     pub fn build_id(&self) -> Option<Vec<u8>> {
-        notes::build_id(self.bytes, &self.headers)
+        let in_segment = notes::build_id(self.bytes, &self.headers);
+        // What dwz(1) makes for several files to share has no segments.
+        in_segment.or_else(|| {
+            let note = self.get(".note.gnu.build-id")?;
+            notes::find(self.bytes.get(note.range)?, 4)
+        })
     }
 
     fn loads(&self) -> impl Iterator<Item = &ProgramHeader> {

@@ -8,6 +8,7 @@
 mod bytes;
 mod cfi;
 mod debug_file;
+mod dwarf;
 mod inflate;
 pub mod names;
 pub mod origin;

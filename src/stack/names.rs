@@ -30,8 +30,10 @@ impl Language {
 }
 
 /// A symbol as its language writes it. What is not mangled is left as it is. The hash at the end of
-/// a Rust name and the return type of a C++ template are left out.
+/// a Rust name and the return type of a C++ template are left out, and so is what glibc puts before
+/// the names by which it calls itself.
 pub fn demangle(symbol: &str) -> (String, Language) {
+    let symbol = symbol.strip_prefix("__GI_").unwrap_or(symbol);
     if let Ok(rust) = rustc_demangle::try_demangle(symbol) {
         return (format!("{rust:#}"), Language::Rust);
     }
@@ -175,6 +177,7 @@ mod tests {
     fn names_of_all_languages() {
         check("malloc", "malloc", "malloc", Language::Unknown);
         check("_start", "_start", "_start", Language::Unknown);
+        check("__GI_raise", "raise", "raise", Language::Unknown);
         check("_Z", "_Z", "_Z", Language::Unknown);
         let new = "operator new(unsigned long)";
         check("_Znwm", new, "operator new", Language::Cpp);

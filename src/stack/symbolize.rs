@@ -2,12 +2,12 @@
 
 use super::bytes::{Bytes, Piece};
 use super::debug_file::{self, Open};
+use super::dwarf;
 use super::names::{self, Language};
 use super::symbols::Symbols;
-use super::{Frame, Module, ModuleId, Stacks, inflate};
+use super::{Frame, Module, ModuleId, Stacks};
 use crate::base::addr::Vaddr;
-use crate::elf::Sections;
-use addr2line::Context;
+use addr2line::{Context, LookupContinuation, LookupResult};
 use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::path::Path;
@@ -116,7 +116,7 @@ impl Symbolizer {
             .modules
             .entry(id)
             .or_insert_with(|| Debug::read(module, &*self.open, progress));
-        let locations: Arc<[Location]> = debug.locate(module, at).into();
+        let locations: Arc<[Location]> = debug.locate(module, at, &*self.open).into();
         self.known.insert((id, at), Arc::clone(&locations));
         locations
     }
@@ -133,7 +133,7 @@ impl Debug {
         }
         let lines = file
             .as_ref()
-            .and_then(|file| Context::from_dwarf(dwarf(Path::new(&module.path), file, open)?).ok());
+            .and_then(|file| Context::from_dwarf(dwarf::read(module, file, open)?).ok());
         Debug {
             lines,
             file,
@@ -141,38 +141,49 @@ impl Debug {
         }
     }
 
-    fn locate(&self, module: &Module, at: Vaddr) -> Vec<Location> {
-        let mut locations = self.source(at);
-        let unnamed = |location: &Location| location.function.is_empty();
-        if locations.last().is_none_or(unnamed) {
-            let Some((symbol, offset)) = self.symbols(module).find(at) else {
-                locations.retain(|location| !unnamed(location));
-                return locations;
-            };
+    fn locate(&self, module: &Module, at: Vaddr, open: &Open) -> Vec<Location> {
+        let mut locations = self.source(module, at, open);
+        let outermost = locations.pop();
+        if outermost.as_ref().is_some_and(|l| !l.function.is_empty()) {
+            locations.extend(outermost);
+        } else if let Some((symbol, offset)) = self.symbols(module).find(at) {
             let (function, language) = names::demangle(symbol);
-            match locations.last_mut() {
-                Some(outermost) => outermost.function = function,
-                None => locations.push(Location {
-                    function,
-                    language,
-                    offset: Some(offset),
-                    file: None,
-                    line: None,
-                    column: None,
-                    inlined: false,
-                }),
-            }
+            let named = outermost.map(|l| Location {
+                function: function.clone(),
+                language,
+                ..l
+            });
+            locations.push(named.unwrap_or(Location {
+                function,
+                language,
+                offset: Some(offset),
+                file: None,
+                line: None,
+                column: None,
+                inlined: false,
+            }));
         }
+        // Without its name nobody can make use of it.
+        locations.retain(|location| !location.function.is_empty());
         locations
     }
 
     /// What the debug information says.
-    fn source(&self, at: Vaddr) -> Vec<Location> {
+    fn source(&self, module: &Module, at: Vaddr, open: &Open) -> Vec<Location> {
         let mut locations = Vec::new();
         let Some(lines) = &self.lines else {
             return locations;
         };
-        if let Ok(mut frames) = lines.find_frames(at.0).skip_all_loads() {
+        let mut lookup = lines.find_frames(at.0);
+        let found = loop {
+            match lookup {
+                LookupResult::Output(found) => break found,
+                LookupResult::Load { load, continuation } => {
+                    lookup = continuation.resume(dwarf::split(module, &load, open));
+                }
+            }
+        };
+        if let Ok(mut frames) = found {
             while let Ok(Some(frame)) = frames.next() {
                 locations.push(location(&frame));
             }
@@ -218,23 +229,4 @@ fn location(frame: &addr2line::Frame<'_, Piece>) -> Location {
             .filter(|&column| column > 0),
         inlined: false,
     }
-}
-
-/// The debug sections of a file, with those of the file it shares them with.
-fn dwarf(path: &Path, file: &Bytes, open: &Open) -> Option<gimli::Dwarf<Piece>> {
-    let mut dwarf = debug_sections(file)?;
-    if let Some(shared) = debug_file::supplementary(path, file, open) {
-        dwarf.set_sup(debug_sections(&shared)?);
-    }
-    Some(dwarf)
-}
-
-fn debug_sections(file: &Bytes) -> Option<gimli::Dwarf<Piece>> {
-    let sections = Sections::read(file).ok()?;
-    let load = |id: gimli::SectionId| {
-        let section = sections.get(id.name());
-        let content = section.and_then(|section| inflate::content(file, &section));
-        Ok::<_, gimli::Error>(content.unwrap_or_default())
-    };
-    gimli::Dwarf::load(load).ok()
 }

@@ -23,10 +23,11 @@ impl Symbols {
         functions.dedup_by_key(|symbol| symbol.vaddr);
         // Whoever writes assembly may leave the size out: to the end of the section then, so that
         // what comes after `_init` does not go by its name.
-        let sections = files.first().and_then(|file| Sections::read(file).ok());
+        let ends = files.first().and_then(|file| Sections::read(file).ok());
+        let ends = ends.map(|sections| sections.ends()).unwrap_or_default();
         for function in functions.iter_mut().filter(|f| f.size == 0) {
-            let end = sections.as_ref().and_then(|s| s.end_around(function.vaddr));
-            let end = end.unwrap_or(Vaddr(u64::MAX));
+            let after = ends.partition_point(|end| *end <= function.vaddr);
+            let end = ends.get(after).unwrap_or(&Vaddr(u64::MAX));
             function.size = end.0 - function.vaddr.0;
         }
         Symbols { functions }

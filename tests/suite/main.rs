@@ -23,5 +23,8 @@ mod prototypes;
 mod servers;
 mod shapes;
 mod signals;
+mod source_lines;
+mod stacks;
 mod threads;
+mod unwinding;
 mod values;

@@ -7,6 +7,7 @@
 
 pub mod expect;
 pub mod fixture;
+pub mod lines;
 pub mod program;
 pub mod server;
 pub mod shape;

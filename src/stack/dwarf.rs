@@ -1,0 +1,61 @@
+//! The debug sections of a file, together with the files it shares them with or has split them into.
+
+use super::bytes::{Bytes, Piece};
+use super::debug_file::{self, Open};
+use super::{Module, inflate};
+use crate::elf::Sections;
+use addr2line::SplitDwarfLoad;
+use gimli::{Dwarf, DwarfPackage, Reader, SectionId};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The debug sections of a module's debug file.
+pub(super) fn read(module: &Module, file: &Bytes, open: &Open) -> Option<Dwarf<Piece>> {
+    let mut dwarf = load(file, |id| Some(id.name()))?;
+    if let Some(shared) = debug_file::supplementary(Path::new(&module.path), file, open) {
+        dwarf.set_sup(load(&shared, |id| Some(id.name()))?);
+    }
+    Some(dwarf)
+}
+
+/// A compilation unit that was split off (`-gsplit-dwarf`): in the package beside the module, or
+/// where the compiler left it.
+pub(super) fn split(
+    module: &Module,
+    wanted: &SplitDwarfLoad<Piece>,
+    open: &Open,
+) -> Option<Arc<Dwarf<Piece>>> {
+    packed(module, wanted, open)
+        .or_else(|| unpacked(wanted, open))
+        .map(Arc::new)
+}
+
+fn packed(module: &Module, wanted: &SplitDwarfLoad<Piece>, open: &Open) -> Option<Dwarf<Piece>> {
+    let file = open(Path::new(&format!("{}.dwp", module.path)))?;
+    let sections = Sections::read(&file).ok()?;
+    let load = |id: SectionId| Ok::<_, gimli::Error>(section(&file, &sections, id.dwo_name()));
+    let package = DwarfPackage::load(load, Piece::default()).ok()?;
+    package.find_cu(wanted.dwo_id, &wanted.parent).ok()?
+}
+
+fn unpacked(wanted: &SplitDwarfLoad<Piece>, open: &Open) -> Option<Dwarf<Piece>> {
+    let text = |piece: &Option<Piece>| Some(piece.as_ref()?.to_string().ok()?.into_owned());
+    let name = PathBuf::from(text(&wanted.path)?);
+    // An absolute name replaces the directory.
+    let path = Path::new(&text(&wanted.comp_dir).unwrap_or_default()).join(name);
+    let mut dwarf = load(&open(&path)?, SectionId::dwo_name)?;
+    dwarf.make_dwo(&wanted.parent);
+    Some(dwarf)
+}
+
+fn load(file: &Bytes, name: impl Fn(SectionId) -> Option<&'static str>) -> Option<Dwarf<Piece>> {
+    let sections = Sections::read(file).ok()?;
+    Dwarf::load(|id| Ok::<_, gimli::Error>(section(file, &sections, name(id)))).ok()
+}
+
+/// A section's content; nothing when it is not there.
+fn section(file: &Bytes, sections: &Sections<'_>, name: Option<&str>) -> Piece {
+    name.and_then(|name| sections.get(name))
+        .and_then(|section| inflate::content(file, &section))
+        .unwrap_or_default()
+}
