@@ -7,8 +7,7 @@ use crate::base::addr::Vaddr;
 use crate::elf::{Section, Sections};
 use gimli::{
     BaseAddresses, CfaRule, CieOrFde, DebugFrame, EhFrame, EhFrameHdr, Encoding, Expression,
-    FrameDescriptionEntry, ParsedEhFrameHdr, Register, RegisterRule, UnwindContext,
-    UnwindExpression, UnwindOffset, UnwindSection,
+    Register, RegisterRule, UnwindContext, UnwindExpression, UnwindOffset, UnwindSection,
 };
 
 /// The call frame information of one file.
@@ -24,11 +23,19 @@ enum Table {
     #[default]
     None,
     /// `.eh_frame` with the table that the linker made for the run-time unwinder.
-    Searched(ParsedEhFrameHdr<Piece>, EhFrame<Piece>),
+    Searched(Sorted, EhFrame<Piece>),
     /// `.eh_frame` without.
     Exceptions(Index, EhFrame<Piece>),
     /// `.debug_frame`
     Debug(Index, DebugFrame<Piece>),
+}
+
+/// The linker's table: pairs of a function's address and its entry's, by the first. Both are relative
+/// to the header of the table.
+struct Sorted {
+    header: Vaddr,
+    eh_frame: Vaddr,
+    pairs: Piece,
 }
 
 /// The entries of a section: first address and offset of each, by address.
@@ -59,13 +66,7 @@ impl Cfi {
     pub(super) fn row(&self, at: Vaddr, context: &mut UnwindContext<usize>) -> Option<Row> {
         match &self.table {
             Table::None => None,
-            Table::Searched(table, section) => {
-                let table = table.table()?;
-                let fde = table
-                    .fde_for_address(section, &self.bases, at.0, EhFrame::cie_from_offset)
-                    .ok()?;
-                self.read(section, &fde, at, context)
-            }
+            Table::Searched(table, section) => self.entry(section, table.search(at)?, at, context),
             Table::Exceptions(index, section) => self.indexed(section, index, at, context),
             Table::Debug(index, section) => self.indexed(section, index, at, context),
         }
@@ -93,19 +94,23 @@ impl Cfi {
     {
         let after = index.partition_point(|(start, _)| *start <= at.0);
         let (_, offset) = index.get(after.checked_sub(1)?)?;
-        let fde = section
-            .fde_from_offset(&self.bases, S::Offset::from(*offset), S::cie_from_offset)
-            .ok()?;
-        self.read(section, &fde, at, context)
+        self.entry(section, *offset, at, context)
     }
 
-    fn read<S: UnwindSection<Piece>>(
+    fn entry<S>(
         &self,
         section: &S,
-        fde: &FrameDescriptionEntry<Piece>,
+        offset: usize,
         at: Vaddr,
         context: &mut UnwindContext<usize>,
-    ) -> Option<Row> {
+    ) -> Option<Row>
+    where
+        S: UnwindSection<Piece>,
+        S::Offset: UnwindOffset<usize>,
+    {
+        let fde = section
+            .fde_from_offset(&self.bases, S::Offset::from(offset), S::cie_from_offset)
+            .ok()?;
         let row = fde
             .unwind_info_for_address(section, &self.bases, context, at.0)
             .ok()?;
@@ -118,16 +123,49 @@ impl Cfi {
     }
 }
 
+impl Sorted {
+    /// The table behind the header, in the one form that linkers give it (LSB, "Exception Frame
+    /// Header"): 4-byte count, `DW_EH_PE_datarel | DW_EH_PE_sdata4`.
+    fn of(header: &Section, eh_frame: Vaddr, file: &Bytes) -> Option<Sorted> {
+        const FORM: [u8; 4] = [1, 0x1b, 0x03, 0x3b];
+        let bytes = Piece::new(file, header.range.clone());
+        let (form, rest) = bytes.split_first_chunk::<4>()?;
+        let count = u32::from_le_bytes(*rest.get(4..)?.first_chunk::<4>()?);
+        let start = header.range.start + 12;
+        let end = start.saturating_add(count as usize * 8);
+        (*form == FORM && count > 0).then(|| Sorted {
+            header: header.vaddr,
+            eh_frame,
+            pairs: Piece::new(file, start..end.min(header.range.end)),
+        })
+    }
+
+    /// The offset in `.eh_frame` of the entry for an address, if there is one.
+    fn search(&self, at: Vaddr) -> Option<usize> {
+        let (pairs, _) = self.pairs.as_chunks::<8>();
+        let address = |word: Option<&[u8; 4]>| {
+            let offset = i32::from_le_bytes(*word?);
+            Some(self.header.0.wrapping_add_signed(offset.into()))
+        };
+        let after = pairs.partition_point(|p| address(p.first_chunk()).is_some_and(|a| a <= at.0));
+        let pair = pairs.get(after.checked_sub(1)?)?;
+        let offset = address(pair.last_chunk())?.checked_sub(self.eh_frame.0)?;
+        usize::try_from(offset).ok()
+    }
+}
+
 /// `.eh_frame` by way of `PT_GNU_EH_FRAME`.
 fn searched(sections: &Sections<'_>, file: &Bytes) -> Option<Cfi> {
     let header = sections.frame_header()?;
     let bases = BaseAddresses::default().set_eh_frame_hdr(header.vaddr.0);
-    let table = EhFrameHdr::from(Piece::new(file, header.range));
-    let table = table.parse(&bases, 8).ok()?;
-    table.table()?;
-    let at = Vaddr(table.eh_frame_ptr().direct().ok()?);
+    let parsed = EhFrameHdr::from(Piece::new(file, header.range.clone()));
+    let parsed = parsed.parse(&bases, 8).ok()?;
+    let at = Vaddr(parsed.eh_frame_ptr().direct().ok()?);
     let (bases, section) = eh_frame(bases, &sections.loaded(at)?, sections, file);
-    let table = Table::Searched(table, section);
+    let table = match Sorted::of(&header, at, file) {
+        Some(table) => Table::Searched(table, section),
+        None => Table::Exceptions(index(&section, &bases), section),
+    };
     Some(Cfi { bases, table })
 }
 

@@ -10,6 +10,7 @@ mod attach;
 mod bad_input;
 mod children;
 mod control_flow;
+mod damaged_debug_info;
 mod filters;
 mod fixtures;
 mod launch;

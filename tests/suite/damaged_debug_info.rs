@@ -1,0 +1,177 @@
+//! Programs whose debug and unwind information is damaged in thousands of ways: whatever a file says,
+//! asking about it ends soon, and never in a panic.
+
+use crate::support::fixture::fixture;
+use ltrace::base::addr::{Bias, Vaddr};
+use ltrace::base::regs::Regs;
+use ltrace::elf::{Image, Sections};
+use ltrace::stack::names::abbreviate;
+use ltrace::stack::origin::origin;
+use ltrace::stack::{
+    Bytes, Frame, FrameKind, Module, Moment, RawStack, Stacks, Symbolizer, Unwinder,
+};
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+/// What one file may take, however wild. Honest ones take milliseconds.
+const PATIENCE: Duration = Duration::from_secs(10);
+const FRAMES: usize = 64;
+
+/// Numbers without end, the same in every run (Marsaglia, "Xorshift RNGs", 2003).
+struct Numbers(u64);
+
+impl Numbers {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    fn below(&mut self, limit: usize) -> usize {
+        (self.next() % limit.max(1) as u64) as usize
+    }
+
+    /// An edge, a place in the file, or noise.
+    fn value(&mut self, size: usize) -> u64 {
+        match self.below(6) {
+            0 => 0,
+            1 => u64::MAX,
+            2 => i64::MAX as u64,
+            3 => self.below(size + 16) as u64,
+            4 => 1 << self.below(64),
+            _ => self.next(),
+        }
+    }
+
+    fn damage(&mut self, bytes: &mut [u8], part: Range<usize>) {
+        for _ in 0..=self.below(6) {
+            let width = [1, 1, 2, 4, 8][self.below(5)];
+            let at = part.start + self.below(part.len().saturating_sub(width));
+            let value = self.value(bytes.len()).to_le_bytes();
+            bytes[at..at + width].copy_from_slice(&value[..width]);
+        }
+    }
+}
+
+/// Asks all that can be asked, at these addresses.
+fn survive(bytes: Vec<u8>, addresses: &[Vaddr]) {
+    const BIAS: u64 = 0x7f00_0000_0000;
+    let begin = Instant::now();
+    let file = Bytes::from(bytes);
+    let mut stacks = Stacks::default();
+    let id = stacks.add_module(Module {
+        name: "damaged".into(),
+        path: "/nowhere/damaged".into(),
+        build_id: None,
+        file: file.clone(),
+    });
+    let mut unwinder = Unwinder::new();
+    let end = BIAS + file.len() as u64;
+    unwinder.add_module(id, BIAS..end, Bias(BIAS), &file);
+    // Whatever a separate file is asked for, it is this one.
+    let mut symbolizer = Symbolizer::new(move |_| Some(file.clone()));
+    for address in addresses {
+        let words = addresses.iter().cycle().take(256);
+        let stack: Vec<u8> = words.flat_map(|a| (BIAS + a.0 + 1).to_le_bytes()).collect();
+        let regs = Regs {
+            rip: BIAS + address.0,
+            rsp: 0x7ffc_0000_0000,
+            rbp: 0x7ffc_0000_0080,
+            ..Regs::default()
+        };
+        let raw = RawStack::new(&regs, Moment::Inside, stack.into());
+        let unwound = unwinder.unwind(&raw, FRAMES);
+        assert!((1..=FRAMES).contains(&unwound.frames.len()));
+        let frame = Frame {
+            module: Some(id),
+            vaddr: *address,
+            kind: FrameKind::Exact,
+        };
+        for location in &*symbolizer.resolve(&stacks, &frame) {
+            let _ = abbreviate(&location.function, location.language);
+            let _ = origin("damaged", Some(location));
+        }
+    }
+    assert!(begin.elapsed() < PATIENCE);
+}
+
+/// The program, and an address in each of its functions.
+fn program() -> Option<(Vec<u8>, Vec<Vaddr>)> {
+    let bytes = std::fs::read(fixture("stacks")?).unwrap();
+    let symbols = Image::file_symbols(&bytes).unwrap();
+    let inside = symbols.iter().map(|s| Vaddr(s.vaddr.0 + s.size / 2));
+    let addresses = inside.filter(|at| at.0 > 0).collect();
+    Some((bytes, addresses))
+}
+
+fn damaged(sections: &[&str], rounds: usize) {
+    let Some((bytes, addresses)) = program() else {
+        return;
+    };
+    survive(bytes.clone(), &addresses);
+    let parts: Vec<Range<usize>> = {
+        let all = Sections::read(&bytes).unwrap();
+        sections
+            .iter()
+            .filter_map(|name| Some(all.get(name)?.range))
+            .collect()
+    };
+    assert!(parts.len() + 1 >= sections.len(), "{sections:?}");
+    let mut numbers = Numbers(0x1234_5678_9abc_def1);
+    for _ in 0..rounds {
+        let mut bytes = bytes.clone();
+        for _ in 0..=numbers.below(2) {
+            let part = parts[numbers.below(parts.len())].clone();
+            numbers.damage(&mut bytes, part);
+        }
+        survive(bytes, &addresses);
+    }
+}
+
+#[test]
+fn units_and_abbreviations() {
+    damaged(&[".debug_info", ".debug_abbrev", ".debug_aranges"], 1500);
+}
+
+#[test]
+fn lines_strings_and_ranges() {
+    let sections = [
+        ".debug_line",
+        ".debug_line_str",
+        ".debug_str",
+        ".debug_rnglists",
+        ".debug_loclists",
+    ];
+    damaged(&sections, 1500);
+}
+
+#[test]
+fn frames() {
+    damaged(&[".eh_frame", ".eh_frame_hdr"], 3000);
+}
+
+#[test]
+fn headers_and_symbols() {
+    let Some((bytes, addresses)) = program() else {
+        return;
+    };
+    let mut numbers = Numbers(0xfeed_beef_cafe_f00d);
+    let table = u64::from_le_bytes(bytes[0x28..0x30].try_into().unwrap()) as usize;
+    for _ in 0..1500 {
+        let mut damaged = bytes.clone();
+        numbers.damage(&mut damaged, 0..0x400);
+        numbers.damage(&mut damaged, table..bytes.len());
+        survive(damaged, &addresses);
+    }
+}
+
+#[test]
+fn cut_short() {
+    let Some((bytes, addresses)) = program() else {
+        return;
+    };
+    for end in (0..bytes.len()).step_by(61) {
+        survive(bytes[..end].to_vec(), &addresses);
+    }
+}
