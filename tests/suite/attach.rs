@@ -149,7 +149,7 @@ fn call_in_progress() {
     tracer.signal(Signal::SIGINT);
     let finished = tracer.finish().exits(0);
     assert!(
-        !finished.stderr.contains("<... read resumed>"),
+        !finished.stderr.contains("<... read resumed> )"),
         "{}",
         finished.told()
     );
