@@ -5,7 +5,7 @@ use crate::base::signal::Signal;
 use crate::config::{Children, Config, Launch, Report};
 use crate::decode::Decoder;
 use crate::engine::Hit;
-use crate::engine::ptrace::{Ending, Follow, Outcome, PtraceEngine};
+use crate::engine::ptrace::{Cease, Ending, Follow, Outcome, PtraceEngine};
 use crate::engine::start::AttachError;
 use crate::error::Error;
 use crate::event::Kind;
@@ -99,7 +99,7 @@ struct Consumer {
 }
 
 impl Consumer {
-    fn take(&mut self, hit: &Hit<'_>) -> ControlFlow<()> {
+    fn take(&mut self, hit: &Hit<'_>) -> ControlFlow<Cease> {
         let event = self.decoder.event(hit);
         if let Kind::Lost { what } = &event.kind
             && self.elsewhere
@@ -114,7 +114,7 @@ impl Consumer {
             Ok(()) => ControlFlow::Continue(()),
             Err(why) => {
                 self.failure.get_or_insert(why);
-                ControlFlow::Break(())
+                ControlFlow::Break(Cease::End)
             }
         }
     }

@@ -2,6 +2,7 @@
 //! memory is read. Nothing here knows ELF, ptrace or prototypes.
 
 pub mod addr;
+pub mod frozen;
 pub mod memory;
 pub mod regs;
 pub mod signal;

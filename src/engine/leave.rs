@@ -4,7 +4,7 @@
 use super::What;
 use super::hits::tell_no_return;
 use super::lives::clone_flags;
-use super::ptrace::{Out, PtraceEngine, put_home};
+use super::ptrace::{Cease, Out, PtraceEngine, put_home};
 use super::task::{Role, Task};
 use crate::base::addr::Addr;
 use crate::base::regs::Regs;
@@ -189,7 +189,7 @@ fn put_back(stopped: &Stopped, space: &Space) -> sys::Result<()> {
 impl Drop for PtraceEngine {
     fn drop(&mut self) {
         if !self.tasks.is_empty() || !self.unannounced.is_empty() || !self.to_release.is_empty() {
-            self.leave(&mut Out::new(&mut |_| ControlFlow::Break(())));
+            self.leave(&mut Out::new(&mut |_| ControlFlow::Break(Cease::End)));
         }
     }
 }

@@ -72,6 +72,15 @@ pub enum Ending {
     Killed(Signal),
 }
 
+/// What a consumer wants that does not want the next hit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cease {
+    /// The end: nothing more can be taken.
+    End,
+    /// A pause, in which the engine can be asked for something.
+    Pause,
+}
+
 /// Why a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -81,24 +90,26 @@ pub enum Outcome {
     Asked(Request),
     /// The consumer wants no more; every task was let go.
     Refused,
+    /// The consumer wants a pause; every task runs on until its next stop.
+    Paused,
 }
 
 /// Where observations go to, and whether more are wanted.
 pub(super) struct Out<'a> {
-    on_hit: &'a mut dyn FnMut(&Hit<'_>) -> ControlFlow<()>,
-    pub(super) refused: bool,
+    on_hit: &'a mut dyn FnMut(&Hit<'_>) -> ControlFlow<Cease>,
+    pub(super) ceased: Option<Cease>,
     began: Instant,
     epoch: Timestamp,
 }
 
 impl<'a> Out<'a> {
-    pub(super) fn new(on_hit: &'a mut dyn FnMut(&Hit<'_>) -> ControlFlow<()>) -> Out<'a> {
+    pub(super) fn new(on_hit: &'a mut dyn FnMut(&Hit<'_>) -> ControlFlow<Cease>) -> Out<'a> {
         let epoch = SystemTime::now()
             .duration_since(SystemTime::UNIX_EPOCH)
             .unwrap_or_default();
         Out {
             on_hit,
-            refused: false,
+            ceased: None,
             began: Instant::now(),
             epoch: Timestamp(epoch),
         }
@@ -114,16 +125,17 @@ impl<'a> Out<'a> {
     }
 
     pub(super) fn tell_at(&mut self, time: Timestamp, pid: Pid, tid: Tid, what: What<'_>) {
-        if !self.refused
-            && (self.on_hit)(&Hit {
-                pid,
-                tid,
-                time,
-                what,
-            })
-            .is_break()
-        {
-            self.refused = true;
+        // Who wants a pause is told all the same what happens until then.
+        if self.ceased == Some(Cease::End) {
+            return;
+        }
+        if let ControlFlow::Break(cease) = (self.on_hit)(&Hit {
+            pid,
+            tid,
+            time,
+            what,
+        }) {
+            self.ceased = Some(cease);
         }
     }
 }
@@ -172,20 +184,24 @@ impl PtraceEngine {
     /// consumers may look after what they hold back.
     pub fn run(
         &mut self,
-        on_hit: &mut dyn FnMut(&Hit<'_>) -> ControlFlow<()>,
+        on_hit: &mut dyn FnMut(&Hit<'_>) -> ControlFlow<Cease>,
     ) -> sys::Result<Outcome> {
         let mut out = Out::new(on_hit);
         self.placement = Placement::take();
         let outcome = self.serve_all(&mut out);
-        self.leave(&mut out);
+        if !matches!(outcome, Ok(Outcome::Paused)) {
+            self.leave(&mut out);
+        }
         outcome
     }
 
     fn serve_all(&mut self, out: &mut Out<'_>) -> sys::Result<Outcome> {
         let mut batch = Vec::new();
         while !self.tasks.is_empty() {
-            if out.refused {
-                return Ok(Outcome::Refused);
+            match out.ceased {
+                Some(Cease::End) => return Ok(Outcome::Refused),
+                Some(Cease::Pause) => return Ok(Outcome::Paused),
+                None => {}
             }
             match self.placement.look() {
                 Ok(Some((tid, status))) => self.serve_batch(tid, status, &mut batch, out),
@@ -250,7 +266,7 @@ impl PtraceEngine {
             }
             batch.retain(|(earlier, _)| *earlier != tid);
             batch.push((tid, onward));
-            if !out.refused {
+            if out.ceased.is_none() {
                 next = wait::look(Patience::Poll).ok().flatten();
             }
         }
@@ -258,7 +274,7 @@ impl PtraceEngine {
     }
 
     /// Serves what one task did.
-    fn serve(&mut self, tid: Tid, status: Status, out: &mut Out<'_>) -> Onward {
+    pub(super) fn serve(&mut self, tid: Tid, status: Status, out: &mut Out<'_>) -> Onward {
         self.placement.served(tid);
         match status {
             Status::Stopped(stopped, stop) => match self.stopped(stopped, stop, out) {

@@ -4,7 +4,7 @@ use super::Hit;
 use super::What;
 use super::lives::leave_exec;
 use super::modules::Stage;
-use super::ptrace::{Launched, Out, PtraceEngine};
+use super::ptrace::{Cease, Launched, Out, PtraceEngine};
 use super::task::{Role, Task};
 use crate::base::{Pid, Tid};
 use crate::sys::ptrace::{self, Stopped};
@@ -36,7 +36,7 @@ pub enum AttachError {
     Other(#[from] sys::Error),
 }
 
-type OnHit<'a> = &'a mut dyn FnMut(&Hit<'_>) -> ControlFlow<()>;
+type OnHit<'a> = &'a mut dyn FnMut(&Hit<'_>) -> ControlFlow<Cease>;
 
 impl PtraceEngine {
     /// Starts a command. It stands at the first instruction of its program until [`PtraceEngine::run`].

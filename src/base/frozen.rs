@@ -1,0 +1,55 @@
+//! A process as it was for one moment: owned, so that the process itself goes on.
+
+use super::Tid;
+use super::addr::Addr;
+use super::memory::{Memory, Stretch, Unreadable};
+use std::ops::Range;
+use std::time::Duration;
+
+/// Registers, maps and memory of one moment.
+pub struct Frozen {
+    /// Every writable mapping, ascending; no devices.
+    pub regions: Vec<Region>,
+    /// Mapped files that are not writable: what points into one may be a vtable's address.
+    pub images: Vec<Range<u64>>,
+    /// Every task.
+    pub tasks: Vec<TaskState>,
+    /// The content of the regions.
+    pub memory: Box<dyn Memory>,
+    /// How long the process was held for it.
+    pub pause: Duration,
+}
+
+/// One writable mapping.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Region {
+    /// Its addresses.
+    pub range: Range<u64>,
+    /// What /proc/PID/maps calls it: a path, `[heap]`, or nothing.
+    pub name: String,
+}
+
+/// The registers of one task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskState {
+    /// The task.
+    pub thread: Tid,
+    /// Its stack pointer.
+    pub sp: u64,
+    /// Where its thread-local storage is.
+    pub fs_base: u64,
+    /// Every word that a general or vector register holds.
+    pub words: Vec<u64>,
+}
+
+/// Memory of several stretches, ascending.
+#[derive(Clone, Debug, Default)]
+pub struct Copies(pub Vec<Stretch>);
+
+impl Memory for Copies {
+    fn read(&self, at: Addr, buf: &mut [u8]) -> Result<usize, Unreadable> {
+        let after = self.0.partition_point(|stretch| stretch.at <= at);
+        let stretch = after.checked_sub(1).and_then(|before| self.0.get(before));
+        stretch.ok_or(Unreadable(at))?.read(at, buf)
+    }
+}

@@ -1,0 +1,154 @@
+//! A process held for a moment, and what it was like: all its tasks stopped, registers and writable memory
+//! copied, all of them let go on.
+
+use super::Hit;
+use super::ptrace::{Cease, Out, PtraceEngine, finish};
+use crate::base::addr::Addr;
+use crate::base::frozen::{Copies, Frozen, Region, TaskState};
+use crate::base::memory::{Memory, Stretch};
+use crate::base::regs::{FloatRegs, Regs};
+use crate::base::{Pid, Tid};
+use crate::sys::memory::ProcessMemory;
+use crate::sys::proc::{self, Mapping};
+use crate::sys::ptrace::{self, Stopped};
+use crate::sys::wait::{self, Patience, Status, Stop};
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+/// A task that waits in the kernel for its vfork child cannot be stopped; nor does it change anything.
+const PATIENCE: Duration = Duration::from_millis(200);
+
+impl PtraceEngine {
+    /// The process as it is now. What its tasks do until each of them stands still is told as ever. `None`:
+    /// it is no longer there.
+    pub fn freeze(
+        &mut self,
+        pid: Pid,
+        on_hit: &mut dyn FnMut(&Hit<'_>) -> ControlFlow<Cease>,
+    ) -> Option<Frozen> {
+        let mut out = Out::new(on_hit);
+        let began = Instant::now();
+        let held = self.hold_process(pid, &mut out);
+        if held.is_empty() {
+            return None;
+        }
+        let tasks = held
+            .values()
+            .filter_map(|(stopped, _)| state(stopped))
+            .collect();
+        let maps = proc::maps(pid).unwrap_or_default();
+        let writable: Vec<&Mapping> = maps.iter().filter(|m| is_data(m)).collect();
+        let memory = ProcessMemory::new(pid);
+        let copies = writable
+            .iter()
+            .filter_map(|mapping| copy(&memory, mapping))
+            .collect();
+        for (stopped, stop) in held.into_values() {
+            // ESRCH: it was killed meanwhile; its end comes through a wait.
+            let _ = match stop {
+                Stop::Group(_) => stopped.listen(),
+                _ => stopped.resume(None),
+            };
+        }
+        let region = |m: &&Mapping| Region {
+            range: m.range.clone(),
+            name: m.path.to_string_lossy().into_owned(),
+        };
+        let is_image = |m: &&Mapping| !m.writable && m.file.1 != 0;
+        Some(Frozen {
+            regions: writable.iter().map(region).collect(),
+            images: maps
+                .iter()
+                .filter(is_image)
+                .map(|m| m.range.clone())
+                .collect(),
+            tasks,
+            memory: Box::new(Copies(copies)),
+            pause: began.elapsed(),
+        })
+    }
+
+    /// Stops every task of a process, those included that are born meanwhile.
+    fn hold_process(&mut self, pid: Pid, out: &mut Out<'_>) -> HashMap<Tid, (Stopped, Stop)> {
+        let mut held = HashMap::new();
+        let began = Instant::now();
+        loop {
+            let tasks = self.tasks.iter().filter(|(_, task)| task.pid == pid);
+            let missing: Vec<Tid> = tasks
+                .map(|(tid, _)| *tid)
+                .filter(|tid| !held.contains_key(tid))
+                .collect();
+            if missing.is_empty() || began.elapsed() > PATIENCE {
+                return held;
+            }
+            for &tid in &missing {
+                let _ = ptrace::interrupt(tid);
+            }
+            for tid in missing {
+                self.hold_task(tid, &mut held, out);
+            }
+        }
+    }
+
+    /// Serves what one task does until it stands still.
+    fn hold_task(&mut self, tid: Tid, held: &mut HashMap<Tid, (Stopped, Stop)>, out: &mut Out<'_>) {
+        let began = Instant::now();
+        while began.elapsed() < PATIENCE {
+            match wait::look_at(tid, Patience::Poll) {
+                // An int3 was hit, but its SIGTRAP waits behind the stop we asked for: let it come.
+                Ok(Some(Status::Stopped(stopped, Stop::Interrupt)))
+                    if proc::is_pending(tid, nix::libc::SIGTRAP) =>
+                {
+                    let _ = stopped.resume(None);
+                }
+                Ok(Some(Status::Stopped(stopped, stop @ (Stop::Interrupt | Stop::Group(_))))) => {
+                    let _ = wait::consume(tid);
+                    held.insert(tid, (stopped, stop));
+                    return;
+                }
+                Ok(Some(status)) => {
+                    let onward = self.serve(tid, status, out);
+                    // Asked anew: serving may have used up the stop that we asked for.
+                    let _ = ptrace::interrupt(tid);
+                    finish(onward);
+                }
+                Ok(None) => std::thread::sleep(Duration::from_micros(50)),
+                Err(_) => return,
+            }
+        }
+    }
+}
+
+fn state(stopped: &Stopped) -> Option<TaskState> {
+    let regs: Regs = stopped.regs().ok()?;
+    let floats: FloatRegs = stopped.float_regs().unwrap_or_default();
+    let general = [
+        regs.rax, regs.rbx, regs.rcx, regs.rdx, regs.rsi, regs.rdi, regs.rbp, regs.r8, regs.r9,
+        regs.r10, regs.r11, regs.r12, regs.r13, regs.r14, regs.r15,
+    ];
+    let halves = floats.xmm.iter().flat_map(|xmm| xmm.chunks_exact(8));
+    let vector = halves.map(|half| half.try_into().map_or(0, u64::from_le_bytes));
+    let words = general.into_iter().chain(vector).collect();
+    Some(TaskState {
+        thread: stopped.tid(),
+        sp: regs.rsp,
+        fs_base: regs.fs_base,
+        words,
+    })
+}
+
+/// Memory that a program can keep pointers in. Reading a device's registers could do something.
+fn is_data(mapping: &Mapping) -> bool {
+    let is_device = mapping.path.starts_with("/dev") && !mapping.path.starts_with("/dev/shm");
+    let is_zero = mapping.path.starts_with("/dev/zero");
+    mapping.writable && mapping.readable && (!is_device || is_zero)
+}
+
+fn copy(memory: &ProcessMemory, mapping: &Mapping) -> Option<Stretch> {
+    let at = Addr(mapping.range.start);
+    let mut bytes = vec![0; usize::try_from(mapping.range.end - mapping.range.start).ok()?];
+    let got = memory.read(at, &mut bytes).ok()?;
+    bytes.truncate(got);
+    Some(Stretch { at, bytes })
+}
