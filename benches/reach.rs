@@ -4,8 +4,8 @@
 
 use ltrace::base::Tid;
 use ltrace::base::addr::Addr;
+use ltrace::base::frozen::{Copies, Frozen, Region, TaskState};
 use ltrace::base::memory::Stretch;
-use ltrace::sink::leak::reach::frozen::{Copies, Frozen, Region, TaskState};
 use ltrace::sink::leak::reach::index::{Block, Index};
 use ltrace::sink::leak::reach::{Check, Verdict, is_data};
 use std::time::{Duration, Instant};

@@ -53,3 +53,19 @@ impl Memory for Copies {
         stretch.ok_or(Unreadable(at))?.read(at, buf)
     }
 }
+
+impl Frozen {
+    /// The word there.
+    pub fn word(&self, at: u64) -> Option<u64> {
+        self.memory.read_word(Addr(at)).ok()
+    }
+
+    /// It is where a vtable may be.
+    pub fn is_image(&self, at: u64) -> bool {
+        let after = self.images.partition_point(|image| image.start <= at);
+        let before = after
+            .checked_sub(1)
+            .and_then(|before| self.images.get(before));
+        before.is_some_and(|image| image.contains(&at))
+    }
+}

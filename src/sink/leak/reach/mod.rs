@@ -1,13 +1,12 @@
 //! Reachability from outside: of all live blocks, which can the program still get at? Works on a frozen
 //! copy of registers and memory, while the program itself goes on.
 
-pub mod frozen;
 pub mod index;
 pub mod lost;
 pub mod mark;
 pub mod scan;
 
-use frozen::{Frozen, Region};
+use crate::base::frozen::{Frozen, Region};
 use index::{Block, Index, Node};
 use lost::Group;
 use mark::{Holder, Marks, Reached};

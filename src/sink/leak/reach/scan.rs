@@ -1,10 +1,10 @@
 //! Finds every word of a frozen process that points to a block: who points from outside, and which block
 //! points to which.
 
-use super::frozen::{Frozen, Region};
 use super::index::{Index, Node};
 use crate::base::Tid;
 use crate::base::addr::Addr;
+use crate::base::frozen::{Frozen, Region};
 use std::ops::Range;
 
 /// A word that points to a block.

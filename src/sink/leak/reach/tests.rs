@@ -1,9 +1,9 @@
 //! Heaps made by hand. Blocks are at 0x10000 and up, data at 0x1000, a stack at 0x8000, vtables at 0x500000.
 
-use super::frozen::{Copies, TaskState};
 use super::*;
 use crate::base::Tid;
 use crate::base::addr::Addr;
+use crate::base::frozen::{Copies, TaskState};
 use crate::base::memory::Stretch;
 use proptest::prelude::*;
 use std::time::Duration;
