@@ -5,7 +5,7 @@ mod arguments;
 #[cfg(test)]
 mod tests;
 
-use crate::abi::{Argument, Place, sysv};
+use crate::abi::{Argument, Place, convention};
 use crate::base::addr::Addr;
 use crate::base::regs::View;
 use crate::base::time::Timestamp;
@@ -167,7 +167,7 @@ impl Decoder {
             self.open.insert(id, open);
             // Four words, as users of ltrace know it.
             return (0..4)
-                .map(|number| Value::Guess(sysv::general(view.regs, number)))
+                .map(|number| guess(convention::word(view, number), view))
                 .collect();
         };
         let arguments = Arguments::of_call(prototype, view);
@@ -194,10 +194,11 @@ impl Decoder {
 
     fn result(&self, result: &Option<Argument>, view: &View<'_>) -> Value {
         let Some(result) = result else {
-            return Value::Guess(view.regs.rax);
+            return guess(view.regs.rax, view);
         };
         let reader = Reader {
             memory: view.memory,
+            model: convention::model(view.regs.machine()),
             limits: self.limits,
             arguments: &[],
             result: Some(result),
@@ -210,10 +211,14 @@ fn elapsed(now: Timestamp, open: Option<&Open>) -> Duration {
     open.map_or(Duration::ZERO, |open| now.since(open.since))
 }
 
+fn guess(word: u64, view: &View<'_>) -> Value {
+    Value::guess(word, convention::model(view.regs.machine()))
+}
+
 /// The result as the prototype types it.
 fn result(point: &Tracepoint, view: &View<'_>) -> Option<Argument> {
     let ty = &point.prototype.as_ref()?.result;
-    let place: Place = sysv::result(view, ty);
+    let place: Place = convention::result(view, ty);
     Some(Argument {
         ty: ty.clone(),
         place,

@@ -1,6 +1,9 @@
 //! Where a call's arguments and its result are, by the calling convention: no text, no prototypes'
 //! meaning. One file for each convention.
 
+pub mod convention;
+pub mod extended;
+pub mod i386;
 pub mod sysv;
 pub mod va_list;
 

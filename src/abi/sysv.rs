@@ -82,7 +82,7 @@ impl<'e> Arguments<'e> {
                 None => 0,
                 Some(Class::Integer) => {
                     self.general += 1;
-                    general(self.view.regs, self.general - 1)
+                    word(self.view.regs, self.general - 1)
                 }
                 Some(Class::Sse) => {
                     let view = self.view;
@@ -147,9 +147,8 @@ pub fn result(view: &View<'_>, ty: &Type) -> Place {
 }
 
 /// The general registers that carry arguments, by their number from 0.
-pub fn general(regs: &Regs, number: usize) -> u64 {
-    let registers = [regs.rdi, regs.rsi, regs.rdx, regs.rcx, regs.r8, regs.r9];
-    registers.get(number).copied().unwrap_or_default()
+pub fn word(regs: &Regs, number: usize) -> u64 {
+    regs.arguments().get(number).copied().unwrap_or_default()
 }
 
 fn low_half(floats: &FloatRegs, number: usize) -> u64 {

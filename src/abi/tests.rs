@@ -1,9 +1,11 @@
 //! Tables over the calling convention: every register and stack slot holds its own number, so that a
 //! place's bytes tell where it is.
 
+use super::convention::{self, Arguments};
 use super::va_list::VaList;
 use super::{Place, sysv};
 use crate::base::addr::Addr;
+use crate::base::machine::Machine;
 use crate::base::memory::Stretch;
 use crate::base::regs::{FloatRegs, Floats, Regs, View};
 use crate::proto::tests::prototype;
@@ -285,4 +287,123 @@ fn lists() {
     };
     check_list(&lying, "int, double", &["at 0xffffffffffffffff", "at 0x8"]);
     assert!(VaList::read(&lying, Addr(0x1001)).is_err());
+}
+
+/// A call of an i386 function: the words of its stack are 0x300 and so on, and so is what `st(0)` holds.
+#[track_caller]
+fn check_32(function: &str, places: &[&str], result: &str) {
+    let function = prototype(&format!("{function};"), "f");
+    let regs = Regs {
+        rax: 0xdead_0000_0106,
+        rdx: 0x102,
+        rsp: RSP,
+        cs: 0x23,
+        ..Regs::default()
+    };
+    let words = (0..32_u32).flat_map(|word| (0x300 + word).to_le_bytes());
+    let memory = Stretch {
+        at: Addr(RSP),
+        bytes: [0; 4].into_iter().chain(words).collect(),
+    };
+    // 1.5
+    let mut floats = FloatRegs::default();
+    floats.st[0] = [0, 0, 0, 0, 0, 0, 0, 0xc0, 0xff, 0x3f];
+    let floats = Fixed(Some(floats));
+    let view = View {
+        regs: &regs,
+        memory: &memory,
+        floats: &floats,
+    };
+    let name = |word: u32| match word {
+        0 => String::new(),
+        0x300..0x320 => format!("s{} ", word - 0x300),
+        word => format!("{word:#x} "),
+    };
+    let describe = |place: Place| match place {
+        Place::Bytes(bytes) => {
+            let words = bytes.as_chunks::<4>().0.iter();
+            let names: String = words.map(|word| name(u32::from_le_bytes(*word))).collect();
+            names.trim_end().to_owned()
+        }
+        place => describe(place),
+    };
+    let mut cursor = Arguments::new(view, &function.result);
+    let params = function.params.iter();
+    let found: Vec<String> = params
+        .map(|param| describe(cursor.next(&param.ty)))
+        .collect();
+    assert_eq!(found, places, "{}", function.name);
+    assert_eq!(
+        describe(convention::result(&view, &function.result)),
+        result
+    );
+}
+
+#[test]
+fn i386_arguments_follow_each_other() {
+    check_32("void f()", &[], "0x106 0x102");
+    check_32(
+        "int f(int, string, long, llong, addr)",
+        &["s0", "s1", "s2", "s3 s4", "s5"],
+        "0x106 0x102",
+    );
+    check_32("llong f(double, float)", &["s0 s1", "s2"], "0x106 0x102");
+    check_32("void f(ldouble, int)", &["s0 s1 s2", "s3"], "0x106 0x102");
+    check_32(
+        "void f(struct(short, short, short), struct(), struct(llong, llong), int)",
+        &["s0 s1", "", "s2 s3 s4 s5", "s6"],
+        "0x106 0x102",
+    );
+    check_32(
+        "void f(struct(llong, llong, char), array(array(long, 4611686018427387904), 99)*, int)",
+        &["at 0x7004", "s5", "s6"],
+        "0x106 0x102",
+    );
+}
+
+#[test]
+fn i386_results() {
+    check_32("float f()", &[], "0x3fc00000");
+    check_32("double f()", &[], "0x3ff80000");
+    check_32("ldouble f()", &[], "0xc0000000 0x3fff");
+    check_32("string f()", &[], "0x106 0x102");
+    // The place for a structure is the first word.
+    check_32("struct(char) f(int)", &["s1"], "at 0x106");
+    check_32("struct() f(int)", &["s0"], "0x106 0x102");
+}
+
+#[test]
+fn i386_lists_are_addresses() {
+    let memory = Stretch {
+        at: Addr(0x1000),
+        bytes: [1_u32, 2, 3].map(u32::to_le_bytes).concat(),
+    };
+    let place = Place::word(0x1000);
+    let mut list = Arguments::listed(Machine::I386, &memory, &place).unwrap();
+    let function = prototype("void f(int, llong, int);", "f");
+    let found: Vec<Place> = (function.params.iter().map(|param| list.next(&param.ty))).collect();
+    let long = u64::from(2_u32) | 3 << 32;
+    let end = Place::Memory(Addr(0x100c));
+    assert_eq!(found, [Place::word(1), Place::word(long), end]);
+    assert!(Arguments::listed(Machine::I386, &memory, &Place::Lost).is_none());
+}
+
+#[test]
+fn unknown_functions_of_i386_have_words_on_the_stack() {
+    let regs = Regs {
+        rsp: 0x1000,
+        cs: 0x23,
+        ..Regs::default()
+    };
+    let memory = Stretch {
+        at: Addr(0x1000),
+        bytes: [9_u32, 1, 2].map(u32::to_le_bytes).concat(),
+    };
+    let view = View {
+        regs: &regs,
+        memory: &memory,
+        floats: &Fixed(None),
+    };
+    let words: Vec<u64> = (0..3).map(|n| convention::word(&view, n)).collect();
+    assert_eq!(words, [1, 2, 0]);
 }

@@ -3,6 +3,7 @@
 
 pub mod addr;
 pub mod frozen;
+pub mod machine;
 pub mod memory;
 pub mod regs;
 pub mod signal;

@@ -1,5 +1,6 @@
 //! A task's registers, and the view of registers and memory that a hit carries.
 
+use super::machine::Machine;
 use super::memory::Memory;
 
 /// The general registers, laid out as the kernel's `struct user_regs_struct` for x86-64
@@ -35,6 +36,53 @@ pub struct Regs {
     pub es: u64,
     pub fs: u64,
     pub gs: u64,
+}
+
+/// The selector of 32-bit code (arch/x86/include/asm/segment.h, __USER32_CS). Under Xen others stand
+/// above it (FLAT_USER_CS32).
+const USER32_CS: u64 = 0x23;
+
+impl Regs {
+    /// Which code the task runs.
+    pub fn machine(&self) -> Machine {
+        match self.cs & 0xff {
+            USER32_CS => Machine::I386,
+            _ => Machine::Amd64,
+        }
+    }
+
+    /// The general registers that carry arguments, in their order (psABI 3.2.3). On i386 they carry none.
+    pub fn arguments(&self) -> [u64; 6] {
+        match self.machine() {
+            Machine::Amd64 => [self.rdi, self.rsi, self.rdx, self.rcx, self.r8, self.r9],
+            Machine::I386 => [0; 6],
+        }
+    }
+
+    /// Where the thread's control block is.
+    pub fn thread_pointer(&self) -> u64 {
+        match self.machine() {
+            Machine::Amd64 => self.fs_base,
+            Machine::I386 => self.gs_base,
+        }
+    }
+
+    /// The registers as a call leaves them that has pushed its return address.
+    pub fn with_call_pushed(self) -> Regs {
+        let word = self.machine().word() as u64;
+        Regs {
+            rsp: self.rsp.wrapping_sub(word),
+            ..self
+        }
+    }
+
+    /// The general register of this number in a ModRM byte (Intel SDM 2, table 2-2), of the first eight.
+    pub fn by_number(&self, number: u8) -> u64 {
+        let registers = [
+            self.rax, self.rcx, self.rdx, self.rbx, self.rsp, self.rbp, self.rsi, self.rdi,
+        ];
+        registers[usize::from(number & 7)]
+    }
 }
 
 /// The registers that carry floating-point arguments and results (psABI 3.2.3).

@@ -1,9 +1,7 @@
 //! The arguments of one call: those that the prototype names, and those that a format among them
 //! tells of.
 
-use crate::abi::va_list::VaList;
-use crate::abi::{Argument, Place, sysv};
-use crate::base::addr::Addr;
+use crate::abi::{Argument, Place, convention};
 use crate::base::regs::View;
 use crate::proto::scan::Stored;
 use crate::proto::types::{Format, Language, Type, Varargs};
@@ -26,7 +24,7 @@ pub(super) struct Arguments {
 impl Arguments {
     /// The arguments of a call at the function's first instruction.
     pub(super) fn of_call(prototype: &Prototype, view: &View<'_>) -> Arguments {
-        let mut cursor = sysv::Arguments::new(*view, &prototype.result);
+        let mut cursor = convention::Arguments::new(*view, &prototype.result);
         let params = prototype.params.iter();
         let list = params
             .map(|param| Argument {
@@ -56,6 +54,7 @@ impl Arguments {
     pub(super) fn at_entry(&self, view: &View<'_>, limits: Limits) -> Vec<Value> {
         let reader = Reader {
             memory: view.memory,
+            model: convention::model(view.regs.machine()),
             limits,
             arguments: &self.list,
             result: None,
@@ -74,6 +73,7 @@ impl Arguments {
         self.forget_unstored(result, view);
         let reader = Reader {
             memory: view.memory,
+            model: convention::model(view.regs.machine()),
             limits,
             arguments: &self.list,
             result: Some(result),
@@ -87,7 +87,7 @@ impl Arguments {
         &mut self,
         index: usize,
         format: Format,
-        mut cursor: sysv::Arguments<'_>,
+        mut cursor: convention::Arguments<'_>,
         view: &View<'_>,
     ) {
         let named = self.list.len();
@@ -127,6 +127,7 @@ impl Arguments {
     fn format_text(&self, index: usize, view: &View<'_>) -> Vec<u8> {
         let reader = Reader {
             memory: view.memory,
+            model: convention::model(view.regs.machine()),
             limits: Limits {
                 string: MAX_FORMAT,
                 ..Limits::default()
@@ -145,12 +146,9 @@ impl Arguments {
     }
 
     /// The `va_list` that an argument is.
-    fn va_list<'e>(&self, index: usize, view: &View<'e>) -> Option<VaList<'e>> {
-        let Place::Bytes(bytes) = self.list.get(index)?.place else {
-            return None;
-        };
-        let word = u128::from_le_bytes(bytes) as u64;
-        VaList::read(view.memory, Addr(word)).ok()
+    fn va_list<'e>(&self, index: usize, view: &View<'e>) -> Option<convention::Arguments<'e>> {
+        let list = &self.list.get(index)?.place;
+        convention::Arguments::listed(view.regs.machine(), view.memory, list)
     }
 
     /// scanf's result tells how many conversions were stored: behind the others there is nothing.
@@ -160,6 +158,7 @@ impl Arguments {
         };
         let reader = Reader {
             memory: view.memory,
+            model: convention::model(view.regs.machine()),
             limits: Limits::default(),
             arguments: &[],
             result: None,

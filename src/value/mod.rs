@@ -1,12 +1,12 @@
 //! Values of a traced program, owned and complete: what was read, before it is turned into text.
 
-pub mod extended;
 pub mod read;
 pub mod render;
 #[cfg(test)]
 mod tests;
 
 use crate::base::addr::Addr;
+use crate::proto::layout::Model;
 
 /// How much of a value is read and shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +37,7 @@ pub enum Value {
     Hex(u64),
     /// A number shown as `010`; zero as `00`.
     Octal(u64),
-    /// A register nobody has a type for: decimal from -10000 to 10000, else `0x` and 64 bits.
+    /// A word nobody has a type for: decimal from -10000 to 10000, else `0x` and all its bits.
     Guess(u64),
     /// `true` or `false`.
     Bool(bool),
@@ -91,4 +91,19 @@ pub enum Value {
     Elided,
     /// A pointer that leads nowhere we can read; its address is shown.
     Unreadable(Addr),
+}
+
+/// The numbers that a word nobody has a type for is shown as in decimal.
+const SMALL: std::ops::RangeInclusive<i64> = -10_000..=10_000;
+
+impl Value {
+    /// A word of such a program that nobody has a type for: what stands above its bits does not count.
+    pub fn guess(word: u64, model: Model) -> Value {
+        let unused = 64 - 8 * model.pointer() as u32;
+        let number = (word << unused) as i64 >> unused;
+        match SMALL.contains(&number) {
+            true => Value::Guess(number as u64),
+            false => Value::Guess(word << unused >> unused),
+        }
+    }
 }

@@ -5,11 +5,11 @@ mod number;
 mod text;
 
 use super::{Limits, Value};
-use crate::abi::sysv::MODEL;
 use crate::abi::{Argument, Place};
 use crate::base::addr::Addr;
 use crate::base::memory::{Memory, Unreadable};
-use crate::proto::types::{Condition, Expr, Lens, Struct, Type};
+use crate::proto::layout::Model;
+use crate::proto::types::{Condition, Expr, Integer, Lens, Struct, Type};
 
 /// How deep values may nest.
 const MAX_DEPTH: usize = 48;
@@ -25,6 +25,8 @@ const MAX_BLOCK: u64 = 4096;
 pub struct Reader<'r> {
     /// The target's memory.
     pub memory: &'r dyn Memory,
+    /// How values are laid out in it.
+    pub model: Model,
     /// How much to read.
     pub limits: Limits,
     /// The call's arguments: lengths may be told by any of them.
@@ -85,15 +87,25 @@ impl Reader<'_> {
     fn number_at(&self, ty: &Type, source: Source<'_>) -> Option<i64> {
         match ty.unshown() {
             Type::Integer(integer) | Type::Character(integer) => {
-                let bits = self.uint(source, MODEL.integer(*integer)).ok()?;
-                Some(number::extended(bits, *integer))
+                let number = self.integer(source, *integer).ok()?;
+                Some(number.extended())
             }
             Type::Pointer(to) if matches!(to.unshown(), Type::Integer(_)) => {
-                let at = self.uint(source, MODEL.pointer()).ok()?;
+                let at = self.uint(source, self.model.pointer()).ok()?;
                 self.number_at(to, Source::Memory(Addr(at)))
             }
             _ => None,
         }
+    }
+
+    fn integer(&self, source: Source<'_>, integer: Integer) -> Result<number::Number, Absent> {
+        let size = self.model.integer(integer);
+        Ok(number::Number {
+            bits: self.uint(source, size)?,
+            unused: 64 - 8 * size as u32,
+            integer,
+            model: self.model,
+        })
     }
 
     /// A little-endian number of at most 8 bytes, zero-extended.
@@ -190,12 +202,10 @@ impl Reading<'_> {
             (Type::Pointer(to), _) => self.pointer(to, lens, source, around),
             (_, Some(Lens::Bits)) => self.bits(ty, source, around),
             (Type::Integer(integer), _) => {
-                let bits = self.reader.uint(source, MODEL.integer(*integer))?;
-                Ok(number::integer(bits, *integer, lens))
+                Ok(self.reader.integer(source, *integer)?.as_integer(lens))
             }
             (Type::Character(integer), _) => {
-                let bits = self.reader.uint(source, MODEL.integer(*integer))?;
-                Ok(number::character(bits, *integer, lens))
+                Ok(self.reader.integer(source, *integer)?.as_character(lens))
             }
             (Type::Real(real), _) => number::real(self.reader, *real, source, lens),
             (Type::Array(element, length), Some(Lens::Text)) if text::is_text(element) => {
@@ -213,10 +223,10 @@ impl Reading<'_> {
         source: Source<'_>,
         around: Option<&Around<'_>>,
     ) -> Result<Value, Absent> {
-        let at = Addr(self.reader.uint(source, MODEL.pointer())?);
+        let at = Addr(self.reader.uint(source, self.reader.model.pointer())?);
         if at == Addr(0) || !to.is_complete() {
             return Ok(match lens {
-                Some(Lens::Guess) => Value::Guess(at.0),
+                Some(Lens::Guess) => Value::guess(at.0, self.reader.model),
                 _ => Value::Pointer(at),
             });
         }
@@ -240,9 +250,10 @@ impl Reading<'_> {
             return Ok(Value::Elided);
         }
         let members = s.members().unwrap_or_default();
-        let size = MODEL.offsets(members).last();
+        let model = self.reader.model;
+        let size = model.offsets(members).last();
         let size = size.map_or(0, |(offset, last)| {
-            offset.saturating_add(MODEL.layout(last).size)
+            offset.saturating_add(model.layout(last).size)
         });
         let block = self.block(source, size)?;
         let around = Around {
@@ -251,8 +262,8 @@ impl Reading<'_> {
             outer,
         };
         let mut values = Vec::new();
-        for (offset, member) in MODEL.offsets(members) {
-            let source = block.part(source, offset, MODEL.layout(member).size);
+        for (offset, member) in model.offsets(members) {
+            let source = block.part(source, offset, model.layout(member).size);
             values.push(self.value(member, lens, source, Some(&around)));
         }
         Ok(Value::Struct(values))
@@ -268,7 +279,7 @@ impl Reading<'_> {
     ) -> Result<Value, Absent> {
         let count = self.length(length, around);
         let until_zero = matches!(length, Expr::Zero(_));
-        let size = MODEL.layout(element).size;
+        let size = self.reader.model.layout(element).size;
         let shown = count.min(self.limits.array as u64);
         let block = self.block(source, size.saturating_mul(shown))?;
         let mut items = Vec::new();
@@ -342,7 +353,11 @@ impl Reading<'_> {
 
     fn member(&self, number: usize, around: &Around<'_>) -> Option<i64> {
         let members = around.structure.members()?;
-        let (offset, ty) = MODEL.offsets(members).nth(number.checked_sub(1)?)?;
+        let (offset, ty) = self
+            .reader
+            .model
+            .offsets(members)
+            .nth(number.checked_sub(1)?)?;
         self.reader.number_at(ty, around.source.at(offset))
     }
 }

@@ -82,7 +82,7 @@ fn ellipsis(out: &mut String, cut: bool) {
 
 fn guess(out: &mut String, word: u64) {
     let number = word as i64;
-    if (-10_000..=10_000).contains(&number) {
+    if super::SMALL.contains(&number) {
         push(out, format_args!("{number}"));
     } else {
         push(out, format_args!("{word:#x}"));

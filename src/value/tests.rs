@@ -6,6 +6,7 @@ use super::{Limits, Value};
 use crate::abi::{Argument, Place};
 use crate::base::addr::Addr;
 use crate::base::memory::{Memory, Stretch};
+use crate::proto::layout::Model;
 use crate::proto::tests::{EVERYTHING, fuzz::Random, prototype};
 use crate::proto::{parse, types::Type};
 
@@ -20,6 +21,10 @@ fn ty(text: &str) -> Type {
 }
 
 fn read(text: &str, place: Place, bytes: &[u8], limits: Limits) -> String {
+    read_as(Model::Lp64, text, place, bytes, limits)
+}
+
+fn read_as(model: Model, text: &str, place: Place, bytes: &[u8], limits: Limits) -> String {
     let memory = Stretch {
         at: Addr(AT),
         bytes: bytes.to_vec(),
@@ -35,6 +40,7 @@ fn read(text: &str, place: Place, bytes: &[u8], limits: Limits) -> String {
     };
     let reader = Reader {
         memory: &memory,
+        model,
         limits,
         arguments: &[argument.clone(), number(2), number(-1)],
         result: Some(&number(3)),
@@ -86,6 +92,35 @@ fn integers_by_their_size() {
     check("char(int)", 0xffff_ffff, "EOF");
     check("char(int)", 0xff, r"'\377'");
     check("wchar", 0x20ac, "'€'");
+}
+
+/// Four bytes of memory of a 32-bit program for each word, and a pointer to them.
+#[track_caller]
+fn check_32(text: &str, words: &[u32], shown: &str) {
+    let found = read_as(
+        Model::Ilp32,
+        text,
+        Place::word(AT),
+        &ints(words),
+        Limits::default(),
+    );
+    assert_eq!(found, shown, "{text} of {words:x?}");
+}
+
+#[test]
+fn longs_and_pointers_of_32_bits() {
+    check_32("long*", &[u32::MAX], "-1");
+    check_32("ulong*", &[u32::MAX, 7], "4294967295");
+    check_32("llong*", &[u32::MAX, u32::MAX], "-1");
+    check_32("guess(long)*", &[-20_000_i32 as u32], "0xffffb1e0");
+    check_32("guess(long)*", &[-20_i32 as u32], "-20");
+    check_32(
+        "struct(addr, llong, char, short)*",
+        &[0x8048000, 1, 0, 0x20061],
+        "{ 0x8048000, 1, 'a', 2 }",
+    );
+    check_32("array(addr, 2)*", &[0x8048000, 0], "[ 0x8048000, nil ]");
+    check_32("list*", &[1, AT as u32], "{ 1, recurse }");
 }
 
 #[test]
@@ -371,6 +406,7 @@ fn values_have_an_end() {
     };
     let reader = Reader {
         memory: &Endless,
+        model: Model::Lp64,
         limits,
         arguments: &[],
         result: None,
@@ -411,6 +447,7 @@ fn arbitrary_memory() {
             };
             let reader = Reader {
                 memory: &memory,
+                model: Model::Lp64,
                 limits: Limits::default(),
                 arguments: &arguments,
                 result: Some(&result),

@@ -1,95 +1,99 @@
 //! Numbers: how a type and a lens make a value of bits.
 
 use super::{Absent, Reader, Reading, Source};
-use crate::abi::sysv::MODEL;
+use crate::abi::extended as x87;
+use crate::proto::layout::Model;
 use crate::proto::types::{Integer, Lens, Name, Real, Type, Width};
-use crate::value::{Value, extended as x87};
+use crate::value::Value;
 
 /// How many bytes of a structure or array are shown as bits.
 const MAX_BIT_BYTES: u64 = 256;
 
-/// The number that the low bits mean, negative ones included.
-pub(super) fn extended(bits: u64, integer: Integer) -> i64 {
-    let unused = unused_bits(integer);
-    if integer.signed {
-        (bits << unused) as i64 >> unused
-    } else {
-        (bits << unused >> unused) as i64
-    }
+/// The bits of an integer, whatever stands above them.
+#[derive(Clone, Copy)]
+pub(super) struct Number {
+    pub(super) bits: u64,
+    /// How many bits of a 64-bit word the integer leaves unused.
+    pub(super) unused: u32,
+    pub(super) integer: Integer,
+    pub(super) model: Model,
 }
 
-/// How many bits of a 64-bit word the integer leaves unused.
-fn unused_bits(integer: Integer) -> u32 {
-    64 - 8 * MODEL.integer(integer) as u32
-}
-
-pub(super) fn integer(bits: u64, integer: Integer, lens: Option<&Lens>) -> Value {
-    let number = extended(bits, integer);
-    match (through(bits, integer, lens), integer.signed) {
-        (Some(value), _) => value,
-        (None, true) => Value::Signed(number),
-        (None, false) => Value::Unsigned(number as u64),
-    }
-}
-
-pub(super) fn character(bits: u64, integer: Integer, lens: Option<&Lens>) -> Value {
-    let code = match integer.width {
-        // A byte has no room for EOF: 0xff is a letter like the others.
-        Width::W8 => (bits & 0xff) as i64,
-        _ => extended(bits, integer),
-    };
-    through(bits, integer, lens).unwrap_or(Value::Char(code))
-}
-
-/// What a lens makes of a number; `None` when it leaves it as it is.
-fn through(bits: u64, integer: Integer, lens: Option<&Lens>) -> Option<Value> {
-    let number = extended(bits, integer);
-    let bits = extended(
-        bits,
-        Integer {
-            signed: false,
-            ..integer
-        },
-    ) as u64;
-    match lens? {
-        Lens::Octal => Some(Value::Octal(bits)),
-        Lens::Hex => Some(Value::Hex(bits)),
-        Lens::Bool => Some(Value::Bool(bits != 0)),
-        Lens::Guess => Some(Value::Guess(number as u64)),
-        Lens::Enum(names) => {
-            let same = |name: &&Name| extended(name.value, integer) == number;
-            let name = names.iter().find(same)?;
-            Some(Value::Name(name.name.clone()))
+impl Number {
+    /// The number that the bits mean, negative ones included.
+    pub(super) fn extended(self) -> i64 {
+        if self.integer.signed {
+            (self.bits << self.unused) as i64 >> self.unused
+        } else {
+            self.unsigned() as i64
         }
-        Lens::Flags(names) => flags(bits, integer, names),
-        Lens::Bits | Lens::Hide | Lens::Text | Lens::Format(_) | Lens::If(_) => None,
     }
-}
 
-/// Names in their order, each taking its bits away; what is left stands behind in hexadecimal.
-fn flags(bits: u64, integer: Integer, names: &[Name]) -> Option<Value> {
-    let all = u64::MAX >> unused_bits(integer);
-    let mut left = bits;
-    let mut shown = Vec::new();
-    for Name { name, value, mask } in names {
-        let mask = mask & all;
-        let value = value & all;
-        // A field that is zero is so in the whole number, not for bits that were taken away.
-        let fits = match (mask, value) {
-            (0, _) => bits == 0,
-            (_, 0) => bits & mask == 0,
-            _ => left & mask == value,
+    fn unsigned(self) -> u64 {
+        self.bits << self.unused >> self.unused
+    }
+
+    pub(super) fn as_integer(self, lens: Option<&Lens>) -> Value {
+        match (self.through(lens), self.integer.signed) {
+            (Some(value), _) => value,
+            (None, true) => Value::Signed(self.extended()),
+            (None, false) => Value::Unsigned(self.unsigned()),
+        }
+    }
+
+    pub(super) fn as_character(self, lens: Option<&Lens>) -> Value {
+        let code = match self.integer.width {
+            // A byte has no room for EOF: 0xff is a letter like the others.
+            Width::W8 => (self.bits & 0xff) as i64,
+            _ => self.extended(),
         };
-        if fits {
-            shown.push(name.clone());
-            left &= !mask;
+        self.through(lens).unwrap_or(Value::Char(code))
+    }
+
+    /// What a lens makes of it; `None` when it leaves it as it is.
+    fn through(self, lens: Option<&Lens>) -> Option<Value> {
+        let bits = self.unsigned();
+        match lens? {
+            Lens::Octal => Some(Value::Octal(bits)),
+            Lens::Hex => Some(Value::Hex(bits)),
+            Lens::Bool => Some(Value::Bool(bits != 0)),
+            Lens::Guess => Some(Value::guess(self.extended() as u64, self.model)),
+            Lens::Enum(names) => {
+                let same = |name: &&Name| name.value << self.unused == bits << self.unused;
+                let name = names.iter().find(same)?;
+                Some(Value::Name(name.name.clone()))
+            }
+            Lens::Flags(names) => self.flags(names),
+            Lens::Bits | Lens::Hide | Lens::Text | Lens::Format(_) | Lens::If(_) => None,
         }
     }
-    match (shown.is_empty(), left) {
-        (true, 0) => None,
-        (true, _) => Some(Value::Hex(bits)),
-        (false, 0) => Some(Value::Name(shown.join("|"))),
-        (false, _) => Some(Value::Name(format!("{}|{left:#x}", shown.join("|")))),
+
+    /// Names in their order, each taking its bits away; what is left stands behind in hexadecimal.
+    fn flags(self, names: &[Name]) -> Option<Value> {
+        let bits = self.unsigned();
+        let all = u64::MAX >> self.unused;
+        let mut left = bits;
+        let mut shown = Vec::new();
+        for Name { name, value, mask } in names {
+            let mask = mask & all;
+            let value = value & all;
+            // A field that is zero is so in the whole number, not for bits that were taken away.
+            let fits = match (mask, value) {
+                (0, _) => bits == 0,
+                (_, 0) => bits & mask == 0,
+                _ => left & mask == value,
+            };
+            if fits {
+                shown.push(name.clone());
+                left &= !mask;
+            }
+        }
+        match (shown.is_empty(), left) {
+            (true, 0) => None,
+            (true, _) => Some(Value::Hex(bits)),
+            (false, 0) => Some(Value::Name(shown.join("|"))),
+            (false, _) => Some(Value::Name(format!("{}|{left:#x}", shown.join("|")))),
+        }
     }
 }
 
@@ -125,9 +129,9 @@ impl Reading<'_> {
         let size = match ty {
             Type::Array(element, length) => {
                 let count = self.length(length, around);
-                MODEL.layout(element).size.saturating_mul(count)
+                self.reader.model.layout(element).size.saturating_mul(count)
             }
-            ty => MODEL.layout(ty).size,
+            ty => self.reader.model.layout(ty).size,
         };
         let mut bytes = vec![0; size.min(MAX_BIT_BYTES) as usize];
         self.reader.fill(source, &mut bytes)?;

@@ -1,7 +1,6 @@
 //! Text: arrays of characters seen through the string lens.
 
 use super::{Absent, Around, Reading, Source};
-use crate::abi::sysv::MODEL;
 use crate::base::addr::Addr;
 use crate::proto::types::{Expr, Type};
 use crate::value::Value;
@@ -31,7 +30,7 @@ impl Reading<'_> {
             _ => Ends::AtLength,
         };
         let length = self.length(length, around);
-        let size = MODEL.layout(element).size.max(1) as usize;
+        let size = self.reader.model.layout(element).size.max(1) as usize;
         if length == 0 {
             return Ok(shown(&[], size, false));
         }
