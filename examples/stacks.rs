@@ -52,7 +52,7 @@ fn trace(args: &mut dyn Iterator<Item = OsString>, link: Link) -> Result<(), Box
     let plan = Plan {
         calls: None,
         libraries: Vec::new(),
-        entries: vec![Filter::parse("malloc@libc.so.6")?],
+        entries: vec![Filter::parse("malloc")?],
         resources: Resources::default(),
         prototypes: Library::shipped(),
     };

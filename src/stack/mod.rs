@@ -9,6 +9,7 @@ mod bytes;
 mod cfi;
 mod debug_file;
 mod dwarf;
+mod emulate;
 mod inflate;
 pub mod names;
 pub mod origin;

@@ -2,6 +2,7 @@
 
 use super::bytes::Piece;
 use super::cfi::{Cfi, Row};
+use super::emulate::{self, Code};
 use super::raw::{RIP, RSP, Registers};
 use super::{Bytes, Frame, FrameKind, ModuleId, Moment, RawStack, step};
 use crate::base::addr::{Addr, Bias, Vaddr};
@@ -144,8 +145,7 @@ impl Unwinder {
         let row = self.row(place.lookup());
         let loaded = module_at(&self.modules, place.lookup());
         let Some((row, loaded)) = row.zip(loaded) else {
-            let caller = step::by_frame_pointer(raw, registers)?;
-            return Ok((caller, FrameKind::Return));
+            return Ok((self.uncovered(raw, place, registers)?, FrameKind::Return));
         };
         let caller = step::by_row(&row, &loaded.file.cfi, raw, registers)?;
         let kind = match row.is_signal {
@@ -153,6 +153,26 @@ impl Unwinder {
             false => FrameKind::Return,
         };
         Ok((caller, kind))
+    }
+
+    /// From code without call frame information. Of what was compiled at run time there is not even the
+    /// code, but those who do that keep frame pointers for their own debuggers' sake.
+    fn uncovered(
+        &self,
+        raw: &RawStack,
+        place: Place,
+        registers: &Registers,
+    ) -> Result<Registers, End> {
+        let followed = emulate::until_return(place.at, self, raw, registers);
+        let caller = match followed {
+            Some(caller) => caller,
+            None => step::by_frame_pointer(raw, registers)?,
+        };
+        let known = module_at(&self.modules, place.lookup()).is_some();
+        match known && !caller.get(RIP).is_some_and(|at| self.is_return(at)) {
+            true => Err(End::Lost),
+            false => Ok(caller),
+        }
     }
 
     fn row(&mut self, at: u64) -> Option<Arc<Row>> {
@@ -201,6 +221,22 @@ impl Unwinder {
     }
 }
 
+impl Code for Unwinder {
+    fn code_at(&self, at: u64) -> &[u8] {
+        module_at(&self.modules, at).map_or(&[], |loaded| {
+            loaded.file.code_at(loaded.bias.vaddr(Addr(at)))
+        })
+    }
+
+    fn is_return(&self, at: u64) -> bool {
+        let Some(loaded) = module_at(&self.modules, at) else {
+            return false;
+        };
+        let vaddr = loaded.bias.vaddr(Addr(at));
+        emulate::ends_in_call(loaded.file.code_before(vaddr)) || self.is_signal_return(at)
+    }
+}
+
 impl Place {
     /// See [`Frame::lookup`].
     fn lookup(self) -> u64 {
@@ -227,14 +263,21 @@ impl File {
 
     /// The code from an address on.
     fn code_at(&self, at: Vaddr) -> &[u8] {
-        let from = |(start, code): &'_ (Vaddr, Piece)| {
+        self.segment(at).map_or(&[], |(code, skip)| &code[skip..])
+    }
+
+    /// The code in front of an address, as much as an instruction has.
+    fn code_before(&self, at: Vaddr) -> &[u8] {
+        self.segment(at)
+            .map_or(&[], |(code, skip)| &code[skip.saturating_sub(15)..skip])
+    }
+
+    /// The segment around an address, and how far into it that is: less than its length.
+    fn segment(&self, at: Vaddr) -> Option<(&Piece, usize)> {
+        self.code.iter().find_map(|(start, code)| {
             let skip = usize::try_from(at.0.checked_sub(start.0)?).ok()?;
-            (skip < code.len()).then_some(skip)
-        };
-        self.code
-            .iter()
-            .find_map(|segment| segment.1.get(from(segment)?..))
-            .unwrap_or_default()
+            (skip < code.len()).then_some((code, skip))
+        })
     }
 }
 

@@ -1,11 +1,12 @@
 //! Whole stacks of a running program: the engine stops it, the unwinder finds the callers in what was
 //! copied, the symbolizer names them. The example `stacks` joins the three.
 
-use crate::support::fixture::fixture;
+use crate::support::fixture::{fixture, shaped};
 use crate::support::lines::line;
 use crate::support::program::Program;
 use crate::support::root;
-use std::path::PathBuf;
+use crate::support::shape::Shape;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The example's program, built as the tests were.
@@ -22,32 +23,41 @@ fn example() -> PathBuf {
     ltrace.with_file_name("examples").join("stacks")
 }
 
-/// The stack of the block of this size, innermost frame first.
-fn stack(size: &str) -> Option<Vec<String>> {
-    let program = fixture("stacks")?;
+/// The last stack of a block whose size is within these bounds, innermost frame first.
+fn stack_of(program: &Path, sizes: [&str; 2]) -> Vec<String> {
     let run = Program::new(example())
-        .args([size, size])
+        .args(sizes)
         .arg(program)
         .finish()
         .exits(0);
     // The engine shows such a call both where the program makes it and where it arrives.
-    let stack = run.stdout.split("malloc(").last()?;
+    let stack = run.stdout.split("malloc(").last().unwrap_or_default();
     let lines = stack.lines().skip(1);
-    Some(lines.map(|line| line.trim().to_owned()).collect())
+    lines.map(|line| line.trim().to_owned()).collect()
 }
 
-/// The stack of the block of this size has these functions at these lines, in this order, whatever
-/// libraries have between them, and it is whole.
+/// The stack of the block of this size.
+fn stack(size: &str) -> Option<Vec<String>> {
+    Some(stack_of(&fixture("stacks")?, [size, size]))
+}
+
+/// The stack has these functions at these lines of the fixture, in this order, whatever libraries have
+/// between them.
 #[track_caller]
-fn check(size: &str, expected: &[(&str, &str)]) {
-    let Some(stack) = stack(size) else {
-        return;
-    };
-    assert_eq!(stack.last().map(String::as_str), Some("Root"), "{stack:#?}");
+fn assert_frames(stack: &[String], source: &str, expected: &[(&str, &str)]) {
     let mut rest = stack.iter();
     for (function, name) in expected {
-        let wanted = format!("{function} stacks.cc:{}", line("stacks.cc", name));
+        let wanted = format!("{function} {source}:{}", line(source, name));
         assert!(rest.any(|l| *l == wanted), "{wanted} in {stack:#?}");
+    }
+}
+
+/// The stack of the block of this size has these functions, and it is whole.
+#[track_caller]
+fn check(size: &str, expected: &[(&str, &str)]) {
+    if let Some(stack) = stack(size) {
+        assert_eq!(stack.last().map(String::as_str), Some("Root"), "{stack:#?}");
+        assert_frames(&stack, "stacks.cc", expected);
     }
 }
 
@@ -119,4 +129,27 @@ fn through_operator_new() {
         stack.iter().any(|line| line.starts_with(template)),
         "{stack:#?}"
     );
+}
+
+#[test]
+fn through_a_c_library_without_frame_information() {
+    for shape in [Shape::Musl, Shape::Pie] {
+        let Some(program) = shaped("uncovered", shape) else {
+            continue;
+        };
+        let copy = stack_of(&program, ["1101", "1101"]);
+        let frames = [
+            ("copy", "copy"),
+            ("by_number", "by_number"),
+            ("main", "main sorts"),
+        ];
+        assert_frames(&copy, "uncovered.c", &frames);
+        if shape != Shape::Musl {
+            // glibc makes the text in a block of another size.
+            continue;
+        }
+        let print = stack_of(&program, ["1200", "1300"]);
+        let frames = [("print", "print"), ("main", "main prints")];
+        assert_frames(&print, "uncovered.c", &frames);
+    }
 }

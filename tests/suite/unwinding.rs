@@ -114,10 +114,55 @@ const SOURCE: &str = r#"
     label outermost
     .cfi_startproc
     .cfi_undefined %rip
-    nop
+    call leaf
     label in_outermost
     ret
     .cfi_endproc
+
+    # What follows has no frame information at all.
+    label spills
+    push %rbx
+    push %rbp
+    xor %ebp, %ebp
+    sub $40, %rsp
+    call leaf
+    label in_spills
+    test %eax, %eax
+    jz 2f
+    jmp 3f
+2:  ud2
+3:  add $40, %rsp
+    pop %rbp
+    pop %rbx
+    ret
+
+    label jumps_away
+    sub $8, %rsp
+    call leaf
+    label in_jumps_away
+    lea 8(%rsp), %rsp
+    jmp leaf
+
+    label leaves
+    push %rbp
+    mov %rsp, %rbp
+    sub $32, %rsp
+    call leaf
+    label in_leaves
+    mov %rbp, %rsp
+    pop %rbp
+    ret
+
+    label loops
+    call leaf
+    label in_loops
+4:  jmp 4b
+
+    # Where the outermost of those is called.
+    label calls
+    call *%rax
+    label in_calls
+    ud2
 
     nop
     label restorer
@@ -358,6 +403,38 @@ fn code_that_nothing_is_known_of() {
         (unwound.frames[0].module, unwound.frames[0].vaddr),
         (None, Vaddr(0x1234))
     );
+}
+
+#[test]
+fn through_code_without_frame_information() {
+    let Some(mut code) = Code::build("emulated") else {
+        return;
+    };
+    let (calls, middle) = (code.call_in("calls"), code.call_in("leaves"));
+    let root = code.call_in("outermost");
+    let inside = regs(code.call_in("spills"));
+    // Five words of its own, and what it has saved: by one of them its caller finds its frame.
+    let mut words = vec![1, calls, 3, 4, 5, STACK + 8 * 14, 7, middle];
+    words.extend([calls; 6]);
+    words.extend([0, root]);
+    let frames = ["in_spills", "<- in_leaves", "<- in_outermost"];
+    check(&mut code, &inside, &words, &frames, End::Root);
+
+    let inside = regs(code.call_in("jumps_away"));
+    let frames = ["in_jumps_away", "<- in_outermost"];
+    check(&mut code, &inside, &[calls, root], &frames, End::Root);
+
+    // What stands there is no return address.
+    let data = code.at("leaf");
+    check(
+        &mut code,
+        &inside,
+        &[1, data],
+        &["in_jumps_away"],
+        End::Root,
+    );
+    let inside = regs(code.call_in("loops"));
+    check(&mut code, &inside, &[1, calls], &["in_loops"], End::Root);
 }
 
 #[test]
