@@ -69,6 +69,7 @@ fn trace(config: Config, link: Link) -> Result<u8, Error> {
         sink: sink(config.report, out),
         elsewhere: config.output != Destination::Stderr,
         failure: None,
+        wanted: None,
     };
     let refused = attach_all(&mut engine, &config.attach, &mut consumer);
     if let (Some(command), Some(launch)) = (command, &config.launch) {
@@ -78,7 +79,12 @@ fn trace(config: Config, link: Link) -> Result<u8, Error> {
     } else if refused == config.attach.len() {
         return Ok(1);
     }
-    let outcome = engine.run(&mut |hit| consumer.take(hit))?;
+    let outcome = loop {
+        match engine.run(&mut |hit| consumer.take(hit))? {
+            Outcome::Paused => consumer.serve(&mut engine),
+            outcome => break outcome,
+        }
+    };
     consumer
         .finish()
         .map_err(|why| Error::output(&config.output, why))?;
@@ -96,10 +102,15 @@ struct Consumer {
     /// The trace goes elsewhere than to standard error.
     elsewhere: bool,
     failure: Option<io::Error>,
+    /// What the sink wants frozen.
+    wanted: Option<Pid>,
 }
 
 impl Consumer {
     fn take(&mut self, hit: &Hit<'_>) -> ControlFlow<Cease> {
+        if self.failure.is_some() {
+            return ControlFlow::Break(Cease::End);
+        }
         let event = self.decoder.event(hit);
         if let Kind::Lost { what } = &event.kind
             && self.elsewhere
@@ -110,13 +121,41 @@ impl Consumer {
             Kind::Tick => self.sink.flush(),
             _ => self.sink.event(&event),
         };
-        match written {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(why) => {
-                self.failure.get_or_insert(why);
-                ControlFlow::Break(Cease::End)
+        match self.note(written) {
+            ControlFlow::Continue(()) => {
+                self.wanted = self.sink.wants();
+                match self.wanted {
+                    Some(_) => ControlFlow::Break(Cease::Pause),
+                    None => ControlFlow::Continue(()),
+                }
             }
+            end => end,
         }
+    }
+
+    /// Gives the sink what it has asked the engine to pause for.
+    fn serve(&mut self, engine: &mut PtraceEngine) {
+        if let Some(pid) = self.wanted.take() {
+            let frozen = engine.freeze(pid, &mut |hit| self.take_quietly(hit));
+            let taken = self.sink.frozen(pid, frozen);
+            let _ = self.note(taken);
+        }
+    }
+
+    /// Takes a hit on the way into a freeze, when nothing more can be asked for.
+    fn take_quietly(&mut self, hit: &Hit<'_>) -> ControlFlow<Cease> {
+        match self.take(hit) {
+            ControlFlow::Break(Cease::Pause) => ControlFlow::Continue(()),
+            other => other,
+        }
+    }
+
+    fn note(&mut self, written: io::Result<()>) -> ControlFlow<Cease> {
+        let Err(why) = written else {
+            return ControlFlow::Continue(());
+        };
+        self.failure.get_or_insert(why);
+        ControlFlow::Break(Cease::End)
     }
 
     /// The sink's last words. A reader that has gone away is not an error.

@@ -15,7 +15,7 @@ pub struct Frozen {
     /// Every task.
     pub tasks: Vec<TaskState>,
     /// The content of the regions.
-    pub memory: Box<dyn Memory>,
+    pub memory: Box<dyn Memory + Send>,
     /// How long the process was held for it.
     pub pause: Duration,
 }
@@ -57,7 +57,8 @@ impl Memory for Copies {
 impl Frozen {
     /// The word there.
     pub fn word(&self, at: u64) -> Option<u64> {
-        self.memory.read_word(Addr(at)).ok()
+        let memory: &dyn Memory = &*self.memory;
+        memory.read_word(Addr(at)).ok()
     }
 
     /// It is where a vtable may be.

@@ -30,13 +30,13 @@ impl PtraceEngine {
         let mut out = Out::new(on_hit);
         let began = Instant::now();
         let held = self.hold_process(pid, &mut out);
-        if held.is_empty() {
+        let still = self.batch.iter().filter(|(tid, _)| self.is_of(*tid, pid));
+        let still = still.filter_map(|(_, onward)| onward.stopped());
+        let stops = still.chain(held.values().map(|(stopped, _)| stopped));
+        let tasks: Vec<TaskState> = stops.filter_map(state).collect();
+        if tasks.is_empty() {
             return None;
         }
-        let tasks = held
-            .values()
-            .filter_map(|(stopped, _)| state(stopped))
-            .collect();
         let maps = proc::maps(pid).unwrap_or_default();
         let writable: Vec<&Mapping> = maps.iter().filter(|m| is_data(m)).collect();
         let memory = ProcessMemory::new(pid);
@@ -69,15 +69,20 @@ impl PtraceEngine {
         })
     }
 
+    fn is_of(&self, tid: Tid, pid: Pid) -> bool {
+        self.tasks.get(&tid).is_some_and(|task| task.pid == pid)
+    }
+
     /// Stops every task of a process, those included that are born meanwhile.
     fn hold_process(&mut self, pid: Pid, out: &mut Out<'_>) -> HashMap<Tid, (Stopped, Stop)> {
         let mut held = HashMap::new();
         let began = Instant::now();
         loop {
+            let still = |tid: &Tid| self.batch.iter().any(|(other, _)| other == tid);
             let tasks = self.tasks.iter().filter(|(_, task)| task.pid == pid);
             let missing: Vec<Tid> = tasks
                 .map(|(tid, _)| *tid)
-                .filter(|tid| !held.contains_key(tid))
+                .filter(|tid| !held.contains_key(tid) && !still(tid))
                 .collect();
             if missing.is_empty() || began.elapsed() > PATIENCE {
                 return held;

@@ -4,7 +4,7 @@
 use super::What;
 use super::hits::tell_no_return;
 use super::lives::clone_flags;
-use super::ptrace::{Cease, Out, PtraceEngine, put_home};
+use super::ptrace::{Cease, Out, PtraceEngine, finish, put_home};
 use super::task::{Role, Task};
 use crate::base::addr::Addr;
 use crate::base::regs::Regs;
@@ -27,6 +27,7 @@ const PATIENCE: Duration = Duration::from_millis(500);
 impl PtraceEngine {
     /// Lets go of every task.
     pub(super) fn leave(&mut self, out: &mut Out<'_>) {
+        self.batch.drain(..).for_each(|(_, onward)| finish(onward));
         let held = self.hold_everyone();
         let mut tids: Vec<Tid> = self.tasks.keys().copied().collect();
         tids.sort();

@@ -50,6 +50,8 @@ pub struct PtraceEngine {
     pub(super) next_call: u64,
     pub(super) next_space: u32,
     pub(super) launched: Option<Launched>,
+    /// Tasks that were served and stand still until their batch is complete, or a pause is over.
+    pub(super) batch: Vec<(Tid, Onward)>,
     front: Link,
     placement: Placement,
 }
@@ -90,7 +92,7 @@ pub enum Outcome {
     Asked(Request),
     /// The consumer wants no more; every task was let go.
     Refused,
-    /// The consumer wants a pause; every task runs on until its next stop.
+    /// The consumer wants a pause; the task that the last hit was about stands still until the next run.
     Paused,
 }
 
@@ -141,6 +143,7 @@ impl<'a> Out<'a> {
 }
 
 /// How a served task goes on.
+#[derive(Debug)]
 pub(super) enum Onward {
     /// It runs.
     Run(Stopped),
@@ -152,6 +155,19 @@ pub(super) enum Onward {
     Release(Stopped),
     /// It stays as it is for now, or is no more.
     Nothing,
+}
+
+impl Onward {
+    /// The stop that it goes on from.
+    pub(super) fn stopped(&self) -> Option<&Stopped> {
+        match self {
+            Onward::Run(stopped)
+            | Onward::Deliver(stopped, _)
+            | Onward::Listen(stopped)
+            | Onward::Release(stopped) => Some(stopped),
+            Onward::Nothing => None,
+        }
+    }
 }
 
 impl PtraceEngine {
@@ -169,6 +185,7 @@ impl PtraceEngine {
             next_call: 0,
             next_space: 0,
             launched: None,
+            batch: Vec::new(),
             front,
             placement: Placement::default(),
         }
@@ -196,7 +213,7 @@ impl PtraceEngine {
     }
 
     fn serve_all(&mut self, out: &mut Out<'_>) -> sys::Result<Outcome> {
-        let mut batch = Vec::new();
+        self.batch.drain(..).for_each(|(_, onward)| finish(onward));
         while !self.tasks.is_empty() {
             match out.ceased {
                 Some(Cease::End) => return Ok(Outcome::Refused),
@@ -204,7 +221,7 @@ impl PtraceEngine {
                 None => {}
             }
             match self.placement.look() {
-                Ok(Some((tid, status))) => self.serve_batch(tid, status, &mut batch, out),
+                Ok(Some((tid, status))) => self.serve_batch(tid, status, out),
                 Ok(None) => out.tell(Pid(0), Tid(0), What::Tick),
                 // Whoever we knew of is gone without a word; nothing can come any more.
                 Err(e) if e.errno == nix::errno::Errno::ECHILD => break,
@@ -235,13 +252,7 @@ impl PtraceEngine {
 
     /// Serves a stop and all others that wait by now, and only then lets them go on: a look shows the
     /// same stopped task first, again and again, so a busy one would shut out the rest.
-    fn serve_batch(
-        &mut self,
-        tid: Tid,
-        status: Status,
-        batch: &mut Vec<(Tid, Onward)>,
-        out: &mut Out<'_>,
-    ) {
+    fn serve_batch(&mut self, tid: Tid, status: Status, out: &mut Out<'_>) {
         let mut next = Some((tid, status));
         while let Some((tid, status)) = next.take() {
             let is_exec = status.is_exec();
@@ -251,7 +262,7 @@ impl PtraceEngine {
                 let _ = wait::consume(tid);
             }
             let mut onward = self.serve(tid, status, out);
-            if batch.is_empty() && self.tasks.len() < 2 {
+            if self.batch.is_empty() && self.tasks.len() < 2 && out.ceased.is_none() {
                 return finish(onward);
             }
             // Its registers are right again, so that its stop may be consumed.
@@ -264,13 +275,16 @@ impl PtraceEngine {
                 }
                 _ => {}
             }
-            batch.retain(|(earlier, _)| *earlier != tid);
-            batch.push((tid, onward));
+            self.batch.retain(|(earlier, _)| *earlier != tid);
+            self.batch.push((tid, onward));
             if out.ceased.is_none() {
                 next = wait::look(Patience::Poll).ok().flatten();
             }
         }
-        batch.drain(..).for_each(|(_, onward)| finish(onward));
+        // In a pause they stand still, so that what the last hit showed can be looked at in full.
+        if out.ceased != Some(Cease::Pause) {
+            self.batch.drain(..).for_each(|(_, onward)| finish(onward));
+        }
     }
 
     /// Serves what one task did.

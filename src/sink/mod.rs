@@ -9,6 +9,8 @@ pub mod text;
 #[cfg(test)]
 mod tests;
 
+use crate::base::Pid;
+use crate::base::frozen::Frozen;
 use crate::event::Event;
 use std::io;
 
@@ -16,6 +18,16 @@ use std::io;
 pub trait Sink {
     /// Takes one event. An error means that nothing more can be written, and ends the session.
     fn event(&mut self, event: &Event) -> io::Result<()>;
+
+    /// The process that it wants frozen, now: asked after each event.
+    fn wants(&mut self) -> Option<Pid> {
+        None
+    }
+
+    /// Takes the process that it wanted, as it was; `None` when it is gone.
+    fn frozen(&mut self, _: Pid, _: Option<Frozen>) -> io::Result<()> {
+        Ok(())
+    }
 
     /// Writes out what is held back, so that a reader sees all of it.
     fn flush(&mut self) -> io::Result<()> {
