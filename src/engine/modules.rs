@@ -45,7 +45,8 @@ impl PtraceEngine {
         };
         let aux: HashMap<u64, u64> = proc::auxv(pid).unwrap_or_default().into_iter().collect();
         let entry = aux.get(&libc::AT_ENTRY).copied().unwrap_or(0);
-        if let Err(why) = self.add_program(stopped, id, entry, out) {
+        let execfn = self.text_at(id, aux.get(&libc::AT_EXECFN).copied().unwrap_or(0));
+        if let Err(why) = self.add_program(stopped, id, entry, &execfn, out) {
             return self.complain(stopped.tid(), &why, out);
         }
         if stage == Stage::Beginning {
@@ -172,11 +173,23 @@ impl PtraceEngine {
         })
     }
 
+    fn text_at(&self, id: SpaceId, at: u64) -> String {
+        let memory = self
+            .spaces
+            .get(&id)
+            .map(|space| &space.memory as &dyn Memory);
+        let text = memory.and_then(|memory| memory.read_c_string(Addr(at), 4096).ok());
+        text.map_or(String::new(), |(text, _)| {
+            String::from_utf8_lossy(&text).into_owned()
+        })
+    }
+
     fn add_program(
         &mut self,
         stopped: &Stopped,
         id: SpaceId,
         entry: u64,
+        execfn: &str,
         out: &mut Out<'_>,
     ) -> Result<(), String> {
         let pid = self
@@ -185,7 +198,7 @@ impl PtraceEngine {
             .map_or(Pid(stopped.tid().0), |space| space.pid);
         let unreadable =
             |e: std::io::Error| format!("cannot read the program of process {pid}: {e}");
-        let mut found = Found::program(pid, Bias(0)).map_err(unreadable)?;
+        let mut found = Found::program(pid, execfn, Bias(0)).map_err(unreadable)?;
         let bytes = file::map(&found.file).map_err(unreadable)?;
         let image = Image::parse(&bytes).map_err(|e| format!("{}: {e}", found.path))?;
         found.bias = Bias(entry.wrapping_sub(image.entry.0));
@@ -251,10 +264,8 @@ impl PtraceEngine {
     }
 
     fn planned(&mut self, found: &Found) -> Result<Arc<Planned>, String> {
-        let key = (
-            FileKey::of(&found.file).map_err(|e| e.to_string())?,
-            found.is_main,
-        );
+        let key = FileKey::of(&found.file).map_err(|e| e.to_string())?;
+        let key = (key, found.started_as.clone());
         if let Some(planned) = self.images.get(&key) {
             return Ok(planned.clone());
         }

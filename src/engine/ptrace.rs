@@ -45,7 +45,7 @@ pub struct PtraceEngine {
     pub(super) unannounced: HashMap<Tid, Stopped>,
     /// Children to be let go at their first stop, their copies of our int3s taken out.
     pub(super) to_release: HashMap<Tid, Space>,
-    pub(super) images: HashMap<(FileKey, bool), Arc<Planned>>,
+    pub(super) images: HashMap<(FileKey, Option<String>), Arc<Planned>>,
     pub(super) complained: HashSet<String>,
     pub(super) next_call: u64,
     pub(super) next_space: u32,

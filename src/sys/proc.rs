@@ -88,6 +88,17 @@ fn same_file(file: &File, mapping: &Mapping) -> bool {
         .is_ok_and(|m| (m.dev(), m.ino()) == mapping.file)
 }
 
+/// Whether a path of the process, relative to where it is now, leads to this very file.
+pub fn is_same_file(pid: Pid, path: &str, file: &File) -> bool {
+    let base = if path.starts_with('/') { "root" } else { "cwd" };
+    let path = PathBuf::from(format!("/proc/{pid}/{base}")).join(path.trim_start_matches('/'));
+    let identity = |m: fs::Metadata| (m.dev(), m.ino());
+    match (fs::metadata(path), file.metadata()) {
+        (Ok(named), Ok(opened)) => identity(named) == identity(opened),
+        _ => false,
+    }
+}
+
 /// The tasks of a process at this moment.
 pub fn tasks(pid: Pid) -> io::Result<Vec<Tid>> {
     let entries = fs::read_dir(format!("/proc/{pid}/task"))?;

@@ -87,19 +87,25 @@ pub struct Found {
     pub path: String,
     /// Where it lies, against its file.
     pub bias: Bias,
-    /// It is the main program.
-    pub is_main: bool,
+    /// The name by which it was started, of the main program.
+    pub started_as: Option<String>,
 }
 
 impl Found {
-    /// The main program.
-    pub fn program(pid: Pid, bias: Bias) -> std::io::Result<Found> {
+    /// The main program. `execfn` is what was given to execve(2) (getauxval(3), AT_EXECFN): it names the
+    /// program as the user knows it, unless it is a script's name.
+    pub fn program(pid: Pid, execfn: &str, bias: Bias) -> std::io::Result<Found> {
         let path = sys::proc::program(pid)?.to_string_lossy().into_owned();
+        let file = sys::proc::open_program(pid)?;
+        let started_as = match sys::proc::is_same_file(pid, execfn, &file) {
+            true => base_name(execfn),
+            false => base_name(&path),
+        };
         Ok(Found {
-            file: sys::proc::open_program(pid)?,
+            file,
             path,
             bias,
-            is_main: true,
+            started_as: Some(started_as),
         })
     }
 
@@ -114,25 +120,27 @@ impl Found {
             file: sys::proc::open_mapped(pid, mapping).ok()?,
             path,
             bias,
-            is_main: false,
+            started_as: None,
         })
     }
 
     /// How it is called: `DT_SONAME`, or the base name; the base name for the main program.
     pub fn name(&self, image: &elf::Image) -> ModuleName {
-        let base = Path::new(&self.path)
-            .file_name()
-            .map_or(self.path.clone(), |n| n.to_string_lossy().into_owned());
-        let name = match &image.soname {
-            Some(soname) if !self.is_main => soname.clone(),
-            _ => base,
+        let name = match (&self.started_as, &image.soname) {
+            (Some(name), _) | (None, Some(name)) => name.clone(),
+            (None, None) => base_name(&self.path),
         };
         ModuleName {
             name,
             path: self.path.clone(),
-            is_main: self.is_main,
+            is_main: self.started_as.is_some(),
         }
     }
+}
+
+fn base_name(path: &str) -> String {
+    let name = Path::new(path).file_name();
+    name.map_or(path.to_owned(), |name| name.to_string_lossy().into_owned())
 }
 
 /// Where the segments of an image with this bias lie.
