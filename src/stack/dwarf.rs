@@ -5,7 +5,9 @@ use super::debug_file::{self, Open};
 use super::{Module, inflate};
 use crate::elf::Sections;
 use addr2line::SplitDwarfLoad;
-use gimli::{Dwarf, DwarfPackage, Reader, SectionId};
+use gimli::{
+    DebugAbbrev, DebugInfo, Dwarf, DwarfPackage, LittleEndian, Reader, Section as _, SectionId,
+};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -35,7 +37,7 @@ fn packed(module: &Module, wanted: &SplitDwarfLoad<Piece>, open: &Open) -> Optio
     let sections = Sections::read(&file).ok()?;
     let load = |id: SectionId| Ok::<_, gimli::Error>(section(&file, &sections, id.dwo_name()));
     let package = DwarfPackage::load(load, Piece::default()).ok()?;
-    package.find_cu(wanted.dwo_id, &wanted.parent).ok()?
+    shallow(package.find_cu(wanted.dwo_id, &wanted.parent).ok()??)
 }
 
 fn unpacked(wanted: &SplitDwarfLoad<Piece>, open: &Open) -> Option<Dwarf<Piece>> {
@@ -50,7 +52,46 @@ fn unpacked(wanted: &SplitDwarfLoad<Piece>, open: &Open) -> Option<Dwarf<Piece>>
 
 fn load(file: &Bytes, name: impl Fn(SectionId) -> Option<&'static str>) -> Option<Dwarf<Piece>> {
     let sections = Sections::read(file).ok()?;
-    Dwarf::load(|id| Ok::<_, gimli::Error>(section(file, &sections, name(id)))).ok()
+    let load = |id| Ok::<_, gimli::Error>(section(file, &sections, name(id)));
+    shallow(Dwarf::load(load).ok()?)
+}
+
+/// The same, unless its entries are nested too deep.
+fn shallow(dwarf: Dwarf<Piece>) -> Option<Dwarf<Piece>> {
+    let nested = depth(dwarf.debug_info.reader(), dwarf.debug_abbrev.reader());
+    (nested <= DEPTH).then_some(dwarf)
+}
+
+/// How deep entries may be nested: the reader of inlined calls goes down by recursion. Compilers make
+/// some fifty levels, and a file that wants to overflow our stack makes a million.
+const DEPTH: isize = 500;
+
+/// How deep the entries of all units are nested. This costs a few milliseconds for each 10 MB.
+fn depth(info: &[u8], abbreviations: &[u8]) -> isize {
+    let info = DebugInfo::new(info, LittleEndian);
+    let abbreviations = DebugAbbrev::new(abbreviations, LittleEndian);
+    let mut deepest = 0;
+    let mut units = info.units();
+    while let Ok(Some(unit)) = units.next() {
+        let Ok(known) = unit.abbreviations(&abbreviations) else {
+            continue;
+        };
+        let Ok(mut entries) = unit.entries_raw(&known, None) else {
+            continue;
+        };
+        while !entries.is_empty() {
+            deepest = deepest.max(entries.next_depth());
+            let skipped = match entries.read_abbreviation() {
+                Ok(Some(abbreviation)) => entries.skip_attributes(abbreviation.attributes()),
+                Ok(None) => Ok(()),
+                Err(error) => Err(error),
+            };
+            if skipped.is_err() {
+                break;
+            }
+        }
+    }
+    deepest
 }
 
 /// A section's content; nothing when it is not there.

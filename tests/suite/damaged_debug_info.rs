@@ -2,6 +2,8 @@
 //! asking about it ends soon, and never in a panic.
 
 use crate::support::fixture::fixture;
+use crate::support::scratch;
+use crate::support::skip::skip;
 use ltrace::base::addr::{Bias, Vaddr};
 use ltrace::base::regs::Regs;
 use ltrace::elf::{Image, Sections};
@@ -11,6 +13,7 @@ use ltrace::stack::{
     Bytes, Frame, FrameKind, Module, Moment, RawStack, Stacks, Symbolizer, Unwinder,
 };
 use std::ops::Range;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// What one file may take, however wild. Honest ones take milliseconds.
@@ -174,4 +177,60 @@ fn cut_short() {
     for end in (0..bytes.len()).step_by(61) {
         survive(bytes[..end].to_vec(), &addresses);
     }
+}
+
+/// A function in which a million calls are inlined, each into the one before.
+const NESTED: &str = r#"
+    .globl deep
+    .type deep, @function
+deep:
+    nop
+    .size deep, 1
+end:
+    .section .debug_abbrev, "", @progbits
+    # Compilation unit and subprogram with low_pc and high_pc, inlined_subroutine with low_pc, all with
+    # children.
+    .byte 1, 0x11, 1, 0x11, 1, 0x12, 1, 0, 0
+    .byte 2, 0x2e, 1, 0x11, 1, 0x12, 1, 0, 0
+    .byte 3, 0x1d, 1, 0, 0
+    .byte 0
+    .section .debug_info, "", @progbits
+    .long last - first
+first:
+    .value 4
+    .long 0
+    .byte 8
+    .byte 1
+    .quad deep, end
+    .byte 2
+    .quad deep, end
+    .rept 1000000
+    .byte 3
+    .endr
+last:
+"#;
+
+#[test]
+fn nested_a_million_deep() {
+    let dir = scratch("nested");
+    std::fs::write(dir.join("nested.s"), NESTED).unwrap();
+    let gcc = Command::new("gcc")
+        .args([
+            "-shared",
+            "-nostdlib",
+            "-Wl,-Ttext=0x1000",
+            "nested.s",
+            "-o",
+            "nested.so",
+        ])
+        .current_dir(&dir)
+        .status();
+    let Ok(status) = gcc else {
+        skip("gcc is not installed");
+        return;
+    };
+    assert!(status.success());
+    let bytes = std::fs::read(dir.join("nested.so")).unwrap();
+    let symbols = Image::file_symbols(&bytes).unwrap();
+    survive(bytes, &[symbols[0].vaddr]);
 }
