@@ -2,10 +2,12 @@
 //!
 //! A call is known by the stack word that holds its return address. The stack pointer alone decides what
 //! became of it: longjmp, exceptions, tail calls, recursion and functions that never return need no
-//! special case. Only calls on the *same stack* can be compared so; a coroutine or a handler on an
-//! alternate stack says nothing about the calls of another stack.
+//! special case. Only calls on the *same stack* can be compared so; a coroutine says nothing about the
+//! calls of another one, whose frames are gone only when their words have been overwritten.
 
+use super::stacks::Stack;
 use crate::base::addr::Addr;
+use crate::base::memory::Memory;
 use crate::event::CallId;
 use crate::plan::Tracepoint;
 use std::sync::Arc;
@@ -21,6 +23,8 @@ pub struct OpenCall {
     pub frame: u64,
     /// Where it will return to.
     pub return_address: Addr,
+    /// Which stack the frame is on.
+    pub stack: Stack,
     /// How many calls were open before it.
     pub depth: usize,
     /// A signal was delivered on its first instruction, so that its breakpoint will be hit again.
@@ -29,17 +33,26 @@ pub struct OpenCall {
     pub at_callee: bool,
 }
 
-/// What can be known of a call's frame when the task's stack pointer has passed it.
-pub trait Stacks {
-    /// Both addresses are on the task's own stack, the one it was born with.
-    fn on_own_stack(&self, a: u64, b: u64) -> bool;
-    /// The word still holds the return address.
-    fn still_there(&self, call: &OpenCall) -> bool;
+/// Where a task's stack pointer is.
+#[derive(Clone, Copy)]
+pub struct Position<'m> {
+    /// The stack pointer.
+    pub rsp: u64,
+    /// The stack it is on.
+    pub stack: Stack,
+    /// The task's memory.
+    pub memory: &'m dyn Memory,
 }
 
-/// The open calls of one task, outermost first.
+/// So many of the innermost calls elsewhere are looked at in one event, each by a read of its word.
+const LOOKS: usize = 16;
+/// So many calls that may return again are remembered.
+const MOST_AGAIN: usize = 512;
+
+/// The open calls of one task, in the order in which they began.
 #[derive(Clone, Debug, Default)]
 pub struct Calls {
+    /// Those of the task's own stack lie, among themselves, each at or below the one before it.
     open: Vec<OpenCall>,
     /// Calls that came back and may do so again (setjmp), by frame and return address.
     returning_again: Vec<OpenCall>,
@@ -85,9 +98,24 @@ impl Calls {
             .filter(|call| call.frame == frame && call.return_address == return_address)
     }
 
-    /// Takes out the innermost open call.
-    pub fn pop_innermost(&mut self) -> Option<OpenCall> {
-        self.open.pop()
+    /// Takes out, innermost first, the calls in this place since one of the same function: it is called there
+    /// once more, so that they have been unwound. More than one are calls that led to others by tail calls.
+    pub fn replaced(
+        &mut self,
+        frame: u64,
+        return_address: Addr,
+        point: &Arc<Tracepoint>,
+    ) -> Vec<OpenCall> {
+        let here = |call: &OpenCall| (call.frame, call.return_address) == (frame, return_address);
+        let from = self.open.len().saturating_sub(LOOKS);
+        let same = |call: &OpenCall| here(call) && Arc::ptr_eq(&call.point, point);
+        let Some(first) = self.open[from..].iter().position(same) else {
+            return Vec::new();
+        };
+        let is_here = |call: &mut OpenCall| here(call);
+        let mut taken: Vec<OpenCall> = self.open.extract_if(from + first.., is_here).collect();
+        taken.reverse();
+        taken
     }
 
     /// A signal takes the task away from the first instruction of its innermost call, or from the call
@@ -98,40 +126,40 @@ impl Calls {
         }
     }
 
-    /// Takes out, innermost first, the calls that a call with this frame shows to be unwound: their
-    /// frames lie below, or the very word holds another return address now.
-    pub fn unwound_by_call(
-        &mut self,
-        frame: u64,
-        return_address: Addr,
-        stacks: &dyn Stacks,
-    ) -> Vec<OpenCall> {
-        let below = |call: &OpenCall| {
-            call.frame < frame || (call.frame == frame && call.return_address != return_address)
-        };
-        self.unwound(below, frame, stacks)
+    /// Takes out, innermost first, the calls that a call with its return address at this position shows to
+    /// be unwound: their frames lie below, or the very word holds another return address now.
+    pub fn unwound_by_call(&mut self, at: Position<'_>, return_address: Addr) -> Vec<OpenCall> {
+        self.unwound(at, |call| {
+            call.frame == at.rsp && call.return_address != return_address
+        })
     }
 
     /// Takes out, innermost first, the calls whose frames lie below the stack pointer of a task that has
     /// just returned.
-    pub fn unwound_by_return(&mut self, rsp: u64, stacks: &dyn Stacks) -> Vec<OpenCall> {
-        self.unwound(|call| call.frame < rsp, rsp, stacks)
+    pub fn unwound_by_return(&mut self, at: Position<'_>) -> Vec<OpenCall> {
+        self.unwound(at, |_| false)
     }
 
     /// Takes out, innermost first, the calls that return to `address` and leave the stack pointer at
-    /// `rsp`: more than one after a tail call, or when two tracepoints saw the same call.
-    pub fn returned(&mut self, address: Addr, rsp: u64) -> Vec<OpenCall> {
-        let matches =
-            |call: &OpenCall| call.frame.wrapping_add(8) == rsp && call.return_address == address;
-        let Some(last) = self.open.iter().rposition(matches) else {
-            return Vec::new();
+    /// this position: more than one after a tail call, or when two tracepoints saw the same call.
+    pub fn returned(&mut self, address: Addr, at: Position<'_>) -> Vec<OpenCall> {
+        let matches = |call: &OpenCall| {
+            call.frame.wrapping_add(8) == at.rsp && call.return_address == address
         };
-        let first = self.open[..last]
-            .iter()
-            .rposition(|call| !matches(call))
-            .map_or(0, |i| i + 1);
-        let mut taken: Vec<OpenCall> = self.open.drain(first..=last).collect();
-        taken.reverse();
+        let mut taken = Vec::new();
+        let mut looks = LOOKS;
+        let mut index = self.open.len();
+        while let Some(before) = index.checked_sub(1) {
+            index = before;
+            let call = &self.open[index];
+            if matches(call) {
+                taken.push(self.open.remove(index));
+            } else if is_live(call, at) || looks == 0 {
+                break;
+            } else if !taken.is_empty() {
+                looks -= 1;
+            }
+        }
         taken
     }
 
@@ -146,6 +174,9 @@ impl Calls {
     pub fn may_return_again(&mut self, call: OpenCall) {
         self.returning_again
             .retain(|old| old.frame > call.frame || old.return_address != call.return_address);
+        if self.returning_again.len() >= MOST_AGAIN {
+            self.returning_again.remove(0);
+        }
         self.returning_again.push(call);
     }
 
@@ -170,27 +201,46 @@ impl Calls {
         }
     }
 
-    /// The calls that `below` holds for and that are really gone: those of the same stack, and of other
-    /// stacks those whose word was overwritten. Others stay open: a coroutine may come back to them.
-    fn unwound(
-        &mut self,
-        below: impl Fn(&OpenCall) -> bool,
-        rsp: u64,
-        stacks: &dyn Stacks,
-    ) -> Vec<OpenCall> {
+    /// Takes out the calls that are gone now that the task is at this position, or are `replaced`. Others
+    /// stay open: a coroutine may come back to them.
+    fn unwound(&mut self, at: Position<'_>, replaced: impl Fn(&OpenCall) -> bool) -> Vec<OpenCall> {
         let mut taken = Vec::new();
+        let mut looks = LOOKS;
         let mut index = self.open.len();
-        while index > 0 {
-            index -= 1;
+        while let Some(before) = index.checked_sub(1) {
+            index = before;
             let call = &self.open[index];
-            if below(call) {
-                if stacks.on_own_stack(call.frame, rsp) || !stacks.still_there(call) {
-                    taken.push(self.open.remove(index));
-                }
-            } else {
+            let gone = replaced(call)
+                || match (call.stack, at.stack) {
+                    (Stack::Elsewhere, _) if looks > 0 => {
+                        looks -= 1;
+                        !is_still_there(call, at.memory)
+                    }
+                    (Stack::Elsewhere, _) => false,
+                    (own, current) if own == current => call.frame < at.rsp,
+                    // Whoever runs on another stack has left the handler.
+                    (Stack::Signal, _) => true,
+                    (Stack::Own, _) => false,
+                };
+            if gone {
+                taken.push(self.open.remove(index));
+            } else if is_live(call, at) {
                 break;
             }
         }
         taken
     }
 }
+
+/// A call of the very stack that the task is on, above the stack pointer: so are all that began before it.
+fn is_live(call: &OpenCall, at: Position<'_>) -> bool {
+    call.stack == at.stack && call.stack != Stack::Elsewhere && call.frame >= at.rsp
+}
+
+/// The word still holds the return address.
+fn is_still_there(call: &OpenCall, memory: &dyn Memory) -> bool {
+    memory.read_word(Addr(call.frame)) == Ok(call.return_address.0)
+}
+
+#[cfg(test)]
+mod tests;

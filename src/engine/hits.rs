@@ -1,9 +1,10 @@
 //! What a hit breakpoint means: a call begins, a call returns, or the dynamic linker has news.
 
 use super::What;
-use super::calls::OpenCall;
+use super::calls::{OpenCall, Position};
 use super::ptrace::{Onward, Out, PtraceEngine};
-use super::task::{Role, SpaceId, Task, TaskStacks};
+use super::stacks::Runner;
+use super::task::{Role, SpaceId, Task};
 use crate::base::Tid;
 use crate::base::addr::Addr;
 use crate::base::memory::Memory;
@@ -275,14 +276,8 @@ fn arrive(
         ..
     } = arrival;
     let (tid, frame) = (stopped.tid(), regs.rsp);
-    let stacks = TaskStacks {
-        tid,
-        pid: task.pid,
-        fs_base: regs.fs_base,
-        space,
-        own_stack: &task.own_stack,
-    };
-    let unwound = task.calls.unwound_by_call(frame, *return_address, &stacks);
+    let position = position(task, tid, space, regs);
+    let unwound = task.calls.unwound_by_call(position, *return_address);
     tell_unwound(task, stopped, unwound, out);
     if task.calls.passed_again(frame, *return_address, point) {
         return false;
@@ -297,12 +292,9 @@ fn arrive(
         if seen_again {
             return false;
         }
-        if same {
-            // The same call once more in the same place: what was open has been unwound.
-            let unwound = task.calls.pop_innermost();
-            tell_unwound(task, stopped, unwound.into_iter().collect(), out);
-        }
     }
+    let unwound = task.calls.replaced(frame, *return_address, point);
+    tell_unwound(task, stopped, unwound, out);
     let id = CallId(*next_call);
     *next_call += 1;
     let depth = task.calls.depth();
@@ -322,6 +314,7 @@ fn arrive(
         point: point.clone(),
         frame,
         return_address: *return_address,
+        stack: position.stack,
         depth,
         again: false,
         at_callee: arrival.seen == Seen::AtCallee,
@@ -352,15 +345,9 @@ fn come_back(
         memory: &space.memory,
         floats: stopped,
     };
-    let returned = task.calls.returned(at, regs.rsp);
-    let stacks = TaskStacks {
-        tid,
-        pid: task.pid,
-        fs_base: regs.fs_base,
-        space,
-        own_stack: &task.own_stack,
-    };
-    let unwound = task.calls.unwound_by_return(regs.rsp, &stacks);
+    let position = position(task, tid, space, &regs);
+    let returned = task.calls.returned(at, position);
+    let unwound = task.calls.unwound_by_return(position);
     tell_unwound(task, stopped, unwound, out);
     if returned.is_empty()
         && let Some(call) = task.calls.again(at, regs.rsp)
@@ -390,6 +377,22 @@ fn come_back(
         if call.point.returns == Returns::Again {
             task.calls.may_return_again(call);
         }
+    }
+}
+
+/// Where the task is, as far as its calls are concerned.
+fn position<'s>(task: &mut Task, tid: Tid, space: &'s Space, regs: &Regs) -> Position<'s> {
+    let memory: &dyn Memory = &space.memory;
+    let runner = Runner {
+        tid,
+        pid: task.pid,
+        fs_base: regs.fs_base,
+        memory,
+    };
+    Position {
+        rsp: regs.rsp,
+        stack: task.stacks.meet(regs.rsp, runner),
+        memory,
     }
 }
 

@@ -4,6 +4,7 @@ use super::What;
 use super::hits::tell_no_return;
 use super::modules::Stage;
 use super::ptrace::{Ending, Follow, Onward, Out, PtraceEngine};
+use super::stacks::Stacks;
 use super::task::{Role, SpaceId, Task};
 use crate::base::addr::Addr;
 use crate::base::memory::Memory;
@@ -15,6 +16,7 @@ use crate::sys::ptrace::Stopped;
 use crate::sys::wait::{self, Stop};
 use crate::tracee::space::Space;
 use nix::libc;
+use std::ops::Range;
 
 /// `cs` of a task that runs 32-bit code (arch/x86/include/asm/segment.h, __USER32_CS).
 const USER32_CS: u64 = 0x23;
@@ -40,7 +42,10 @@ impl PtraceEngine {
         let maker = parent.pid;
         let follows = self.follow == Follow::Children && parent.role == Role::Shown;
         if has(libc::CLONE_THREAD) {
-            let task = Task::new(parent.pid, parent.space, parent.role);
+            let mut task = Task::new(parent.pid, parent.space, parent.role);
+            if let Some(own) = clone_stack(&regs, &space.memory) {
+                task.stacks = Stacks::born_on(own);
+            }
             self.announce(child, task, maker, out);
         } else if has(libc::CLONE_VM) {
             let role = if follows { Role::Shown } else { Role::Borrower };
@@ -194,4 +199,15 @@ pub(super) fn clone_flags(regs: &Regs, stop: Stop, memory: &dyn Memory) -> u64 {
         _ if number == clone3 => memory.read_word(Addr(first)).unwrap_or(by_event),
         _ => by_event,
     }
+}
+
+/// The stack that clone3(2) was given for the new task; clone(2) is told its end only.
+fn clone_stack(regs: &Regs, memory: &dyn Memory) -> Option<Range<u64>> {
+    if regs.cs == USER32_CS || regs.orig_rax != libc::SYS_clone3 as u64 {
+        return None;
+    }
+    // struct clone_args: five words, then stack and stack_size.
+    let word = |index: i64| memory.read_word(Addr(regs.rdi).offset(index * 8)).ok();
+    let start = word(5)?;
+    Some(start..start.checked_add(word(6)?)?).filter(|stack| !stack.is_empty())
 }

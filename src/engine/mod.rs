@@ -7,6 +7,7 @@ mod leave;
 mod lives;
 mod modules;
 pub mod ptrace;
+pub mod stacks;
 pub mod start;
 pub mod task;
 

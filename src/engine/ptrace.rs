@@ -353,6 +353,7 @@ impl PtraceEngine {
                 task.calls.entered_again(regs.rsp);
             }
         }
+        task.stacks.interrupt(&regs);
         // In our handler a task raises the program's own SIGTRAP for the second time.
         if task.role == Role::Shown && !dying {
             let ip = Addr(regs.rip);

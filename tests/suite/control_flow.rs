@@ -6,6 +6,7 @@ use crate::support::program::Finished;
 use crate::support::shape::Shape;
 use crate::support::trace::{Line, What, about};
 use crate::support::{ltrace, scratch};
+use std::collections::BTreeMap;
 
 /// The fixture checks itself and exits 0, and the lines it announced are those traced.
 fn check(name: &str) -> Option<Finished> {
@@ -195,4 +196,112 @@ fn threads_that_end_inside_calls() {
     assert_eq!(begun("pthread_exit"), 10, "{}", run.told());
     assert_eq!(returns(&run, "pthread_exit"), 0, "{}", run.told());
     assert_eq!(returns(&run, "call_back"), 0, "{}", run.told());
+}
+
+/// How a function's calls ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Ends {
+    begun: usize,
+    returned: usize,
+    marked: usize,
+}
+
+/// The fixture checks itself; every call in its trace has one end, and those of `functions` have these:
+/// name, calls, returns.
+#[track_caller]
+fn check_ends(name: &str, functions: &[(&str, usize, usize)]) {
+    let Some(program) = fixture(name) else { return };
+    let file = scratch(name).join("trace");
+    ltrace(["-o"]).arg(&file).arg(program).finish().exits(0);
+    let trace = std::fs::read_to_string(file).unwrap();
+    let mut tasks: BTreeMap<(Option<i32>, &str), Ends> = BTreeMap::new();
+    for line in trace
+        .lines()
+        .filter(|line| !line.contains("resumed again>"))
+    {
+        let line = Line::parse(line);
+        if let Some(function) = line.function() {
+            let ends = tasks.entry((line.tid, function)).or_default();
+            ends.begun += usize::from(line.begins());
+            ends.returned += usize::from(line.returns());
+            ends.marked += usize::from(matches!(
+                line.what,
+                What::Closed(_) | What::NeverReturned(_)
+            ));
+        }
+    }
+    let mut all: BTreeMap<&str, Ends> = BTreeMap::new();
+    for ((task, function), ends) in tasks {
+        assert_eq!(
+            ends.begun,
+            ends.returned + ends.marked,
+            "{function} in {task:?}: {ends:?}"
+        );
+        let sum = all.entry(function).or_default();
+        sum.begun += ends.begun;
+        sum.returned += ends.returned;
+    }
+    for &(function, begun, returned) in functions {
+        let ends = all.get(function).copied().unwrap_or_default();
+        assert_eq!((ends.begun, ends.returned), (begun, returned), "{function}");
+    }
+}
+
+#[test]
+fn coroutines_left_in_the_middle_of_calls() {
+    check_ends(
+        "fibers",
+        &[
+            ("qsort", 200, 100),
+            ("malloc", 101, 101),
+            ("free", 100, 100),
+            ("longjmp", 100, 0),
+            ("setcontext", 4, 0),
+        ],
+    );
+}
+
+#[test]
+fn stacks_switched_by_hand() {
+    check_ends("own_switch", &[("qsort", 240, 240), ("abs", 248, 248)]);
+}
+
+#[test]
+fn handlers_on_an_alternate_stack() {
+    check_ends(
+        "altstack",
+        &[
+            ("raise", 80, 40),
+            ("qsort", 40, 0),
+            ("siglongjmp", 40, 0),
+            ("malloc", 41, 41),
+        ],
+    );
+}
+
+/// What a handler left by siglongjmp had opened on its alternate stack is closed at the next call.
+#[test]
+fn handlers_left_leave_no_indentation_behind() {
+    let Some(program) = fixture("altstack") else {
+        return;
+    };
+    let run = ltrace(["-n", "2"]).arg(program).finish().exits(0);
+    let rounds = run.count("malloc(33)");
+    assert_eq!(rounds, 40, "{}", run.told());
+}
+
+#[test]
+fn threads_that_end_in_the_middle_of_calls() {
+    check_ends(
+        "thread_ends",
+        &[
+            ("qsort", 45, 0),
+            ("pthread_exit", 15, 0),
+            ("pause", 15, 0),
+            ("malloc", 45, 45),
+            ("free", 45, 45),
+            ("_Unwind_Resume", 45, 0),
+            ("pthread_join", 45, 45),
+        ],
+    );
 }
