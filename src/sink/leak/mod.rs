@@ -3,6 +3,7 @@
 pub mod kinds;
 pub mod misuse;
 pub mod reach;
+pub mod report;
 pub mod site;
 pub mod table;
 pub mod tracker;

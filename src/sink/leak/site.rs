@@ -45,8 +45,8 @@ pub struct Site {
     pub freed: Amount,
     /// What was live at the mark.
     pub marked: Amount,
-    /// The longest life of anything that was taken back, in milliseconds.
-    pub longest: u32,
+    /// The longest life of anything that was taken back, in microseconds.
+    pub longest: u64,
     /// The threads that asked, as far as they were counted.
     pub threads: BTreeSet<Tid>,
     /// The last call of interest that its thread had made before it last asked.
@@ -111,8 +111,8 @@ impl Site {
         }
     }
 
-    /// Something was taken back after so many milliseconds.
-    pub fn takes(&mut self, bytes: u64, life: u32) {
+    /// Something was taken back after so many microseconds.
+    pub fn takes(&mut self, bytes: u64, life: u64) {
         self.freed += Amount::of(bytes);
         self.longest = self.longest.max(life);
     }

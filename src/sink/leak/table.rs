@@ -11,8 +11,8 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 pub struct Live {
     /// Its size in bytes as it was asked for.
     pub size: u64,
-    /// Milliseconds from the session's beginning to its acquisition.
-    pub born: u32,
+    /// Microseconds from the session's beginning to its acquisition.
+    pub born: u64,
     /// Who asked for it.
     pub site: SiteId,
     /// The thread it was handed to.

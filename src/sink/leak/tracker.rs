@@ -227,9 +227,14 @@ impl Tracker {
         self.start
     }
 
-    /// Milliseconds from the start to a moment. Seven weeks fit.
-    pub fn millis(&self, time: Timestamp) -> u32 {
-        u32::try_from(time.since(self.start).as_millis()).unwrap_or(u32::MAX)
+    /// Microseconds from the start to a moment.
+    pub fn micros(&self, time: Timestamp) -> u64 {
+        u64::try_from(time.since(self.start).as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// When the last event was.
+    pub fn now(&self) -> Timestamp {
+        self.now
     }
 
     fn close(&mut self, thread: Tid, id: CallId) -> Option<Open> {
@@ -281,7 +286,7 @@ impl Tracker {
         let site = self
             .sites
             .find(open.role.kind, &open.role.title, open.origin);
-        let born = self.millis(self.now);
+        let born = self.micros(self.now);
         for key in open.words.keys(function) {
             if let Some(site) = self.sites.get_mut(site) {
                 site.gives(size, thread, after.clone());
@@ -362,7 +367,7 @@ impl Tracker {
 
     /// Notes what was taken back.
     fn bury(&mut self, open: &Open) {
-        let now = self.millis(self.now);
+        let now = self.micros(self.now);
         for (key, live) in &open.taken {
             if let Some(site) = self.sites.get_mut(live.site) {
                 site.takes(live.size, now.saturating_sub(live.born));

@@ -524,6 +524,6 @@ fn what_sites_know() {
     assert_eq!(site.live().blocks, 3);
     assert_eq!(site.marked.blocks, 2);
     assert_eq!(site.threads.len(), 2);
-    assert_eq!(site.longest, 4);
+    assert_eq!(site.longest, 4_000);
     assert_eq!(site.after.as_deref(), Some("send(6)"));
 }

@@ -1,0 +1,389 @@
+//! A report as plain data: what `--json` writes and `--save` keeps. `docs/leaks-json.md` tells each field;
+//! a change that readers could stumble over raises [`VERSION`].
+
+use serde::{Deserialize, Serialize};
+
+/// The version of the format.
+pub const VERSION: u32 = 1;
+
+/// A report on one process at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Report {
+    /// The format's version.
+    pub version: u32,
+    /// Whom it is about.
+    pub process: Process,
+    /// The reachability check, if there was one.
+    pub check: Option<CheckTold>,
+    /// All blocks of the heap.
+    pub heap: Heap,
+    /// How much a call of the function of `--per` costs.
+    pub per: Option<Per>,
+    /// Sites of the heap that are worth a paragraph, in the order asked for.
+    pub sites: Vec<Entry>,
+    /// The sites that are not.
+    pub normal: Normal,
+    /// What was left out.
+    pub not_counted: NotCounted,
+    /// Other resources than the heap, those that are open.
+    pub pairs: Vec<PairEntry>,
+    /// Releases that ought not to be.
+    pub misuses: Vec<MisuseEntry>,
+    /// The sum of everything that is lost, with what hangs on it.
+    pub lost: Amount,
+    /// At how many sites.
+    pub lost_sites: u64,
+    /// The sum of what can still be reached.
+    pub reachable: Amount,
+    /// Live bytes over time, oldest first.
+    pub history: Vec<Moment>,
+}
+
+/// Blocks and bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Amount {
+    /// How many blocks.
+    pub blocks: u64,
+    /// How many bytes.
+    pub bytes: u64,
+}
+
+/// Whom a report is about.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Process {
+    /// The program's name.
+    pub name: String,
+    /// Its id.
+    pub pid: i32,
+    /// `attached` or `launched`.
+    pub since: Since,
+    /// For how many seconds it was watched.
+    pub seconds: f64,
+    /// How many threads it has, or had.
+    pub threads: usize,
+    /// Whose heap it is: `glibc malloc`.
+    pub allocator: Option<String>,
+    /// At what moment this was: `at exit`, `when main ended`, `killed by SIGSEGV`. Nothing while it runs.
+    pub ended: Option<String>,
+}
+
+/// What the watching began with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Since {
+    /// It ran before.
+    #[default]
+    Attached,
+    /// We started it.
+    Launched,
+}
+
+/// What a check cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CheckTold {
+    /// How long the process was held, in milliseconds.
+    pub pause_ms: f64,
+    /// How long the verdict took while the process went on, in milliseconds.
+    pub verdict_ms: f64,
+    /// How many blocks were looked at.
+    pub blocks: u64,
+}
+
+/// All blocks of the heap together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Heap {
+    /// All that was handed out.
+    pub allocated: Amount,
+    /// All that was given back.
+    pub freed: Amount,
+    /// What is live.
+    pub live: Amount,
+    /// By how many blocks that grew since the mark, or since the beginning.
+    pub grown: i64,
+    /// A mark was set.
+    pub marked: bool,
+}
+
+/// How much one call of a function leaves behind.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Per {
+    /// The function.
+    pub function: String,
+    /// How often it was called.
+    pub calls: u64,
+    /// Blocks that stay, for each call.
+    pub blocks: f64,
+    /// Bytes that stay, for each call.
+    pub bytes: f64,
+}
+
+/// What is known of a site's blocks.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// Nobody can reach them.
+    Lost,
+    /// Only lost blocks lead to them.
+    Indirect,
+    /// Only pointers to the inside of blocks lead to them.
+    Possible,
+    /// They can be reached.
+    Reachable,
+    /// There was no check.
+    #[default]
+    Unchecked,
+}
+
+/// One site: all blocks of one stack and one verdict.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Entry {
+    /// What the check says.
+    pub verdict: Verdict,
+    /// They become more and more.
+    pub growing: bool,
+    /// What hands them out and ought to take them back: `malloc -> free`.
+    pub title: String,
+    /// The blocks of this verdict.
+    pub live: Amount,
+    /// The size of each, when all are alike.
+    pub size: Option<u64>,
+    /// All that the site was given.
+    pub allocated: Amount,
+    /// All that it gave back.
+    pub freed: Amount,
+    /// Blocks it was given in a second.
+    pub rate: f64,
+    /// The age of the youngest and the oldest, in seconds.
+    pub age: Option<(f64, f64)>,
+    /// How many threads asked.
+    pub threads: usize,
+    /// By how many blocks it grew since the mark.
+    pub grown: i64,
+    /// What hangs on them, when they are lost and not alone.
+    pub group: Option<Group>,
+    /// The cycle that they are, if they are one.
+    pub cycle: Vec<CycleStep>,
+    /// The stack, innermost call first.
+    pub stack: Vec<Line>,
+    /// The last call of `--context` before the last allocation.
+    pub after: Option<After>,
+    /// What is in the blocks.
+    pub holds: Option<Holds>,
+    /// Who holds one of them, nearest first.
+    pub held_by: Vec<String>,
+    /// The first bytes of some of them.
+    pub contents: Vec<String>,
+    /// Blocks whose release was not seen: their address was handed out again.
+    pub missed: u64,
+}
+
+/// What hangs on lost blocks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Group {
+    /// How many leaders or cycles there are.
+    pub groups: u64,
+    /// The leaders and cycles, and all that only they keep.
+    pub all: Amount,
+}
+
+/// One block of a cycle.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CycleStep {
+    /// What it is: a class, or its size.
+    pub what: String,
+    /// Where in it the pointer to the next one is.
+    pub offset: u64,
+}
+
+/// One call of a stack.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Line {
+    /// The function, shortened.
+    pub function: String,
+    /// Its source file.
+    pub file: Option<String>,
+    /// The line in it.
+    pub line: Option<u32>,
+    /// The module it is in.
+    pub module: String,
+    /// The address in the module's file.
+    pub vaddr: u64,
+    /// Whose code it is.
+    pub origin: Origin,
+    /// It was inlined into the next one.
+    pub inlined: bool,
+}
+
+/// Whose code a call is in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Origin {
+    /// The program's, or a library's that is none of the others.
+    #[default]
+    User,
+    /// A language's standard library.
+    Standard,
+    /// An allocator's.
+    Allocator,
+    /// What runs around the program.
+    Runtime,
+}
+
+/// The call of interest before an allocation.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct After {
+    /// The call.
+    pub call: String,
+    /// The function that made it.
+    pub function: Option<String>,
+}
+
+/// What is in the blocks of a site.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Holds {
+    /// What most of them have in common.
+    pub what: String,
+    /// So many of them.
+    pub alike: u64,
+    /// Of so many that were looked at.
+    pub of: u64,
+}
+
+/// Sites without a paragraph.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Normal {
+    /// How many sites.
+    pub sites: u64,
+    /// What they were given.
+    pub allocated: Amount,
+    /// What they gave back.
+    pub freed: Amount,
+    /// The longest life of anything they gave back, in milliseconds.
+    pub longest_ms: f64,
+}
+
+/// What a report leaves out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct NotCounted {
+    /// There are blocks from before the attach; so many of them were freed meanwhile.
+    pub older_freed: Option<u64>,
+    /// What the C library, the dynamic linker and languages' runtimes keep for themselves.
+    pub runtime: Amount,
+    /// What matched `--suppress`.
+    pub suppressed: Amount,
+    /// What is younger than `--older`.
+    pub young: Amount,
+    /// Blocks whose release was not seen.
+    pub missed: u64,
+}
+
+/// A resource that is no heap block: one site's.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PairEntry {
+    /// `open -> close`
+    pub title: String,
+    /// What kind of thing: `fd`.
+    pub kind: String,
+    /// How many were opened.
+    pub opened: u64,
+    /// How many were closed.
+    pub closed: u64,
+    /// How many are open.
+    pub open: u64,
+    /// Their values.
+    pub values: Vec<u64>,
+    /// What the kernel knows of the descriptors among them.
+    pub known: Vec<String>,
+    /// Refused releases: function, result, the result's name, how often.
+    pub refused: Vec<Refusal>,
+    /// Bytes, where the functions tell sizes.
+    pub bytes: u64,
+    /// What the check says of them.
+    pub verdict: Verdict,
+    /// By how many it grew since the mark.
+    pub grown: i64,
+    /// The stack.
+    pub stack: Vec<Line>,
+}
+
+/// Releases that were refused.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Refusal {
+    /// By which function.
+    pub function: String,
+    /// Its result.
+    pub result: i64,
+    /// What that means.
+    pub name: Option<String>,
+    /// How often.
+    pub count: u64,
+}
+
+/// A release that ought not to be.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MisuseEntry {
+    /// In words: `released twice`.
+    pub what: String,
+    /// The function that was called.
+    pub function: String,
+    /// With this, the first time.
+    pub value: u64,
+    /// By this thread, the first time.
+    pub thread: i32,
+    /// How often.
+    pub count: u64,
+    /// From here.
+    pub stack: Vec<Line>,
+    /// Where it had been handed out.
+    pub acquired: Vec<Line>,
+    /// Where it had been released before.
+    pub released: Vec<Line>,
+}
+
+/// How much was live at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Moment {
+    /// Seconds from the beginning.
+    pub seconds: f64,
+    /// What was live in all.
+    pub live: Amount,
+    /// Live bytes of each site, by its key.
+    pub sites: Vec<(String, u64)>,
+}
+
+impl Entry {
+    /// What names the site in every run: its stack without addresses of the process.
+    pub fn key(&self) -> String {
+        key(&self.title, &self.stack)
+    }
+}
+
+/// A stack's name: modules, functions and lines, or offsets where no line is known.
+pub fn key(title: &str, stack: &[Line]) -> String {
+    let line = |line: &Line| match (&line.file, line.line) {
+        (Some(_), Some(number)) => format!("{}!{}:{number}", line.module, line.function),
+        _ => format!("{}!{}+{:#x}", line.module, line.function, line.vaddr),
+    };
+    let lines: Vec<String> = stack.iter().map(line).collect();
+    format!("{title};{}", lines.join(";"))
+}

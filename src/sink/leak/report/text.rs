@@ -1,0 +1,489 @@
+//! A report to be read: one site, one paragraph, the worst first.
+
+use super::model::{Amount, Entry, Line, MisuseEntry, Origin, PairEntry, Report, Since, Verdict};
+use super::numbers::{bytes, count, millis, of, seconds};
+use std::fmt::Write as _;
+
+/// Which frames of a stack are shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Frames {
+    /// The user's, and the last one of the standard library that they called.
+    #[default]
+    User,
+    /// All of them.
+    All,
+    /// The user's, but no more than so many.
+    First(usize),
+}
+
+/// Where the second column of the head begins.
+const SECOND: usize = 84;
+/// What follows the number and its blanks.
+const INDENT: &str = "     ";
+/// A reader cannot take in more values.
+const VALUES: usize = 8;
+
+/// The whole report.
+pub fn text(report: &Report, frames: Frames) -> String {
+    let mut text = String::new();
+    if is_clean(report) {
+        let _ = writeln!(text, "no leaks: {}: {}", who(report), summary(report));
+        return text;
+    }
+    head(&mut text, report);
+    for (number, entry) in (1..).zip(&report.sites) {
+        text.push('\n');
+        paragraph(&mut text, number, entry, frames);
+    }
+    if !report.pairs.is_empty() {
+        text.push('\n');
+        pairs(&mut text, &report.pairs);
+    }
+    for misuse in &report.misuses {
+        text.push('\n');
+        self::misuse(&mut text, misuse, frames);
+    }
+    foot(&mut text, report);
+    let _ = writeln!(text, "{}", summary(report));
+    text
+}
+
+/// Nothing is lost, nothing grows, nothing is open and nothing was done wrong.
+pub fn is_clean(report: &Report) -> bool {
+    let Report {
+        sites,
+        pairs,
+        misuses,
+        ..
+    } = report;
+    sites.is_empty() && pairs.is_empty() && misuses.is_empty()
+}
+
+fn who(report: &Report) -> String {
+    let process = &report.process;
+    let since = match process.since {
+        Since::Attached => "attached",
+        Since::Launched => "ran",
+    };
+    let mut who = format!(
+        "{} (pid {}), {since} {} s",
+        process.name,
+        process.pid,
+        seconds(process.seconds)
+    );
+    if let Some(ended) = &process.ended {
+        let _ = write!(who, ", {ended}");
+    }
+    if process.threads > 1 {
+        let _ = write!(who, ", {} threads", process.threads);
+    }
+    if let Some(allocator) = &process.allocator {
+        let _ = write!(who, ", {allocator}");
+    }
+    who
+}
+
+fn head(text: &mut String, report: &Report) {
+    let check = report
+        .check
+        .as_ref()
+        .map(|check| format!("check: {} pause", millis(check.pause_ms)));
+    columns(text, &format!("leaks: {}", who(report)), check.as_deref());
+    let heap = &report.heap;
+    let since = match (heap.marked, report.process.since) {
+        (true, _) => "the mark",
+        (false, Since::Attached) => "attach",
+        (false, Since::Launched) => "start",
+    };
+    let totals = format!(
+        "  allocated {} / {}   freed {}   live {} / {}   ({:+} since {since})",
+        count(heap.allocated.blocks),
+        bytes(heap.allocated.bytes),
+        count(heap.freed.blocks),
+        count(heap.live.blocks),
+        bytes(heap.live.bytes),
+        heap.grown,
+    );
+    let per = report.per.as_ref().map(|per| {
+        let bytes = bytes(per.bytes.round() as u64);
+        format!("per {}: {:.1} blocks, {bytes}", per.function, per.blocks)
+    });
+    if heap.allocated.blocks > 0 || report.pairs.is_empty() {
+        columns(text, &totals, per.as_deref());
+    }
+}
+
+fn columns(text: &mut String, first: &str, second: Option<&str>) {
+    text.push_str(first);
+    if let Some(second) = second {
+        let blanks = SECOND.saturating_sub(first.chars().count()).max(3);
+        let _ = write!(text, "{:blanks$}{second}", "");
+    }
+    text.push('\n');
+}
+
+fn verdict(entry: &Entry) -> &'static str {
+    match (entry.verdict, entry.growing) {
+        (Verdict::Lost, _) => "LOST",
+        (Verdict::Indirect, _) => "INDIRECT",
+        (Verdict::Possible, _) => "POSSIBLE",
+        (Verdict::Reachable, true) => "REFERENCED, GROWING",
+        (Verdict::Reachable, false) => "REFERENCED",
+        (Verdict::Unchecked, true) => "GROWING",
+        (Verdict::Unchecked, false) => "NOT FREED",
+    }
+}
+
+fn paragraph(text: &mut String, number: usize, entry: &Entry, frames: Frames) {
+    let _ = write!(text, "{number:3}  {:8}  ", verdict(entry));
+    let live = entry.live;
+    match &entry.group {
+        Some(group) if group.all != live => {
+            let _ = write!(
+                text,
+                "{}{}        {} in {} keep all the rest",
+                amount(group.all),
+                if group.groups > 1 {
+                    format!(", {} groups", count(group.groups))
+                } else {
+                    String::new()
+                },
+                bytes(live.bytes),
+                of(live.blocks, "block"),
+            );
+        }
+        _ => text.push_str(&amount(live)),
+    }
+    if let Some(size) = entry.size.filter(|_| live.blocks > 1) {
+        let _ = write!(text, " of {}", count(size));
+    }
+    let _ = write!(
+        text,
+        "    {} allocated, {} freed",
+        count(entry.allocated.blocks),
+        count(entry.freed.blocks)
+    );
+    if entry.grown != entry.live.blocks as i64 {
+        let _ = write!(text, "   ({:+})", entry.grown);
+    }
+    if entry.rate >= 0.05 {
+        let _ = write!(text, "   {:.1}/s", entry.rate);
+    }
+    if let Some((youngest, oldest)) = entry.age {
+        let ages = [seconds(youngest), seconds(oldest)];
+        match ages {
+            [a, b] if a == b => {
+                let _ = write!(text, "   age {a} s");
+            }
+            [a, b] => {
+                let _ = write!(text, "   age {a}-{b} s");
+            }
+        }
+    }
+    if entry.threads > 1 {
+        let _ = write!(text, "   {} threads", entry.threads);
+    }
+    text.push('\n');
+    if !entry.cycle.is_empty() {
+        let _ = writeln!(text, "{INDENT}{}", cycle(entry));
+    }
+    stack(
+        text,
+        &entry.stack,
+        frames,
+        entry
+            .after
+            .as_ref()
+            .map(|after| (after.function.as_deref(), after.call.as_str())),
+    );
+    if let Some(holds) = &entry.holds {
+        let alike = format!("{} of {} alike", count(holds.alike), count(holds.of));
+        let _ = writeln!(text, "{INDENT}holds  {}         {alike}", holds.what);
+    }
+    if !entry.held_by.is_empty() {
+        let _ = writeln!(text, "{INDENT}held by {}", entry.held_by.join(" <- "));
+    }
+    for contents in &entry.contents {
+        let _ = writeln!(text, "{INDENT}{contents}");
+    }
+}
+
+fn cycle(entry: &Entry) -> String {
+    let steps = entry
+        .cycle
+        .iter()
+        .map(|step| format!("{} +{:#x} -> ", step.what, step.offset));
+    let first = entry.cycle.first().map_or("", |step| step.what.as_str());
+    format!(
+        "CYCLE  {}{first}     (nobody outside points here)",
+        steps.collect::<String>()
+    )
+}
+
+/// `640 B in 20 blocks`
+fn amount(amount: Amount) -> String {
+    format!("{} in {}", bytes(amount.bytes), of(amount.blocks, "block"))
+}
+
+/// `server.c:11`, or the module where no line is known.
+fn place(line: &Line) -> String {
+    match (&line.file, line.line) {
+        (Some(file), Some(number)) => format!("{}:{number}", base_name(file)),
+        _ => line.module.clone(),
+    }
+}
+
+fn base_name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
+/// The frames to show, and how many of the standard library are not.
+fn shown(stack: &[Line], frames: Frames) -> (Vec<&Line>, usize) {
+    if frames == Frames::All {
+        return (stack.iter().collect(), 0);
+    }
+    let Some(first) = stack.iter().position(|line| line.origin == Origin::User) else {
+        // Nobody's code: whatever there is but the allocator.
+        let rest = stack.iter().filter(|line| line.origin != Origin::Allocator);
+        return (rest.collect(), 0);
+    };
+    let limit = match frames {
+        Frames::First(limit) => limit,
+        _ => usize::MAX,
+    };
+    let called = first.checked_sub(1).and_then(|before| stack.get(before));
+    let called = called.filter(|line| line.origin == Origin::Standard && frames == Frames::User);
+    let users = stack
+        .iter()
+        .filter(|line| line.origin == Origin::User)
+        .take(limit);
+    let lines: Vec<&Line> = called.into_iter().chain(users).collect();
+    let standard = stack
+        .iter()
+        .filter(|line| line.origin == Origin::Standard)
+        .count();
+    (lines, standard - usize::from(called.is_some()))
+}
+
+fn stack(text: &mut String, stack: &[Line], frames: Frames, after: Option<(Option<&str>, &str)>) {
+    let (lines, left_out) = shown(stack, frames);
+    let width = lines
+        .iter()
+        .map(|line| line.function.chars().count())
+        .max()
+        .unwrap_or(0)
+        + 3;
+    let places: Vec<String> = lines.iter().map(|line| place(line)).collect();
+    let second = places
+        .iter()
+        .map(|place| place.chars().count())
+        .max()
+        .unwrap_or(0)
+        + 6;
+    // The call stands beside the function that made it, or else beside the outermost one.
+    let by_whom = after.map(|(function, _)| {
+        let made = lines
+            .iter()
+            .position(|line| Some(line.function.as_str()) == function);
+        made.unwrap_or(lines.len().saturating_sub(1))
+    });
+    for (at, (line, place)) in lines.iter().zip(&places).enumerate() {
+        let blanks = width - line.function.chars().count();
+        let _ = write!(text, "{INDENT}{}{:blanks$}{place}", line.function, "");
+        if let Some((_, call)) = after.filter(|_| by_whom == Some(at)) {
+            let blanks = second - place.chars().count();
+            let _ = write!(text, "{:blanks$}after {call}", "");
+        }
+        text.push('\n');
+    }
+    if left_out > 0 {
+        let _ = writeln!(
+            text,
+            "{INDENT}({} of the standard library left out)",
+            of(left_out as u64, "frame")
+        );
+    }
+}
+
+fn pairs(text: &mut String, pairs: &[PairEntry]) {
+    let title = pairs
+        .iter()
+        .map(|pair| pair.title.chars().count())
+        .max()
+        .unwrap_or(0)
+        + 3;
+    for (at, pair) in pairs.iter().enumerate() {
+        let label = if at == 0 { "pairs:" } else { "" };
+        let _ = write!(
+            text,
+            "{label:12}{:title$}{} opened, {} closed",
+            pair.title,
+            count(pair.opened),
+            count(pair.closed)
+        );
+        let _ = write!(text, ": {}", open(pair));
+        let (lines, _) = shown(&pair.stack, Frames::User);
+        let user = lines
+            .iter()
+            .find(|line| line.origin == Origin::User)
+            .or(lines.first());
+        if let Some(line) = user {
+            let _ = write!(text, "   {} {}", line.function, place(line));
+        }
+        text.push('\n');
+    }
+}
+
+/// `3 refused by close (ret 5 SQLITE_BUSY), 3 never closed`, `4 open: fd 4, 5, 7, 9 /etc/passwd`
+fn open(pair: &PairEntry) -> String {
+    let mut parts = Vec::new();
+    let mut refused = 0;
+    for refusal in &pair.refused {
+        refused += refusal.count;
+        let name = refusal
+            .name
+            .as_ref()
+            .map(|name| format!(" {name}"))
+            .unwrap_or_default();
+        let text = format!(
+            "{} refused by {} (ret {}{name})",
+            refusal.count, refusal.function, refusal.result
+        );
+        parts.push(text);
+    }
+    let is_fd = pair.kind == "fd" || pair.kind == "socket";
+    match (is_fd, refused) {
+        (true, _) => {
+            let values = pair.values.iter().take(VALUES).map(u64::to_string);
+            let more = if pair.values.len() > VALUES {
+                ", ..."
+            } else {
+                ""
+            };
+            let mut text = format!(
+                "{} open: fd {}{more}",
+                pair.open,
+                values.collect::<Vec<_>>().join(", ")
+            );
+            if !pair.known.is_empty() {
+                let _ = write!(text, " {} (checked in /proc/PID/fd)", pair.known.join(", "));
+            }
+            parts.push(text);
+        }
+        (false, 0) => parts.push(format!("{} never released", pair.open)),
+        // Whoever was refused is still open.
+        (false, _) => parts.push(format!("{} still open", pair.open)),
+    }
+    match pair.verdict {
+        Verdict::Lost | Verdict::Indirect => parts.push("lost".to_owned()),
+        _ => {}
+    }
+    if pair.bytes > 0 {
+        parts.push(bytes(pair.bytes));
+    }
+    parts.join(", ")
+}
+
+fn misuse(text: &mut String, misuse: &MisuseEntry, frames: Frames) {
+    let times = if misuse.count > 1 {
+        format!(", {} times", count(misuse.count))
+    } else {
+        String::new()
+    };
+    let _ = writeln!(
+        text,
+        "  !  {}  {}({:#x}) by thread {}{times}",
+        misuse.what, misuse.function, misuse.value, misuse.thread
+    );
+    stack(text, &misuse.stack, frames, None);
+    let others = [
+        ("released before by", &misuse.released),
+        ("handed out by", &misuse.acquired),
+    ];
+    for (label, lines) in others.into_iter().filter(|(_, lines)| !lines.is_empty()) {
+        let _ = writeln!(text, "{INDENT}{label}");
+        stack(text, lines, frames, None);
+    }
+}
+
+fn foot(text: &mut String, report: &Report) {
+    let normal = &report.normal;
+    let is_growing = |entry: &Entry| entry.verdict == Verdict::Reachable && entry.growing;
+    let growing = match report
+        .sites
+        .iter()
+        .filter(|entry| is_growing(entry))
+        .count()
+    {
+        _ if report.check.is_none() => "no check of who holds them",
+        0 => "growing but still referenced: none",
+        _ => "growing but still referenced: see above",
+    };
+    let _ = write!(
+        text,
+        "  -- {growing} --   normal: {}, {} allocated, {} freed",
+        of(normal.sites, "site"),
+        count(normal.allocated.blocks),
+        count(normal.freed.blocks),
+    );
+    if normal.longest_ms > 0.0 {
+        let _ = write!(text, " (longest life {})", millis(normal.longest_ms));
+    }
+    text.push('\n');
+    let not_counted = not_counted(report);
+    if !not_counted.is_empty() {
+        let _ = writeln!(text, "  not counted: {}", not_counted.join("; "));
+    }
+}
+
+fn not_counted(report: &Report) -> Vec<String> {
+    let left_out = &report.not_counted;
+    let mut parts = Vec::new();
+    if let Some(freed) = left_out.older_freed {
+        parts.push(format!(
+            "blocks older than the attach ({} of them freed meanwhile)",
+            count(freed)
+        ));
+    }
+    let mut add = |amount: Amount, what: &str| {
+        if amount.blocks > 0 {
+            parts.push(format!("{} {what}", self::amount(amount)));
+        }
+    };
+    add(left_out.runtime, "of the C library and runtimes");
+    add(left_out.suppressed, "suppressed");
+    add(left_out.young, "too young to judge");
+    if left_out.missed > 0 {
+        parts.push(format!(
+            "{} whose release was not seen",
+            of(left_out.missed, "block")
+        ));
+    }
+    parts
+}
+
+fn summary(report: &Report) -> String {
+    let heap = &report.heap;
+    let lost = match (report.check.is_some(), report.lost.blocks) {
+        (true, 0) => "lost 0 B".to_owned(),
+        (true, _) => format!(
+            "lost {} at {}",
+            amount(report.lost),
+            of(report.lost_sites, "site")
+        ),
+        (false, _) => format!("live {}", amount(heap.live)),
+    };
+    let reachable = match report.check {
+        Some(_) => format!("; still reachable {}", bytes(report.reachable.bytes)),
+        None => String::new(),
+    };
+    format!(
+        "{lost}{reachable}; total {} allocations, {} frees, {} allocated",
+        count(heap.allocated.blocks),
+        count(heap.freed.blocks),
+        bytes(heap.allocated.bytes),
+    )
+}
+
+#[cfg(test)]
+mod tests;
