@@ -12,6 +12,7 @@ mod fuzz_tests;
 mod imports;
 mod layout;
 mod notes;
+mod objects;
 mod references;
 #[cfg(test)]
 mod sample;
@@ -31,6 +32,7 @@ use std::sync::Arc;
 use strings::Strings;
 
 pub use error::Error;
+pub use objects::{Object, Objects};
 pub use sections::{Packing, Section, Sections};
 
 /// The facts of an ELF file.

@@ -7,6 +7,7 @@
 
 mod bytes;
 mod cfi;
+mod data;
 mod debug_file;
 mod dwarf;
 mod emulate;
@@ -25,6 +26,7 @@ use crate::base::addr::Vaddr;
 use std::num::NonZeroU32;
 
 pub use bytes::Bytes;
+pub use data::DataNames;
 pub use raw::{Moment, RawStack};
 pub use stacks::{Module, Stacks};
 pub use symbolize::{Location, Progress, Symbolizer};

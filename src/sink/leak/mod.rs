@@ -1,7 +1,10 @@
 //! The leak hunter: what is handed out and never given back, by who asked for it.
 
+pub mod book;
 pub mod kinds;
 pub mod misuse;
+pub mod options;
+pub mod pages;
 pub mod reach;
 pub mod report;
 pub mod site;

@@ -1,11 +1,11 @@
 //! Sites: who asked, by the whole stack. What all things of one site have in common is kept here, once.
 
 use super::kinds::KindId;
+use super::report::model::Amount;
 use crate::base::Tid;
 use crate::base::addr::Addr;
 use crate::stack::StackId;
 use std::collections::{BTreeSet, HashMap};
-use std::ops::{AddAssign, Sub};
 use std::sync::Arc;
 
 /// A site, by its place in [`Sites`].
@@ -21,13 +21,13 @@ pub enum Origin {
     Caller(Addr),
 }
 
-/// Blocks and their bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Amount {
-    /// How many.
-    pub blocks: u64,
-    /// How many bytes all of them have.
-    pub bytes: u64,
+/// A call of interest (`--context`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Passed {
+    /// As a line of a trace shows it.
+    pub call: Arc<str>,
+    /// Where it returned to.
+    pub caller: Addr,
 }
 
 /// One site.
@@ -50,7 +50,7 @@ pub struct Site {
     /// The threads that asked, as far as they were counted.
     pub threads: BTreeSet<Tid>,
     /// The last call of interest that its thread had made before it last asked.
-    pub after: Option<Arc<str>>,
+    pub after: Option<Arc<Passed>>,
     /// Releases that were refused, by the function and its result.
     pub refused: HashMap<(Arc<str>, i64), u64>,
     /// Things whose release nobody saw: their value was handed out again.
@@ -69,31 +69,6 @@ pub struct Sites {
 /// More threads than this are told as "more".
 const THREADS: usize = 1000;
 
-impl Amount {
-    /// One block.
-    pub fn of(bytes: u64) -> Amount {
-        Amount { blocks: 1, bytes }
-    }
-}
-
-impl AddAssign for Amount {
-    fn add_assign(&mut self, other: Amount) {
-        self.blocks = self.blocks.saturating_add(other.blocks);
-        self.bytes = self.bytes.saturating_add(other.bytes);
-    }
-}
-
-impl Sub for Amount {
-    type Output = Amount;
-
-    fn sub(self, other: Amount) -> Amount {
-        Amount {
-            blocks: self.blocks.saturating_sub(other.blocks),
-            bytes: self.bytes.saturating_sub(other.bytes),
-        }
-    }
-}
-
 impl Site {
     /// What was given and not taken back.
     pub fn live(&self) -> Amount {
@@ -101,7 +76,7 @@ impl Site {
     }
 
     /// It was given something.
-    pub fn gives(&mut self, bytes: u64, thread: Tid, after: Option<Arc<str>>) {
+    pub fn gives(&mut self, bytes: u64, thread: Tid, after: Option<Arc<Passed>>) {
         self.allocated += Amount::of(bytes);
         if self.threads.len() < THREADS {
             self.threads.insert(thread);

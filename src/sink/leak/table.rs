@@ -129,6 +129,15 @@ impl Table {
         (key - start < live.size && start != key).then_some((start, live))
     }
 
+    /// The thing of this value, if it is live; of several the last one.
+    pub fn get(&self, key: u64) -> Option<&Live> {
+        match self {
+            Table::Owned(all) => all.get(&key),
+            Table::Counted(all) => all.get(&key).and_then(|all| all.last()),
+            Table::Ranges(all) => all.get(&key),
+        }
+    }
+
     /// What is live, in no order.
     pub fn iter(&self) -> Box<dyn Iterator<Item = (u64, &Live)> + '_> {
         match self {

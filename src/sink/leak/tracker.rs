@@ -3,7 +3,8 @@
 
 use super::kinds::{Action, FamilyId, KindId, Kinds, Role, Shape};
 use super::misuse::{Misuse, Misuses, Wrong};
-use super::site::{Origin, SiteId, Sites};
+use super::pages::Pages;
+use super::site::{Origin, Passed, SiteId, Sites};
 use super::table::{Live, Table, Tombstones};
 use super::words::Words;
 use crate::base::Tid;
@@ -45,6 +46,8 @@ pub struct Tracker {
     knowledge: Knowledge,
     start: Timestamp,
     now: Timestamp,
+    /// Where the heap's small blocks are given from.
+    pages: Pages,
     tables: Vec<Holdings>,
     threads: HashMap<Tid, Thread>,
     /// Who asked.
@@ -78,7 +81,7 @@ struct Thread {
     /// Its last release and by which function: operator delete calls free for the same block.
     last: Option<(KindId, u64, Arc<str>)>,
     /// The last call of interest.
-    after: Option<Arc<str>>,
+    after: Option<Arc<Passed>>,
 }
 
 /// A call whose effect is known when it returns.
@@ -101,6 +104,7 @@ impl Tracker {
             tables: kinds.all().map(holdings).collect(),
             kinds,
             knowledge,
+            pages: Pages::default(),
             start,
             now: start,
             threads: HashMap::new(),
@@ -175,8 +179,8 @@ impl Tracker {
     }
 
     /// A thread made a call of interest (`--context`), told as the text.
-    pub fn passed(&mut self, thread: Tid, call: Arc<str>) {
-        self.threads.entry(thread).or_default().after = Some(call);
+    pub fn passed(&mut self, thread: Tid, call: Passed) {
+        self.threads.entry(thread).or_default().after = Some(Arc::new(call));
     }
 
     /// A thread is no more.
@@ -190,6 +194,7 @@ impl Tracker {
     /// those that close on exec, which only the kernel knows.
     pub fn exec(&mut self) {
         self.threads.clear();
+        self.pages.clear();
         let kinds = self.kinds.clone();
         for ((_, kind), holdings) in kinds.all().zip(&mut self.tables) {
             if kind.width == Width::Word {
@@ -210,6 +215,11 @@ impl Tracker {
         if let Some(holdings) = self.tables.get_mut(usize::from(kind.0)) {
             keys.for_each(|key| holdings.table.mark_lost(key));
         }
+    }
+
+    /// Where the heap's small blocks are given from.
+    pub fn pages(&self) -> &Pages {
+        &self.pages
     }
 
     /// The kinds that are tracked.
@@ -302,6 +312,10 @@ impl Tracker {
             let Some(holdings) = self.tables.get_mut(usize::from(open.role.kind.0)) else {
                 return;
             };
+            // What is asked for without a size is no block of an allocator's.
+            if !function.sizes.is_empty() && matches!(holdings.table, Table::Owned(_)) {
+                self.pages.note(key, size);
+            }
             holdings.graves.raise(key);
             let replaced = holdings.table.open(key, live);
             // A mapping may be laid over another; anything else was released behind our back.

@@ -2,6 +2,7 @@
 //! a change that readers could stumble over raises [`VERSION`].
 
 use serde::{Deserialize, Serialize};
+use std::ops::{AddAssign, Sub};
 
 /// The version of the format.
 pub const VERSION: u32 = 1;
@@ -369,6 +370,31 @@ pub struct Moment {
     pub live: Amount,
     /// Live bytes of each site, by its key.
     pub sites: Vec<(String, u64)>,
+}
+
+impl Amount {
+    /// One block.
+    pub fn of(bytes: u64) -> Amount {
+        Amount { blocks: 1, bytes }
+    }
+}
+
+impl AddAssign for Amount {
+    fn add_assign(&mut self, other: Amount) {
+        self.blocks = self.blocks.saturating_add(other.blocks);
+        self.bytes = self.bytes.saturating_add(other.bytes);
+    }
+}
+
+impl Sub for Amount {
+    type Output = Amount;
+
+    fn sub(self, other: Amount) -> Amount {
+        Amount {
+            blocks: self.blocks.saturating_sub(other.blocks),
+            bytes: self.bytes.saturating_sub(other.bytes),
+        }
+    }
 }
 
 impl Entry {

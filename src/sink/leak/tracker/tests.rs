@@ -6,6 +6,7 @@ use super::*;
 use crate::base::addr::Addr;
 use crate::plan::pairs::{self, Pair};
 use crate::sink::leak::kinds::Set;
+use crate::sink::leak::report::model::Amount;
 use std::time::Duration;
 
 struct Play {
@@ -496,7 +497,11 @@ fn what_sites_know() {
         play.step(step);
     }
     play.tracker.sites.mark();
-    play.tracker.passed(Tid(2), "send(6)".into());
+    let passed = Passed {
+        call: "send(6)".into(),
+        caller: Addr(1),
+    };
+    play.tracker.passed(Tid(2), passed);
     for step in [
         "2 malloc(8) = 0x3000",
         "1 malloc(8) = 0x4000",
@@ -516,7 +521,7 @@ fn what_sites_know() {
     assert_eq!(&*site.title, "malloc -> free");
     assert_eq!(
         site.allocated,
-        super::super::site::Amount {
+        Amount {
             blocks: 4,
             bytes: 32
         }
@@ -525,5 +530,8 @@ fn what_sites_know() {
     assert_eq!(site.marked.blocks, 2);
     assert_eq!(site.threads.len(), 2);
     assert_eq!(site.longest, 4_000);
-    assert_eq!(site.after.as_deref(), Some("send(6)"));
+    assert_eq!(
+        site.after.as_ref().map(|passed| &*passed.call),
+        Some("send(6)")
+    );
 }
