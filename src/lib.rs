@@ -9,6 +9,7 @@ pub mod elf;
 pub mod engine;
 pub mod error;
 pub mod event;
+pub mod export;
 pub mod plan;
 pub mod program;
 pub mod proto;
