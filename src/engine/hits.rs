@@ -127,9 +127,6 @@ impl PtraceEngine {
         }
         if relocated {
             self.resolve_imports(stopped, id, out);
-            if let Some(why) = self.explain_nothing(id) {
-                self.complain(stopped.tid(), &why, out);
-            }
         }
         Ok(())
     }

@@ -132,6 +132,9 @@ impl PtraceEngine {
         let _ = wait::reap(tid);
         self.unannounced.remove(&tid);
         self.to_release.remove(&tid);
+        if self.tasks.len() == 1 {
+            self.explain_nothing(tid, out);
+        }
         if let Some(task) = self.close(tid, Why::Gone, out) {
             let last = task.pid.0 == tid.0;
             if let Some(launched) = self.launched.as_mut().filter(|l| last && l.pid == task.pid) {

@@ -4,9 +4,9 @@
 use super::What;
 use super::ptrace::{Out, PtraceEngine};
 use super::task::SpaceId;
-use crate::base::Pid;
 use crate::base::addr::{Addr, Bias, Vaddr};
 use crate::base::memory::Memory;
+use crate::base::{Pid, Tid};
 use crate::elf::{self, Image};
 use crate::plan::{Point, Sites, Wanted};
 use crate::sys::ptrace::Stopped;
@@ -147,12 +147,20 @@ impl PtraceEngine {
         }
     }
 
-    /// How many tracepoints stand in a space, and a line on its main program for a user who sees none.
-    pub(super) fn explain_nothing(&self, id: SpaceId) -> Option<String> {
-        let space = self.spaces.get(&id)?;
-        if space.modules.iter().any(|m| !m.planned.points.is_empty()) {
+    /// Tells a user who sees nothing what there is to see, once, and only as long as nothing of any
+    /// program was ever planted: a library that is loaded later may have what was asked for.
+    pub(super) fn explain_nothing(&mut self, tid: Tid, out: &mut Out<'_>) {
+        let id = self.tasks.get(&tid).map(|task| task.space);
+        if let Some(why) = id.and_then(|id| self.nothing(id)) {
+            self.complain(tid, &why, out);
+        }
+    }
+
+    fn nothing(&self, id: SpaceId) -> Option<String> {
+        if self.planted {
             return None;
         }
+        let space = self.spaces.get(&id)?;
         let main = space.modules.first()?;
         let (name, image) = (&main.name().name, &main.planned.image);
         let count = |wanted: fn(&elf::Binding) -> bool| {
@@ -315,6 +323,7 @@ impl PtraceEngine {
                 initializers.push(module.bias.addr(init));
             }
         }
+        self.planted |= !wanted.is_empty();
         for (at, purpose) in wanted {
             self.plant(stopped, id, at, purpose, out);
         }

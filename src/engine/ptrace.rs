@@ -23,7 +23,7 @@ use crate::tracee::space::{Home, Space};
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 /// Whether child processes are traced as well. Threads always are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,6 +50,8 @@ pub struct PtraceEngine {
     pub(super) next_call: u64,
     pub(super) next_space: u32,
     pub(super) launched: Option<Launched>,
+    /// Something was found to trace.
+    pub(super) planted: bool,
     /// Tasks that were served and stand still until their batch is complete, or a pause is over.
     pub(super) batch: Vec<(Tid, Onward)>,
     front: Link,
@@ -73,6 +75,9 @@ pub enum Ending {
     /// By a signal.
     Killed(Signal),
 }
+
+/// How long a program has to load what the user asked to see, before he is told that it has not.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// What a consumer wants that does not want the next hit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -185,6 +190,7 @@ impl PtraceEngine {
             next_call: 0,
             next_space: 0,
             launched: None,
+            planted: false,
             batch: Vec::new(),
             front,
             placement: Placement::default(),
@@ -222,7 +228,7 @@ impl PtraceEngine {
             }
             match self.placement.look() {
                 Ok(Some((tid, status))) => self.serve_batch(tid, status, out),
-                Ok(None) => out.tell(Pid(0), Tid(0), What::Tick),
+                Ok(None) => self.beat(out),
                 // Whoever we knew of is gone without a word; nothing can come any more.
                 Err(e) if e.errno == nix::errno::Errno::ECHILD => break,
                 Err(e) => return Err(e),
@@ -234,6 +240,17 @@ impl PtraceEngine {
             }
         }
         Ok(Outcome::Done)
+    }
+
+    /// Nothing happened for a while.
+    fn beat(&mut self, out: &mut Out<'_>) {
+        out.tell(Pid(0), Tid(0), What::Tick);
+        let first = self.tasks.keys().min().copied();
+        if out.began.elapsed() > GRACE
+            && let Some(tid) = first
+        {
+            self.explain_nothing(tid, out);
+        }
     }
 
     fn is_command(&self, tid: Tid) -> bool {

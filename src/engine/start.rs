@@ -111,9 +111,7 @@ impl PtraceEngine {
                 self.complain(stopped.tid(), &what, &mut out);
             }
             self.program_found(stopped, id, Stage::Running, &mut out);
-            if let Some(why) = self.explain_nothing(id) {
-                self.complain(stopped.tid(), &why, &mut out);
-            }
+            self.explain_nothing(stopped.tid(), &mut out);
         }
         for (stopped, stop) in held {
             // A remote call has woken it from its group-stop: interrupted, it falls back into it before it
