@@ -63,7 +63,7 @@ impl Objects {
                 }
             }
         }
-        objects.sort_by(|a, b| (a.vaddr, a.size).cmp(&(b.vaddr, b.size)));
+        objects.sort_by_key(|object| (object.vaddr, object.size));
         Ok(Objects { objects, sections })
     }
 
