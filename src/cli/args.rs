@@ -24,7 +24,7 @@ pub(super) struct Args {
     #[arg(short = 'l', long = "library", value_name = "PATTERN", help_heading = SELECT, allow_hyphen_values = true)]
     pub(super) libraries: Vec<String>,
 
-    /// Functions, wherever they are called from, by the module that defines them: `main`, `@libz.so*`
+    /// Functions, wherever they are called from, by the module that defines them: `main`, `@libz.so*`; or their addresses in the file: `0x401136`
     #[arg(short = 'x', value_name = "FILTER", help_heading = SELECT, allow_hyphen_values = true)]
     pub(super) entries: Vec<String>,
 

@@ -3,14 +3,15 @@
 
 use super::dynamic::{Dynamic, Form};
 use super::error::Error;
-use super::layout::{Layout, Table, record, records};
+use super::layout::{Layout, Table, record, records, slice};
 use super::strings::Strings;
 use super::versions::Versions;
-use super::{Binding, Import, Symbol, SymbolKind};
+use super::{Binding, Import, Symbol, SymbolKind, header, symbols};
 use crate::base::addr::Vaddr;
-use goblin::elf::header::{EM_386, EM_X86_64};
+use goblin::elf::header::{EM_386, EM_X86_64, ET_EXEC};
 use goblin::elf::reloc::*;
-use goblin::elf::{Reloc, Sym};
+use goblin::elf::section_header::{SHF_ALLOC, SHT_RELA};
+use goblin::elf::{Reloc, SectionHeader, Sym};
 use std::collections::HashMap;
 
 /// Reads the relocations of imported functions.
@@ -33,12 +34,14 @@ pub(super) fn imports(
             let import = match relocation {
                 Relocation::Irelative => irelative(layout, &reloc),
                 Relocation::JumpSlot => symbol.and_then(|symbol| {
-                    named(&reloc, &symbol, Binding::JumpSlot, strings, &versions)
+                    let binding = Binding::JumpSlot;
+                    named(layout, &reloc, &symbol, binding, strings, &versions)
                 }),
                 Relocation::GlobDat => symbol
                     .filter(|symbol| SymbolKind::of(symbol).is_some())
                     .and_then(|symbol| {
-                        named(&reloc, &symbol, Binding::GlobDat, strings, &versions)
+                        let binding = Binding::GlobDat;
+                        named(layout, &reloc, &symbol, binding, strings, &versions)
                     }),
             };
             imports.extend(import);
@@ -88,6 +91,7 @@ fn tables(dynamic: &Dynamic) -> [(Table, Form); 3] {
 }
 
 fn named(
+    layout: Layout<'_>,
     reloc: &Reloc,
     symbol: &Sym,
     binding: Binding,
@@ -100,6 +104,7 @@ fn named(
         slot: Vaddr(reloc.r_offset),
         binding,
         kind: SymbolKind::of(symbol).unwrap_or(SymbolKind::NoType),
+        content: content(layout, reloc),
     })
 }
 
@@ -118,8 +123,46 @@ fn irelative(layout: Layout<'_>, reloc: &Reloc) -> Option<Import> {
             resolver: Vaddr(resolver),
         },
         kind: SymbolKind::Ifunc,
+        content: content(layout, reloc),
     })
 }
+
+/// Zero where the file has nothing, as the kernel fills it.
+fn content(layout: Layout<'_>, reloc: &Reloc) -> u64 {
+    layout.word(Vaddr(reloc.r_offset)).unwrap_or(0)
+}
+
+/// The IFUNCs of a program that is linked statically: its start code fills their slots by a table that
+/// only the section headers tell of to others (`__rela_iplt_start`; glibc: csu/libc-start.c, apply_irel).
+pub(super) fn without_dynamic_section(layout: Layout<'_>) -> Vec<Import> {
+    let Ok((class, header)) = header(layout.bytes) else {
+        return Vec::new();
+    };
+    // Object files have relocations of the same kinds, with sections' offsets for addresses.
+    let sections = match header.e_type {
+        ET_EXEC => symbols::sections(layout.bytes, class, &header),
+        _ => return Vec::new(),
+    };
+    let is_table =
+        |s: &SectionHeader| s.sh_type == SHT_RELA && s.sh_flags & u64::from(SHF_ALLOC) != 0;
+    sections
+        .into_iter()
+        .flatten()
+        .filter(is_table)
+        .take(MOST_TABLES)
+        .flat_map(|s| {
+            records::<Reloc, _>(
+                slice(layout.bytes, s.sh_offset, s.sh_size),
+                (true, class.ctx()),
+            )
+        })
+        .filter(|reloc| reloc.r_type == R_X86_64_IRELATIVE)
+        .filter_map(|reloc| irelative(layout, &reloc))
+        .collect()
+}
+
+/// Linkers make one or two; those that lie may all hold the whole file.
+const MOST_TABLES: usize = 8;
 
 /// Gives `IRELATIVE` imports the name of the IFUNC symbol that stands at their resolver.
 pub(super) fn name_resolvers(imports: &mut [Import], symbols: &[Symbol]) {

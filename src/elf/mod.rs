@@ -122,6 +122,8 @@ pub struct Import {
     pub binding: Binding,
     /// What the symbol table says it is.
     pub kind: SymbolKind,
+    /// What the file has in the slot: of a lazily bound one, where its stub goes on.
+    pub content: u64,
 }
 
 /// The version of an imported symbol.
@@ -234,6 +236,14 @@ impl Image {
         };
         if let (EM_X86_64 | EM_386, Some(at)) = (image.machine, image.dynamic) {
             image.link(bytes, at)?;
+        } else if image.machine == EM_X86_64 {
+            let (class, segments) = (image.class, &image.segments);
+            image.imports = imports::without_dynamic_section(Layout {
+                bytes,
+                class,
+                segments,
+            });
+            image.name_resolvers(bytes);
         }
         Ok(image)
     }
@@ -252,6 +262,29 @@ impl Image {
     /// is no such table. There may be a million.
     pub fn file_symbols(bytes: &[u8]) -> Result<Vec<Symbol>, Error> {
         symbols::file_symbols(bytes)
+    }
+
+    /// What else `.symtab` names in the code: hand-written assembly often does not say what is a function.
+    /// Labels in the middle of one, and data among the code, are named so too.
+    pub fn labels(bytes: &[u8]) -> Result<Vec<Symbol>, Error> {
+        symbols::labels(bytes)
+    }
+
+    /// Whether an address is in the code.
+    pub fn is_code(&self, at: Vaddr) -> bool {
+        let mut segments = self.segments.iter();
+        segments.any(|segment| segment.executable && segment.contains(at))
+    }
+
+    /// What the file holds from an address on, to the end of its segment.
+    pub fn bytes_at<'a>(&self, bytes: &'a [u8], at: Vaddr) -> &'a [u8] {
+        let inside = self.segments.iter().find(|segment| segment.contains(at));
+        let from = |segment: &Segment| {
+            segment
+                .bytes(bytes)
+                .get(usize::try_from(at.0 - segment.vaddr.0).ok()?..)
+        };
+        inside.and_then(from).unwrap_or_default()
     }
 
     /// The code: the executable segments, as far as the file has them.

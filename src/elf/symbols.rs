@@ -7,7 +7,7 @@ use super::layout::{Layout, record, records, slice, u32s};
 use super::strings::Strings;
 use super::{Class, Scope, Segment, Symbol, SymbolKind, header};
 use crate::base::addr::Vaddr;
-use goblin::elf::section_header::{SHN_ABS, SHN_UNDEF, SHT_SYMTAB};
+use goblin::elf::section_header::{SHF_ALLOC, SHF_EXECINSTR, SHN_ABS, SHN_UNDEF, SHT_SYMTAB};
 use goblin::elf::sym::*;
 use goblin::elf::{SectionHeader, Sym};
 
@@ -26,17 +26,45 @@ pub(super) fn exports(
 
 /// The functions in `.symtab`, found by section headers; none when the file is stripped of either.
 pub(super) fn file_symbols(bytes: &[u8]) -> Result<Vec<Symbol>, Error> {
+    symtab(bytes, |_, symbol, strings| {
+        defined_function(symbol, &[], strings)
+    })
+}
+
+/// The symbols in `.symtab` that have no type and lie in a section with code.
+pub(super) fn labels(bytes: &[u8]) -> Result<Vec<Symbol>, Error> {
+    symtab(bytes, |sections, symbol, strings| {
+        let is_code = |s: &SectionHeader| s.sh_flags & u64::from(SHF_EXECINSTR | SHF_ALLOC) == CODE;
+        if symbol.st_type() != STT_NOTYPE || !sections.get(symbol.st_shndx).is_some_and(is_code) {
+            return None;
+        }
+        Some(named(
+            symbol,
+            SymbolKind::NoType,
+            strings.get(symbol.st_name as u64)?,
+        ))
+    })
+}
+
+/// The flags of `.text`.
+const CODE: u64 = (SHF_EXECINSTR | SHF_ALLOC) as u64;
+
+/// What `take` makes of the symbols in `.symtab`. It is given the section headers as well.
+fn symtab(
+    bytes: &[u8],
+    take: impl Fn(&[SectionHeader], &Sym, &mut Strings<'_>) -> Option<Symbol>,
+) -> Result<Vec<Symbol>, Error> {
     let (class, header) = header(bytes)?;
-    let sections = sections(bytes, class, &header)?;
-    let Some(symtab) = sections.clone().find(|s| s.sh_type == SHT_SYMTAB) else {
+    let sections: Vec<SectionHeader> = sections(bytes, class, &header)?.collect();
+    let Some(symtab) = sections.iter().find(|s| s.sh_type == SHT_SYMTAB) else {
         return Ok(Vec::new());
     };
-    let strtab = sections.clone().nth(symtab.sh_link as usize);
+    let strtab = sections.get(symtab.sh_link as usize);
     let strtab = strtab.ok_or(Error::Outside("symbol string table"))?;
     let mut strings = Strings::new(slice(bytes, strtab.sh_offset, strtab.sh_size));
     let table = slice(bytes, symtab.sh_offset, symtab.sh_size);
     let symbols = records::<Sym, _>(table, class.ctx())
-        .filter_map(|symbol| defined_function(&symbol, &[], &mut strings))
+        .filter_map(|symbol| take(&sections, &symbol, &mut strings))
         .collect();
     Ok(symbols)
 }
@@ -84,9 +112,13 @@ fn defined_function(
     if kind == SymbolKind::NoType && !segments.iter().any(|s| s.executable && s.contains(vaddr)) {
         return None;
     }
-    Some(Symbol {
-        name: strings.get(symbol.st_name as u64)?,
-        vaddr,
+    Some(named(symbol, kind, strings.get(symbol.st_name as u64)?))
+}
+
+fn named(symbol: &Sym, kind: SymbolKind, name: String) -> Symbol {
+    Symbol {
+        name,
+        vaddr: Vaddr(symbol.st_value),
         size: symbol.st_size,
         kind,
         scope: match symbol.st_bind() {
@@ -94,7 +126,7 @@ fn defined_function(
             STB_WEAK => Scope::Weak,
             _ => Scope::Global,
         },
-    })
+    }
 }
 
 impl SymbolKind {

@@ -11,7 +11,7 @@ use crate::base::memory::Memory;
 use crate::base::regs::{FloatRegs, Floats, Regs, View};
 use crate::base::signal::Signal;
 use crate::event::{CallId, Why};
-use crate::plan::{Returns, Tracepoint};
+use crate::plan::{Kind, Returns, Tracepoint};
 use crate::sys;
 use crate::sys::memory::Glimpse;
 use crate::sys::ptrace::Stopped;
@@ -90,10 +90,11 @@ impl PtraceEngine {
         let modules_changed = has(|p| matches!(p, Purpose::LinkMap));
         let relocated = has(|p| matches!(p, Purpose::Relocated));
         let (arrivals, glimpse) = arrivals(space, breakpoint, regs);
+        let mut choosing = Vec::new();
         if returns {
             let task = self.tasks.get_mut(&stopped.tid());
             if let Some(task) = task {
-                come_back(task, stopped, space, at, regs, out);
+                choosing = come_back(task, stopped, space, at, regs, out);
             }
         }
         if !arrivals.is_empty() {
@@ -121,6 +122,9 @@ impl PtraceEngine {
             for call_site in call_sites {
                 self.expect_return(stopped, id, call_site, out);
             }
+        }
+        for resolver in choosing {
+            self.chosen(stopped, id, &resolver, Addr(regs.rax), out);
         }
         if modules_changed {
             self.modules_changed(stopped, id, out);
@@ -289,6 +293,12 @@ fn arrive(
         if seen_again {
             return false;
         }
+        // RIP is behind the int3 still.
+        let is_entry = matches!(point.kind, Kind::Entry { .. });
+        if same && is_entry && space.loops_to(Addr(regs.rip.wrapping_sub(1))) {
+            // Not a call: the function's own jump back.
+            return false;
+        }
     }
     let unwound = task.calls.replaced(frame, *return_address, point);
     tell_unwound(task, stopped, unwound, out);
@@ -316,7 +326,12 @@ fn arrive(
         again: false,
         at_callee: arrival.seen == Seen::AtCallee,
     };
-    if point.returns == Returns::Unwatched {
+    let unwatched = match point.returns {
+        Returns::Unwatched => true,
+        Returns::Perhaps => !space.follows_call(*return_address),
+        _ => false,
+    };
+    if unwatched {
         tell_no_return(task, tid, &call, Why::Unwatched, out);
         task.calls.pass(call);
         return false;
@@ -326,7 +341,7 @@ fn arrive(
 }
 
 /// Closes the calls that return here with this stack pointer. Without any, somebody else's call has
-/// returned, which is passed in silence.
+/// returned, which is passed in silence. The result are those that were of resolvers.
 fn come_back(
     task: &mut Task,
     stopped: &Stopped,
@@ -334,7 +349,7 @@ fn come_back(
     at: Addr,
     regs: Regs,
     out: &mut Out<'_>,
-) {
+) -> Vec<Arc<Tracepoint>> {
     let tid = stopped.tid();
     let time = out.now();
     let view = View {
@@ -362,6 +377,7 @@ fn come_back(
             },
         );
     }
+    let mut resolvers = Vec::new();
     for call in returned {
         let what = What::Return {
             id: call.id,
@@ -371,10 +387,13 @@ fn come_back(
             view,
         };
         out.tell_at(time, task.pid, tid, what);
-        if call.point.returns == Returns::Again {
+        if matches!(call.point.kind, Kind::Resolver { .. }) {
+            resolvers.push(call.point);
+        } else if call.point.returns == Returns::Again {
             task.calls.may_return_again(call);
         }
     }
+    resolvers
 }
 
 /// Where the task is, as far as its calls are concerned.

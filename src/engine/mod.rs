@@ -1,8 +1,10 @@
 //! Realises tracepoints in a running program and reports hits. Knows no prototypes and no sinks.
 
 pub mod calls;
+mod explain;
 mod freeze;
 mod hits;
+mod ifuncs;
 mod leave;
 mod lives;
 mod modules;

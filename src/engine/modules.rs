@@ -4,10 +4,10 @@
 use super::What;
 use super::ptrace::{Out, PtraceEngine};
 use super::task::SpaceId;
+use crate::base::Pid;
 use crate::base::addr::{Addr, Bias, Vaddr};
 use crate::base::memory::Memory;
-use crate::base::{Pid, Tid};
-use crate::elf::{self, Image};
+use crate::elf::Image;
 use crate::plan::{Point, Sites, Wanted};
 use crate::sys::ptrace::Stopped;
 use crate::sys::{file, proc};
@@ -106,6 +106,7 @@ impl PtraceEngine {
         if !news.is_empty() {
             self.plant_all(stopped, id, out);
         }
+        self.find_chosen(stopped, id, out);
     }
 
     /// Plants breakpoints at the callees of imports whose slots the dynamic linker has filled by now.
@@ -145,51 +146,7 @@ impl PtraceEngine {
         for (callee, purpose) in callees {
             self.plant(stopped, id, callee, purpose, out);
         }
-    }
-
-    /// Tells a user who sees nothing what there is to see, once, and only as long as nothing of any
-    /// program was ever planted: a library that is loaded later may have what was asked for.
-    pub(super) fn explain_nothing(&mut self, tid: Tid, out: &mut Out<'_>) {
-        let id = self.tasks.get(&tid).map(|task| task.space);
-        if let Some(why) = id.and_then(|id| self.nothing(id)) {
-            self.complain(tid, &why, out);
-        }
-    }
-
-    fn nothing(&self, id: SpaceId) -> Option<String> {
-        if self.planted {
-            return None;
-        }
-        let space = self.spaces.get(&id)?;
-        let main = space.modules.first()?;
-        let (name, image) = (&main.name().name, &main.planned.image);
-        let count = |wanted: fn(&elf::Binding) -> bool| {
-            image.imports.iter().filter(|i| wanted(&i.binding)).count()
-        };
-        let plt = count(|b| matches!(b, elf::Binding::JumpSlot));
-        let got = count(|b| matches!(b, elf::Binding::GlobDat));
-        Some(if image.dynamic.is_none() || plt + got == 0 {
-            format!(
-                "nothing to trace: {name} imports no function (statically linked?); -x 'PATTERN' traces its own"
-            )
-        } else {
-            format!(
-                "nothing to trace: of the {} functions that {name} imports ({plt} by PLT, {got} by GOT) none was asked \
-                 for; -e '*@MAIN' shows its calls, -e '*' those of its libraries as well, -x 'PATTERN' functions by name",
-                plt + got
-            )
-        })
-    }
-
-    fn text_at(&self, id: SpaceId, at: u64) -> String {
-        let memory = self
-            .spaces
-            .get(&id)
-            .map(|space| &space.memory as &dyn Memory);
-        let text = memory.and_then(|memory| memory.read_c_string(Addr(at), 4096).ok());
-        text.map_or(String::new(), |(text, _)| {
-            String::from_utf8_lossy(&text).into_owned()
-        })
+        self.find_chosen(stopped, id, out);
     }
 
     fn add_program(
@@ -268,6 +225,10 @@ impl PtraceEngine {
         };
         out.tell(space.pid, stopped.tid(), what);
         space.modules.push(module);
+        self.matched.extend(&planned.matched);
+        for why in &planned.refused {
+            self.complain(stopped.tid(), why, out);
+        }
         Ok(())
     }
 
@@ -280,11 +241,13 @@ impl PtraceEngine {
         let bytes = file::map(&found.file).map_err(|e| e.to_string())?;
         let image = Image::parse(&bytes).map_err(|e| e.to_string())?;
         let name = Arc::new(found.name(&image));
-        let points = self.plan.points(&image, &bytes, &name);
+        let found = self.plan.points(&image, &bytes, &name);
         let planned = Arc::new(Planned {
             name,
             image,
-            points,
+            points: found.points,
+            matched: found.matched,
+            refused: found.refused,
         });
         self.images.insert(key, planned.clone());
         Ok(planned)
@@ -315,6 +278,9 @@ impl PtraceEngine {
                     if point.sees_callee() {
                         module.unresolved.push(point.tracepoint.clone());
                     }
+                    if let Sites::Chosen { resolver } = point.sites {
+                        module.unchosen.push((resolver, point.tracepoint.clone()));
+                    }
                 }
             }
             if !module.unresolved.is_empty()
@@ -340,7 +306,7 @@ impl PtraceEngine {
         }
     }
 
-    fn plant(
+    pub(super) fn plant(
         &mut self,
         stopped: &Stopped,
         id: SpaceId,
@@ -351,10 +317,11 @@ impl PtraceEngine {
         let Some(space) = self.spaces.get_mut(&id) else {
             return;
         };
+        let name = purpose.name();
         let refused = space
             .plant(stopped, at, purpose)
             .err()
-            .map(|why| format!("cannot be traced: {why}"));
+            .map(|why| format!("{name} cannot be traced: {why}"));
         let unguarded = space
             .unguarded()
             .map(|why| format!("a kill -9 of ltrace would kill the program: {why}"));
@@ -379,6 +346,7 @@ fn places(point: &Point, bias: Bias) -> Vec<(Addr, Purpose)> {
                 .collect()
         }
         Sites::Callee { jumps } => jumps.iter().map(entry).collect(),
+        Sites::Chosen { .. } => Vec::new(),
     }
 }
 

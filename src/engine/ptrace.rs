@@ -52,6 +52,8 @@ pub struct PtraceEngine {
     pub(super) launched: Option<Launched>,
     /// Something was found to trace.
     pub(super) planted: bool,
+    /// The filters of `-x`, by their indices, that meant something in some module.
+    pub(super) matched: HashSet<usize>,
     /// Tasks that were served and stand still until their batch is complete, or a pause is over.
     pub(super) batch: Vec<(Tid, Onward)>,
     front: Link,
@@ -191,6 +193,7 @@ impl PtraceEngine {
             next_space: 0,
             launched: None,
             planted: false,
+            matched: HashSet::new(),
             batch: Vec::new(),
             front,
             placement: Placement::default(),

@@ -3,13 +3,16 @@
 //! ```text
 //! filter  = [ sign | "!" ] rule { sign rule }        sign = "+" | "-"
 //! rule    = [ symbol ] [ "@" [ library ] ] | "/" re "@" re "/"
-//! symbol  = glob | "/" re "/" | "%" set
+//! symbol  = glob | "/" re "/" | "%" set | "0x" address
 //! library = glob | "/" re "/" | absolute path as a glob | "MAIN"
 //! ```
 //!
 //! Rules act in order on a function that is not marked at first: `+` marks it, `-` takes the mark
 //! away, and the last rule that speaks of it decides. A leading `-` or `!` means "everything
 //! except". A pattern that is left out stands for `*`, and every pattern must fit the whole name.
+//!
+//! An address is that of a function's first instruction, as the file has it: of the main program, unless
+//! a library is named. Only `-x` knows addresses.
 //!
 //! A sign or `@` that belongs to a name is written after a backslash, or in brackets. Two things are
 //! read as meant without it: `++` in a library's name (`@libstdc++.so*`), and a sign in a path when
@@ -26,10 +29,13 @@ use pattern::Pattern;
 use scan::Scanner;
 
 use super::ModuleName;
+use crate::base::addr::Vaddr;
 
 /// One `-e` or `-x`: which functions of which modules are meant. The empty filter means none.
 #[derive(Clone, Debug)]
 pub struct Filter {
+    /// As the user wrote it.
+    pub text: String,
     rules: Vec<Rule>,
 }
 
@@ -58,40 +64,17 @@ enum Library {
 impl Filter {
     /// Reads a filter as the user wrote it.
     pub fn parse(text: &str) -> Result<Filter, FilterError> {
-        let text: Vec<char> = text.chars().collect();
-        let mut scanner = Scanner::new(&text);
-        let mut rules = Vec::new();
-        let mut effect = match scanner.peek() {
-            None => return Ok(Filter { rules }),
-            Some('!' | '-') => {
-                rules.push(Rule::everything());
-                Effect::Unmark
-            }
-            _ => Effect::Mark,
-        };
-        if matches!(scanner.peek(), Some('!' | '-' | '+')) {
-            scanner.skip();
-        }
-        loop {
-            rules.push(Rule::parse(&mut scanner, effect)?);
-            effect = match scanner.peek() {
-                None => return Ok(Filter { rules }),
-                Some('+') => Effect::Mark,
-                Some('-') => Effect::Unmark,
-                Some(c) => {
-                    return Err(scanner.error(format!(
-                        "`{c}` cannot stand here, only `+` or `-` and another rule"
-                    )));
-                }
-            };
-            scanner.skip();
-        }
+        let characters: Vec<char> = text.chars().collect();
+        let rules = rules(&mut Scanner::new(&characters))?;
+        let text = text.to_owned();
+        Ok(Filter { text, rules })
     }
 
     /// What is traced when the user names nothing: all that the main program calls.
     pub fn main_program() -> Filter {
         let library = Library::Main;
         Filter {
+            text: "@MAIN".to_owned(),
             rules: vec![Rule {
                 library,
                 ..Rule::everything()
@@ -101,12 +84,63 @@ impl Filter {
 
     /// Whether the function is meant.
     pub fn matches(&self, symbol: &str, module: &ModuleName) -> bool {
-        let last = self
-            .rules
-            .iter()
-            .rev()
-            .find(|rule| rule.speaks_of(symbol, module));
-        last.is_some_and(|rule| rule.effect == Effect::Mark)
+        self.decides(symbol, module)
+            .is_some_and(|rule| rule.effect == Effect::Mark)
+    }
+
+    /// Whether the function is meant by its very name, not just by a pattern that fits.
+    pub fn names(&self, symbol: &str, module: &ModuleName) -> bool {
+        self.decides(symbol, module).is_some_and(|rule| {
+            rule.effect == Effect::Mark && matches!(rule.symbol, Pattern::Exact(_))
+        })
+    }
+
+    /// The addresses that are meant in a module.
+    pub fn addresses(&self, module: &ModuleName) -> impl Iterator<Item = Vaddr> {
+        self.rules.iter().filter_map(|rule| match rule.symbol {
+            Pattern::Address(at) if rule.effect == Effect::Mark => {
+                let is_meant = match rule.library {
+                    Library::Any => module.is_main,
+                    _ => rule.library.matches(module),
+                };
+                is_meant.then_some(Vaddr(at))
+            }
+            _ => None,
+        })
+    }
+
+    fn decides(&self, symbol: &str, module: &ModuleName) -> Option<&Rule> {
+        let mut rules = self.rules.iter().rev();
+        rules.find(|rule| rule.speaks_of(symbol, module))
+    }
+}
+
+fn rules(scanner: &mut Scanner<'_>) -> Result<Vec<Rule>, FilterError> {
+    let mut rules = Vec::new();
+    let mut effect = match scanner.peek() {
+        None => return Ok(rules),
+        Some('!' | '-') => {
+            rules.push(Rule::everything());
+            Effect::Unmark
+        }
+        _ => Effect::Mark,
+    };
+    if matches!(scanner.peek(), Some('!' | '-' | '+')) {
+        scanner.skip();
+    }
+    loop {
+        rules.push(Rule::parse(scanner, effect)?);
+        effect = match scanner.peek() {
+            None => return Ok(rules),
+            Some('+') => Effect::Mark,
+            Some('-') => Effect::Unmark,
+            Some(c) => {
+                return Err(scanner.error(format!(
+                    "`{c}` cannot stand here, only `+` or `-` and another rule"
+                )));
+            }
+        };
+        scanner.skip();
     }
 }
 

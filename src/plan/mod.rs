@@ -1,6 +1,7 @@
 //! What the user asked to see: tracepoints, computed from an ELF image, the filters and the
 //! prototypes. How a tracepoint is realised is the engine's business.
 
+mod entries;
 pub mod filter;
 pub mod pairs;
 pub mod resources;
@@ -54,6 +55,11 @@ pub enum Kind {
         /// That instruction.
         entry: Vaddr,
     },
+    /// Every call of the resolver that chooses the code of an IFUNC, by `-x` with the IFUNC's name.
+    Resolver {
+        /// Its first instruction.
+        entry: Vaddr,
+    },
     /// Every call that arrives at the function of this name that the dynamic linker gives to all who
     /// import it, for those who keep the books of a resource; nobody asked to see a line of it.
     Resource {
@@ -71,6 +77,9 @@ pub enum Returns {
     Never,
     /// `setjmp`, `vfork`, `getcontext`: the first return closes the call, later ones are told apart.
     Again,
+    /// As functions do, if it is one: it was named by an address, and where the return address would be
+    /// there may be anything.
+    Perhaps,
     /// As functions do, but nobody wants to know: its calls cost one stop, not two.
     Unwatched,
 }
@@ -113,6 +122,11 @@ pub enum Wanted {
 pub enum Sites {
     /// A function's first instruction.
     Entry(Vaddr),
+    /// The function that this resolver chooses when the program runs.
+    Chosen {
+        /// The resolver's first instruction.
+        resolver: Vaddr,
+    },
     /// An import: every instruction that uses its slot.
     Code {
         /// `call *slot(%rip)`.
@@ -125,6 +139,17 @@ pub enum Sites {
         /// `jmp *slot(%rip)`: tail jumps, which leave a foreign return address.
         jumps: Vec<Vaddr>,
     },
+}
+
+/// What is to be traced in one module.
+#[derive(Clone, Debug, Default)]
+pub struct Points {
+    /// The tracepoints.
+    pub points: Vec<Point>,
+    /// What was asked for by name or address and cannot be traced, in the user's words.
+    pub refused: Vec<String>,
+    /// Those of [`Plan::entries`], by their indices, that mean anything here.
+    pub matched: Vec<usize>,
 }
 
 /// The symbols that the libraries of `-l` provide.
@@ -154,11 +179,15 @@ pub struct Plan {
 
 impl Plan {
     /// The tracepoints of one module. `bytes` is its file.
-    pub fn points(&self, image: &elf::Image, bytes: &[u8], name: &Arc<ModuleName>) -> Vec<Point> {
-        let mut points = self.imports(image, bytes, name);
-        points.extend(self.functions(image, bytes, name));
-        points.extend(self.resources.points(image, bytes, name));
-        points
+    pub fn points(&self, image: &elf::Image, bytes: &[u8], name: &Arc<ModuleName>) -> Points {
+        let mut found = Points {
+            points: self.imports(image, bytes, name),
+            ..Points::default()
+        };
+        self.add_functions(image, bytes, name, &mut found);
+        let resources = self.resources.points(image, bytes, name);
+        found.points.extend(resources);
+        found
     }
 
     /// The symbols that those of the modules provide which `-l` names.
@@ -212,38 +241,6 @@ impl Plan {
             return Some(Wanted::Always);
         }
         (!self.libraries.is_empty()).then_some(Wanted::IfProvided)
-    }
-
-    fn functions(&self, image: &elf::Image, bytes: &[u8], name: &Arc<ModuleName>) -> Vec<Point> {
-        if self.entries.is_empty() {
-            return Vec::new();
-        }
-        let mut seen = HashSet::new();
-        let own = [name.name.as_str()];
-        let mut points = Vec::new();
-        let symbols = image
-            .exports
-            .iter()
-            .cloned()
-            .chain(elf::Image::file_symbols(bytes).unwrap_or_default());
-        for symbol in symbols.filter(|s| {
-            self.entries
-                .iter()
-                .any(|filter| filter.matches(&s.name, name))
-        }) {
-            if seen.insert(symbol.vaddr) {
-                let kind = Kind::Entry {
-                    entry: symbol.vaddr,
-                };
-                let tracepoint = self.tracepoint(name, &symbol.name, kind, &own);
-                points.push(Point {
-                    tracepoint,
-                    sites: Sites::Entry(symbol.vaddr),
-                    wanted: Wanted::Always,
-                });
-            }
-        }
-        points
     }
 
     fn tracepoint(

@@ -103,7 +103,11 @@ impl Text {
         }
         let name = self.names.of(&point.symbol);
         self.line.paint(FUNCTION, &name);
-        if matches!(point.kind, plan::Kind::Entry { .. }) && !point.module.is_main {
+        let at_definer = matches!(
+            point.kind,
+            plan::Kind::Entry { .. } | plan::Kind::Resolver { .. }
+        );
+        if at_definer && !point.module.is_main {
             self.line.push("@");
             self.line.push(&without_controls(&point.module.name));
         }

@@ -55,3 +55,17 @@ pub enum Purpose {
     /// The dynamic linker has relocated a module and is about to run its initializers, or the program.
     Relocated,
 }
+
+impl Purpose {
+    /// What is seen here, in the user's words.
+    pub fn name(&self) -> String {
+        match self {
+            Purpose::Entry(point) | Purpose::CallSite(point) | Purpose::Callee { point, .. } => {
+                point.symbol.to_string()
+            }
+            Purpose::Return => "the return of a call".to_owned(),
+            Purpose::LinkMap => "the loading of libraries".to_owned(),
+            Purpose::Relocated => "the beginning of a module".to_owned(),
+        }
+    }
+}

@@ -3,6 +3,7 @@
 
 use crate::base::addr::Addr;
 use crate::base::memory::Memory;
+use iced_x86::{Code, Decoder, DecoderOptions, FlowControl};
 
 /// The call instruction that ends at a return address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +48,34 @@ impl CallSite {
     }
 }
 
+/// Whether a call instruction ends where `code` does.
+pub fn ends_with_call(code: &[u8]) -> bool {
+    // From `call *%rax` to a call through a scaled index with a displacement and a REX prefix.
+    (2..=8).any(|length| {
+        let Some(from) = code.len().checked_sub(length) else {
+            return false;
+        };
+        let mut decoder = Decoder::new(64, &code[from..], DecoderOptions::NONE);
+        let instruction = decoder.decode();
+        let flow = instruction.flow_control();
+        instruction.len() == length
+            && matches!(flow, FlowControl::Call | FlowControl::IndirectCall)
+            && instruction.code() != Code::Syscall
+    })
+}
+
+/// Whether the code, which stands at `entry`, has a jump back there.
+pub fn branches_to(code: &[u8], entry: Addr) -> bool {
+    let mut decoder = Decoder::with_ip(64, code, entry.0, DecoderOptions::NONE);
+    decoder.iter().any(|instruction| {
+        let flow = instruction.flow_control();
+        matches!(
+            flow,
+            FlowControl::ConditionalBranch | FlowControl::UnconditionalBranch
+        ) && instruction.near_branch_target() == entry.0
+    })
+}
+
 fn relative(next: Addr, displacement: [u8; 4]) -> Addr {
     next.offset(i32::from_le_bytes(displacement).into())
 }
@@ -75,7 +104,7 @@ fn is_code(memory: &dyn Memory, at: Addr) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::CallSite;
+    use super::{CallSite, branches_to, ends_with_call};
     use crate::base::addr::Addr;
     use crate::base::memory::Stretch;
 
@@ -107,5 +136,31 @@ mod tests {
         check(&[0xe8, 0x20, 0, 0, 0], CallSite::Local);
         check(&[0xff, 0xd0], CallSite::Computed);
         check(&[0x41, 0xff, 0x54, 0x24, 8], CallSite::Computed);
+    }
+
+    #[test]
+    fn code_that_jumps_back() {
+        let check = |code: &[u8], expected| {
+            assert_eq!(branches_to(code, Addr(0x1000)), expected, "{code:x?}");
+        };
+        check(&[0xff, 0xcf, 0x75, 0xfc, 0xc3], true);
+        check(&[0x90, 0xeb, 0xfd], true);
+        check(&[0x90, 0xeb, 0xfe], false);
+        check(&[0xe8, 0xfb, 0xff, 0xff, 0xff], false);
+        check(&[], false);
+    }
+
+    #[test]
+    fn code_that_ends_with_a_call() {
+        let check = |code: &[u8], expected| assert_eq!(ends_with_call(code), expected, "{code:x?}");
+        check(&[0xe8, 1, 2, 3, 4], true);
+        check(&[0x90, 0xff, 0xd0], true);
+        check(&[0x41, 0xff, 0x94, 0xc4, 1, 2, 3, 4], true);
+        check(&[0xff, 0x15, 1, 2, 3, 4], true);
+        check(&[0x0f, 0x05], false);
+        check(&[0xff, 0xe0], false);
+        check(&[0xd0], false);
+        check(&[], false);
+        check(b"some text", false);
     }
 }

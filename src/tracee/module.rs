@@ -1,7 +1,7 @@
 //! One ELF file loaded into an address space.
 
 use crate::base::Pid;
-use crate::base::addr::{Addr, Bias};
+use crate::base::addr::{Addr, Bias, Vaddr};
 use crate::elf;
 use crate::plan::{ModuleName, Point, Tracepoint};
 use crate::sys;
@@ -24,6 +24,8 @@ pub struct Module {
     pub planted: Vec<bool>,
     /// Imports whose slot the dynamic linker has not filled yet.
     pub unresolved: Vec<Arc<Tracepoint>>,
+    /// Functions that a resolver chooses, by that resolver, of which nobody knows yet where they are.
+    pub unchosen: Vec<(Vaddr, Arc<Tracepoint>)>,
 }
 
 impl Module {
@@ -37,6 +39,7 @@ impl Module {
             range,
             planted,
             unresolved: Vec::new(),
+            unchosen: Vec::new(),
         }
     }
 
@@ -55,6 +58,10 @@ pub struct Planned {
     pub image: elf::Image,
     /// What is to be traced in it, and where that is seen.
     pub points: Vec<Point>,
+    /// The filters of `-x`, by their indices, that mean anything in it.
+    pub matched: Vec<usize>,
+    /// What was asked for and cannot be traced.
+    pub refused: Vec<String>,
 }
 
 /// A file by its identity: the same key means the same contents.

@@ -2,7 +2,7 @@
 //! Threads and vfork children share it; a forked child gets a copy.
 
 use super::breakpoint::{Breakpoint, INT3, Purpose, Slot};
-use super::callsite::CallSite;
+use super::callsite::{self, CallSite};
 use super::displaced::{self, SLOT};
 use super::guard::{Guard, Unguarded};
 use super::module::Module;
@@ -23,6 +23,8 @@ use std::ops::Range;
 const REACH: u64 = 3 << 29;
 /// One page of slots, as long as is worth a system call.
 const AREA: u64 = 64 << 10;
+/// How far a function is read for branches. Nobody knows where it ends.
+const MOST_FUNCTION: usize = 4096;
 /// Nothing can be mapped lower (mmap_min_addr's usual value) or higher (the end of user space).
 const LOWEST: u64 = 0x10000;
 
@@ -42,6 +44,10 @@ pub struct Space {
     remote: Option<Remote>,
     guard: Option<Result<Guard, Unguarded>>,
     call_sites: RefCell<HashMap<u64, CallSite>>,
+    /// Functions, and whether they have a branch back to their first instruction.
+    loops: RefCell<HashMap<u64, bool>>,
+    /// The executable mappings, as they were when one was missed.
+    code: RefCell<Vec<Range<u64>>>,
 }
 
 #[derive(Clone, Debug)]
@@ -56,8 +62,14 @@ struct Area {
 #[derive(Debug, thiserror::Error)]
 pub enum Refused {
     /// There is no code there.
-    #[error("no readable code at {0}")]
+    #[error("there is no code at {0}")]
+    NoCode(Addr),
+    /// The code there cannot be read.
+    #[error("the code at {0} cannot be read")]
     Unreadable(Addr),
+    /// A breakpoint that is not ours stands there.
+    #[error("at {0} the program has a breakpoint instruction of its own")]
+    NotOurs(Addr),
     /// The instruction there cannot run elsewhere.
     #[error("the instruction at {0} cannot be moved")]
     Unmovable(Addr),
@@ -103,6 +115,8 @@ impl Space {
             remote: None,
             guard: None,
             call_sites: RefCell::default(),
+            loops: RefCell::default(),
+            code: RefCell::default(),
         }
     }
 
@@ -118,6 +132,8 @@ impl Space {
             remote: self.remote,
             guard: self.guard.clone(),
             call_sites: self.call_sites.clone(),
+            loops: self.loops.clone(),
+            code: self.code.clone(),
         }
     }
 
@@ -134,6 +150,48 @@ impl Space {
             .or_insert_with(|| CallSite::before(&self.memory, return_address))
     }
 
+    /// Whether a call instruction stands before this address, so that it may be where one returns to.
+    pub fn follows_call(&self, return_address: Addr) -> bool {
+        let code = self.code_at(return_address.offset(-8), 8);
+        self.is_code(return_address) && code.len() == 8 && callsite::ends_with_call(&code)
+    }
+
+    /// Whether a function's code branches back to its first instruction: to arrive there once more is no
+    /// call then. Read once.
+    pub fn loops_to(&self, entry: Addr) -> bool {
+        let mut known = self.loops.borrow_mut();
+        *known
+            .entry(entry.0)
+            .or_insert_with(|| callsite::branches_to(&self.code_at(entry, MOST_FUNCTION), entry))
+    }
+
+    /// Code as the program has it, without our int3s.
+    fn code_at(&self, at: Addr, length: usize) -> Vec<u8> {
+        let mut code = vec![0; length];
+        let got = self.memory.read(at, &mut code).unwrap_or(0);
+        code.truncate(got);
+        for (at, byte) in (at.0..).zip(&mut code) {
+            if let Some(breakpoint) = self.breakpoints.get(&at) {
+                *byte = breakpoint.original;
+            }
+        }
+        code
+    }
+
+    /// Whether there is code at this address: an int3 in data would be read, not executed.
+    fn is_code(&self, at: Addr) -> bool {
+        let holds = |code: &[Range<u64>]| code.iter().any(|range| range.contains(&at.0));
+        if holds(&self.code.borrow()) {
+            return true;
+        }
+        let maps = proc::maps(self.pid).unwrap_or_default();
+        let executable = maps.into_iter().filter(|m| m.executable);
+        let code: Vec<Range<u64>> = executable.map(|m| m.range).collect();
+        let holds = holds(&code);
+        self.code.replace(code);
+        holds
+    }
+
     /// Plants an int3, or adds a purpose to the one that is there. The slot is complete before the int3
     /// stands, so that no task can ever hit one without the other. `stopped` is any task of the space in
     /// a stop that no signal of the program's own caused.
@@ -142,22 +200,25 @@ impl Space {
             breakpoint.purposes.push(purpose);
             return Ok(());
         }
+        if !self.is_code(at) {
+            return Err(Refused::NoCode(at));
+        }
         if self.guard.is_none() {
             self.guard = Some(self.install_guard(stopped));
         }
-        let mut code = [0; displaced::LONGEST];
-        let got = self
-            .memory
-            .read(at, &mut code)
-            .map_err(|_| Refused::Unreadable(at))?;
+        let code = self.code_at(at, displaced::LONGEST);
+        let original = *code.first().ok_or(Refused::Unreadable(at))?;
+        if original == INT3 {
+            return Err(Refused::NotOurs(at));
+        }
         let (area, start) = self.room(stopped, at)?;
         let displaced =
-            displaced::displace(&code[..got], at, Addr(start)).ok_or(Refused::Unmovable(at))?;
+            displaced::displace(&code, at, Addr(start)).ok_or(Refused::Unmovable(at))?;
         self.write(Addr(start), &displaced.code)?;
         self.take_slot(area, start, at);
         if let Some(Ok(guard)) = &mut self.guard {
             guard
-                .cover(&self.memory, at, Addr(start), code[0])
+                .cover(&self.memory, at, Addr(start), original)
                 .map_err(|why| Refused::Unwritable { at, why })?;
         }
         self.write(at, &[INT3])?;
@@ -169,7 +230,7 @@ impl Space {
         self.breakpoints.insert(
             at.0,
             Breakpoint {
-                original: code[0],
+                original,
                 slot,
                 purposes: vec![purpose],
             },
@@ -180,6 +241,8 @@ impl Space {
     /// Forgets the breakpoints of a module that is no longer mapped, and what stood for its imports
     /// elsewhere.
     pub fn forget(&mut self, range: &Range<u64>) {
+        self.code.get_mut().clear();
+        self.loops.get_mut().retain(|at, _| !range.contains(at));
         self.call_sites
             .get_mut()
             .retain(|at, _| !range.contains(at));

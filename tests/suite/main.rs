@@ -11,6 +11,7 @@ mod bad_input;
 mod children;
 mod control_flow;
 mod damaged_debug_info;
+mod entries;
 mod filters;
 mod fixtures;
 mod launch;

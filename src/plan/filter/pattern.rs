@@ -12,6 +12,8 @@ pub(super) enum Pattern {
     Exact(String),
     Regex(Regex),
     Set(HashSet<&'static str>),
+    /// `0x401136`: no name at all.
+    Address(u64),
 }
 
 /// A compiled pattern larger than this is no use to anybody.
@@ -56,7 +58,7 @@ impl Pattern {
             }
         }
         match plain {
-            Some(name) => Ok(Pattern::Exact(name)),
+            Some(name) => Ok(address(&name).map_or(Pattern::Exact(name), Pattern::Address)),
             None if text == ['*'] => Ok(Pattern::Any),
             None => compile(piece, &regex),
         }
@@ -82,8 +84,17 @@ impl Pattern {
             Pattern::Exact(exact) => exact == name,
             Pattern::Regex(regex) => regex.is_match(name),
             Pattern::Set(names) => names.contains(name),
+            Pattern::Address(_) => false,
         }
     }
+}
+
+/// No symbol begins with a digit.
+fn address(name: &str) -> Option<u64> {
+    let digits = name.strip_prefix("0x")?;
+    // A sign would be understood as well.
+    let all = digits.bytes().all(|b| b.is_ascii_hexdigit());
+    u64::from_str_radix(digits, 16).ok().filter(|_| all)
 }
 
 fn without_anchors(piece: Piece<'_>) -> Piece<'_> {

@@ -286,3 +286,33 @@ proptest! {
         prop_assert!(filter.matches(&name, &module("m")));
     }
 }
+
+#[test]
+fn addresses() {
+    let check = |filter: &str, module_name: &str, expected: &[u64]| {
+        let filter = Filter::parse(filter).unwrap_or_else(|e| panic!("{e}"));
+        let found: Vec<u64> = filter
+            .addresses(&module(module_name))
+            .map(|at| at.0)
+            .collect();
+        assert_eq!(found, expected);
+        assert!(!filter.matches("0x401136", &module(module_name)));
+    };
+    check("0x401136", "m", &[0x401136]);
+    check("0x401136", "libfoo.so.1", &[]);
+    check("0x10@libfoo*+main-0x30", "libfoo.so.1", &[0x10]);
+    check("0x10@libfoo*+main+0xfF", "m", &[0xff]);
+    check("0x", "m", &[]);
+    check("0x12345678123456789", "m", &[]);
+    check("0x+1", "m", &[]);
+}
+
+#[test]
+fn names_are_more_than_patterns() {
+    let names = |filter: &str| {
+        let filter = Filter::parse(filter).unwrap_or_else(|e| panic!("{e}"));
+        filter.names("malloc", &module("m"))
+    };
+    assert!(names("malloc") && names("m*+malloc@m") && names(r"mall\oc"));
+    assert!(!names("m*") && !names("malloc-m*") && !names("malloc@libfoo*"));
+}
