@@ -149,6 +149,17 @@ impl PtraceEngine {
         self.find_chosen(stopped, id, out);
     }
 
+    fn text_at(&self, id: SpaceId, at: u64) -> String {
+        let memory = self
+            .spaces
+            .get(&id)
+            .map(|space| &space.memory as &dyn Memory);
+        let text = memory.and_then(|memory| memory.read_c_string(Addr(at), 4096).ok());
+        text.map_or(String::new(), |(text, _)| {
+            String::from_utf8_lossy(&text).into_owned()
+        })
+    }
+
     fn add_program(
         &mut self,
         stopped: &Stopped,
