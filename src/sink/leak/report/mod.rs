@@ -1,5 +1,12 @@
 //! What is told of a process: one model, and the texts and files that are made of it.
 
+pub mod build;
+mod describe;
+mod misuses;
 pub mod model;
+mod noise;
 mod numbers;
+mod open;
+pub mod suppress;
+pub mod survey;
 pub mod text;

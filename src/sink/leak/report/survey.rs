@@ -1,0 +1,254 @@
+//! Goes over everything that is live and sorts it by site and verdict.
+
+use super::super::kinds::{Kind, KindId, Shape};
+use super::super::options::{BlockFilter, Thread};
+use super::super::reach::{self, Check, index::Block};
+use super::super::site::SiteId;
+use super::super::table::Live;
+use super::super::tracker::{Knowledge, Tracker};
+use super::model::{Amount, Verdict};
+use crate::base::Tid;
+use crate::base::frozen::{Frozen, Region};
+use crate::plan::pairs::Width;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
+
+/// A check and what it was made of.
+pub struct Checked {
+    /// What it found.
+    pub check: Check,
+    /// The process as it was.
+    pub frozen: Frozen,
+    /// How long the verdict took.
+    pub took: Duration,
+}
+
+impl Checked {
+    /// Follows the pointers of a frozen process. What is too young, and what a call holds that has not
+    /// returned, counts as reached.
+    pub fn new(tracker: &Tracker, frozen: Frozen, older: Duration) -> Checked {
+        let begin = std::time::Instant::now();
+        let born_before = born_before(tracker, older);
+        let mut blocks = Vec::new();
+        for (kind, holdings) in tracker.holdings() {
+            if !tracker.kinds().kind(kind).is_some_and(has_addresses) {
+                continue;
+            }
+            blocks.extend(holdings.table.iter().map(|(start, live)| Block {
+                start,
+                size: live.size,
+                is_root: live.born > born_before,
+            }));
+        }
+        let knows_all = tracker.knowledge() == Knowledge::All;
+        let is_root = |region: &Region, at: u64| {
+            reach::is_data(region) || !knows_all || !tracker.pages().contains(at)
+        };
+        let check = Check::new(&frozen, blocks, &is_root);
+        Checked {
+            check,
+            frozen,
+            took: begin.elapsed(),
+        }
+    }
+}
+
+/// Its things are blocks of memory, or pointers to such.
+pub fn has_addresses(kind: &Kind) -> bool {
+    kind.width == Width::Word && kind.shape == Shape::Owned
+}
+
+/// Its things are blocks of a heap, with sizes.
+pub fn is_heap(kind: &Kind) -> bool {
+    has_addresses(kind) && kind.sized
+}
+
+fn born_before(tracker: &Tracker, older: Duration) -> u64 {
+    let now = tracker.micros(tracker.now());
+    now.saturating_sub(u64::try_from(older.as_micros()).unwrap_or(u64::MAX))
+}
+
+/// Live things of one site and one verdict.
+#[derive(Clone, Debug)]
+pub struct Group {
+    /// How much.
+    pub live: Amount,
+    /// The size of each, while all are alike.
+    pub size: Option<u64>,
+    /// When the first and the last of them were handed out, in microseconds.
+    pub born: (u64, u64),
+    /// How many in each quarter of the time since the beginning.
+    pub quarters: [u64; 4],
+    /// Some of them.
+    pub samples: Vec<u64>,
+}
+
+/// What is live, by kind, site and verdict.
+#[derive(Debug, Default)]
+pub struct Survey {
+    /// In the order of kinds and sites.
+    pub groups: BTreeMap<(KindId, SiteId, Verdict), Group>,
+    /// What is too young to be judged.
+    pub young: Amount,
+}
+
+/// So many values of a group are kept to look into.
+const SAMPLES: usize = 64;
+
+impl Group {
+    /// It never stops growing: something of it is from nearly every part of the time.
+    pub fn is_spread(&self) -> bool {
+        let parts = self.quarters.iter().filter(|count| **count > 0).count();
+        self.live.blocks >= 4 && parts >= 3
+    }
+
+    fn add(&mut self, key: u64, live: &Live, quarter: usize) {
+        self.live += Amount::of(live.size);
+        self.size = self.size.filter(|size| *size == live.size);
+        self.born = (self.born.0.min(live.born), self.born.1.max(live.born));
+        if let Some(count) = self.quarters.get_mut(quarter) {
+            *count += 1;
+        }
+        if self.samples.len() < SAMPLES {
+            self.samples.push(key);
+        }
+    }
+}
+
+/// Sorts what is live. `threads` are the names of threads.
+pub fn survey(
+    tracker: &Tracker,
+    checked: Option<&Checked>,
+    filter: &BlockFilter,
+    threads: &HashMap<Tid, String>,
+) -> Survey {
+    let mut survey = Survey::default();
+    let born_before = born_before(tracker, filter.older);
+    let now = tracker.micros(tracker.now()).max(1);
+    let skip = u64::try_from(filter.skip_first.as_micros()).unwrap_or(u64::MAX);
+    let is_meant = |live: &Live| {
+        (filter.min_size..=filter.max_size).contains(&live.size)
+            && live.born >= skip
+            && filter
+                .thread
+                .as_ref()
+                .is_none_or(|thread| is_thread(thread, live.thread, threads))
+    };
+    for (id, holdings) in tracker.holdings() {
+        let is_checked = tracker.kinds().kind(id).is_some_and(has_addresses);
+        for (key, live) in holdings.table.iter().filter(|(_, live)| is_meant(live)) {
+            if live.born > born_before {
+                survey.young += Amount::of(live.size);
+                continue;
+            }
+            let verdict = match checked.filter(|_| is_checked) {
+                Some(checked) => verdict(checked, key, live),
+                None => Verdict::Unchecked,
+            };
+            let quarter = (live.born.saturating_mul(4) / now).min(3) as usize;
+            let new = || Group {
+                live: Amount::default(),
+                size: Some(live.size),
+                born: (live.born, live.born),
+                quarters: [0; 4],
+                samples: Vec::new(),
+            };
+            let group = survey
+                .groups
+                .entry((id, live.site, verdict))
+                .or_insert_with(new);
+            group.add(key, live, quarter);
+        }
+    }
+    survey
+}
+
+fn is_thread(thread: &Thread, id: Tid, names: &HashMap<Tid, String>) -> bool {
+    match thread {
+        Thread::Id(wanted) => id.0 == *wanted,
+        Thread::Name(wanted) => names.get(&id).is_some_and(|name| name == wanted),
+    }
+}
+
+/// What nobody reached once, nobody ever reaches: a later word on some stack is a stale one.
+fn verdict(checked: &Checked, key: u64, live: &Live) -> Verdict {
+    match checked.check.verdict_at(key) {
+        Some(reach::Verdict::Lost) => Verdict::Lost,
+        Some(reach::Verdict::Indirect) => Verdict::Indirect,
+        Some(reach::Verdict::Possible | reach::Verdict::Reachable) if live.lost => Verdict::Lost,
+        Some(reach::Verdict::Possible) => Verdict::Possible,
+        Some(reach::Verdict::Reachable) => Verdict::Reachable,
+        None => Verdict::Unchecked,
+    }
+}
+
+/// What is lost for good, of each kind.
+pub fn lost_keys(tracker: &Tracker, checked: &Checked) -> Vec<(KindId, Vec<u64>)> {
+    let mut lost = Vec::new();
+    for (id, holdings) in tracker.holdings() {
+        if tracker.kinds().kind(id).is_some_and(has_addresses) {
+            let is_lost = |key: &u64| checked.check.verdict_at(*key) == Some(reach::Verdict::Lost);
+            lost.push((
+                id,
+                holdings
+                    .table
+                    .iter()
+                    .map(|(key, _)| key)
+                    .filter(is_lost)
+                    .collect(),
+            ));
+        }
+    }
+    lost
+}
+
+/// Groups of lost blocks by the site of their leaders.
+pub struct Led {
+    /// How many groups, and how much is in all of them.
+    pub group: super::model::Group,
+    /// One of the groups, by its place in the check: one with a cycle if there is any.
+    pub example: usize,
+}
+
+/// What the leaders of each site keep.
+pub fn led(tracker: &Tracker, checked: &Checked) -> BTreeMap<SiteId, Led> {
+    let mut led: BTreeMap<SiteId, Led> = BTreeMap::new();
+    let check = &checked.check;
+    let mut seen = BTreeSet::new();
+    for (number, group) in check.groups.iter().enumerate() {
+        let leader = check.index.blocks.get(group.leader as usize);
+        let Some(live) = leader.and_then(|block| block_at(tracker, block.start)) else {
+            continue;
+        };
+        let mut all = Amount::default();
+        for &node in group.all() {
+            all += Amount::of(
+                check
+                    .index
+                    .blocks
+                    .get(node as usize)
+                    .map_or(0, |block| block.size),
+            );
+        }
+        let known = led.entry(live.site).or_insert_with(|| Led {
+            group: super::model::Group::default(),
+            example: number,
+        });
+        known.group.groups += 1;
+        known.group.all += all;
+        if !group.cycle.is_empty() && seen.insert(live.site) {
+            known.example = number;
+        }
+    }
+    led
+}
+
+/// The heap's block that begins there.
+pub fn block_at(tracker: &Tracker, start: u64) -> Option<&Live> {
+    let heaps = tracker
+        .holdings()
+        .filter(|(id, _)| tracker.kinds().kind(*id).is_some_and(has_addresses));
+    heaps
+        .filter_map(|(_, holdings)| holdings.table.get(start))
+        .max_by_key(|live| live.size)
+}
