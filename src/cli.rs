@@ -1,6 +1,7 @@
 //! The command line, understood as a [`Config`]. Nothing else knows clap.
 
 mod args;
+mod leaks;
 
 use crate::base::Pid;
 use crate::config::{Children, Config, Launch, Report, Selection};
@@ -134,7 +135,21 @@ impl Args {
         let output = destination(self.output.as_deref())?;
         // Both are looked at, so that a mistake in the style is told with -c too.
         let style = self.style(surroundings, &output)?;
-        let selection = self.selection()?;
+        let mut selection = self.selection()?;
+        let has_entries = !selection.entries.is_empty();
+        let leaks = match self.leaks.leaks {
+            true => Some(self.leaks.options(!attach.is_empty())?),
+            false => self.leaks.refuse().map(|()| None)?,
+        };
+        let lines = match &leaks {
+            // Lines of calls come with a report only when they are asked for.
+            Some(_) if selection.is_default => {
+                selection.imports = Vec::new();
+                selection.is_default = false;
+                None
+            }
+            _ => Some(style),
+        };
         let mut command = self.command.into_iter();
         let launch = command.next().map(|name| Launch {
             command: name,
@@ -160,11 +175,16 @@ impl Args {
                 .collect(),
             limits,
             output,
-            report: match self.count {
-                true => Report::Summary {
+            report: match (leaks, lines) {
+                (Some((options, suppressions)), lines) => Report::Leaks {
+                    options: Box::new(options),
+                    suppressions,
+                    lines: lines.filter(|_| !self.no_default || has_entries),
+                },
+                (None, Some(style)) if !self.count => Report::Lines(style),
+                (None, _) => Report::Summary {
                     demangle: self.demangle,
                 },
-                false => Report::Lines(style),
             },
         })
     }
@@ -179,6 +199,9 @@ impl Args {
         }
         if self.follow > 1 {
             return wrong("Option -f can be given only once");
+        }
+        if self.leaks.leaks && self.count {
+            return wrong("Options --leaks and -c can't be used together");
         }
         if self.user.is_some() && self.command.is_empty() {
             return wrong("Option -u needs a command");

@@ -2,6 +2,7 @@
 
 use crate::base::Pid;
 use crate::plan::filter::{Filter, LibraryPattern};
+use crate::sink::leak;
 use crate::sink::output::Destination;
 use crate::sink::text::Style;
 use crate::value::Limits;
@@ -72,5 +73,14 @@ pub enum Report {
     Summary {
         /// Names are shown as their language writes them (`-C`).
         demangle: bool,
+    },
+    /// What is never given back (`--leaks`), and the lines of calls if any were asked for besides.
+    Leaks {
+        /// What is to be known of it.
+        options: Box<leak::options::Options>,
+        /// What is not to be told.
+        suppressions: leak::report::suppress::Suppressions,
+        /// How calls are shown, if they are.
+        lines: Option<Style>,
     },
 }

@@ -117,6 +117,7 @@ impl Decoder {
             },
             What::Started { parent } => Kind::Started { parent: *parent },
             What::Tick => Kind::Tick,
+            What::Leaving => Kind::Leaving,
             What::Exec { ip } => Kind::Exec { ip: *ip },
             What::Exited { status, last } => Kind::Exited {
                 status: *status,

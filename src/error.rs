@@ -3,6 +3,7 @@
 use crate::base::signal::Signal;
 use crate::config::Launch;
 use crate::proto::library::Missing;
+use crate::sink::leak::kinds::NothingToReplace;
 use crate::sink::output::Destination;
 use crate::sys::{self, spawn};
 use std::io;
@@ -35,6 +36,9 @@ pub enum Error {
     /// The process that traces is gone.
     #[error("the tracer was killed by {0}")]
     TracerKilled(Signal),
+    /// Pairs that do not go together.
+    #[error("--pair: {0}")]
+    Pairs(#[from] NothingToReplace),
     /// The kernel refused what a tracer needs.
     #[error("cannot trace: {0}")]
     System(#[from] sys::Error),

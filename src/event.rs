@@ -165,6 +165,8 @@ pub enum Kind {
         /// What and why.
         what: String,
     },
+    /// We are about to let go of all tasks; of no task.
+    Leaving,
     /// Nothing happened for a while, to no task: time to write out what is held back.
     Tick,
 }

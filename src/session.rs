@@ -1,5 +1,7 @@
 //! One run: builds engine, decoder and sink, lets the one feed the other, and has the last word.
 
+mod leaks;
+
 use crate::base::Pid;
 use crate::base::signal::Signal;
 use crate::config::{Children, Config, Launch, Report};
@@ -14,14 +16,21 @@ use crate::plan::resources::Resources;
 use crate::program;
 use crate::proto::library::{Library, Sources};
 use crate::sink::Sink;
+use crate::sink::both::Both;
 use crate::sink::demangle::Names;
-use crate::sink::output::Destination;
+use crate::sink::leak::book::Book;
+use crate::sink::leak::hunter::{Hunter, Setup};
+use crate::sink::leak::kinds::Kinds;
+use crate::sink::leak::tracker::Knowledge;
+use crate::sink::output::{Destination, Shared};
 use crate::sink::summary::Summary;
 use crate::sink::text::Text;
+use crate::stack::Symbolizer;
 use crate::sys::front::{self, End, Link, Side, Stops};
 use crate::sys::interrupt;
 use std::io::{self, Write};
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How often a waiting tracer looks up: what a buffered output holds back is no older.
@@ -52,11 +61,20 @@ fn trace(config: Config, link: Link) -> Result<u8, Error> {
         .map_err(|why| Error::output(&config.output, why))?;
     let prototypes = prototypes(&config, &mut out)?;
     interrupt::listen(BEAT)?;
+    let kinds = Arc::new(kinds(&config.report)?);
+    let resources = match &config.report {
+        Report::Leaks { options, .. } => leaks::resources(&kinds, options, &prototypes),
+        Report::Lines(_) | Report::Summary { .. } => Resources::default(),
+    };
+    let knowledge = match config.attach.is_empty() {
+        true => Knowledge::All,
+        false => Knowledge::SinceAttach,
+    };
     let plan = Plan {
         calls: (!config.selection.is_default).then_some(config.selection.imports),
         libraries: config.selection.libraries,
         entries: config.selection.entries,
-        resources: Resources::default(),
+        resources,
         prototypes,
     };
     let follow = match config.children {
@@ -66,7 +84,7 @@ fn trace(config: Config, link: Link) -> Result<u8, Error> {
     let mut engine = PtraceEngine::new(plan, follow, link);
     let mut consumer = Consumer {
         decoder: Decoder::new(config.limits),
-        sink: sink(config.report, out),
+        sink: sink(config.report, out, kinds, knowledge),
         elsewhere: config.output != Destination::Stderr,
         failure: None,
         wanted: None,
@@ -88,10 +106,10 @@ fn trace(config: Config, link: Link) -> Result<u8, Error> {
     consumer
         .finish()
         .map_err(|why| Error::output(&config.output, why))?;
-    Ok(if refused > 0 {
-        1
-    } else {
-        status(&engine, outcome)
+    Ok(match consumer.sink.status() {
+        _ if refused > 0 => 1,
+        Some(status) => status,
+        None => status(&engine, outcome),
     })
 }
 
@@ -117,15 +135,16 @@ impl Consumer {
         {
             tell(what);
         }
-        let written = match event.kind {
-            Kind::Tick => self.sink.flush(),
-            _ => self.sink.event(&event),
-        };
+        let mut written = self.sink.event(&event);
+        if matches!(event.kind, Kind::Tick | Kind::Leaving) {
+            written = written.and_then(|()| self.sink.flush());
+        }
         match self.note(written) {
             ControlFlow::Continue(()) => {
                 self.wanted = self.sink.wants();
                 match self.wanted {
                     Some(_) => ControlFlow::Break(Cease::Pause),
+                    None if self.sink.is_done() => ControlFlow::Break(Cease::End),
                     None => ControlFlow::Continue(()),
                 }
             }
@@ -207,11 +226,44 @@ fn prototypes(config: &Config, out: &mut dyn Write) -> Result<Library, Error> {
     Ok(library)
 }
 
-fn sink(report: Report, out: Box<dyn Write>) -> Box<dyn Sink> {
+/// The pairs of a hunt, joined.
+fn kinds(report: &Report) -> Result<Kinds, Error> {
+    match report {
+        Report::Leaks { options, .. } => Ok(Kinds::new(&options.sets)?),
+        Report::Lines(_) | Report::Summary { .. } => Ok(Kinds::default()),
+    }
+}
+
+fn sink(
+    report: Report,
+    out: Box<dyn Write + Send>,
+    kinds: Arc<Kinds>,
+    knowledge: Knowledge,
+) -> Box<dyn Sink> {
     match report {
         Report::Lines(style) => Box::new(Text::new(style, out)),
         Report::Summary { demangle: true } => Box::new(Summary::new(Names::demangled(), out)),
         Report::Summary { demangle: false } => Box::new(Summary::new(Names::as_they_are(), out)),
+        Report::Leaks {
+            options,
+            suppressions,
+            lines,
+        } => {
+            let out = Shared::new(out);
+            let hunter = Hunter::new(Setup {
+                options: *options,
+                kinds,
+                knowledge,
+                suppressions,
+                book: Book::new(Symbolizer::new(leaks::open)),
+                outside: Box::new(leaks::System),
+                out: Box::new(out.clone()),
+            });
+            match lines {
+                Some(style) => Box::new(Both(Text::new(style, Box::new(out)), hunter)),
+                None => Box::new(hunter),
+            }
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The options as clap reads them. They stop at the command, as in every program that runs another.
 
+use super::leaks::LeakArgs;
 use clap::{ArgAction, Parser, ValueEnum};
 use std::ffi::OsString;
 
@@ -101,6 +102,9 @@ pub(super) struct Args {
     #[arg(short = 'F', long = "config", value_name = "LIST", help_heading = VALUES, allow_hyphen_values = true)]
     pub(super) prototypes: Vec<OsString>,
 
+    #[command(flatten)]
+    pub(super) leaks: LeakArgs,
+
     /// Show this text
     #[arg(short = 'h', long = "help", help_heading = OTHER, action = ArgAction::Help)]
     pub(super) help: Option<bool>,
@@ -118,6 +122,7 @@ pub(super) const PROCESSES: &str = "Processes";
 pub(super) const OUTPUT: &str = "Output";
 pub(super) const LINES: &str = "Lines";
 pub(super) const VALUES: &str = "Values";
+pub(super) const LEAKS: &str = "Leaks (docs/leaks.md)";
 pub(super) const OTHER: &str = "Other";
 
 const EXAMPLES: &str = "\

@@ -56,6 +56,8 @@ pub struct PtraceEngine {
     pub(super) matched: HashSet<usize>,
     /// Tasks that were served and stand still until their batch is complete, or a pause is over.
     pub(super) batch: Vec<(Tid, Onward)>,
+    /// What we are about to end for, once the consumer knows.
+    asked: Option<Request>,
     front: Link,
     placement: Placement,
 }
@@ -195,6 +197,7 @@ impl PtraceEngine {
             planted: false,
             matched: HashSet::new(),
             batch: Vec::new(),
+            asked: None,
             front,
             placement: Placement::default(),
         }
@@ -229,6 +232,9 @@ impl PtraceEngine {
                 Some(Cease::Pause) => return Ok(Outcome::Paused),
                 None => {}
             }
+            if let Some(request) = self.asked.take() {
+                return Ok(Outcome::Asked(request));
+            }
             match self.placement.look() {
                 Ok(Some((tid, status))) => self.serve_batch(tid, status, out),
                 Ok(None) => self.beat(out),
@@ -239,7 +245,8 @@ impl PtraceEngine {
             if let Some(request) = interrupt::requested()
                 && !self.is_shared_with_command(request)
             {
-                return Ok(Outcome::Asked(request));
+                self.asked = Some(request);
+                out.tell(Pid(0), Tid(0), What::Leaving);
             }
         }
         Ok(Outcome::Done)

@@ -3,7 +3,7 @@
 
 use super::{Kind, ModuleName, Point, Returns, Sites, Stack, Tracepoint, Wanted};
 use crate::base::addr::Vaddr;
-use crate::elf::{self, SymbolKind};
+use crate::elf::{self, Scope, SymbolKind};
 use crate::proto::Prototype;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -50,7 +50,12 @@ impl Resources {
         }
         let mut symbols = image.exports.clone();
         if name.is_main {
-            symbols.extend(elf::Image::file_symbols(bytes).unwrap_or_default());
+            let own = elf::Image::file_symbols(bytes).unwrap_or_default();
+            // A function that only its own source file can call is nobody's allocator.
+            symbols.extend(
+                own.into_iter()
+                    .filter(|symbol| symbol.scope != Scope::Local),
+            );
         }
         let mut seen = HashSet::new();
         let mut points = Vec::new();

@@ -1,5 +1,6 @@
 //! Eaters of events: text lines, the `-c` table, and later JSON and the leak tracker.
 
+pub mod both;
 pub mod demangle;
 pub mod leak;
 pub mod output;
@@ -27,6 +28,16 @@ pub trait Sink {
     /// Takes the process that it wanted, as it was; `None` when it is gone.
     fn frozen(&mut self, _: Pid, _: Option<Frozen>) -> io::Result<()> {
         Ok(())
+    }
+
+    /// It has seen enough, and the session may end: asked after each event.
+    fn is_done(&self) -> bool {
+        false
+    }
+
+    /// The exit status that what it found calls for; asked after the end.
+    fn status(&self) -> Option<u8> {
+        None
     }
 
     /// Writes out what is held back, so that a reader sees all of it.

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Where the user wants the trace.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,13 +21,39 @@ pub enum Destination {
 impl Destination {
     /// Opens it. Nothing of it is left open in a program that is started afterwards: the standard
     /// library opens files and pipes close-on-exec.
-    pub fn open(&self) -> io::Result<Box<dyn Write>> {
+    pub fn open(&self) -> io::Result<Box<dyn Write + Send>> {
         Ok(match self {
             // Not buffered: what the program itself writes must come before and after the right lines.
             Destination::Stderr => Box::new(io::stderr()),
             Destination::File(path) => Box::new(BufWriter::new(File::create(path)?)),
             Destination::Pipe(command) => Box::new(Pipe::open(command)?),
         })
+    }
+}
+
+/// An output that several sinks write to.
+#[derive(Clone)]
+pub struct Shared(Arc<Mutex<Box<dyn Write + Send>>>);
+
+impl Shared {
+    /// Shares an output.
+    pub fn new(out: Box<dyn Write + Send>) -> Shared {
+        Shared(Arc::new(Mutex::new(out)))
+    }
+
+    fn out(&self) -> MutexGuard<'_, Box<dyn Write + Send>> {
+        // Whoever panicked while writing left nothing behind that is worse than half a line.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Write for Shared {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.out().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out().flush()
     }
 }
 

@@ -205,6 +205,14 @@ impl Tracker {
         self.knowledge = Knowledge::All;
     }
 
+    /// The process is a copy of another one (fork(2)): it has one thread, none of whose calls is ours yet.
+    pub fn forked(&mut self) {
+        let threads: Vec<Tid> = self.threads.keys().copied().collect();
+        threads
+            .into_iter()
+            .for_each(|thread| self.thread_gone(thread));
+    }
+
     /// What is live of each kind.
     pub fn holdings(&self) -> impl Iterator<Item = (KindId, &Holdings)> {
         (0..).map(KindId).zip(&self.tables)

@@ -7,6 +7,7 @@ pub mod model;
 mod noise;
 mod numbers;
 mod open;
+mod sites;
 pub mod suppress;
 pub mod survey;
 pub mod text;

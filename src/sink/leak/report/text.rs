@@ -478,9 +478,9 @@ fn summary(report: &Report) -> String {
         None => String::new(),
     };
     format!(
-        "{lost}{reachable}; total {} allocations, {} frees, {} allocated",
-        count(heap.allocated.blocks),
-        count(heap.freed.blocks),
+        "{lost}{reachable}; total {}, {}, {} allocated",
+        of(heap.allocated.blocks, "allocation"),
+        of(heap.freed.blocks, "free"),
         bytes(heap.allocated.bytes),
     )
 }

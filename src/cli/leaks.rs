@@ -1,0 +1,384 @@
+//! The options of `--leaks`, understood as [`Options`].
+
+use super::args::LEAKS;
+use crate::plan::pairs::{self, Form, Pair};
+use crate::sink::leak::kinds::{Kinds, Set};
+use crate::sink::leak::options::{
+    BlockFilter, Checks, Contents, Files, Format, Options, Sort, Thread,
+};
+use crate::sink::leak::report::model::Verdict;
+use crate::sink::leak::report::suppress::Suppressions;
+use crate::sink::leak::report::text::Frames;
+use clap::Args;
+use regex::Regex;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Everything that goes with `--leaks`.
+#[derive(Args, Debug, Default)]
+pub(super) struct LeakArgs {
+    /// Show what is allocated or opened and never given back, by call stack
+    #[arg(long, help_heading = LEAKS)]
+    pub(super) leaks: bool,
+
+    /// Report so often [default: 5s with -p]
+    #[arg(long, value_name = "TIME", help_heading = LEAKS)]
+    every: Option<String>,
+
+    /// Watch for so long, then report and let go
+    #[arg(long = "for", value_name = "TIME", help_heading = LEAKS)]
+    watch: Option<String>,
+
+    /// Sites to show [default: 10]
+    #[arg(long, value_name = "N", help_heading = LEAKS)]
+    top: Option<String>,
+
+    /// Their order: bytes, blocks, rate or age
+    #[arg(long, value_name = "BY", help_heading = LEAKS)]
+    sort: Option<String>,
+
+    /// Only what is at least so old [default: 500ms]
+    #[arg(long, value_name = "TIME", help_heading = LEAKS)]
+    older: Option<String>,
+
+    /// Only blocks of at least so many bytes
+    #[arg(long, value_name = "N", help_heading = LEAKS)]
+    min_size: Option<String>,
+
+    /// Only blocks of no more than so many bytes
+    #[arg(long, value_name = "N", help_heading = LEAKS)]
+    max_size: Option<String>,
+
+    /// Only stacks with a function or FILE:LINE that fits
+    #[arg(long, value_name = "REGEX", help_heading = LEAKS)]
+    site: Vec<String>,
+
+    /// Only what this thread asked for, by its id or name
+    #[arg(long, value_name = "THREAD", help_heading = LEAKS)]
+    thread: Option<String>,
+
+    /// Leave out what was allocated in the first TIME
+    #[arg(long, value_name = "TIME", help_heading = LEAKS)]
+    skip_first: Option<String>,
+
+    /// Check who can still be reached: for each report, for the final one, or off
+    #[arg(long, value_name = "WHEN", help_heading = LEAKS)]
+    check: Option<String>,
+
+    /// Verdicts to show: lost,indirect,possible,reachable [default: lost,possible]
+    #[arg(long, value_name = "LIST", help_heading = LEAKS)]
+    kinds: Option<String>,
+
+    /// Tell growth for each call of this function
+    #[arg(long, value_name = "FUNCTION", help_heading = LEAKS)]
+    per: Option<String>,
+
+    /// Tell the last call of these that came before an allocation in its thread: send,write
+    #[arg(long, value_name = "LIST", help_heading = LEAKS)]
+    context: Option<String>,
+
+    /// Frames of a stack: user, all, or the first N
+    #[arg(long, value_name = "WHICH", help_heading = LEAKS)]
+    frames: Option<String>,
+
+    /// Show the first bytes of three blocks of each site
+    #[arg(long, help_heading = LEAKS)]
+    contents: bool,
+
+    /// Other things than the heap: new,fd,file,dir,sqlite,dl,thread,mmap,socket
+    #[arg(long, value_name = "LIST", help_heading = LEAKS)]
+    pairs: Option<String>,
+
+    /// Things of your own: 'my_open(_, out h) -> my_close(h) if ret==0'
+    #[arg(long, value_name = "SPEC", help_heading = LEAKS)]
+    pair: Vec<String>,
+
+    /// Not the heap
+    #[arg(long, help_heading = LEAKS)]
+    no_heap: bool,
+
+    /// Write the last report as JSON
+    #[arg(long, value_name = "FILE", help_heading = LEAKS)]
+    json: Option<PathBuf>,
+
+    /// Keep the last report
+    #[arg(long, value_name = "FILE", help_heading = LEAKS)]
+    save: Option<PathBuf>,
+
+    /// The report as text or json
+    #[arg(long, value_name = "FORMAT", help_heading = LEAKS)]
+    format: Option<String>,
+
+    /// Exit with 99 when this is found: lost, possible or reachable, and more than so many bytes: `lost>1000`
+    #[arg(long, value_name = "WHAT", help_heading = LEAKS)]
+    fail_on: Option<String>,
+
+    /// Leave out what a file says, in LeakSanitizer's or memcheck's language
+    #[arg(long, value_name = "FILE", help_heading = LEAKS)]
+    suppress: Vec<PathBuf>,
+}
+
+impl LeakArgs {
+    /// Without `--leaks` none of the others may be there.
+    pub(super) fn refuse(&self) -> Result<(), String> {
+        let given = [
+            ("every", self.every.is_some()),
+            ("for", self.watch.is_some()),
+            ("top", self.top.is_some()),
+            ("sort", self.sort.is_some()),
+            ("older", self.older.is_some()),
+            ("min-size", self.min_size.is_some()),
+            ("max-size", self.max_size.is_some()),
+            ("site", !self.site.is_empty()),
+            ("thread", self.thread.is_some()),
+            ("skip-first", self.skip_first.is_some()),
+            ("check", self.check.is_some()),
+            ("kinds", self.kinds.is_some()),
+            ("per", self.per.is_some()),
+            ("context", self.context.is_some()),
+            ("frames", self.frames.is_some()),
+            ("contents", self.contents),
+            ("pairs", self.pairs.is_some()),
+            ("pair", !self.pair.is_empty()),
+            ("no-heap", self.no_heap),
+            ("json", self.json.is_some()),
+            ("save", self.save.is_some()),
+            ("format", self.format.is_some()),
+            ("fail-on", self.fail_on.is_some()),
+            ("suppress", !self.suppress.is_empty()),
+        ];
+        match given.iter().find(|(_, given)| *given) {
+            Some((option, _)) => Err(format!("ltrace: Option --{option} needs --leaks")),
+            None => Ok(()),
+        }
+    }
+
+    /// What the user wants to know.
+    pub(super) fn options(&self, attached: bool) -> Result<(Options, Suppressions), String> {
+        let usual = Options::default();
+        let every = time("every", self.every.as_deref())?;
+        let options = Options {
+            sets: self.sets()?,
+            every: every.or(attached.then_some(Duration::from_secs(5))),
+            watch: time("for", self.watch.as_deref())?,
+            top: size("top", self.top.as_deref())?.map_or(usual.top, |top| top as usize),
+            sort: word("sort", self.sort.as_deref(), &SORTS)?,
+            checks: word("check", self.check.as_deref(), &CHECKS)?,
+            kinds: match &self.kinds {
+                Some(list) => each("kinds", list, |one| choose("kinds", one, &VERDICTS))?,
+                None => usual.kinds,
+            },
+            blocks: self.blocks()?,
+            per: self.per.clone(),
+            context: self
+                .context
+                .iter()
+                .flat_map(|list| list.split(','))
+                .map(str::to_owned)
+                .collect(),
+            frames: frames(self.frames.as_deref())?,
+            contents: if self.contents {
+                Contents::Shown
+            } else {
+                Contents::Hidden
+            },
+            fail_on: self.fail_on.as_deref().map(fail_on).transpose()?,
+            format: word("format", self.format.as_deref(), &FORMATS)?,
+            files: Files {
+                json: self.json.clone(),
+                save: self.save.clone(),
+                ..Files::default()
+            },
+        };
+        Kinds::new(&options.sets).map_err(|why| format!("ltrace: --pair: {why}"))?;
+        Ok((options, self.suppressions()?))
+    }
+
+    fn sets(&self) -> Result<Vec<Set>, String> {
+        let mut sets = Vec::new();
+        let names = self
+            .pairs
+            .as_deref()
+            .map(|list| list.split(','))
+            .into_iter()
+            .flatten();
+        let heap = (!self.no_heap).then_some("heap");
+        for name in heap.into_iter().chain(names) {
+            let Some(pairs) = pairs::named(name) else {
+                let known: Vec<&str> = pairs::known().collect();
+                return Err(format!(
+                    "ltrace: --pairs: there is no set `{name}', only {}",
+                    known.join(", ")
+                ));
+            };
+            sets.push(Set {
+                label: pairs::label(name).to_owned(),
+                pairs,
+            });
+        }
+        for spec in &self.pair {
+            let pair = Pair::parse(spec).map_err(|why| format!("ltrace: --pair: {why}"))?;
+            match (pair.form, sets.last_mut()) {
+                (Form::Replace, Some(before)) => before.pairs.push(pair),
+                _ => sets.push(Set {
+                    label: "own".to_owned(),
+                    pairs: vec![pair],
+                }),
+            }
+        }
+        match sets.is_empty() {
+            true => Err(
+                "ltrace: --no-heap leaves nothing to watch: name --pairs or a --pair".to_owned(),
+            ),
+            false => Ok(sets),
+        }
+    }
+
+    fn blocks(&self) -> Result<BlockFilter, String> {
+        let usual = BlockFilter::default();
+        let re = |text: &String| {
+            Regex::new(text)
+                .map_err(|why| format!("ltrace: --site: {}", last_line(&why.to_string())))
+        };
+        Ok(BlockFilter {
+            older: time("older", self.older.as_deref())?.unwrap_or(usual.older),
+            min_size: size("min-size", self.min_size.as_deref())?.unwrap_or(usual.min_size),
+            max_size: size("max-size", self.max_size.as_deref())?.unwrap_or(usual.max_size),
+            sites: self.site.iter().map(re).collect::<Result<_, _>>()?,
+            thread: self.thread.as_ref().map(|text| match text.parse() {
+                Ok(id) => Thread::Id(id),
+                Err(_) => Thread::Name(text.clone()),
+            }),
+            skip_first: time("skip-first", self.skip_first.as_deref())?.unwrap_or(usual.skip_first),
+        })
+    }
+
+    fn suppressions(&self) -> Result<Suppressions, String> {
+        let mut all = Suppressions::default();
+        for path in &self.suppress {
+            let name = path.display().to_string();
+            let text =
+                std::fs::read(path).map_err(|why| format!("ltrace: cannot read {name}: {why}"))?;
+            let text = String::from_utf8_lossy(&text);
+            all.add(&name, &text)
+                .map_err(|why| format!("ltrace: {why}"))?;
+        }
+        Ok(all)
+    }
+}
+
+const SORTS: [(&str, Sort); 4] = [
+    ("bytes", Sort::Bytes),
+    ("blocks", Sort::Blocks),
+    ("rate", Sort::Rate),
+    ("age", Sort::Age),
+];
+
+const CHECKS: [(&str, Checks); 3] = [
+    ("report", Checks::Report),
+    ("final", Checks::Final),
+    ("off", Checks::Off),
+];
+
+const VERDICTS: [(&str, Verdict); 4] = [
+    ("lost", Verdict::Lost),
+    ("indirect", Verdict::Indirect),
+    ("possible", Verdict::Possible),
+    ("reachable", Verdict::Reachable),
+];
+
+const FORMATS: [(&str, Format); 2] = [("text", Format::Text), ("json", Format::Json)];
+
+fn choose<T: Copy>(option: &str, text: &str, known: &[(&str, T)]) -> Result<T, String> {
+    let found = known.iter().find(|(name, _)| *name == text);
+    found.map(|(_, value)| *value).ok_or_else(|| {
+        let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
+        format!(
+            "ltrace: --{option}: `{text}' is none of {}",
+            names.join(", ")
+        )
+    })
+}
+
+fn word<T: Copy + Default>(
+    option: &str,
+    text: Option<&str>,
+    known: &[(&str, T)],
+) -> Result<T, String> {
+    text.map_or(Ok(T::default()), |text| choose(option, text, known))
+}
+
+fn each<T>(
+    option: &str,
+    list: &str,
+    one: impl Fn(&str) -> Result<T, String>,
+) -> Result<Vec<T>, String> {
+    match list {
+        "" => Err(format!("ltrace: --{option}: the list is empty")),
+        _ => list.split(',').map(one).collect(),
+    }
+}
+
+/// `500ms`, `5s`, `2m`, `1h`; seconds without a unit.
+fn time(option: &str, text: Option<&str>) -> Result<Option<Duration>, String> {
+    let Some(text) = text else { return Ok(None) };
+    const UNITS: [(&str, f64); 5] = [
+        ("ms", 1e-3),
+        ("s", 1.0),
+        ("m", 60.0),
+        ("h", 3600.0),
+        ("", 1.0),
+    ];
+    let parsed = UNITS.iter().find_map(|(unit, seconds)| {
+        let number: f64 = text.strip_suffix(unit)?.parse().ok()?;
+        Duration::try_from_secs_f64(number * seconds).ok()
+    });
+    match parsed {
+        Some(time) => Ok(Some(time)),
+        None => Err(format!(
+            "ltrace: --{option}: `{text}' is no time; say 500ms, 5s, 2m or 1h"
+        )),
+    }
+}
+
+/// `4096`, `4K`, `1M`, `1G`.
+fn size(option: &str, text: Option<&str>) -> Result<Option<u64>, String> {
+    let Some(text) = text else { return Ok(None) };
+    const UNITS: [(&str, u64); 4] = [("K", 1 << 10), ("M", 1 << 20), ("G", 1 << 30), ("", 1)];
+    let parsed = UNITS.iter().find_map(|(unit, bytes)| {
+        let number: u64 = text.strip_suffix(unit)?.parse().ok()?;
+        number.checked_mul(*bytes)
+    });
+    match parsed {
+        Some(size) => Ok(Some(size)),
+        None => Err(format!(
+            "ltrace: --{option}: `{text}' is no number; say 4096, 4K, 1M or 1G"
+        )),
+    }
+}
+
+fn frames(text: Option<&str>) -> Result<Frames, String> {
+    match text {
+        None | Some("user") => Ok(Frames::User),
+        Some("all") => Ok(Frames::All),
+        Some(text) => match text.parse() {
+            Ok(count) => Ok(Frames::First(count)),
+            Err(_) => Err(format!(
+                "ltrace: --frames: `{text}' is none of user, all and a number"
+            )),
+        },
+    }
+}
+
+/// `lost`, `lost>1000`
+fn fail_on(text: &str) -> Result<(Verdict, u64), String> {
+    let (verdict, limit) = text
+        .split_once('>')
+        .map_or((text, None), |(v, limit)| (v, Some(limit)));
+    let limit = size("fail-on", limit)?.unwrap_or(0);
+    Ok((choose("fail-on", verdict, &VERDICTS)?, limit))
+}
+
+fn last_line(text: &str) -> &str {
+    text.lines().last().unwrap_or(text)
+}

@@ -1,0 +1,143 @@
+//! What a hunt for leaks needs of the rest: the functions to watch, and what the system knows of processes.
+
+use crate::base::{Pid, Tid};
+use crate::plan::Returns;
+use crate::plan::Stack;
+use crate::plan::pairs::{Function, Param, Width};
+use crate::plan::resources::{Functions, Resources, Watch};
+use crate::proto::Prototype;
+use crate::proto::library::Library;
+use crate::proto::types::Type;
+use crate::sink::leak::hunter::{ENDINGS, Outside};
+use crate::sink::leak::kinds::{Action, Kinds, Role};
+use crate::sink::leak::options::Options;
+use crate::stack::Bytes;
+use crate::sys::{file, proc};
+use std::collections::{BTreeMap, HashMap};
+use std::fs::{self, File};
+use std::path::Path;
+use std::sync::Arc;
+
+/// The functions whose calls the hunt wants to see.
+pub(super) fn resources(kinds: &Kinds, options: &Options, prototypes: &Library) -> Resources {
+    let mut functions = Functions::new();
+    for name in ENDINGS {
+        functions.insert(
+            name.to_owned(),
+            watch(nothing(name), Returns::Never, Stack::Unwanted),
+        );
+    }
+    for name in &options.context {
+        let known = prototypes.lookup(name, &[]);
+        let prototype = known.unwrap_or_else(|| nothing(name));
+        functions.insert(
+            name.clone(),
+            watch(prototype, Returns::Unwatched, Stack::Unwanted),
+        );
+    }
+    if let Some(name) = &options.per {
+        functions.insert(
+            name.clone(),
+            watch(nothing(name), Returns::Once, Stack::Unwanted),
+        );
+    }
+    for (name, roles) in kinds.symbols() {
+        let is_per = options.per.as_deref() == Some(name);
+        let returns = match is_per || roles.iter().any(|role| role.function.needs_return()) {
+            true => Returns::Once,
+            false => Returns::Unwatched,
+        };
+        let stack = match roles.iter().any(|role| wants_stack(kinds, role)) {
+            true => Stack::Wanted,
+            false => Stack::Unwanted,
+        };
+        let prototype = Arc::new(merged(roles).prototype(name));
+        functions.insert(name.to_owned(), watch(prototype, returns, stack));
+    }
+    Resources { functions }
+}
+
+fn watch(prototype: Arc<Prototype>, returns: Returns, stack: Stack) -> Watch {
+    Watch {
+        prototype,
+        returns,
+        stack,
+    }
+}
+
+fn nothing(name: &str) -> Arc<Prototype> {
+    Arc::new(Prototype::new(name, Type::Void, Vec::new()))
+}
+
+/// Who frees blocks is asked often and seldom of interest: the caller's address must do.
+fn wants_stack(kinds: &Kinds, role: &Role) -> bool {
+    let is_sized = kinds.kind(role.kind).is_some_and(|kind| kind.sized);
+    role.action != Action::Release || !is_sized
+}
+
+/// One signature for all that a function has to do with.
+fn merged(roles: &[Arc<Role>]) -> Function {
+    let mut roles = roles.iter().map(|role| &role.function);
+    let Some(mut all) = roles.next().cloned() else {
+        return Function {
+            names: Vec::new(),
+            params: Vec::new(),
+            result: Width::Word,
+            key: crate::plan::pairs::Source::Result,
+            sizes: Vec::new(),
+            old: None,
+            tests: Vec::new(),
+            reasons: Vec::new(),
+        };
+    };
+    for other in roles {
+        for (at, param) in other.params.iter().enumerate() {
+            match all.params.get_mut(at) {
+                None => all.params.push(*param),
+                Some(known @ Param::Unused) => *known = *param,
+                Some(_) => {}
+            }
+        }
+        if other.result == Width::Word {
+            all.result = Width::Word;
+        }
+    }
+    all
+}
+
+/// Files of debug information, as they are named.
+pub(super) fn open(path: &Path) -> Option<Bytes> {
+    Some(file::map(&File::open(path).ok()?).ok()?.into())
+}
+
+/// What /proc tells.
+pub(super) struct System;
+
+impl Outside for System {
+    fn program(&self, pid: Pid) -> Option<String> {
+        let path = proc::program(pid).ok()?;
+        Some(path.file_name()?.to_string_lossy().into_owned())
+    }
+
+    fn threads(&self, pid: Pid) -> HashMap<Tid, String> {
+        let name = |tid: Tid| {
+            let name = fs::read_to_string(format!("/proc/{pid}/task/{tid}/comm")).ok()?;
+            Some((tid, name.trim_end().to_owned()))
+        };
+        proc::tasks(pid)
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(name)
+            .collect()
+    }
+
+    fn descriptors(&self, pid: Pid) -> Option<BTreeMap<u64, String>> {
+        let entries = fs::read_dir(format!("/proc/{pid}/fd")).ok()?;
+        let one = |entry: fs::DirEntry| {
+            let number = entry.file_name().to_str()?.parse().ok()?;
+            let path = fs::read_link(entry.path()).ok()?;
+            Some((number, path.to_string_lossy().into_owned()))
+        };
+        Some(entries.flatten().filter_map(one).collect())
+    }
+}

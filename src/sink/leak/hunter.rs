@@ -1,0 +1,517 @@
+//! The sink: events in, reports out. Keeps a tracker for each process, asks for a frozen process when a
+//! report is due, and writes.
+
+use super::book::Book;
+use super::kinds::Kinds;
+use super::options::{Checks, Options};
+use super::output;
+use super::report::build::{Subject, build};
+use super::report::model::{Process, Report, Since, Verdict};
+use super::report::suppress::Suppressions;
+use super::report::survey::{Checked, lost_keys};
+use super::site::{Origin, Passed};
+use super::tracker::{Caller, Knowledge, Tracker};
+use crate::base::frozen::Frozen;
+use crate::base::time::Timestamp;
+use crate::base::{Pid, Tid};
+use crate::event::{CallId, Event, Kind};
+use crate::plan::{self, Tracepoint};
+use crate::sink::Sink;
+use crate::stack::Module;
+use crate::value::Value;
+use crate::value::render;
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::io::{self, Write};
+use std::sync::Arc;
+
+/// What the system knows of a process besides.
+pub trait Outside {
+    /// The program's name.
+    fn program(&self, pid: Pid) -> Option<String>;
+
+    /// The names of its threads.
+    fn threads(&self, pid: Pid) -> HashMap<Tid, String>;
+
+    /// What its descriptors are; `None` when nobody can tell.
+    fn descriptors(&self, pid: Pid) -> Option<BTreeMap<u64, String>>;
+}
+
+/// What is given to a hunt.
+pub struct Setup {
+    /// What the user wants.
+    pub options: Options,
+    /// The pairs, joined.
+    pub kinds: Arc<Kinds>,
+    /// What is known of processes that do not begin under our eyes.
+    pub knowledge: Knowledge,
+    /// What he does not want to hear of.
+    pub suppressions: Suppressions,
+    /// Names.
+    pub book: Book,
+    /// The system.
+    pub outside: Box<dyn Outside>,
+    /// Where reports go.
+    pub out: Box<dyn Write>,
+}
+
+/// The hunt.
+pub struct Hunter {
+    setup: Setup,
+    processes: BTreeMap<Pid, Prey>,
+    begun: Option<Timestamp>,
+    now: Timestamp,
+    /// When the next report is due.
+    due: Option<Timestamp>,
+    /// Processes that are to be looked at, and why.
+    wanted: VecDeque<(Pid, Moment)>,
+    /// Where this hunt has come to.
+    stage: Stage,
+    /// More was found than the user bears (`--fail-on`).
+    failed: bool,
+}
+
+/// One process.
+struct Prey {
+    tracker: Tracker,
+    name: String,
+    allocator: Option<String>,
+    threads: BTreeSet<Tid>,
+    /// Calls of the function of `--per`.
+    calls: u64,
+    marked: bool,
+    /// The report that is told if the process ends before another one.
+    last: Option<Report>,
+    /// The last one was told.
+    told: bool,
+}
+
+/// When a process is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Moment {
+    /// While it runs.
+    Meanwhile,
+    /// It is about to end: nothing of its own will run any more.
+    AtExit,
+    /// A signal may end it.
+    Dying,
+    /// We are about to let go of it.
+    Leaving,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Running,
+    /// The time of `--for` is over.
+    Ending,
+    Done,
+}
+
+/// The exit status for `--fail-on`: a program's own is seldom this one.
+const FAILURE: u8 = 99;
+
+/// Functions by which a program ends itself: nothing of its own runs after them.
+pub const ENDINGS: [&str; 3] = ["_exit", "_Exit", "quick_exit"];
+/// Signals that tell of a mistake, and mostly end a process (signal(7)).
+const DEADLY: [i32; 6] = [4, 6, 7, 8, 11, 31];
+
+impl Hunter {
+    /// A hunt that has seen nothing yet.
+    pub fn new(setup: Setup) -> Hunter {
+        Hunter {
+            setup,
+            processes: BTreeMap::new(),
+            begun: None,
+            now: Timestamp::default(),
+            due: None,
+            wanted: VecDeque::new(),
+            stage: Stage::Running,
+            failed: false,
+        }
+    }
+
+    /// Sets the mark in all processes: growth is told from here on.
+    pub fn mark(&mut self) {
+        for prey in self.processes.values_mut() {
+            prey.tracker.sites.mark();
+            prey.marked = true;
+        }
+    }
+
+    fn prey(&mut self, pid: Pid) -> &mut Prey {
+        let (setup, now) = (&self.setup, self.now);
+        self.processes.entry(pid).or_insert_with(|| Prey {
+            tracker: Tracker::new(setup.kinds.clone(), setup.knowledge, now),
+            name: setup.outside.program(pid).unwrap_or_default(),
+            allocator: None,
+            threads: BTreeSet::new(),
+            calls: 0,
+            marked: false,
+            last: None,
+            told: false,
+        })
+    }
+
+    fn call(
+        &mut self,
+        event: &Event,
+        id: CallId,
+        point: &Arc<Tracepoint>,
+        args: &[Value],
+        origin: Origin,
+        caller: crate::base::addr::Addr,
+    ) {
+        let symbol = &point.symbol;
+        if self
+            .setup
+            .options
+            .context
+            .iter()
+            .any(|name| **name == **symbol)
+        {
+            let mut call = format!("{symbol}(");
+            render::list(&mut call, args);
+            call.push(')');
+            let passed = Passed {
+                call: call.into(),
+                caller,
+            };
+            self.prey(event.pid).tracker.passed(event.tid, passed);
+        }
+        if ENDINGS.contains(&&**symbol) {
+            self.wanted.push_back((event.pid, Moment::AtExit));
+        }
+        let from = Caller {
+            thread: event.tid,
+            time: event.time,
+            id,
+            symbol,
+            origin,
+        };
+        let prey = self.prey(event.pid);
+        if prey.allocator.is_none() && &**symbol == "malloc" {
+            prey.allocator = Some(allocator(point));
+        }
+        prey.tracker.call(&from, args);
+    }
+
+    fn ended(&mut self, event: &Event, last: bool, how: Option<String>) -> io::Result<()> {
+        let prey = self.prey(event.pid);
+        prey.tracker.thread_gone(event.tid);
+        if !last {
+            return Ok(());
+        }
+        self.tell_last(event.pid, how)?;
+        self.processes.remove(&event.pid);
+        self.setup.book.forget(event.pid);
+        Ok(())
+    }
+
+    /// Tells of a process that cannot be looked at any more.
+    fn tell_last(&mut self, pid: Pid, how: Option<String>) -> io::Result<()> {
+        let Some(prey) = self.processes.get_mut(&pid) else {
+            return Ok(());
+        };
+        if prey.told {
+            return Ok(());
+        }
+        prey.told = true;
+        let mut report = match prey.last.take() {
+            Some(report) => report,
+            None => self.report(pid, None, None),
+        };
+        if how.is_some() {
+            report.process.ended = how;
+        }
+        self.write(&report, Last::Yes)
+    }
+
+    fn report(&mut self, pid: Pid, checked: Option<&Checked>, ended: Option<String>) -> Report {
+        let Some(prey) = self.processes.get(&pid) else {
+            return Report::default();
+        };
+        let setup = &mut self.setup;
+        let threads = setup.outside.threads(pid);
+        let process = Process {
+            name: prey.name.clone(),
+            pid: pid.0,
+            since: match setup.knowledge {
+                Knowledge::All => Since::Launched,
+                Knowledge::SinceAttach => Since::Attached,
+            },
+            seconds: self.now.since(prey.tracker.start()).as_secs_f64(),
+            threads: threads.len().max(prey.threads.len()),
+            allocator: prey.allocator.clone(),
+            ended,
+        };
+        let subject = Subject {
+            pid,
+            tracker: &prey.tracker,
+            checked,
+            options: &setup.options,
+            suppressions: &setup.suppressions,
+            threads,
+            descriptors: setup.outside.descriptors(pid),
+            calls: prey.calls,
+            marked: prey.marked,
+        };
+        build(&subject, process, &mut setup.book)
+    }
+
+    fn write(&mut self, report: &Report, last: Last) -> io::Result<()> {
+        if last == Last::Yes {
+            let bad = |verdict: &Verdict| match verdict {
+                Verdict::Lost | Verdict::Indirect => report.lost.bytes,
+                other => {
+                    let entries = report.sites.iter().filter(|entry| entry.verdict == *other);
+                    entries.map(|entry| entry.live.bytes).sum()
+                }
+            };
+            if let Some((verdict, limit)) = &self.setup.options.fail_on {
+                self.failed |= bad(verdict) > *limit;
+            }
+            output::files(report, &self.setup.options)?;
+        }
+        let text = output::text(report, &self.setup.options);
+        self.setup.out.write_all(text.as_bytes())?;
+        self.setup.out.flush()
+    }
+
+    /// Looks at the clock.
+    fn beat(&mut self, now: Timestamp) {
+        self.now = self.now.max(now);
+        let begun = *self.begun.get_or_insert(now);
+        if let Some(watch) = self.setup.options.watch
+            && self.stage == Stage::Running
+            && now.since(begun) >= watch
+        {
+            self.stage = Stage::Ending;
+            let all: Vec<Pid> = self.processes.keys().copied().collect();
+            self.wanted
+                .extend(all.into_iter().map(|pid| (pid, Moment::Leaving)));
+            return;
+        }
+        if let Some(every) = self.setup.options.every {
+            let due = *self.due.get_or_insert(Timestamp(begun.0 + every));
+            if now >= due {
+                self.due = Some(Timestamp(now.0 + every));
+                let all: Vec<Pid> = self.processes.keys().copied().collect();
+                self.wanted
+                    .extend(all.into_iter().map(|pid| (pid, Moment::Meanwhile)));
+            }
+        }
+    }
+
+    fn looked_at(&mut self, pid: Pid, moment: Moment, frozen: Option<Frozen>) -> io::Result<()> {
+        let Some(prey) = self.processes.get_mut(&pid).filter(|prey| !prey.told) else {
+            return Ok(());
+        };
+        let older = match moment {
+            Moment::AtExit | Moment::Dying => std::time::Duration::ZERO,
+            Moment::Meanwhile | Moment::Leaving => self.setup.options.blocks.older,
+        };
+        let checked = frozen.map(|frozen| Checked::new(&prey.tracker, frozen, older));
+        if let Some(checked) = &checked {
+            for (kind, keys) in lost_keys(&prey.tracker, checked) {
+                prey.tracker.mark_lost(kind, keys.into_iter());
+            }
+        }
+        let ended = (moment == Moment::AtExit).then(|| "at exit".to_owned());
+        // Nothing will become of what is young at the end.
+        let usual = self.setup.options.blocks.older;
+        self.setup.options.blocks.older = older;
+        let report = self.report(pid, checked.as_ref(), ended);
+        self.setup.options.blocks.older = usual;
+        match moment {
+            Moment::Meanwhile => self.write(&report, Last::No),
+            Moment::Leaving => {
+                self.prey(pid).told = true;
+                self.write(&report, Last::Yes)
+            }
+            Moment::AtExit | Moment::Dying => {
+                self.prey(pid).last = Some(report);
+                Ok(())
+            }
+        }
+    }
+
+    fn wants_check(&self, moment: Moment) -> bool {
+        match (self.setup.options.checks, moment) {
+            (Checks::Off, _) => false,
+            (Checks::Final, Moment::Meanwhile) => false,
+            (Checks::Final | Checks::Report, _) => true,
+        }
+    }
+}
+
+/// Whether more reports on a process may come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Last {
+    Yes,
+    No,
+}
+
+/// Whose malloc it is.
+fn allocator(point: &Tracepoint) -> String {
+    let known = [
+        ("libc.so", "glibc malloc"),
+        ("libc-2", "glibc malloc"),
+        ("ld-musl", "musl malloc"),
+        ("libc.musl", "musl malloc"),
+        ("libjemalloc", "jemalloc"),
+        ("libtcmalloc", "tcmalloc"),
+        ("libmimalloc", "mimalloc"),
+    ];
+    let name = &point.module.name;
+    let found = known.iter().find(|(prefix, _)| name.starts_with(prefix));
+    found.map_or_else(
+        || format!("malloc of {name}"),
+        |(_, allocator)| (*allocator).to_owned(),
+    )
+}
+
+impl Sink for Hunter {
+    fn event(&mut self, event: &Event) -> io::Result<()> {
+        self.beat(event.time);
+        match &event.kind {
+            Kind::Call {
+                id,
+                point,
+                return_address,
+                args,
+                stack,
+                ..
+            } if is_ours(point) => {
+                let origin = match stack {
+                    Some(raw) => Origin::Stack(self.setup.book.unwind(event.pid, raw)),
+                    None => Origin::Caller(*return_address),
+                };
+                self.call(event, *id, point, args, origin, *return_address);
+            }
+            Kind::Return {
+                id,
+                point,
+                out_args,
+                result,
+                ..
+            } if is_ours(point) => {
+                let is_per = self.setup.options.per.as_deref() == Some(&*point.symbol);
+                let prey = self.prey(event.pid);
+                prey.calls += u64::from(is_per);
+                prey.tracker
+                    .returned(event.tid, event.time, *id, out_args, result);
+            }
+            Kind::NoReturn { id, point, .. } if is_ours(point) => {
+                self.prey(event.pid).tracker.unwound(event.tid, *id);
+            }
+            Kind::Started { parent } => {
+                if let Some(parent) = parent.filter(|parent| *parent != event.pid)
+                    && let Some(mut tracker) =
+                        self.processes.get(&parent).map(|prey| prey.tracker.clone())
+                {
+                    tracker.forked();
+                    self.prey(event.pid).tracker = tracker;
+                    self.setup.book.forked(parent, event.pid);
+                }
+                self.prey(event.pid).threads.insert(event.tid);
+            }
+            Kind::Loaded {
+                module,
+                range,
+                bias,
+                file: Some(file),
+            } => {
+                let module = Module {
+                    name: module.name.clone(),
+                    path: module.path.clone(),
+                    build_id: None,
+                    file: file.clone(),
+                };
+                self.setup
+                    .book
+                    .loaded(event.pid, module, range.clone(), *bias);
+            }
+            Kind::Unloaded { range, .. } => self.setup.book.unloaded(event.pid, range),
+            Kind::Exec { .. } => {
+                self.setup.book.forget(event.pid);
+                let name = self.setup.outside.program(event.pid);
+                let prey = self.prey(event.pid);
+                prey.tracker.exec();
+                prey.allocator = None;
+                prey.name = name.unwrap_or_default();
+            }
+            Kind::Signal { signal, .. } if DEADLY.contains(&signal.0) => {
+                self.wanted.push_back((event.pid, Moment::Dying));
+            }
+            Kind::Exited { last, .. } => self.ended(event, *last, None)?,
+            Kind::Killed { signal, last } => {
+                self.ended(event, *last, Some(format!("killed by {signal}")))?
+            }
+            Kind::Leaving => {
+                let all: Vec<Pid> = self.processes.keys().copied().collect();
+                self.wanted
+                    .extend(all.into_iter().map(|pid| (pid, Moment::Leaving)));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn wants(&mut self) -> Option<Pid> {
+        // What needs no check is told at once, by what `flush` finds here.
+        let (pid, moment) = *self.wanted.front()?;
+        self.wants_check(moment).then_some(pid)
+    }
+
+    fn frozen(&mut self, pid: Pid, frozen: Option<Frozen>) -> io::Result<()> {
+        let at = self.wanted.iter().position(|(wanted, _)| *wanted == pid);
+        let Some((_, moment)) = at.and_then(|at| self.wanted.remove(at)) else {
+            return Ok(());
+        };
+        self.looked_at(pid, moment, frozen)?;
+        self.unchecked()
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.unchecked()
+    }
+
+    fn is_done(&self) -> bool {
+        self.stage == Stage::Done
+    }
+
+    fn status(&self) -> Option<u8> {
+        self.failed.then_some(FAILURE)
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        let all: Vec<Pid> = self.processes.keys().copied().collect();
+        for pid in all {
+            self.tell_last(pid, None)?;
+        }
+        self.setup.out.flush()
+    }
+}
+
+impl Hunter {
+    /// Reports that are due and need no check.
+    fn unchecked(&mut self) -> io::Result<()> {
+        while let Some((pid, moment)) = self
+            .wanted
+            .front()
+            .copied()
+            .filter(|(_, moment)| !self.wants_check(*moment))
+        {
+            self.wanted.pop_front();
+            self.looked_at(pid, moment, None)?;
+        }
+        if self.stage == Stage::Ending && self.wanted.is_empty() {
+            self.stage = Stage::Done;
+        }
+        Ok(())
+    }
+}
+
+/// The call is one of those whose books we keep.
+fn is_ours(point: &Tracepoint) -> bool {
+    matches!(point.kind, plan::Kind::Resource { .. })
+}
