@@ -3,14 +3,15 @@
 //! `cargo test --release --test stress -- threads 5 8 100000` traces five times eight threads that
 //! make 100,000 malloc and free calls each, checks that every call and return is in the trace, and
 //! prints how long it took; `storm` does so under a storm of signals. `attach 500` attaches to a
-//! program of four threads and leaves it, five hundred times.
+//! program of four threads and leaves it, five hundred times; `kill 200` kills the tracer with SIGKILL
+//! instead, each time on a fresh target and at another moment.
 #![allow(clippy::print_stdout)]
 
 #[path = "../support/mod.rs"]
 mod support;
 
 use nix::sys::signal::Signal;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use support::fixture::fixture;
 use support::server::{assert_still_works, assert_unharmed, server};
 use support::stress::run_stressed;
@@ -30,6 +31,7 @@ fn main() {
             number(3, 20_000),
         ),
         Some("attach") => attach(number(1, 500)),
+        Some("kill") => kill(number(1, 200)),
         // A test runner that lists tests finds none.
         _ => {}
     }
@@ -65,4 +67,29 @@ fn attach(rounds: usize) {
         "attach: {rounds} of {rounds} survived, {:.1} s",
         begun.elapsed().as_secs_f64()
     );
+}
+
+/// Kills the tracer while it traces, at a moment that differs from round to round.
+fn kill(rounds: usize) {
+    let mut survived = 0;
+    for round in 0..rounds {
+        let mut server = server(4).expect("a C compiler");
+        let mut tracer = support::ltrace(["-p", &server.pid().to_string()]).start();
+        if round % 4 != 0 {
+            tracer.wait_for_stderr("malloc(100");
+        }
+        std::thread::sleep(Duration::from_micros(round as u64 * 37 % 5000));
+        tracer.signal(Signal::SIGKILL);
+        tracer.wait();
+        // Time to run into whatever was left behind.
+        server.say(b"\n\n\n\n");
+        server.close_input();
+        let status = server.wait();
+        if status.success() {
+            survived += 1;
+        } else {
+            println!("kill: round {round}: the target ended with {status}");
+        }
+    }
+    println!("kill: {survived} of {rounds} targets survived");
 }

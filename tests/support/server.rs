@@ -32,6 +32,17 @@ pub fn assert_still_works(server: &mut Running) {
     );
     assert_eq!(tracer_of(server.pid()), 0, "still traced");
     assert_text_untouched(server.pid());
+    assert_lives(server);
+}
+
+/// It lives, and all its threads make progress; what it checks of itself holds so far.
+#[track_caller]
+pub fn assert_lives(server: &mut Running) {
+    assert!(
+        server.is_alive(),
+        "the target is dead: {}",
+        server.stdout.text()
+    );
     let so_far = server.stdout.len();
     server.say(b"\n");
     server.wait_for_stdout_beyond(so_far, "alive\n");
