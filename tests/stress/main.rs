@@ -4,7 +4,9 @@
 //! make 100,000 malloc and free calls each, checks that every call and return is in the trace, and
 //! prints how long it took; `storm` does so under a storm of signals. `attach 500` attaches to a
 //! program of four threads and leaves it, five hundred times; `kill 200` kills the tracer with SIGKILL
-//! instead, each time on a fresh target and at another moment.
+//! instead, each time on a fresh target and at another moment. `mix 1000 [SEED]` traces a mixture of threads,
+//! children, signals and libraries, from its start or by attaching and leaving at random moments, with the
+//! seeds from SEED on.
 #![allow(clippy::print_stdout)]
 
 #[path = "../support/mod.rs"]
@@ -32,6 +34,7 @@ fn main() {
         ),
         Some("attach") => attach(number(1, 500)),
         Some("kill") => kill(number(1, 200)),
+        Some("mix") => mix(number(1, 1000), number(2, 1)),
         // A test runner that lists tests finds none.
         _ => {}
     }
@@ -92,4 +95,16 @@ fn kill(rounds: usize) {
         }
     }
     println!("kill: {survived} of {rounds} targets survived");
+}
+
+/// Rounds of everything mixed, each with a seed of its own; a failed round tells its seed.
+fn mix(rounds: usize, seed: usize) {
+    let begun = Instant::now();
+    for round in 0..rounds {
+        support::mixture::round((seed + round) as u64);
+    }
+    println!(
+        "mix: {rounds} rounds from seed {seed} on, {:.0} s",
+        begun.elapsed().as_secs_f64()
+    );
 }

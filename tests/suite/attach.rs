@@ -266,3 +266,14 @@ fn big_binary_attaches_at_once() {
     target.say(b"a");
     target.finish().exits(1);
 }
+
+/// Everything mixed, from the start or attached at random moments.
+#[test]
+fn mixtures() {
+    if fixture("mixture").is_none() {
+        return;
+    }
+    for seed in 1..=20 {
+        crate::support::mixture::round(seed);
+    }
+}

@@ -91,5 +91,6 @@ fn of_control_flow_and_children() {
     check("signal_storm", &["4", "100"], 0, &[Shape::Pie]);
     check("many", &["100"], 0, &[Shape::Pie]);
     check("thread_exec", &["/bin/true"], 0, &[Shape::Pie]);
+    check("mixture", &["1", "100"], 0, &[Shape::Pie]);
     check("server", &["2"], 0, &[Shape::Pie]);
 }

@@ -8,6 +8,7 @@
 pub mod expect;
 pub mod fixture;
 pub mod lines;
+pub mod mixture;
 pub mod program;
 pub mod server;
 pub mod shape;
