@@ -183,16 +183,28 @@ fn hold(tid: Tid) -> sys::Result<Option<(Stopped, Stop)>> {
                 wait::consume(tid)?;
                 return Ok(Some((stopped, stop)));
             }
-            // The interrupt is still to come; what came first goes its way.
-            Ok((stopped, Stop::Signal(signal))) => stopped.resume(Some(signal))?,
-            Ok((stopped, Stop::Fork | Stop::Vfork | Stop::Clone)) => {
-                let child = Tid(stopped.event_message()? as i32);
-                stopped.resume(None)?;
-                release_child(tid, child)?;
+            Ok((stopped, stop)) => {
+                // Something else came first and goes its way. Any stop takes the interrupt back
+                // (kernel/signal.c, ptrace_stop).
+                if let Err(e) = ptrace::interrupt(tid).and_then(|()| go_on(stopped, stop)) {
+                    return gone_is_none(e);
+                }
             }
-            Ok((stopped, _)) => stopped.resume(None)?,
             Err(e) => return gone_is_none(e),
         }
+    }
+}
+
+fn go_on(stopped: Stopped, stop: Stop) -> sys::Result<()> {
+    match stop {
+        Stop::Signal(signal) => stopped.resume(Some(signal)),
+        Stop::Fork | Stop::Vfork | Stop::Clone => {
+            let maker = stopped.tid();
+            let child = Tid(stopped.event_message()? as i32);
+            stopped.resume(None)?;
+            release_child(maker, child)
+        }
+        _ => stopped.resume(None),
     }
 }
 
