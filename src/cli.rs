@@ -4,7 +4,7 @@ mod args;
 mod leaks;
 
 use crate::base::Pid;
-use crate::config::{Children, Config, Launch, Report, Selection};
+use crate::config::{Aim, Children, Config, Launch, Report, Selection};
 use crate::plan::filter::{Filter, FilterError, LibraryPattern};
 use crate::sink::output::Destination;
 use crate::sink::text::{Style, TaskIdForm, TaskIds, Time};
@@ -160,6 +160,10 @@ impl Args {
             return Err("ltrace: too few arguments".to_owned());
         }
         Ok(Config {
+            aim: match self.detach {
+                true => Aim::TakeOut,
+                false => Aim::Trace,
+            },
             launch,
             attach,
             children: if self.follow > 0 {
@@ -202,6 +206,9 @@ impl Args {
         }
         if self.leaks.leaks && self.count {
             return wrong("Options --leaks and -c can't be used together");
+        }
+        if self.detach && (self.attach.is_empty() || !self.command.is_empty()) {
+            return wrong("Option --detach needs -p, and no command");
         }
         if self.user.is_some() && self.command.is_empty() {
             return wrong("Option -u needs a command");

@@ -12,6 +12,8 @@ use std::path::PathBuf;
 /// One run of the tracer.
 #[derive(Debug)]
 pub struct Config {
+    /// What it is all about.
+    pub aim: Aim,
     /// The command to start and trace.
     pub launch: Option<Launch>,
     /// The processes to attach to (`-p`). Without a command there is at least one.
@@ -28,6 +30,15 @@ pub struct Config {
     pub output: Destination,
     /// What is made of the calls.
     pub report: Report,
+}
+
+/// What a run is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Aim {
+    /// To trace.
+    Trace,
+    /// To take out what a killed tracer has left in the processes (`--detach`).
+    TakeOut,
 }
 
 /// A command to start.

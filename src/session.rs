@@ -4,9 +4,10 @@ mod leaks;
 
 use crate::base::Pid;
 use crate::base::signal::Signal;
-use crate::config::{Children, Config, Launch, Report};
+use crate::config::{Aim, Children, Config, Launch, Report};
 use crate::decode::Decoder;
 use crate::engine::Hit;
+use crate::engine::leftovers::{self, LeftOver};
 use crate::engine::ptrace::{Cease, Ending, Follow, Outcome, PtraceEngine};
 use crate::engine::start::AttachError;
 use crate::error::Error;
@@ -38,6 +39,9 @@ const BEAT: Duration = Duration::from_millis(100);
 
 /// Carries out what the user wants. The result is the exit status.
 pub fn run(config: Config) -> Result<u8, Error> {
+    if config.aim == Aim::TakeOut {
+        return Ok(take_out(&config.attach));
+    }
     let stops = match config.launch {
         Some(_) => Stops::AsCommand,
         None => Stops::Own,
@@ -201,6 +205,28 @@ fn attach_all(engine: &mut PtraceEngine, pids: &[Pid], consumer: &mut Consumer) 
         }
     }
     refused
+}
+
+/// Takes left-overs out of each process, and says what there was.
+fn take_out(pids: &[Pid]) -> u8 {
+    let mut status = 0;
+    for &pid in pids {
+        let told = match leftovers::take_out(pid) {
+            Ok(LeftOver::Nothing) => format!("process {pid}: nothing to take out"),
+            Ok(LeftOver::Found { breakpoints }) => format!(
+                "process {pid}: took out {breakpoints} breakpoints of an ltrace that was killed; SIGTRAP is the \
+                 program's own again"
+            ),
+            Err(why) => {
+                status = 1;
+                tell(&cannot_attach(pid, &why));
+                continue;
+            }
+        };
+        // When even that cannot be written, there is nobody to tell.
+        let _ = writeln!(io::stdout(), "{told}");
+    }
+    status
 }
 
 fn cannot_attach(pid: Pid, why: &AttachError) -> String {

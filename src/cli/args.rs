@@ -37,6 +37,10 @@ pub(super) struct Args {
     #[arg(short = 'p', value_name = "PID", help_heading = PROCESSES, allow_hyphen_values = true)]
     pub(super) attach: Vec<String>,
 
+    /// Take out of the processes of -p what an ltrace that was killed has left in them
+    #[arg(long = "detach", help_heading = PROCESSES)]
+    pub(super) detach: bool,
+
     /// Follow child processes
     #[arg(short = 'f', help_heading = PROCESSES, action = ArgAction::Count)]
     pub(super) follow: u8,

@@ -6,6 +6,7 @@ mod freeze;
 mod hits;
 mod ifuncs;
 mod leave;
+pub mod leftovers;
 mod lives;
 mod modules;
 pub mod ptrace;

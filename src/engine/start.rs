@@ -77,11 +77,6 @@ impl PtraceEngine {
     /// failure all of them are let go.
     pub fn attach(&mut self, pid: Pid, on_hit: OnHit<'_>) -> Result<(), AttachError> {
         let mut out = Out::new(on_hit);
-        match proc::process_of(Tid(pid.0)) {
-            None => return Err(AttachError::Missing),
-            Some(process) if process != pid => return Err(AttachError::Thread(process)),
-            Some(_) => {}
-        }
         let mut held = hold_all(pid)?;
         let Some(planter) = held
             .iter()
@@ -114,15 +109,26 @@ impl PtraceEngine {
             self.explain_nothing(stopped.tid(), &mut out);
         }
         for (stopped, stop) in held {
-            // A remote call has woken it from its group-stop: interrupted, it falls back into it before it
-            // executes anything (kernel/signal.c, do_jobctl_trap).
-            if matches!(stop, Stop::Group(_)) {
-                let _ = ptrace::interrupt(stopped.tid());
-            }
+            interrupt_again(&stopped, stop);
             let _ = stopped.resume(None);
         }
         Ok(())
     }
+}
+
+/// A remote call has woken it from its group-stop: interrupted, it falls back into it before it executes
+/// anything (kernel/signal.c, do_jobctl_trap).
+fn interrupt_again(stopped: &Stopped, stop: Stop) {
+    if matches!(stop, Stop::Group(_)) {
+        let _ = ptrace::interrupt(stopped.tid());
+    }
+}
+
+/// Lets a held task go on untraced.
+pub(super) fn let_go(stopped: Stopped, stop: Stop) {
+    interrupt_again(&stopped, stop);
+    // One that is gone by now needs no help.
+    let _ = stopped.detach(None);
 }
 
 /// A blocked SIGTRAP would make the kernel reset the action of SIGTRAP at the first int3
@@ -137,7 +143,12 @@ fn unblock_trap(stopped: &Stopped) -> sys::Result<()> {
 }
 
 /// Seizes and stops every thread of a process, looking again until no new one has appeared.
-fn hold_all(pid: Pid) -> Result<Vec<(Stopped, Stop)>, AttachError> {
+pub(super) fn hold_all(pid: Pid) -> Result<Vec<(Stopped, Stop)>, AttachError> {
+    match proc::process_of(Tid(pid.0)) {
+        None => return Err(AttachError::Missing),
+        Some(process) if process != pid => return Err(AttachError::Thread(process)),
+        Some(_) => {}
+    }
     let mut held: HashMap<Tid, (Stopped, Stop)> = HashMap::new();
     // /proc goes on listing a thread that has ended, until it is reaped.
     let mut ended = HashSet::new();
@@ -179,6 +190,12 @@ fn hold(tid: Tid) -> sys::Result<Option<(Stopped, Stop)>> {
     }
     loop {
         match remote::next_stop(tid) {
+            // It has hit the int3 of a killed tracer, whose SIGTRAP waits behind the stop we asked for.
+            Ok((stopped, Stop::Interrupt)) if proc::is_pending(tid, nix::libc::SIGTRAP) => {
+                if let Err(e) = stopped.resume(None) {
+                    return gone_is_none(e);
+                }
+            }
             Ok((stopped, stop @ (Stop::Interrupt | Stop::Group(_)))) => {
                 wait::consume(tid)?;
                 return Ok(Some((stopped, stop)));

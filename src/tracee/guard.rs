@@ -11,6 +11,7 @@
 use super::breakpoint::INT3;
 use crate::base::addr::Addr;
 use crate::base::memory::Memory;
+use crate::sys;
 use crate::sys::memory::ProcessMemory;
 use crate::sys::proc::Mapping;
 use crate::sys::ptrace::Stopped;
@@ -145,6 +146,19 @@ impl Guard {
         stood
     }
 
+    /// Whether the handler is what the program has for SIGTRAP.
+    pub fn is_active(
+        &self,
+        stopped: &Stopped,
+        remote: &Remote,
+        memory: &ProcessMemory,
+    ) -> sys::Result<bool> {
+        let at = self.table + REPLACED_ACTION;
+        self.act(stopped, remote, memory, 0, at)?;
+        let view: &dyn Memory = memory;
+        Ok(view.read_word(Addr(at)) == Ok(self.code))
+    }
+
     /// Installs the handler, and keeps the action that it replaces, unless it was installed already.
     pub fn activate(
         &self,
@@ -158,7 +172,8 @@ impl Guard {
             memory,
             self.table + NEW_ACTION,
             self.table + REPLACED_ACTION,
-        )?;
+        )
+        .map_err(|e| e.to_string())?;
         let view: &dyn Memory = memory;
         let mut replaced = [0; ACTION];
         let read = view.read_exact(Addr(self.table + REPLACED_ACTION), &mut replaced);
@@ -190,7 +205,7 @@ impl Guard {
         stopped: &Stopped,
         remote: &Remote,
         memory: &ProcessMemory,
-    ) -> Result<(), Unguarded> {
+    ) -> sys::Result<()> {
         self.act(stopped, remote, memory, self.table + OLD_ACTION, 0)
     }
 
@@ -201,12 +216,11 @@ impl Guard {
         memory: &ProcessMemory,
         new: u64,
         old: u64,
-    ) -> Result<(), Unguarded> {
+    ) -> sys::Result<()> {
         let args = [libc::SIGTRAP as u64, new, old, 8, 0, 0];
         remote
             .call(stopped, memory, libc::SYS_rt_sigaction, args)
             .map(drop)
-            .map_err(|e| e.to_string())
     }
 
     /// Whether an address is in the handler: a task there is dying of a SIGTRAP of its own.

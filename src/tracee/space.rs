@@ -9,6 +9,7 @@ use super::module::Module;
 use crate::base::Pid;
 use crate::base::addr::Addr;
 use crate::base::memory::Memory;
+use crate::sys;
 use crate::sys::memory::ProcessMemory;
 use crate::sys::proc;
 use crate::sys::ptrace::Stopped;
@@ -321,6 +322,25 @@ impl Space {
         };
         self.guard = Some(active.map(|()| guard));
         stood
+    }
+
+    /// Takes out what a killed tracer has left in the process, and gives the program its own SIGTRAP action
+    /// back. Every task must stand still. The result is the number of int3s that stood; `None` when there
+    /// was nothing, or only pages that do nothing.
+    pub fn take_out_left_over(&mut self, stopped: &Stopped) -> sys::Result<Option<usize>> {
+        let maps = proc::maps(self.pid).unwrap_or_default();
+        let Some(mut guard) = Guard::left_over(&maps, &self.memory) else {
+            return Ok(None);
+        };
+        let stood = guard.clean_up(&self.memory);
+        let Some(remote) = self.remote() else {
+            return Ok(Some(stood));
+        };
+        let is_active = guard.is_active(stopped, &remote, &self.memory)?;
+        if is_active {
+            guard.remove(stopped, &remote, &self.memory)?;
+        }
+        Ok((is_active || stood > 0).then_some(stood))
     }
 
     fn install_guard(&mut self, stopped: &Stopped) -> Result<Guard, Unguarded> {

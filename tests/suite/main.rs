@@ -17,6 +17,7 @@ mod fixtures;
 mod following;
 mod launch;
 mod leaving;
+mod leftovers;
 mod libraries;
 mod options;
 mod placement;

@@ -1,0 +1,36 @@
+//! `--detach`: takes out of a process what a tracer has left in it that was killed (kill -9).
+
+use super::start::{AttachError, hold_all, let_go};
+use crate::base::Pid;
+use crate::sys::wait::Stop;
+use crate::tracee::space::Space;
+
+/// What was in a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeftOver {
+    /// Nothing that would do anything.
+    Nothing,
+    /// These, and they are out now.
+    Found {
+        /// How many breakpoints.
+        breakpoints: usize,
+    },
+}
+
+/// Looks for left-overs in a process, and takes them out. It goes on untraced.
+pub fn take_out(pid: Pid) -> Result<LeftOver, AttachError> {
+    let mut held = hold_all(pid)?;
+    // A system call of ours is best made by one that waits in none of its own.
+    held.sort_by_key(|(_, stop)| *stop != Stop::Interrupt);
+    let Some((stopped, _)) = held.first() else {
+        return Err(AttachError::Missing);
+    };
+    let found = Space::new(pid).take_out_left_over(stopped);
+    for (stopped, stop) in held {
+        let_go(stopped, stop);
+    }
+    match found? {
+        None => Ok(LeftOver::Nothing),
+        Some(breakpoints) => Ok(LeftOver::Found { breakpoints }),
+    }
+}

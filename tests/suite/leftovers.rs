@@ -1,0 +1,214 @@
+//! After kill -9 of the tracer: the target lives on, and what was left in it can be taken out.
+
+use crate::support::fixture::fixture;
+use crate::support::ltrace;
+use crate::support::program::{Finished, Program, Running};
+use crate::support::server::{assert_still_works, assert_unharmed, server};
+use crate::support::text::{assert_text_untouched, tracer_of, wait_until_planted};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// Attaches to a program that calls all the time, and kills the process that traces in the middle of it.
+fn killed_while_attached(target: &Running) {
+    let tracer = ltrace(["-p", &target.pid().to_string()]).start();
+    tracer.wait_for_stderr("malloc(");
+    kill_tracer(target, tracer);
+}
+
+fn kill_tracer(target: &Running, tracer: Running) {
+    let killed = tracer_of(target.pid());
+    assert_ne!(killed, 0, "not traced");
+    kill(Pid::from_raw(killed), Signal::SIGKILL).unwrap();
+    let finished = tracer.finish().exits(1);
+    assert!(
+        finished.stderr.contains("the tracer was killed by SIGKILL"),
+        "{}",
+        finished.told()
+    );
+    assert_eq!(tracer_of(target.pid()), 0);
+}
+
+fn detach(target: &Running) -> Finished {
+    ltrace(["--detach", "-p", &target.pid().to_string()])
+        .finish()
+        .exits(0)
+}
+
+#[track_caller]
+fn assert_took_out(target: &Running) {
+    let run = detach(target);
+    let start = format!("process {}: took out ", target.pid());
+    assert!(
+        run.stdout.starts_with(&start)
+            && run.stdout.ends_with(
+                " breakpoints of an ltrace that was killed; SIGTRAP is the program's own again\n"
+            )
+            && run.stderr.is_empty(),
+        "{}",
+        run.told()
+    );
+}
+
+#[track_caller]
+fn assert_nothing_to_take_out(target: &Running) {
+    let run = detach(target);
+    let expected = format!("process {}: nothing to take out\n", target.pid());
+    assert_eq!(run.stdout, expected, "{}", run.told());
+    assert!(run.stderr.is_empty(), "{}", run.told());
+}
+
+/// The signals that have a handler (`SigCgt`, proc_pid_status(5)).
+fn handles_sigtrap(pid: i32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let mask = status
+        .lines()
+        .find_map(|line| line.strip_prefix("SigCgt:"))
+        .unwrap();
+    u64::from_str_radix(mask.trim(), 16).unwrap() & 1 << (Signal::SIGTRAP as i32 - 1) != 0
+}
+
+#[test]
+fn taken_out_of_a_busy_program() {
+    let Some(mut target) = server(4) else { return };
+    assert_nothing_to_take_out(&target);
+    for _ in 0..4 {
+        killed_while_attached(&target);
+        assert!(handles_sigtrap(target.pid()));
+        let so_far = target.stdout.len();
+        target.say(b"\n");
+        target.wait_for_stdout_beyond(so_far, "alive\n");
+        assert_took_out(&target);
+        assert!(!handles_sigtrap(target.pid()));
+        assert_still_works(&mut target);
+        assert_nothing_to_take_out(&target);
+    }
+    assert_unharmed(target);
+}
+
+#[test]
+fn taken_over_by_the_next_tracer() {
+    let Some(mut target) = server(4) else { return };
+    for _ in 0..3 {
+        killed_while_attached(&target);
+        // Another filter: what the first has planted, the second does not need.
+        let tracer = ltrace(["-e", "atoi", "-p", &target.pid().to_string()]).start();
+        tracer.wait_for_stderr("took out ");
+        tracer.wait_for_stderr("server->atoi(\"65536\")");
+        tracer.signal(Signal::SIGINT);
+        let run = tracer.finish().exits(0);
+        let first = run.stderr.lines().next().unwrap();
+        assert!(
+            first.starts_with("ltrace: took out ")
+                && first.ends_with(" breakpoints that a killed tracer had left in the process"),
+            "{}",
+            run.told()
+        );
+        assert!(!run.stderr.contains("SIGTRAP"), "{}", run.told());
+        assert_still_works(&mut target);
+        assert_nothing_to_take_out(&target);
+    }
+    assert_unharmed(target);
+}
+
+#[test]
+fn a_tracer_that_left_by_itself_leaves_nothing() {
+    let Some(target) = server(2) else { return };
+    let tracer = ltrace(["-p", &target.pid().to_string()]).start();
+    tracer.wait_for_stderr("malloc(");
+    tracer.signal(Signal::SIGINT);
+    tracer.finish().exits(0);
+    assert_nothing_to_take_out(&target);
+    assert_unharmed(target);
+}
+
+#[test]
+fn a_handler_of_its_own_is_given_back() {
+    let Some(program) = fixture("own_trap") else {
+        return;
+    };
+    let mut target = Program::new(program).start();
+    target.wait_for_stdout("ready\n");
+    target.say(b"a");
+    target.wait_for_stdout("caught 1\n");
+    let tracer = ltrace(["-p", &target.pid().to_string()]).start();
+    wait_until_planted(target.pid());
+    kill_tracer(&target, tracer);
+    // In between its own int3s are still its own.
+    target.say(b"b");
+    target.wait_for_stdout("caught 2\n");
+    assert_took_out(&target);
+    assert_text_untouched(target.pid());
+    target.say(b"c");
+    target.wait_for_stdout("caught 3\n");
+    target.finish().exits(3);
+}
+
+#[test]
+fn a_command_whose_tracer_was_killed() {
+    let Some(program) = fixture("server") else {
+        return;
+    };
+    let mut tracer = ltrace(["-o", "/dev/null"]).arg(program).arg("2").start();
+    tracer.wait_for_stdout("ready\n");
+    let children =
+        std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", tracer.pid())).unwrap();
+    let tracing: i32 = children.split_whitespace().next().unwrap().parse().unwrap();
+    let children =
+        std::fs::read_to_string(format!("/proc/{tracing}/task/{tracing}/children")).unwrap();
+    let target: i32 = children.split_whitespace().next().unwrap().parse().unwrap();
+    kill(Pid::from_raw(tracing), Signal::SIGKILL).unwrap();
+    tracer.wait();
+    let so_far = tracer.stdout.len();
+    tracer.say(b"\n");
+    tracer.wait_for_stdout_beyond(so_far, "alive\n");
+    let run = ltrace(["--detach", "-p", &target.to_string()])
+        .finish()
+        .exits(0);
+    assert!(run.stdout.contains(": took out "), "{}", run.told());
+    assert_text_untouched(target);
+    tracer.say(b"\n");
+    tracer.close_input();
+    tracer.wait_for_stdout("ok\n");
+}
+
+#[test]
+fn several_processes_one_of_them_gone() {
+    let (Some(first), Some(second)) = (server(1), server(1)) else {
+        return;
+    };
+    killed_while_attached(&second);
+    let gone = Program::new("true").start();
+    let pid = gone.pid();
+    gone.finish();
+    let run = ltrace(["--detach"])
+        .args(["-p", &first.pid().to_string(), "-p", &pid.to_string()])
+        .args(["-p", &second.pid().to_string()])
+        .finish()
+        .exits(1);
+    let lines: Vec<&str> = run.stdout.lines().collect();
+    assert_eq!(lines.len(), 2, "{}", run.told());
+    assert!(
+        lines[0].ends_with(": nothing to take out"),
+        "{}",
+        run.told()
+    );
+    assert!(lines[1].contains(": took out "), "{}", run.told());
+    assert_eq!(
+        run.stderr,
+        format!("ltrace: cannot attach to process {pid}: no such process\n")
+    );
+    assert_unharmed(first);
+    assert_unharmed(second);
+}
+
+#[test]
+fn usage() {
+    for line in [
+        &["--detach"][..],
+        &["--detach", "ls"],
+        &["--detach", "-p", "1", "ls"],
+    ] {
+        let run = ltrace(line).finish().exits(2);
+        assert!(run.stderr.contains("--detach needs -p"), "{}", run.told());
+    }
+}
