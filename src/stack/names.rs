@@ -37,7 +37,7 @@ pub fn demangle(symbol: &str) -> (String, Language) {
     if let Ok(rust) = rustc_demangle::try_demangle(symbol) {
         return (format!("{rust:#}"), Language::Rust);
     }
-    match cpp(symbol) {
+    match cpp(symbol).or_else(|| path(symbol)) {
         Some(name) => (name, Language::Cpp),
         None => (symbol.to_owned(), Language::Unknown),
     }
@@ -56,6 +56,33 @@ fn cpp(symbol: &str) -> Option<String> {
         .ok()?;
     // The demangler writes an empty argument pack as an argument.
     Some(name.0.replace(", >", ">"))
+}
+
+/// The path at the head of a C++ name that the demangler does not understand as a whole:
+/// `std::make_shared<...>` (Itanium C++ ABI, `<nested-name>` and `<source-name>`).
+fn path(symbol: &str) -> Option<String> {
+    let rest = symbol.strip_prefix("_Z")?;
+    let rest = rest.strip_prefix('N').unwrap_or(rest);
+    let mut rest = rest.trim_start_matches(['K', 'V', 'r']);
+    let mut parts = Vec::new();
+    if let Some(std) = rest.strip_prefix("St") {
+        parts.push("std");
+        rest = std;
+    }
+    while rest.starts_with(|c: char| c.is_ascii_digit()) {
+        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
+        let (length, tail) = rest.split_at(digits);
+        let (name, tail) = tail.split_at_checked(length.parse().ok()?)?;
+        parts.push(name);
+        rest = tail;
+    }
+    let is_template = rest.starts_with('I');
+    let name = parts.join("::");
+    match parts.is_empty() {
+        true => None,
+        false if is_template => Some(name + "<...>"),
+        false => Some(name),
+    }
 }
 
 /// Text that does not grow without end: a few substitutions that name each other make a gigabyte.
@@ -179,6 +206,10 @@ mod tests {
         check("_start", "_start", "_start", Language::Unknown);
         check("__GI_raise", "raise", "raise", Language::Unknown);
         check("_Z", "_Z", "_Z", Language::Unknown);
+        let shared = "_ZSt11make_sharedI1AJEESt10shared_ptrINSt9enable_ifIXntsrSt8is_arrayIT_E5value\
+                      ES4_E4typeEEDpOT0_";
+        let name = "std::make_shared<...>";
+        check(shared, name, name, Language::Cpp);
         let new = "operator new(unsigned long)";
         check("_Znwm", new, "operator new", Language::Cpp);
         check(
