@@ -301,10 +301,7 @@ mod tests {
                 .collect();
             format!("_Z1fI1aIccE{nested}Evv")
         };
-        assert_eq!(
-            demangle(&symbol(1)).0,
-            "f<a<char, char>, a<a<char, char>, a<char, char> > >()"
-        );
+        assert_eq!(demangle(&symbol), ("f<...>".to_owned(), Language::Cpp));
         let (grown, language) = demangle(&symbol(8));
         assert!(grown.len() > 2_000 && language == Language::Cpp);
         let endless = symbol(30);
