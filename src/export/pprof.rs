@@ -207,6 +207,8 @@ impl<'a> Tables<'a> {
     fn write(mut self, profile: &mut Message) {
         for (id, (path, build_id)) in std::mem::take(&mut self.modules).in_order() {
             let known = self.known.get(id as usize - 1).copied().unwrap_or_default();
+            // Without an extent: the addresses are those of the file, not of a process (pprof,
+            // internal/elfexec, GetBase).
             let mut mapping = Message::default();
             mapping.uint(1, id);
             mapping.int(5, self.string(path));

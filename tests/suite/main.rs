@@ -15,6 +15,7 @@ mod entries;
 mod filters;
 mod fixtures;
 mod following;
+mod html;
 mod launch;
 mod leaving;
 mod leftovers;

@@ -45,7 +45,8 @@ function round(value) {
 }
 
 function percent(part, whole) {
-  return whole > 0 ? `${((100 * part) / whole).toFixed(part === whole ? 0 : 1)} %` : '0 %';
+  if (part <= 0 || whole <= 0) return '0 %';
+  return `${((100 * part) / whole).toFixed(part === whole ? 0 : 1)} %`;
 }
 
 /** The name of a file without its directories. */
@@ -92,8 +93,9 @@ function matcher(wanted) {
   return (text) => text.toLowerCase().includes(lower);
 }
 
-/** All that a frame can be found by. */
-function searchable(frame) {
-  return `${frame.name} ${frame.file ?? ''}${frame.line ? `:${frame.line}` : ''} ${frame.module ?? ''}`;
+/** A frame is found by its function, its source line or its module. */
+function matchesFrame(matches, frame) {
+  const line = frame.file && frame.file + (frame.line ? `:${frame.line}` : '');
+  return [frame.name, line, frame.module].some((text) => text && matches(text));
 }
 
