@@ -385,6 +385,10 @@ fn a_large_page() {
         count.as_u64().is_some_and(|count| count < 10_000),
         "{count}"
     );
+    // handle_request has 20,004 callees: four can be seen, the rest are one box.
+    let rest = browser.run("return document.querySelector('.narrow').title");
+    assert_eq!(rest, "20,000 more, too narrow to be drawn");
+    browser.picture("html-large");
     assert_eq!(browser.text("#further"), "Show 1,000 more of 5,000");
     browser.click("//*[@id='further']");
     browser.wait_for("document.querySelectorAll('tr.site').length === 1100");

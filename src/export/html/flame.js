@@ -54,40 +54,58 @@ function grow(data, inverted) {
 function hashed(text) {
   let hash = 7;
   for (let at = 0; at < text.length; at += 1) hash = (hash * 31 + text.charCodeAt(at)) >>> 0;
-  return hash;
+  // Texts that differ little shall differ in all bits.
+  return Math.imul(hash, 0x9e3779b1) >>> 8;
 }
 
-/** The colour of a node, as values for the style sheet: by module, or by what has changed. */
-function paint(element, node, compared) {
+/** A hue for each module, as far apart as can be: they go round by the golden angle. */
+function moduleHues(frames) {
+  const hues = new Map();
+  for (const { module } of frames) {
+    if (!hues.has(module)) hues.set(module, (28 + hues.size * 137.5) % 360);
+  }
+  return hues;
+}
+
+/** The colour of a node, as values for the style sheet: by module, or, without hues, by what has changed. */
+function paint(element, node, hues) {
   if (!node.parent) {
     element.classList.add('root');
-  } else if (compared) {
+  } else if (!hues) {
     const change = (node.now - node.before) / Math.max(node.now, node.before, 1);
     element.style.setProperty('--hue', change > 0 ? 8 : 215);
     element.style.setProperty('--strength', `${Math.abs(change) < 0.001 ? 0 : 25 + 60 * Math.abs(change)}%`);
   } else {
-    element.style.setProperty('--hue', (hashed(node.module ?? '') * 47 + 18 + (hashed(node.name) % 31)) % 360);
+    element.style.setProperty('--hue', hues.get(node.module) + (hashed(node.name) % 25));
     element.style.setProperty('--strength', '52%');
     element.style.setProperty('--shift', `${(hashed(node.name) % 9) - 4}%`);
   }
 }
 
-/** What is drawn: the nodes with their left edge and width as parts of 1. The zoomed one is 1 wide. */
+/**
+ * What is drawn: the nodes with their left edge and width as parts of 1. The zoomed one is 1 wide.
+ * Children too narrow to be seen are one box of their parent's, which has their number as `narrow`.
+ */
 function layout(zoomed, view, pixels) {
   const boxes = [];
   for (let at = zoomed; at; at = at.parent) boxes.push({ node: at, left: 0, width: 1, outside: at !== zoomed });
   boxes.reverse();
   // Those behind the zoomed one are put in while the list is gone through: outer frames come first.
   for (let next = boxes.length - 1; next < boxes.length && boxes.length < MOST; next += 1) {
-    const { node, left, width } = boxes[next];
-    if (node.depth - zoomed.depth >= DEEP) continue;
+    const { node, left, width, narrow } = boxes[next];
+    if (narrow || node.depth - zoomed.depth >= DEEP) continue;
     let edge = left;
     const children = [...node.children.values()].sort((a, b) => b[view] - a[view] || (a.name < b.name ? -1 : 1));
-    for (const child of children) {
+    for (const [place, child] of children.entries()) {
       const wide = node[view] > 0 ? (width * child[view]) / node[view] : 0;
-      if (wide * pixels >= NARROW) {
-        boxes.push({ node: child, left: edge, width: wide, outside: false });
+      if (wide * pixels < NARROW) {
+        // The rest is narrower still: one box for all of them.
+        const rest = children.slice(place).reduce((sum, each) => sum + each[view], 0);
+        const all = node[view] > 0 ? (width * rest) / node[view] : 0;
+        if (all * pixels >= NARROW) boxes.push({ node, left: edge, width: all, narrow: children.length - place });
+        break;
       }
+      boxes.push({ node: child, left: edge, width: wide, outside: false });
       edge += wide;
     }
   }
@@ -111,6 +129,7 @@ function flame(data, zoom) {
   const graph = byId('graph');
   const unit = data.flame.unit;
   const compared = data.before !== null;
+  const hues = compared ? null : moduleHues(data.frames);
   const trees = new Map();
   const tree = (inverted) => {
     if (!trees.has(inverted)) trees.set(inverted, grow(data, inverted));
@@ -140,10 +159,10 @@ function flame(data, zoom) {
     view = state.view;
     const boxes = layout(zoomed, view, graph.clientWidth || 1000);
     const matches = state.matching && ((node) => [...node.frames].some((number) => state.matching[number]));
-    const rows = Math.max(...boxes.map((box) => box.node.depth)) + 1;
+    const rows = Math.max(...boxes.map((box) => box.node.depth + (box.narrow ? 1 : 0))) + 1;
     graph.style.height = `${rows * ROW}px`;
     graph.classList.toggle('searched', Boolean(matches));
-    graph.replaceChildren(...boxes.map((box) => drawn(box, zoomed, compared, matches)));
+    graph.replaceChildren(...boxes.map((box) => drawn(box, zoomed, hues, matches)));
     byId('reset').disabled = zoomed === nodes[0];
     tell(zoomed);
     return matches ? { part: matchedValue(zoomed, view, matches), whole: zoomed[view] } : null;
@@ -160,18 +179,23 @@ function flame(data, zoom) {
   return { draw, find, unit };
 }
 
-function drawn(box, zoomed, compared, matches) {
+function drawn(box, zoomed, hues, matches) {
   const { node } = box;
+  if (box.narrow) return placed(make('div', { class: 'narrow', title: `${count(box.narrow)} more, too narrow to be drawn` }), box, node.depth + 1);
   const element = make('div', {
     class: 'frame', role: 'treeitem', 'data-id': node.id, 'aria-level': node.depth + 1,
     tabindex: node === zoomed ? 0 : -1,
   }, box.width > 0.008 ? node.name : '');
-  element.style.left = `${box.left * 100}%`;
-  element.style.width = `${box.width * 100}%`;
-  element.style.top = `${node.depth * ROW}px`;
-  paint(element, node, compared);
+  paint(element, node, hues);
   if (box.outside) element.classList.add('outside');
   if (matches?.(node)) element.classList.add('hit');
+  return placed(element, box, node.depth);
+}
+
+function placed(element, box, depth) {
+  element.style.left = `${box.left * 100}%`;
+  element.style.width = `${box.width * 100}%`;
+  element.style.top = `${depth * ROW}px`;
   return element;
 }
 
