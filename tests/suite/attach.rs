@@ -277,3 +277,22 @@ fn mixtures() {
         crate::support::mixture::round(seed);
     }
 }
+
+/// A sandboxed process may make no system call for us; it is traced all the same.
+#[test]
+fn process_in_a_seccomp_sandbox() {
+    let Some(program) = fixture("seccomp") else {
+        return;
+    };
+    let mut target = Program::new(program).start();
+    target.wait_for_stdout("ready\n");
+    let tracer = ltrace(["-p", &target.pid().to_string()]).start();
+    wait_until_planted(target.pid());
+    target.say(b"a");
+    tracer.wait_for_stderr("malloc(197)");
+    tracer.signal(Signal::SIGINT);
+    tracer.finish().exits(0);
+    assert_text_untouched(target.pid());
+    target.say(b"b");
+    target.finish().exits(2);
+}
