@@ -18,6 +18,7 @@ pub(super) struct Dynamic {
     pub(super) rel: Table,
     pub(super) versym: Option<Vaddr>,
     pub(super) verneed: Option<Vaddr>,
+    pub(super) got: Option<Vaddr>,
     pub(super) init: Option<Vaddr>,
     pub(super) debug_entry: Option<Vaddr>,
     /// Offsets into the string table.
@@ -68,6 +69,7 @@ impl Dynamic {
             DT_RELSZ => self.rel.size = value,
             DT_VERSYM => self.versym = Some(at),
             DT_VERNEED => self.verneed = Some(at),
+            DT_PLTGOT => self.got = Some(at),
             DT_INIT => self.init = Some(at),
             DT_SONAME => self.soname = Some(value),
             DT_NEEDED => self.needed.push(value),

@@ -58,6 +58,8 @@ pub struct Image {
     pub dynamic: Option<Vaddr>,
     /// Where the dynamic linker stores the address of its `r_debug`: the value of `DT_DEBUG`.
     pub debug_entry: Option<Vaddr>,
+    /// What code for i386 calls `_GLOBAL_OFFSET_TABLE_` and keeps in a register (`DT_PLTGOT`).
+    pub got: Option<Vaddr>,
     /// The initialiser that runs before all others (`DT_INIT`).
     pub init: Option<Vaddr>,
     /// The program headers (`PT_PHDR`).
@@ -189,9 +191,10 @@ pub enum Scope {
 /// How code uses one GOT slot.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct References {
-    /// The opcode byte of each `call *slot(%rip)`, behind any prefixes.
+    /// The opcode byte of each `call *slot(%rip)`, behind any prefixes; on i386 of `call *slot` and
+    /// `call *offset(%register)`.
     pub calls: Vec<Vaddr>,
-    /// The opcode byte of each `jmp *slot(%rip)`: PLT stubs and tail calls.
+    /// The opcode byte of each `jmp *slot(%rip)` and so on: PLT stubs and tail calls.
     pub jumps: Vec<Vaddr>,
     /// The function's address goes elsewhere: into a register or memory, to be called from there
     /// or compared.
@@ -228,6 +231,7 @@ impl Image {
                 .collect(),
             dynamic: address(PT_DYNAMIC),
             debug_entry: None,
+            got: None,
             init: None,
             phdr: address(PT_PHDR),
             build_id: notes::build_id(bytes, &headers),
@@ -320,6 +324,7 @@ impl Image {
             .filter_map(|at| strings.get(*at))
             .collect();
         self.debug_entry = dynamic.debug_entry;
+        self.got = dynamic.got;
         self.init = dynamic.init;
         self.imports = imports;
         self.exports = exports;

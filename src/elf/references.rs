@@ -3,12 +3,15 @@
 
 use super::{Image, References};
 use crate::base::addr::Vaddr;
-use goblin::elf::header::EM_X86_64;
+use goblin::elf::header::{EM_386, EM_X86_64};
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
 
 impl Image {
-    /// How the file's code uses each of `slots`, in the same order. Knows x86-64 code only.
+    /// How the file's code uses each of `slots`, in the same order. Knows x86-64 and i386 code only.
+    ///
+    /// Code for i386 that does not know its own address has the GOT's in a register; any other structure may
+    /// be behind that register just as well. Whoever sees such an instruction run must look at the register.
     pub fn references(&self, bytes: &[u8], slots: &[Vaddr]) -> Vec<References> {
         let mut found: HashMap<Vaddr, References> = slots
             .iter()
@@ -17,16 +20,45 @@ impl Image {
         let (Some(&first), Some(&last)) = (slots.iter().min(), slots.iter().max()) else {
             return Vec::new();
         };
-        if self.machine == EM_X86_64 {
-            for (at, code) in self.text(bytes) {
-                scan(at, code, first..=last, |used, at, slot| {
-                    if let Some(references) = found.get_mut(&slot) {
-                        references.add(used, at);
-                    }
-                });
-            }
+        let addressing = match self.machine {
+            EM_X86_64 => Addressing::Relative,
+            EM_386 => Addressing::Absolute { got: self.got },
+            _ => return vec![References::default(); slots.len()],
+        };
+        for (at, code) in self.text(bytes) {
+            scan(at, code, addressing, first..=last, |used, at, slot| {
+                if let Some(references) = found.get_mut(&slot) {
+                    references.add(used, at);
+                }
+            });
         }
         slots.iter().map(|slot| found[slot].clone()).collect()
+    }
+}
+
+/// How an operand with a displacement of 32 bits and no index names a slot (Intel SDM 2, tables 2-2 and 2-7).
+#[derive(Clone, Copy, Debug)]
+enum Addressing {
+    /// x86-64: from the next instruction on.
+    Relative,
+    /// i386: by itself, or from the GOT's address in a register on.
+    Absolute { got: Option<Vaddr> },
+}
+
+impl Addressing {
+    /// What the operand of an instruction names that ends at `next`, if it names anything.
+    fn operand(self, modrm: u8, displacement: i32, next: u64) -> Option<u64> {
+        const INDEXED: u8 = 0b100;
+        match (self, modrm >> 6, modrm & 7) {
+            (Addressing::Relative, 0b00, 0b101) => {
+                Some(next.wrapping_add_signed(displacement.into()))
+            }
+            (Addressing::Absolute { .. }, 0b00, 0b101) => Some((displacement as u32).into()),
+            (Addressing::Absolute { got }, 0b10, base) if base != INDEXED => {
+                Some((got?.0 as u32).wrapping_add_signed(displacement).into())
+            }
+            _ => None,
+        }
     }
 }
 
@@ -39,45 +71,51 @@ enum Use {
     Other,
 }
 
-/// Tells `found` of every instruction with a RIP-relative operand in the range of `slots` and no
-/// immediate behind it: what it does, where its opcode is, and the operand's address.
+/// Tells `found` of every instruction whose operand is in the range of `slots`, on x86-64 only of those with
+/// no immediate behind it: what it does, where its opcode is, and the operand's address.
 fn scan(
     at: Vaddr,
     code: &[u8],
+    addressing: Addressing,
     slots: RangeInclusive<Vaddr>,
     mut found: impl FnMut(Use, Vaddr, Vaddr),
 ) {
     let (first, span) = (slots.start().0, slots.end().0 - slots.start().0);
-    // operand = address of the next instruction + displacement (Intel SDM 2, 2.2.1.6)
-    let mut next = at.0.wrapping_add(6);
+    let has_short_moves = matches!(addressing, Addressing::Absolute { .. });
+    let mut here = at.0;
     for window in code.windows(6) {
         let &[opcode, modrm, a, b, c, d] = window else {
             return;
         };
         let displacement = i32::from_le_bytes([a, b, c, d]);
-        let operand = next.wrapping_add_signed(displacement.into());
-        if operand.wrapping_sub(first) <= span
-            && let Some(used) = Use::of(opcode, modrm)
+        let operand = addressing.operand(modrm, displacement, here.wrapping_add(6));
+        if let Some(operand) = operand
+            && operand.wrapping_sub(first) <= span
         {
-            found(used, Vaddr(next.wrapping_sub(6)), Vaddr(operand));
+            found(Use::of(opcode, modrm), Vaddr(here), Vaddr(operand));
         }
-        next = next.wrapping_add(1);
+        // mov slot, %eax has a form without a ModRM byte (Intel SDM 2, MOV, moffs32).
+        if has_short_moves && opcode == 0xa1 {
+            let operand = u64::from(u32::from_le_bytes([modrm, a, b, c]));
+            if operand.wrapping_sub(first) <= span {
+                found(Use::Other, Vaddr(here), Vaddr(operand));
+            }
+        }
+        here = here.wrapping_add(1);
     }
 }
 
 impl Use {
-    /// Goes by the last byte of the opcode and the ModRM byte (Intel SDM 2, tables 2-2 and A-2).
-    fn of(opcode: u8, modrm: u8) -> Option<Use> {
-        const RIP_RELATIVE: u8 = 0b00_000_101;
-        if modrm & 0b11_000_111 != RIP_RELATIVE {
-            return None;
-        }
-        Some(match (opcode, modrm >> 3 & 7) {
+    /// Goes by the last byte of the opcode and the ModRM byte (Intel SDM 2, tables ).
+    fn of(opcode: u8, modrm: u8) -> Use {
+        match (opcode, modrm >> 3 & 7) {
             (0xff, 2) => Use::Call,
             (0xff, 4) => Use::Jump,
-            (0x38..=0x3b | 0x84 | 0x85, _) => Use::Compare,
+            (0x38..=0x3b | 0x84 | 0x85, _) | (0x80 | 0x81 | 0x83, 7) | (0xf6 | 0xf7, 0) => {
+                Use::Compare
+            }
             _ => Use::Other,
-        })
+        }
     }
 }
 
@@ -98,6 +136,7 @@ mod tests {
 
     const CODE: u64 = 0x1000;
     const SLOT: u64 = 0x2008;
+    const GOT: u64 = 0x3000;
 
     /// Scans `before`, the displacement that leads to the slot, and `after`.
     #[track_caller]
@@ -105,17 +144,25 @@ mod tests {
         let next = CODE + before.len() as u64 + 4;
         let displacement = SLOT.wrapping_sub(next) as u32;
         let code = [before, &displacement.to_le_bytes(), after].concat();
+        assert_eq!(found(&code, Addressing::Relative), expected);
+    }
+
+    /// The same in code of i386, where the displacement is from the slot's own address or the GOT's.
+    #[track_caller]
+    fn check_32(before: &[u8], displacement: u64, after: &[u8], expected: &[(Use, u64)]) {
+        let code = [before, &(displacement as u32).to_le_bytes(), after].concat();
+        let got = Some(Vaddr(GOT));
+        assert_eq!(found(&code, Addressing::Absolute { got }), expected);
+    }
+
+    fn found(code: &[u8], addressing: Addressing) -> Vec<(Use, u64)> {
         let mut found = Vec::new();
-        scan(
-            Vaddr(CODE),
-            &code,
-            Vaddr(SLOT)..=Vaddr(SLOT + 8),
-            |used, at, slot| {
-                assert_eq!(slot, Vaddr(SLOT));
-                found.push((used, at.0 - CODE));
-            },
-        );
-        assert_eq!(found, expected);
+        let slots = Vaddr(SLOT)..=Vaddr(SLOT + 8);
+        scan(Vaddr(CODE), code, addressing, slots, |used, at, slot| {
+            assert_eq!(slot, Vaddr(SLOT));
+            found.push((used, at.0 - CODE));
+        });
+        found
     }
 
     #[test]
@@ -144,13 +191,36 @@ mod tests {
         // cmpq $0, slot(%rip), with a displacement that counts the immediate.
         let displacement = (SLOT - (CODE + 8)) as u32;
         let code = [&[0x48, 0x83, 0x3d], &displacement.to_le_bytes()[..], &[0]].concat();
-        scan(
-            Vaddr(CODE),
-            &code,
-            Vaddr(SLOT)..=Vaddr(SLOT),
-            |used, at, _| {
-                panic!("{used:?} at {at}");
-            },
+        assert_eq!(found(&code, Addressing::Relative), []);
+    }
+
+    #[test]
+    fn instructions_of_i386_by_address() {
+        check_32(&[0xff, 0x15], SLOT, &[], &[(Use::Call, 0)]);
+        check_32(&[0xff, 0x25], SLOT, &[0x68], &[(Use::Jump, 0)]);
+        check_32(
+            &[0xf3, 0x0f, 0x1e, 0xfb, 0xff, 0x25],
+            SLOT,
+            &[],
+            &[(Use::Jump, 4)],
         );
+        check_32(&[0x8b, 0x15], SLOT, &[], &[(Use::Other, 0)]);
+        check_32(&[0xa1], SLOT, &[0xc3], &[(Use::Other, 0)]);
+        check_32(&[0x83, 0x3d], SLOT, &[0], &[(Use::Compare, 0)]);
+    }
+
+    #[test]
+    fn instructions_of_i386_by_the_got() {
+        let offset = SLOT.wrapping_sub(GOT);
+        check_32(&[0xff, 0xa3], offset, &[], &[(Use::Jump, 0)]);
+        check_32(&[0xff, 0x93], offset, &[], &[(Use::Call, 0)]);
+        check_32(&[0xff, 0x96], offset, &[], &[(Use::Call, 0)]);
+        check_32(&[0x8b, 0x83], offset, &[], &[(Use::Other, 0)]);
+        check_32(&[0x83, 0xbb], offset, &[0], &[(Use::Compare, 0)]);
+        // An index stands behind the ModRM byte, and a displacement of one byte leads nowhere near.
+        check_32(&[0xff, 0x94], offset, &[], &[]);
+        check_32(&[0xff, 0x53], offset, &[], &[]);
+        let code = [&[0xff, 0x93][..], &(offset as u32).to_le_bytes()].concat();
+        assert_eq!(found(&code, Addressing::Absolute { got: None }), []);
     }
 }

@@ -114,6 +114,7 @@ impl Sample {
             (DT_SONAME, offset_of("libsample.so.1")),
             (DT_DEBUG, 0),
             (DT_INIT, text),
+            (DT_PLTGOT, slot(0)),
             (DT_STRTAB, names),
             (DT_STRSZ, NAMES.len() as u64),
             (DT_SYMTAB, symbols),
@@ -259,10 +260,13 @@ impl Writer {
         self.put(&value.to_le_bytes()[..self.class.word()]);
     }
 
-    /// An instruction with a RIP-relative operand.
+    /// An instruction with an operand by address: on x86-64 it is RIP-relative.
     fn operand(&mut self, opcode: &[u8], target: u64) {
         self.put(opcode);
-        let displacement = target.wrapping_sub(self.here() + 4);
+        let displacement = match self.class {
+            Class::Elf32 => target,
+            Class::Elf64 => target.wrapping_sub(self.here() + 4),
+        };
         self.put(&displacement.to_le_bytes()[..4]);
     }
 

@@ -43,6 +43,7 @@ fn headers_and_dynamic_section() {
             Some(Vaddr(sample.dynamic.0 + fourth * word))
         );
         assert_eq!(image.init, Some(sample.init));
+        assert_eq!(image.got, Some(sample.slots[0]));
         assert_eq!(
             image.phdr,
             Some(Vaddr(BASE + sample.program_headers as u64))
@@ -185,7 +186,12 @@ fn a_file_without_section_headers_keeps_its_imports() {
 
 #[test]
 fn uses_of_slots_in_the_text() {
-    let sample = Sample::new(Class::Elf64);
+    CLASSES.into_iter().for_each(check_uses);
+}
+
+#[track_caller]
+fn check_uses(class: Class) {
+    let sample = Sample::new(class);
     let image = Image::parse(&sample.bytes).unwrap();
     let found = image.references(&sample.bytes, &sample.slots);
     let at = |offset| vec![Vaddr(sample.text.0 + offset)];
