@@ -88,8 +88,7 @@ fn inspect(file: &Path) -> Result<(), String> {
     let bytes = crate::sys::file::map(&opened).map_err(|e| e.to_string())?;
     let image = elf::Image::parse(&bytes).map_err(|e| e.to_string())?;
     match image.architecture() {
-        "x86-64" => Ok(()),
-        "i386" => Err("it is a 32-bit program, which cannot be traced yet".to_owned()),
+        "x86-64" | "i386" => Ok(()),
         other => Err(format!("it is a program for {other}, not for x86-64")),
     }
 }

@@ -1,9 +1,6 @@
 //! The two kinds of program that the kernel runs here, and what differs between them wherever words are
 //! read: how wide an address is. What differs between their calling conventions is in `abi`.
 
-use super::addr::Addr;
-use super::memory::{Memory, Unreadable};
-
 /// What a program is compiled for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Machine {
@@ -26,11 +23,6 @@ impl Machine {
     /// The bits of an address.
     pub fn bits(self) -> u32 {
         8 * self.word() as u32
-    }
-
-    /// An address as it stands in memory, zero-extended.
-    pub fn read_word(self, memory: &dyn Memory, at: Addr) -> Result<u64, Unreadable> {
-        memory.read_uint(at, self.word())
     }
 
     /// The little-endian words of a structure that was read, zero-extended.

@@ -1,6 +1,7 @@
 //! How the memory of a traced program is read: one trait, and what can be derived from it.
 
 use super::addr::Addr;
+use super::machine::Machine;
 
 /// Nothing could be read at this address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,6 +12,11 @@ pub trait Memory {
     /// Fills `buf` from `at` as far as memory is readable and says how many bytes that is, at least
     /// one for a buffer that is not empty. A short count means that the next byte is unreadable.
     fn read(&self, at: Addr, buf: &mut [u8]) -> Result<usize, Unreadable>;
+
+    /// What the program is compiled for whose memory it is.
+    fn machine(&self) -> Machine {
+        Machine::Amd64
+    }
 }
 
 impl dyn Memory + '_ {
@@ -31,9 +37,9 @@ impl dyn Memory + '_ {
         Ok(u64::from_le_bytes(bytes))
     }
 
-    /// A 64-bit word.
+    /// A word as wide as the program's addresses, zero-extended.
     pub fn read_word(&self, at: Addr) -> Result<u64, Unreadable> {
-        self.read_uint(at, 8)
+        self.read_uint(at, self.machine().word())
     }
 
     /// The bytes before the first NUL, at most `limit` of them; the flag says whether the NUL was

@@ -81,6 +81,13 @@ pub enum Class {
     Elf64,
 }
 
+impl Class {
+    /// The bits of an address.
+    pub fn bits(self) -> u32 {
+        8 * self.word() as u32
+    }
+}
+
 /// What a file is for (`e_type`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {

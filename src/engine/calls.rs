@@ -7,6 +7,7 @@
 
 use super::stacks::Stack;
 use crate::base::addr::Addr;
+use crate::base::machine::Machine;
 use crate::base::memory::Memory;
 use crate::event::CallId;
 use crate::plan::Tracepoint;
@@ -31,6 +32,20 @@ pub struct OpenCall {
     pub again: bool,
     /// It was seen at the callee only.
     pub at_callee: bool,
+    /// The code that made it.
+    pub machine: Machine,
+}
+
+impl OpenCall {
+    /// The stack pointer before the return address was pushed.
+    fn before(&self) -> u64 {
+        self.frame.wrapping_add(self.machine.word() as u64)
+    }
+
+    /// Whether a task comes back from it that has come to `address` with this stack pointer.
+    fn is_back(&self, address: Addr, rsp: u64) -> bool {
+        self.return_address == address && self.machine.returns_to(self.frame, rsp)
+    }
 }
 
 /// Where a task's stack pointer is.
@@ -122,7 +137,7 @@ impl Calls {
     /// instruction itself: its breakpoint will be hit once more.
     pub fn entered_again(&mut self, rsp: u64) {
         for call in self.open.last_mut().into_iter().chain(&mut self.passed) {
-            call.again |= call.frame == rsp || call.frame.wrapping_add(8) == rsp;
+            call.again |= call.frame == rsp || call.before() == rsp;
         }
     }
 
@@ -143,9 +158,7 @@ impl Calls {
     /// Takes out, innermost first, the calls that return to `address` and leave the stack pointer at
     /// this position: more than one after a tail call, or when two tracepoints saw the same call.
     pub fn returned(&mut self, address: Addr, at: Position<'_>) -> Vec<OpenCall> {
-        let matches = |call: &OpenCall| {
-            call.frame.wrapping_add(8) == at.rsp && call.return_address == address
-        };
+        let matches = |call: &OpenCall| call.is_back(address, at.rsp);
         let mut taken = Vec::new();
         let mut looks = LOOKS;
         let mut index = self.open.len();
@@ -182,9 +195,8 @@ impl Calls {
 
     /// The call that this return is a further return of.
     pub fn again(&self, address: Addr, rsp: u64) -> Option<&OpenCall> {
-        let matches =
-            |call: &&OpenCall| call.frame.wrapping_add(8) == rsp && call.return_address == address;
-        self.returning_again.iter().rev().find(matches)
+        let is_back = |call: &&OpenCall| call.is_back(address, rsp);
+        self.returning_again.iter().rev().find(is_back)
     }
 
     /// What a forked child inherits: no open call is its own, but the fork returns in it as well.

@@ -39,7 +39,9 @@ impl PtraceEngine {
         }
         let maps = proc::maps(pid).unwrap_or_default();
         let writable: Vec<&Mapping> = maps.iter().filter(|m| is_data(m)).collect();
-        let memory = ProcessMemory::new(pid);
+        let space = self.spaces.values().find(|space| space.pid == pid);
+        let machine = space.map(|space| space.memory.machine());
+        let memory = ProcessMemory::new(pid, machine.unwrap_or_default());
         let copies = writable
             .iter()
             .filter_map(|mapping| copy(&memory, mapping))

@@ -89,7 +89,7 @@ impl PtraceEngine {
         let returns = has(|p| matches!(p, Purpose::Return));
         let modules_changed = has(|p| matches!(p, Purpose::LinkMap));
         let relocated = has(|p| matches!(p, Purpose::Relocated));
-        let (arrivals, glimpse) = arrivals(space, breakpoint, regs);
+        let (arrivals, glimpse) = arrivals(space, at, breakpoint, regs);
         let mut choosing = Vec::new();
         if returns {
             let task = self.tasks.get_mut(&stopped.tid());
@@ -164,13 +164,18 @@ impl PtraceEngine {
 /// one system call.
 fn arrivals<'s>(
     space: &'s Space,
+    at: Addr,
     breakpoint: &Breakpoint,
     regs: Regs,
 ) -> (Vec<Arrival>, Glimpse<'s>) {
     let mut arrivals = Vec::new();
     let mut glimpse = None;
     let mut callees: Vec<(&Arc<Tracepoint>, Addr, Addr)> = Vec::new();
+    let through_got = space.goes_through_got(at, breakpoint, &regs);
     for purpose in &breakpoint.purposes {
+        if purpose.uses_slot() && !through_got {
+            continue;
+        }
         let (point, caller) = match purpose {
             Purpose::Entry(point) => (point, None),
             Purpose::Callee {
@@ -180,10 +185,7 @@ fn arrivals<'s>(
             } => (point, Some((caller, slot))),
             Purpose::CallSite(point) => {
                 // The call is about to push its return address.
-                let regs = Regs {
-                    rsp: regs.rsp.wrapping_sub(8),
-                    ..regs
-                };
+                let regs = regs.with_call_pushed();
                 let return_address = breakpoint.slot.next;
                 glimpse.get_or_insert_with(|| glance(space, &regs, point));
                 arrivals.push(Arrival {
@@ -249,8 +251,7 @@ fn glance<'s>(space: &'s Space, regs: &Regs, point: &Tracepoint) -> Glimpse<'s> 
     let mut places = [Addr(regs.rsp); sys::memory::GLIMPSES];
     let mut count = 1;
     let texts = point.prototype.as_ref().map_or(0, |p| p.string_registers());
-    let registers = [regs.rdi, regs.rsi, regs.rdx, regs.rcx, regs.r8, regs.r9];
-    for (index, register) in registers.into_iter().enumerate() {
+    for (index, register) in regs.arguments().into_iter().enumerate() {
         if texts & (1 << index) != 0 && count < places.len() {
             places[count] = Addr(register);
             count += 1;
@@ -325,6 +326,7 @@ fn arrive(
         depth,
         again: false,
         at_callee: arrival.seen == Seen::AtCallee,
+        machine: regs.machine(),
     };
     let unwatched = match point.returns {
         Returns::Unwatched => true,
@@ -402,7 +404,7 @@ fn position<'s>(task: &mut Task, tid: Tid, space: &'s Space, regs: &Regs) -> Pos
     let runner = Runner {
         tid,
         pid: task.pid,
-        fs_base: regs.fs_base,
+        thread_pointer: regs.thread_pointer(),
         memory,
     };
     Position {

@@ -137,7 +137,7 @@ impl PtraceEngine {
             Stop::Signal(other) => signal = Some(other),
             Stop::Fork | Stop::Vfork | Stop::Clone => new.extend(self.adopt(tid, &stopped, stop)?),
             Stop::Exec => {
-                let fresh = self.add_space(Space::new(Pid(tid.0)));
+                let fresh = self.add_space(Space::new(Pid(tid.0), stopped.regs()?.machine()));
                 self.tasks
                     .insert(tid, Task::new(Pid(tid.0), fresh, Role::Borrower));
             }

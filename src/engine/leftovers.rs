@@ -25,7 +25,8 @@ pub fn take_out(pid: Pid) -> Result<LeftOver, AttachError> {
     let Some((stopped, _)) = held.first() else {
         return Err(AttachError::Missing);
     };
-    let found = Space::new(pid).take_out_left_over(stopped);
+    let machine = stopped.regs().map(|regs| regs.machine());
+    let found = Space::new(pid, machine.unwrap_or_default()).take_out_left_over(stopped);
     for (stopped, stop) in held {
         let_go(stopped, stop);
     }

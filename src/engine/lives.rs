@@ -7,6 +7,7 @@ use super::ptrace::{Ending, Follow, Onward, Out, PtraceEngine};
 use super::stacks::Stacks;
 use super::task::{Role, SpaceId, Task};
 use crate::base::addr::Addr;
+use crate::base::machine::Machine;
 use crate::base::memory::Memory;
 use crate::base::regs::Regs;
 use crate::base::{Pid, Tid};
@@ -17,9 +18,6 @@ use crate::sys::wait::{self, Stop};
 use crate::tracee::space::Space;
 use nix::libc;
 use std::ops::Range;
-
-/// `cs` of a task that runs 32-bit code (arch/x86/include/asm/segment.h, __USER32_CS).
-const USER32_CS: u64 = 0x23;
 
 impl PtraceEngine {
     /// A task made another one. Both orders occur: this event, or the child's first stop, comes first.
@@ -119,7 +117,7 @@ impl PtraceEngine {
             // It has memory of its own now, and none of our int3s in it.
             return Ok(Onward::Release(stopped));
         }
-        let id = self.add_space(Space::new(pid));
+        let id = self.add_space(Space::new(pid, regs.machine()));
         self.tasks.insert(tid, Task::new(pid, id, Role::Shown));
         out.tell(pid, tid, What::Exec { ip: Addr(regs.rip) });
         let stopped = leave_exec(stopped)?;
@@ -186,31 +184,50 @@ pub(super) fn leave_exec(stopped: Stopped) -> sys::Result<Stopped> {
 
 /// The flags of the clone(2) that a birth event is about, out of the system call's registers.
 pub(super) fn clone_flags(regs: &Regs, stop: Stop, memory: &dyn Memory) -> u64 {
-    let number = regs.orig_rax as i64;
     let by_event = match stop {
         Stop::Vfork => (libc::CLONE_VM | libc::CLONE_VFORK) as u64,
         _ => 0,
     };
-    // System call numbers of i386: asm/unistd_32.h.
-    let (clone, clone3, first) = match regs.cs {
-        USER32_CS => (120, 435, regs.rbx),
-        _ => (libc::SYS_clone, libc::SYS_clone3, regs.rdi),
-    };
-    match number {
-        _ if number == clone => first,
+    match Cloning::of(regs) {
+        Cloning::Clone(flags) => flags,
         // struct clone_args begins with the flags (clone(2)).
-        _ if number == clone3 => memory.read_word(Addr(first)).unwrap_or(by_event),
-        _ => by_event,
+        Cloning::Clone3(args) => memory.read_uint(args, 8).unwrap_or(by_event),
+        Cloning::Other => by_event,
     }
 }
 
 /// The stack that clone3(2) was given for the new task; clone(2) is told its end only.
 fn clone_stack(regs: &Regs, memory: &dyn Memory) -> Option<Range<u64>> {
-    if regs.cs == USER32_CS || regs.orig_rax != libc::SYS_clone3 as u64 {
+    let Cloning::Clone3(args) = Cloning::of(regs) else {
         return None;
-    }
-    // struct clone_args: five words, then stack and stack_size.
-    let word = |index: i64| memory.read_word(Addr(regs.rdi).offset(index * 8)).ok();
+    };
+    // struct clone_args: five words of 64 bits, then stack and stack_size.
+    let word = |index: i64| memory.read_uint(args.offset(index * 8), 8).ok();
     let start = word(5)?;
     Some(start..start.checked_add(word(6)?)?).filter(|stack| !stack.is_empty())
+}
+
+/// The system call that makes a task.
+enum Cloning {
+    /// clone(2), with these flags.
+    Clone(u64),
+    /// clone3(2), with its arguments there.
+    Clone3(Addr),
+    /// fork(2) or vfork(2).
+    Other,
+}
+
+impl Cloning {
+    fn of(regs: &Regs) -> Cloning {
+        // System call numbers of i386: asm/unistd_32.h.
+        let (clone, clone3, first) = match regs.machine() {
+            Machine::I386 => (120, 435, regs.rbx),
+            Machine::Amd64 => (libc::SYS_clone, libc::SYS_clone3, regs.rdi),
+        };
+        match regs.orig_rax as i64 {
+            number if number == clone => Cloning::Clone(first),
+            number if number == clone3 => Cloning::Clone3(Addr(first)),
+            _ => Cloning::Other,
+        }
+    }
 }

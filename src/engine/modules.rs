@@ -40,10 +40,11 @@ impl PtraceEngine {
         stage: Stage,
         out: &mut Out<'_>,
     ) {
-        let Some(pid) = self.spaces.get(&id).map(|space| space.pid) else {
+        let Some(space) = self.spaces.get(&id) else {
             return;
         };
-        let aux: HashMap<u64, u64> = proc::auxv(pid).unwrap_or_default().into_iter().collect();
+        let aux = proc::auxv(space.pid, space.memory.machine()).unwrap_or_default();
+        let aux: HashMap<u64, u64> = aux.into_iter().collect();
         let entry = aux.get(&libc::AT_ENTRY).copied().unwrap_or(0);
         let execfn = self.text_at(id, aux.get(&libc::AT_EXECFN).copied().unwrap_or(0));
         if let Err(why) = self.add_program(stopped, id, entry, &execfn, out) {

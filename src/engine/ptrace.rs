@@ -404,7 +404,7 @@ pub(super) fn put_home(regs: &mut crate::base::regs::Regs, home: Home) {
         Home::Before(at) | Home::After(at) => regs.rip = at.0,
         Home::Pushed(at) => {
             regs.rip = at.0;
-            regs.rsp = regs.rsp.wrapping_add(8);
+            regs.rsp = regs.rsp.wrapping_add(regs.machine().word() as u64);
         }
     }
 }

@@ -5,6 +5,7 @@
 //! follows from the order of their addresses.
 
 use crate::base::addr::Addr;
+use crate::base::machine::Machine;
 use crate::base::memory::Memory;
 use crate::base::regs::Regs;
 use crate::base::{Pid, Tid};
@@ -43,7 +44,7 @@ pub struct Runner<'m> {
     /// Its process.
     pub pid: Pid,
     /// Its thread pointer.
-    pub fs_base: u64,
+    pub thread_pointer: u64,
     /// Its memory.
     pub memory: &'m dyn Memory,
 }
@@ -53,9 +54,34 @@ const HANDLER: usize = 64 << 10;
 /// The main stack grows down as it is used, at most that far: the kernel keeps other mappings away from
 /// so much of it at least (arch/x86/mm/mmap.c, mmap_base).
 const MAIN: u64 = 64 << 20;
-/// Offsets in `ucontext_t` (<sys/ucontext.h>).
-const UC_STACK: usize = 16;
-const UC_RSP: usize = 160;
+/// Where the kernel puts what in a `ucontext_t` (<sys/ucontext.h>): offsets of the alternate stack's start
+/// and size, and of the stack pointer and the instruction pointer.
+struct Context {
+    start: usize,
+    size: usize,
+    sp: usize,
+    ip: usize,
+}
+
+impl Context {
+    fn of(machine: Machine) -> Context {
+        match machine {
+            Machine::Amd64 => Context {
+                start: 16,
+                size: 32,
+                sp: 160,
+                ip: 168,
+            },
+            // Only a handler with SA_SIGINFO gets such a thing there.
+            Machine::I386 => Context {
+                start: 8,
+                size: 16,
+                sp: 48,
+                ip: 76,
+            },
+        }
+    }
+}
 
 impl Stacks {
     /// The stacks of a task whose own one is known.
@@ -94,8 +120,8 @@ impl Stacks {
     }
 }
 
-/// The stack that a task was born with. On x86-64 the C libraries put the thread's control block, which
-/// points to itself, on top of it (psABI 3.4.2); who does otherwise may have its stack anywhere.
+/// The stack that a task was born with. The C libraries put the thread's control block, which
+/// points to itself, on top of it (psABI 3.4.2; ELF Handling For Thread-Local Storage, 3.4.2 for i386); who does otherwise may have its stack anywhere.
 fn own(runner: Runner<'_>) -> Option<Range<u64>> {
     let maps = proc::maps(runner.pid).ok()?;
     if runner.tid.0 == runner.pid.0 {
@@ -103,7 +129,7 @@ fn own(runner: Runner<'_>) -> Option<Range<u64>> {
         let end = stack.range.end;
         return Some(end.saturating_sub(MAIN).min(stack.range.start)..end);
     }
-    let top = runner.fs_base;
+    let top = runner.thread_pointer;
     if runner.memory.read_word(Addr(top)) != Ok(top) {
         return None;
     }
@@ -115,19 +141,21 @@ fn own(runner: Runner<'_>) -> Option<Range<u64>> {
 /// holds the registers of the interrupted program, and the alternate stack's bounds.
 fn alternate(rsp: u64, sp: u64, ip: u64, memory: &dyn Memory) -> Option<Range<u64>> {
     let mut above = vec![0; HANDLER];
-    let got = memory.read(Addr(rsp & !7), &mut above).ok()?;
-    let word = |at: usize| {
-        let bytes = above[..got].get(at..at + 8)?;
-        Some(u64::from_le_bytes(bytes.try_into().ok()?))
-    };
-    (0..got).step_by(8).find_map(|context| {
-        let saved_ip = word(context + UC_RSP + 8)?;
+    let size = memory.machine().word();
+    let got = memory
+        .read(Addr(rsp & !(size as u64 - 1)), &mut above)
+        .ok()?;
+    let words: Vec<u64> = memory.machine().words(&above[..got]).collect();
+    let at = Context::of(memory.machine());
+    (0..words.len()).find_map(|context| {
+        let word = |offset: usize| words.get(context + offset / size).copied();
+        let saved_ip = word(at.ip)?;
         // A system call that is to be restarted is two bytes back.
-        if word(context + UC_RSP)? != sp || (saved_ip != ip && saved_ip != ip.wrapping_sub(2)) {
+        if word(at.sp)? != sp || (saved_ip != ip && saved_ip != ip.wrapping_sub(2)) {
             return None;
         }
-        let start = word(context + UC_STACK)?;
-        let range = start..start.checked_add(word(context + UC_STACK + 16)?)?;
+        let start = word(at.start)?;
+        let range = start..start.checked_add(word(at.size)?)?;
         range.contains(&rsp).then_some(range)
     })
 }

@@ -63,7 +63,7 @@ impl PtraceEngine {
             }
         };
         self.launched = Some(Launched { pid, end: None });
-        let id = self.add_space(Space::new(pid));
+        let id = self.add_space(Space::new(pid, stopped.regs()?.machine()));
         self.tasks.insert(tid, Task::new(pid, id, Role::Shown));
         out.tell(pid, tid, What::Started { parent: None });
         let stopped = leave_exec(stopped)?;
@@ -85,7 +85,11 @@ impl PtraceEngine {
         else {
             return Err(AttachError::Missing);
         };
-        let id = self.add_space(Space::new(pid));
+        held.swap(0, planter);
+        let first = held.first().ok_or(AttachError::Missing)?;
+        // One that is gone by now has nothing to lose.
+        let machine = first.0.regs().map(|regs| regs.machine());
+        let id = self.add_space(Space::new(pid, machine.unwrap_or_default()));
         for (stopped, _) in &held {
             self.tasks
                 .insert(stopped.tid(), Task::new(pid, id, Role::Shown));
@@ -95,7 +99,6 @@ impl PtraceEngine {
             // One that is gone by now has nothing to lose.
             let _ = unblock_trap(stopped);
         }
-        held.swap(0, planter);
         if let Some((stopped, _)) = held.first() {
             let space = self.spaces.get_mut(&id);
             let stood = space.map_or(0, |space| space.take_over(stopped));

@@ -183,7 +183,8 @@ impl Functions<'_> {
 
     fn is_instruction(&self, from: Vaddr, at: Vaddr) -> bool {
         let code = self.image.bytes_at(self.bytes, from);
-        let mut decoder = Decoder::with_ip(64, code, from.0, DecoderOptions::NONE);
+        let bits = self.image.class.bits();
+        let mut decoder = Decoder::with_ip(bits, code, from.0, DecoderOptions::NONE);
         while decoder.can_decode() && decoder.ip() < at.0 {
             let _ = decoder.decode();
         }

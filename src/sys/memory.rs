@@ -3,6 +3,7 @@
 
 use crate::base::Pid;
 use crate::base::addr::Addr;
+use crate::base::machine::Machine;
 use crate::base::memory::{Memory, Unreadable};
 use std::cell::OnceCell;
 use std::fs::{File, OpenOptions};
@@ -13,15 +14,17 @@ use std::os::unix::fs::FileExt;
 #[derive(Debug)]
 pub struct ProcessMemory {
     pid: Pid,
+    machine: Machine,
     /// Opened at the first write; after exec it would still be the old program's memory.
     mem: OnceCell<File>,
 }
 
 impl ProcessMemory {
-    /// The memory that `pid` has now. After an exec, make a new one.
-    pub fn new(pid: Pid) -> ProcessMemory {
+    /// The memory that `pid` has now, which runs a program for this machine. After an exec, make a new one.
+    pub fn new(pid: Pid, machine: Machine) -> ProcessMemory {
         ProcessMemory {
             pid,
+            machine,
             mem: OnceCell::new(),
         }
     }
@@ -62,6 +65,10 @@ impl Memory for ProcessMemory {
             Ok(got) => Ok(got),
             Err(_) => Err(Unreadable(at)),
         }
+    }
+
+    fn machine(&self) -> Machine {
+        self.machine
     }
 }
 
@@ -149,5 +156,9 @@ impl Memory for Glimpse<'_> {
             }
         }
         self.memory.read(at, buf)
+    }
+
+    fn machine(&self) -> Machine {
+        self.memory.machine
     }
 }

@@ -1,6 +1,7 @@
 //! What /proc tells of a process (proc(5)).
 
 use crate::base::addr::Addr;
+use crate::base::machine::Machine;
 use crate::base::{Pid, Tid};
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -136,14 +137,12 @@ pub fn open_program(pid: Pid) -> io::Result<File> {
     File::open(format!("/proc/{pid}/exe"))
 }
 
-/// The auxiliary vector (getauxval(3)): pairs of type and value, of 64-bit words.
-pub fn auxv(pid: Pid) -> io::Result<Vec<(u64, u64)>> {
+/// The auxiliary vector (getauxval(3)) of a program for this machine: pairs of type and value.
+pub fn auxv(pid: Pid, machine: Machine) -> io::Result<Vec<(u64, u64)>> {
     let bytes = fs::read(format!("/proc/{pid}/auxv"))?;
-    let word = |b: &[u8]| b.try_into().map_or(0, u64::from_le_bytes);
-    Ok(bytes
-        .chunks_exact(16)
-        .map(|pair| (word(&pair[..8]), word(&pair[8..])))
-        .collect())
+    let words: Vec<u64> = machine.words(&bytes).collect();
+    let (pairs, _) = words.as_chunks::<2>();
+    Ok(pairs.iter().map(|&[kind, value]| (kind, value)).collect())
 }
 
 /// A signal waits for this very task (`SigPnd`).

@@ -15,22 +15,50 @@ use super::ptrace::{self, Seccomp, Stopped};
 use super::wait::{self, Patience, Status, Stop};
 use super::{Error, Result, proc, sigframe};
 use crate::base::addr::Addr;
+use crate::base::machine::Machine;
 use crate::base::memory::Memory;
+use crate::base::regs::Regs;
 use crate::base::{Pid, Tid};
 use nix::errno::Errno;
 use std::path::Path;
+
+/// A system call that a tracee can be made to perform. Its arguments are the same on each machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Call {
+    /// mmap(2); on i386 mmap2(2), which counts the offset in pages.
+    Map,
+    /// rt_sigaction(2), with the kernel's own structures.
+    SignalAction,
+}
+
+impl Call {
+    /// Its number (asm/unistd_64.h, asm/unistd_32.h).
+    fn number(self, machine: Machine) -> u64 {
+        match (self, machine) {
+            (Call::Map, Machine::Amd64) => 9,
+            (Call::Map, Machine::I386) => 192,
+            (Call::SignalAction, Machine::Amd64) => 13,
+            (Call::SignalAction, Machine::I386) => 174,
+        }
+    }
+}
 
 /// `syscall; ret`
 const SYSCALL_RET: [u8; 3] = [0x0f, 0x05, 0xc3];
 /// `mov $15, %rax; syscall`: what the C libraries' signal handlers return through.
 const SIGRETURN: [u8; 9] = [0x48, 0xc7, 0xc0, 15, 0, 0, 0, 0x0f, 0x05];
+/// `int $0x80`, how 32-bit code calls the kernel. Nothing like the recovery exists there: a task whose tracer
+/// dies in the middle of a call is lost.
+const INT_80: [u8; 2] = [0xcd, 0x80];
 /// No module's text is longer than is looked through for these.
 const MOST_TEXT: u64 = 8 << 20;
 
 /// How a process makes system calls for us.
 #[derive(Clone, Copy, Debug)]
 pub struct Remote {
-    /// A `syscall` instruction.
+    /// Whose system calls they are.
+    machine: Machine,
+    /// A `syscall` instruction, or `int $0x80`.
     pub instruction: Addr,
     /// Code that calls rt_sigreturn(2), when a `ret` follows the instruction.
     pub recovery: Option<Addr>,
@@ -43,38 +71,21 @@ impl Remote {
     /// vDSO, which has one for the clocks it cannot read itself (vdso(7)).
     pub fn find(pid: Pid, memory: &dyn Memory) -> Option<Remote> {
         let maps = proc::maps(pid).ok()?;
+        let mut code = maps
+            .iter()
+            .filter(|m| m.executable && m.path != Path::new("[vsyscall]"))
+            .map(|mapping| Code::read(memory, mapping));
+        let machine = memory.machine();
+        let (instruction, recovery) = match machine {
+            Machine::Amd64 => with_recovery(code)?,
+            Machine::I386 => (code.find_map(|code| code.find(&INT_80))?, None),
+        };
         // SECCOMP_MODE_DISABLED is 0 (proc_pid_status(5), "Seccomp").
         let sandboxed = proc::status_field(Tid(pid.0), "Seccomp").is_some_and(|mode| mode != "0");
-        let code = maps
-            .iter()
-            .filter(|m| m.executable && m.path != Path::new("[vsyscall]"));
-        let (mut plain, mut with_ret, mut recovery) = (None, None, None);
-        for mapping in code {
-            let length = (mapping.range.end - mapping.range.start).min(MOST_TEXT);
-            let mut code = vec![0; length as usize];
-            let got = memory
-                .read(Addr(mapping.range.start), &mut code)
-                .unwrap_or(0);
-            let find = |wanted: &[u8]| {
-                let at = code[..got]
-                    .windows(wanted.len())
-                    .position(|bytes| bytes == wanted)?;
-                Some(Addr(mapping.range.start + at as u64))
-            };
-            plain = plain.or_else(|| find(&SYSCALL_RET[..2]));
-            with_ret = with_ret.or_else(|| find(&SYSCALL_RET));
-            recovery = recovery.or_else(|| find(&SIGRETURN));
-            if let (Some(instruction), Some(recovery)) = (with_ret, recovery) {
-                return Some(Remote {
-                    instruction,
-                    recovery: Some(recovery),
-                    sandboxed,
-                });
-            }
-        }
         Some(Remote {
-            instruction: plain?,
-            recovery: None,
+            machine,
+            instruction,
+            recovery,
             sandboxed,
         })
     }
@@ -90,13 +101,13 @@ impl Remote {
         &self,
         stopped: &Stopped,
         memory: &ProcessMemory,
-        number: libc::c_long,
+        call: Call,
         args: [u64; 6],
     ) -> Result<u64> {
         if self.sandboxed {
             stopped.set_seccomp(Seccomp::Suspended)?;
         }
-        let result = self.perform(stopped, memory, number, args);
+        let result = self.perform(stopped, memory, call, args);
         if self.sandboxed {
             stopped.set_seccomp(Seccomp::Enforced)?;
         }
@@ -107,7 +118,7 @@ impl Remote {
         &self,
         stopped: &Stopped,
         memory: &ProcessMemory,
-        number: libc::c_long,
+        call: Call,
         args: [u64; 6],
     ) -> Result<u64> {
         let tid = stopped.tid();
@@ -120,11 +131,7 @@ impl Remote {
         {
             regs.rsp = rsp;
         }
-        regs.rip = self.instruction.0;
-        regs.rax = number as u64;
-        // No system call is in progress as far as the kernel can see, so it does not restart one here.
-        regs.orig_rax = !0;
-        [regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9] = args;
+        self.set_up(&mut regs, call, args);
         stopped.set_regs(&regs)?;
         // The stops at its entry and exit are such that the task takes no harm if we die at one.
         stopped.resume_to_syscall()?;
@@ -138,16 +145,78 @@ impl Remote {
         next_stop_of(tid, Stop::Interrupt)?;
         stopped.set_regs(&saved)?;
         stopped.set_signal_mask(mask)?;
-        let value = done.rax as i64;
-        if (-4095..0).contains(&value) {
-            let errno = Errno::from_raw(-value as i32);
+        self.result(&done)
+    }
+
+    /// Where the kernel looks for a call and its arguments (syscall(2), "Architecture calling conventions").
+    fn set_up(&self, regs: &mut Regs, call: Call, args: [u64; 6]) {
+        regs.rip = self.instruction.0;
+        regs.rax = call.number(self.machine);
+        // No system call is in progress as far as the kernel can see, so it does not restart one here.
+        regs.orig_rax = !0;
+        let [a, b, c, d, e, f] = args;
+        match self.machine {
+            Machine::Amd64 => {
+                (regs.rdi, regs.rsi, regs.rdx) = (a, b, c);
+                (regs.r10, regs.r8, regs.r9) = (d, e, f);
+            }
+            Machine::I386 => {
+                (regs.rbx, regs.rcx, regs.rdx) = (a, b, c);
+                (regs.rsi, regs.rdi, regs.rbp) = (d, e, f);
+            }
+        }
+    }
+
+    fn result(&self, done: &Regs) -> Result<u64> {
+        let (result, signed) = match self.machine {
+            Machine::Amd64 => (done.rax, done.rax as i64),
+            Machine::I386 => (done.rax as u32 as u64, done.rax as i32 as i64),
+        };
+        if (-4095..0).contains(&signed) {
+            let errno = Errno::from_raw(-signed as i32);
             return Err(Error {
                 call: "a system call in the process",
                 errno,
             });
         }
-        Ok(done.rax)
+        Ok(result)
     }
+}
+
+/// The code of one mapping.
+struct Code {
+    start: u64,
+    bytes: Vec<u8>,
+}
+
+impl Code {
+    fn read(memory: &dyn Memory, mapping: &proc::Mapping) -> Code {
+        let start = mapping.range.start;
+        let mut bytes = vec![0; (mapping.range.end - start).min(MOST_TEXT) as usize];
+        let got = memory.read(Addr(start), &mut bytes).unwrap_or(0);
+        bytes.truncate(got);
+        Code { start, bytes }
+    }
+
+    fn find(&self, wanted: &[u8]) -> Option<Addr> {
+        let mut windows = self.bytes.windows(wanted.len());
+        let at = windows.position(|bytes| bytes == wanted)?;
+        Some(Addr(self.start + at as u64))
+    }
+}
+
+/// A `syscall` instruction, and the recovery if there is a `ret` behind it.
+fn with_recovery(code: impl Iterator<Item = Code>) -> Option<(Addr, Option<Addr>)> {
+    let (mut plain, mut with_ret, mut recovery) = (None, None, None);
+    for code in code {
+        plain = plain.or_else(|| code.find(&SYSCALL_RET[..2]));
+        with_ret = with_ret.or_else(|| code.find(&SYSCALL_RET));
+        recovery = recovery.or_else(|| code.find(&SIGRETURN));
+        if let (Some(instruction), Some(_)) = (with_ret, recovery) {
+            return Some((instruction, recovery));
+        }
+    }
+    Some((plain?, None))
 }
 
 /// Waits until one task stops in this way. A SIGSTOP, which cannot be blocked, may come in between.

@@ -1,7 +1,7 @@
 //! One int3 in an address space: what it displaced, and for whom it stands.
 
 use crate::base::addr::Addr;
-use crate::plan::Tracepoint;
+use crate::plan::{Kind, Tracepoint};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -15,6 +15,8 @@ pub struct Breakpoint {
     pub original: u8,
     /// Where the displaced instruction runs.
     pub slot: Slot,
+    /// The general register that a jump or call of i386 finds its GOT slot by, if it does.
+    pub base: Option<u8>,
     /// Why it stands here. It stays planted while the module is loaded.
     pub purposes: Vec<Purpose>,
 }
@@ -66,6 +68,15 @@ impl Purpose {
             Purpose::Return => "the return of a call".to_owned(),
             Purpose::LinkMap => "the loading of libraries".to_owned(),
             Purpose::Relocated => "the beginning of a module".to_owned(),
+        }
+    }
+
+    /// It stands at an instruction that uses the GOT slot of an import.
+    pub fn uses_slot(&self) -> bool {
+        match self {
+            Purpose::CallSite(_) => true,
+            Purpose::Entry(point) => matches!(point.kind, Kind::Plt { .. }),
+            _ => false,
         }
     }
 }

@@ -8,16 +8,17 @@
 //!
 //! While the tracer lives the handler never runs for an int3: those stops are suppressed.
 
+mod handler;
+
 use super::breakpoint::INT3;
 use crate::base::addr::Addr;
+use crate::base::machine::Machine;
 use crate::base::memory::Memory;
 use crate::sys;
 use crate::sys::memory::ProcessMemory;
 use crate::sys::proc::Mapping;
 use crate::sys::ptrace::Stopped;
-use crate::sys::remote::Remote;
-use iced_x86::IcedError;
-use iced_x86::code_asm::*;
+use crate::sys::remote::{Call, Remote};
 use nix::libc;
 use std::collections::HashSet;
 
@@ -30,21 +31,17 @@ const TABLE: u64 = 16 << ENTRIES_LOG2;
 /// The hash takes the upper bits of a product with 2^64 over the golden ratio.
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// Offsets in the header of `struct kernel_sigaction`s (arch/x86: handler, flags, restorer, mask): the
-/// program's own, ours, the default one, and what the last installation replaced.
+/// Offsets in the header of the kernel's `struct sigaction`s: the program's own, ours, the default one, and
+/// what the last installation replaced.
 const OLD_ACTION: u64 = 0;
 const NEW_ACTION: u64 = 64;
 const DEFAULT_ACTION: u64 = 128;
 const REPLACED_ACTION: u64 = 192;
-const ACTION: usize = 32;
 
 /// A value holds the byte that the int3 displaced above the slot's address, which has 47 bits.
 const ORIGINAL_SHIFT: u32 = 56;
 /// Stands at the end of the code's page, after the table's address.
 const SIGNATURE: &[u8; 16] = b"ltrace guard 1\n\0";
-
-/// Offset of `uc_mcontext.gregs[REG_RIP]` in `ucontext_t` (<sys/ucontext.h>).
-const UCONTEXT_RIP: i32 = 168;
 
 const SA_RESTORER: u64 = 0x0400_0000;
 const FLAGS: u64 =
@@ -53,6 +50,7 @@ const FLAGS: u64 =
 /// The handler and its table in one process.
 #[derive(Clone, Debug)]
 pub struct Guard {
+    machine: Machine,
     code: u64,
     table: u64,
     /// The places of the table that are in use.
@@ -73,12 +71,14 @@ impl Guard {
             let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
             let args = [0, length, protection as u64, flags as u64, !0, 0];
             remote
-                .call(stopped, memory, libc::SYS_mmap, args)
+                .call(stopped, memory, Call::Map, args)
                 .map_err(|e| e.to_string())
         };
         let code = map(CODE, libc::PROT_READ | libc::PROT_EXEC)?;
         let table = map(HEADER + TABLE, libc::PROT_READ | libc::PROT_WRITE)?;
-        let (bytes, restorer) = assemble(code, table).map_err(|e| e.to_string())?;
+        let machine = memory.machine();
+        let (bytes, restorer) =
+            handler::assemble(machine, code, table).map_err(|e| e.to_string())?;
         let write =
             |at: u64, bytes: &[u8]| memory.write(Addr(at), bytes).map_err(|e| e.to_string());
         write(code, &bytes)?;
@@ -87,11 +87,11 @@ impl Guard {
             &table.to_le_bytes(),
         )?;
         write(code + CODE - SIGNATURE.len() as u64, SIGNATURE)?;
-        let action =
-            |handler: u64, flags: u64| [handler, flags, restorer, 0].map(u64::to_le_bytes).concat();
+        let action = |handler, flags| action(machine, handler, flags, restorer);
         write(table + NEW_ACTION, &action(code, FLAGS))?;
         write(table + DEFAULT_ACTION, &action(0, SA_RESTORER))?;
         let guard = Guard {
+            machine,
             code,
             table,
             taken: HashSet::new(),
@@ -112,6 +112,7 @@ impl Guard {
             let (table, signature) = end.split_at(8);
             let table = table.try_into().map(u64::from_le_bytes).ok()?;
             (signature == SIGNATURE).then(|| Guard {
+                machine: memory.machine(),
                 code: m.range.start,
                 table,
                 taken: HashSet::new(),
@@ -175,10 +176,11 @@ impl Guard {
         )
         .map_err(|e| e.to_string())?;
         let view: &dyn Memory = memory;
-        let mut replaced = [0; ACTION];
+        let mut replaced = action(self.machine, self.code, 0, 0);
+        let own = replaced[..self.machine.word()].to_vec();
         let read = view.read_exact(Addr(self.table + REPLACED_ACTION), &mut replaced);
         read.map_err(|_| "the replaced SIGTRAP action cannot be read")?;
-        if !replaced.starts_with(&self.code.to_le_bytes()) {
+        if !replaced.starts_with(&own) {
             let old = Addr(self.table + OLD_ACTION);
             memory.write(old, &replaced).map_err(|e| e.to_string())?;
         }
@@ -219,7 +221,7 @@ impl Guard {
     ) -> sys::Result<()> {
         let args = [libc::SIGTRAP as u64, new, old, 8, 0, 0];
         remote
-            .call(stopped, memory, libc::SYS_rt_sigaction, args)
+            .call(stopped, memory, Call::SignalAction, args)
             .map(drop)
     }
 
@@ -249,96 +251,28 @@ impl Guard {
     fn key_at(&self, memory: &ProcessMemory, index: u32) -> Option<u64> {
         let memory: &dyn Memory = memory;
         memory
-            .read_word(Addr(self.table + HEADER + u64::from(index) * 16))
+            .read_uint(Addr(self.table + HEADER + u64::from(index) * 16), 8)
             .ok()
     }
+}
+
+/// The kernel's `struct sigaction` (include/linux/signal_types.h, `struct compat_sigaction` in
+/// include/linux/compat.h): handler, flags, restorer, and a mask of 64 bits that blocks nothing.
+fn action(machine: Machine, handler: u64, flags: u64, restorer: u64) -> Vec<u8> {
+    let words = [handler, flags, restorer];
+    let words = words
+        .iter()
+        .flat_map(|word| word.to_le_bytes().into_iter().take(machine.word()));
+    words.chain([0; 8]).collect()
 }
 
 fn hash(key: u64) -> u32 {
     (key.wrapping_mul(GOLDEN) >> (64 - ENTRIES_LOG2)) as u32
 }
 
-/// The handler, `void (int signal, siginfo_t *, ucontext_t *)`, and where its restorer begins.
-fn assemble(code: u64, table: u64) -> Result<(Vec<u8>, u64), IcedError> {
-    let mut a = CodeAssembler::new(64)?;
-    let (mut probe, mut found, mut missing) =
-        (a.create_label(), a.create_label(), a.create_label());
-    let (mut default, mut done, mut restorer) =
-        (a.create_label(), a.create_label(), a.create_label());
-    a.mov(rax, qword_ptr(rdx + UCONTEXT_RIP))?;
-    a.mov(rcx, table + HEADER)?;
-    a.mov(r8, GOLDEN)?;
-    a.imul_2(r8, rax)?;
-    a.shr(r8, 64 - ENTRIES_LOG2)?;
-    a.set_label(&mut probe)?;
-    a.mov(r9, r8)?;
-    a.shl(r9, 4)?;
-    a.mov(r10, qword_ptr(rcx + r9))?;
-    a.cmp(r10, rax)?;
-    a.je(found)?;
-    a.test(r10, r10)?;
-    a.je(missing)?;
-    a.inc(r8)?;
-    a.and(r8d, (1 << ENTRIES_LOG2) - 1)?;
-    a.jmp(probe)?;
-    a.set_label(&mut found)?;
-    a.mov(r10, qword_ptr(rcx + r9 + 8))?;
-    a.shl(r10, 64 - ORIGINAL_SHIFT)?;
-    a.shr(r10, 64 - ORIGINAL_SHIFT)?;
-    a.mov(qword_ptr(rdx + UCONTEXT_RIP), r10)?;
-    a.ret()?;
-    // Not ours: the program's own handler, if it has one.
-    a.set_label(&mut missing)?;
-    a.mov(rcx, table)?;
-    a.mov(rax, qword_ptr(rcx + OLD_ACTION as i32))?;
-    a.test(rax, rax)?;
-    a.je(default)?;
-    a.cmp(rax, 1)?;
-    a.je(done)?;
-    a.jmp(rax)?;
-    // It has none: the signal once more, to a process that does not handle it.
-    a.set_label(&mut default)?;
-    a.mov(edi, libc::SIGTRAP)?;
-    a.lea(rsi, qword_ptr(rcx + DEFAULT_ACTION as i32))?;
-    a.xor(edx, edx)?;
-    a.mov(r10d, 8)?;
-    a.mov(eax, libc::SYS_rt_sigaction as i32)?;
-    a.syscall()?;
-    a.mov(eax, libc::SYS_getpid as i32)?;
-    a.syscall()?;
-    a.mov(r8d, eax)?;
-    a.mov(eax, libc::SYS_gettid as i32)?;
-    a.syscall()?;
-    a.mov(esi, eax)?;
-    a.mov(edi, r8d)?;
-    a.mov(edx, libc::SIGTRAP)?;
-    a.mov(eax, libc::SYS_tgkill as i32)?;
-    a.syscall()?;
-    a.set_label(&mut done)?;
-    a.ret()?;
-    a.set_label(&mut restorer)?;
-    a.mov(eax, libc::SYS_rt_sigreturn as i32)?;
-    a.syscall()?;
-    let options = iced_x86::BlockEncoderOptions::RETURN_NEW_INSTRUCTION_OFFSETS;
-    let assembled = a.assemble_options(code, options)?;
-    let restorer = assembled.label_ip(&restorer)?;
-    Ok((assembled.inner.code_buffer, restorer))
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{ENTRIES_LOG2, assemble, hash};
-
-    #[test]
-    fn the_handler_fits_its_page() {
-        let (code, restorer) = assemble(0x1000, 0x10_0000).unwrap();
-        assert!(code.len() < 512);
-        // mov eax, 15; syscall
-        assert_eq!(
-            code[(restorer - 0x1000) as usize..],
-            [0xb8, 15, 0, 0, 0, 0x0f, 0x05]
-        );
-    }
+    use super::{ENTRIES_LOG2, hash};
 
     #[test]
     fn hashes_stay_in_the_table() {

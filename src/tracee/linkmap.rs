@@ -34,21 +34,20 @@ pub struct Entry {
     pub dynamic: Addr,
 }
 
-/// Reads `struct r_debug` of 64 bits. `None` while the dynamic linker has not filled it.
+/// Reads `struct r_debug`, whose every member begins a word: r_version, r_map, r_brk, r_state, r_ldbase and,
+/// in later versions, r_next. `None` while the dynamic linker has not filled it.
 pub fn debug(memory: &dyn Memory, at: Addr) -> Result<Option<Debug>, Unreadable> {
     let version = memory.read_uint(at, 4)?;
     if version == 0 {
         return Ok(None);
     }
-    let next = if version >= 2 {
-        memory.read_word(at.offset(40))?
-    } else {
-        0
-    };
+    let word = |index: i64| memory.read_word(at.offset(index * memory.machine().word() as i64));
+    let next = if version >= 2 { word(5)? } else { 0 };
     Ok(Some(Debug {
-        first: Addr(memory.read_word(at.offset(8))?),
-        brk: Addr(memory.read_word(at.offset(16))?),
-        consistent: memory.read_uint(at.offset(24), 4)? == 0,
+        first: Addr(word(1)?),
+        brk: Addr(word(2)?),
+        // An enumeration, of 32 bits.
+        consistent: word(3)? as u32 == 0,
         next: (next != 0).then_some(Addr(next)),
     }))
 }
@@ -78,8 +77,10 @@ pub fn modules(memory: &dyn Memory, r_debug: Addr) -> Vec<Entry> {
 /// Reads `struct link_map`: l_addr, l_name, l_ld, l_next.
 fn entry(memory: &dyn Memory, at: Addr) -> Result<(Entry, Addr), Unreadable> {
     let mut bytes = [0; 32];
-    memory.read_exact(at, &mut bytes)?;
-    let word = |i: usize| bytes[i * 8..][..8].try_into().map_or(0, u64::from_le_bytes);
+    let bytes = &mut bytes[..4 * memory.machine().word()];
+    memory.read_exact(at, bytes)?;
+    let words: Vec<u64> = memory.machine().words(bytes).collect();
+    let word = |index: usize| words.get(index).copied().unwrap_or_default();
     let name = memory
         .read_c_string(Addr(word(1)), MOST_NAME)
         .map(|(name, _)| name)

@@ -47,6 +47,21 @@ impl Module {
     pub fn name(&self) -> &Arc<ModuleName> {
         &self.planned.name
     }
+
+    /// What its code keeps in a register to find its slots, when it is for i386.
+    pub fn got(&self) -> Option<Addr> {
+        let image = &self.planned.image;
+        let got = image.got.filter(|_| image.class == elf::Class::Elf32)?;
+        Some(self.bias.addr(got))
+    }
+
+    /// Whether the dynamic linker stores the address of an import here.
+    pub fn has_slot(&self, at: Addr) -> bool {
+        let imports = &self.planned.image.imports;
+        imports
+            .iter()
+            .any(|import| self.bias.addr(import.slot) == at)
+    }
 }
 
 /// What was taken out of a file, once for all who load it.

@@ -8,12 +8,14 @@ use super::guard::{Guard, Unguarded};
 use super::module::Module;
 use crate::base::Pid;
 use crate::base::addr::Addr;
+use crate::base::machine::Machine;
 use crate::base::memory::Memory;
+use crate::base::regs::Regs;
 use crate::sys;
 use crate::sys::memory::ProcessMemory;
 use crate::sys::proc;
 use crate::sys::ptrace::Stopped;
-use crate::sys::remote::Remote;
+use crate::sys::remote::{Call, Remote};
 use nix::libc;
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -105,10 +107,10 @@ pub enum Home {
 
 impl Space {
     /// The space of a program that has just begun, or is being attached to.
-    pub fn new(pid: Pid) -> Space {
+    pub fn new(pid: Pid, machine: Machine) -> Space {
         Space {
             pid,
-            memory: ProcessMemory::new(pid),
+            memory: ProcessMemory::new(pid, machine),
             modules: Vec::new(),
             r_debug: None,
             breakpoints: HashMap::new(),
@@ -125,7 +127,7 @@ impl Space {
     pub fn copy_for(&self, child: Pid) -> Space {
         Space {
             pid: child,
-            memory: ProcessMemory::new(child),
+            memory: ProcessMemory::new(child, self.memory.machine()),
             modules: self.modules.clone(),
             r_debug: self.r_debug,
             breakpoints: self.breakpoints.clone(),
@@ -148,13 +150,43 @@ impl Space {
         let mut known = self.call_sites.borrow_mut();
         *known
             .entry(return_address.0)
-            .or_insert_with(|| CallSite::before(&self.memory, return_address))
+            .or_insert_with(|| self.read_call_site(return_address))
+    }
+
+    fn read_call_site(&self, return_address: Addr) -> CallSite {
+        let module = self.module_at(return_address);
+        let got = module.and_then(Module::got);
+        let site = CallSite::before(&self.memory, return_address, got);
+        match site {
+            // By way of a register that need not hold the GOT's address.
+            CallSite::Slot(slot)
+                if got.is_some() && !module.is_some_and(|module| module.has_slot(slot)) =>
+            {
+                CallSite::Computed
+            }
+            site => site,
+        }
+    }
+
+    /// Whether a displaced jump or call goes through its module's GOT, as far as that depends on a register.
+    pub fn goes_through_got(&self, at: Addr, breakpoint: &Breakpoint, regs: &Regs) -> bool {
+        let Some(base) = breakpoint.base else {
+            return true;
+        };
+        let got = self.module_at(at).and_then(Module::got);
+        got == Some(Addr(regs.by_number(base)))
+    }
+
+    fn module_at(&self, at: Addr) -> Option<&Module> {
+        self.modules.iter().find(|m| m.range.contains(&at.0))
     }
 
     /// Whether a call instruction stands before this address, so that it may be where one returns to.
     pub fn follows_call(&self, return_address: Addr) -> bool {
         let code = self.code_at(return_address.offset(-8), 8);
-        self.is_code(return_address) && code.len() == 8 && callsite::ends_with_call(&code)
+        self.is_code(return_address)
+            && code.len() == 8
+            && callsite::ends_with_call(self.memory.machine(), &code)
     }
 
     /// Whether a function's code branches back to its first instruction: to arrive there once more is no
@@ -163,7 +195,12 @@ impl Space {
         let mut known = self.loops.borrow_mut();
         *known
             .entry(entry.0)
-            .or_insert_with(|| callsite::branches_to(&self.code_at(entry, MOST_FUNCTION), entry))
+            .or_insert_with(|| self.branches_back(entry))
+    }
+
+    fn branches_back(&self, entry: Addr) -> bool {
+        let code = self.code_at(entry, MOST_FUNCTION);
+        callsite::branches_to(self.memory.machine(), &code, entry)
     }
 
     /// Code as the program has it, without our int3s.
@@ -213,8 +250,9 @@ impl Space {
             return Err(Refused::NotOurs(at));
         }
         let (area, start) = self.room(stopped, at)?;
+        let machine = self.memory.machine();
         let displaced =
-            displaced::displace(&code, at, Addr(start)).ok_or(Refused::Unmovable(at))?;
+            displaced::displace(machine, &code, at, Addr(start)).ok_or(Refused::Unmovable(at))?;
         self.write(Addr(start), &displaced.code)?;
         self.take_slot(area, start, at);
         if let Some(Ok(guard)) = &mut self.guard {
@@ -233,6 +271,7 @@ impl Space {
             Breakpoint {
                 original,
                 slot,
+                base: displaced.base,
                 purposes: vec![purpose],
             },
         );
@@ -401,7 +440,7 @@ impl Space {
         let flags = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE) as u64;
         let args = [start, AREA, protection, flags, !0, 0];
         remote
-            .call(stopped, &self.memory, libc::SYS_mmap, args)
+            .call(stopped, &self.memory, Call::Map, args)
             .map_err(|e| refused(e.to_string()))
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{Calls, OpenCall, Position};
 use crate::base::addr::{Addr, Vaddr};
+use crate::base::machine::Machine;
 use crate::base::memory::{Memory, Unreadable};
 use crate::engine::stacks::Stack;
 use crate::event::CallId;
@@ -191,6 +192,7 @@ impl World {
             depth: calls.depth(),
             again: false,
             at_callee: false,
+            machine: Machine::Amd64,
         });
         self.calls = calls;
         id
