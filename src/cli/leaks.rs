@@ -101,6 +101,18 @@ pub(super) struct LeakArgs {
     #[arg(long, value_name = "FILE", help_heading = LEAKS)]
     json: Option<PathBuf>,
 
+    /// Write the sites as folded stacks, for flame graph tools
+    #[arg(long, value_name = "FILE", help_heading = LEAKS)]
+    folded: Option<PathBuf>,
+
+    /// Write the sites as a profile for pprof
+    #[arg(long, value_name = "FILE", help_heading = LEAKS)]
+    pprof: Option<PathBuf>,
+
+    /// Write a page to look at: time line, flame graph, table
+    #[arg(long, value_name = "FILE", help_heading = LEAKS)]
+    html: Option<PathBuf>,
+
     /// Keep the last report
     #[arg(long, value_name = "FILE", help_heading = LEAKS)]
     save: Option<PathBuf>,
@@ -142,6 +154,9 @@ impl LeakArgs {
             ("pair", !self.pair.is_empty()),
             ("no-heap", self.no_heap),
             ("json", self.json.is_some()),
+            ("folded", self.folded.is_some()),
+            ("pprof", self.pprof.is_some()),
+            ("html", self.html.is_some()),
             ("save", self.save.is_some()),
             ("format", self.format.is_some()),
             ("fail-on", self.fail_on.is_some()),
@@ -186,8 +201,10 @@ impl LeakArgs {
             format: word("format", self.format.as_deref(), &FORMATS)?,
             files: Files {
                 json: self.json.clone(),
+                folded: self.folded.clone(),
+                pprof: self.pprof.clone(),
+                html: self.html.clone(),
                 save: self.save.clone(),
-                ..Files::default()
             },
         };
         Kinds::new(&options.sets).map_err(|why| format!("ltrace: --pair: {why}"))?;

@@ -2,7 +2,8 @@
 
 use super::options::{Format, Options};
 use super::report::model::Report;
-use super::report::text;
+use super::report::{exports, text};
+use crate::export;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
@@ -30,11 +31,24 @@ pub(super) fn files(report: &Report, options: &Options) -> io::Result<()> {
     for path in [&files.json, &files.save].into_iter().flatten() {
         write(path, json(report).as_bytes())?;
     }
+    if let Some(path) = &files.folded {
+        export::folded::write(&exports::profile(report), &mut create(path)?)?;
+    }
+    if let Some(path) = &files.pprof {
+        export::pprof::write(&exports::profile(report), &mut create(path)?)?;
+    }
+    if let Some(path) = &files.html {
+        export::html::write(&exports::page(report), &mut create(path)?)?;
+    }
     Ok(())
 }
 
 fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = BufWriter::new(File::create(path)?);
+    let mut file = create(path)?;
     file.write_all(bytes)?;
     file.flush()
+}
+
+fn create(path: &Path) -> io::Result<BufWriter<File>> {
+    File::create(path).map(BufWriter::new)
 }

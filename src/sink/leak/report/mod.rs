@@ -2,6 +2,7 @@
 
 pub mod build;
 mod describe;
+pub mod exports;
 mod misuses;
 pub mod model;
 mod noise;

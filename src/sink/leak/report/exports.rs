@@ -1,0 +1,245 @@
+//! A report as a profile, for flame graph tools and pprof, and as a page to look at.
+
+use super::model::{Entry, Line, Moment, Origin, PairEntry, Report, Verdict};
+use crate::export::{Frame, Page, Profile, Sample, Series, SiteRow, ValueKind};
+use std::time::Duration;
+
+/// How many sites have a line of their own in the time line.
+const TOPS: usize = 8;
+
+/// Live blocks and bytes by stack.
+pub fn profile(report: &Report) -> Profile {
+    Profile {
+        kinds: [
+            ("alloc_objects", "count"),
+            ("alloc_space", "bytes"),
+            ("inuse_objects", "count"),
+            ("inuse_space", "bytes"),
+        ]
+        .map(|(name, unit)| ValueKind::new(name, unit))
+        .to_vec(),
+        samples: report.sites.iter().map(sample).collect(),
+        duration: Duration::try_from_secs_f64(report.process.seconds).ok(),
+        program: Some(report.process.name.clone()),
+        ..Profile::default()
+    }
+}
+
+/// The page of one report.
+pub fn page(report: &Report) -> Page {
+    let process = &report.process;
+    let facts = [
+        ("pid", process.pid.to_string()),
+        ("watched", format!("{:.1} s", process.seconds)),
+        ("threads", process.threads.to_string()),
+        ("allocator", process.allocator.clone().unwrap_or_default()),
+        (
+            "allocated",
+            blocks(report.heap.allocated.blocks, report.heap.allocated.bytes),
+        ),
+        (
+            "live",
+            blocks(report.heap.live.blocks, report.heap.live.bytes),
+        ),
+        ("lost", blocks(report.lost.blocks, report.lost.bytes)),
+    ];
+    let told = facts.into_iter().filter(|(_, fact)| !fact.is_empty());
+    Page {
+        title: format!("leaks: {}", process.name),
+        facts: told.map(|(name, fact)| (name.to_owned(), fact)).collect(),
+        total: Series {
+            name: "live".to_owned(),
+            points: report
+                .history
+                .iter()
+                .map(|m| (m.seconds, number(m.live.bytes)))
+                .collect(),
+        },
+        tops: report
+            .sites
+            .iter()
+            .take(TOPS)
+            .map(|site| top(site, &report.history))
+            .collect(),
+        sites: report
+            .sites
+            .iter()
+            .map(row)
+            .chain(report.pairs.iter().map(pair_row))
+            .collect(),
+        flame: profile(report),
+        before: None,
+    }
+}
+
+fn sample(entry: &Entry) -> Sample {
+    let amounts = [entry.allocated, entry.live];
+    let values = amounts
+        .iter()
+        .flat_map(|amount| [amount.blocks, amount.bytes]);
+    Sample {
+        frames: frames(&entry.stack),
+        values: values.map(number).collect(),
+        labels: vec![("verdict".to_owned(), word(entry.verdict).to_owned())],
+    }
+}
+
+fn row(entry: &Entry) -> SiteRow {
+    let cycle = entry
+        .cycle
+        .iter()
+        .map(|step| format!("{} +{:#x}", step.what, step.offset));
+    let cycle: Vec<String> = cycle.collect();
+    let mut notes = Vec::new();
+    if !cycle.is_empty() {
+        notes.push(format!("cycle: {}", cycle.join(" -> ")));
+    }
+    notes.extend(
+        entry
+            .holds
+            .iter()
+            .map(|holds| format!("holds {}", holds.what)),
+    );
+    notes.extend(
+        entry
+            .held_by
+            .first()
+            .map(|_| format!("held by {}", entry.held_by.join(" <- "))),
+    );
+    notes.extend(
+        entry
+            .after
+            .iter()
+            .map(|after| format!("after {}", after.call)),
+    );
+    SiteRow {
+        verdict: word(entry.verdict).to_owned(),
+        bytes: entry.live.bytes,
+        blocks: entry.live.blocks,
+        allocated: entry.allocated.blocks,
+        freed: entry.freed.blocks,
+        rate: Some(entry.rate),
+        age: entry.age,
+        grown: None,
+        called: called(&entry.stack),
+        stack: frames(&entry.stack),
+        notes,
+    }
+}
+
+fn pair_row(entry: &PairEntry) -> SiteRow {
+    SiteRow {
+        verdict: format!("OPEN {}", entry.kind),
+        bytes: entry.bytes,
+        blocks: entry.open,
+        allocated: entry.opened,
+        freed: entry.closed,
+        called: called(&entry.stack),
+        stack: frames(&entry.stack),
+        notes: vec![entry.title.clone()],
+        ..SiteRow::default()
+    }
+}
+
+fn top(entry: &Entry, history: &[Moment]) -> Series {
+    let key = entry.key();
+    let at = |moment: &Moment| {
+        let site = moment.sites.iter().find(|(site, _)| *site == key);
+        (moment.seconds, number(site.map_or(0, |(_, bytes)| *bytes)))
+    };
+    let name = entry
+        .stack
+        .get(called(&entry.stack))
+        .map_or("?", |line| &line.function);
+    Series {
+        name: name.to_owned(),
+        points: history.iter().map(at).collect(),
+    }
+}
+
+/// The first call of the user's own.
+fn called(stack: &[Line]) -> usize {
+    stack
+        .iter()
+        .position(|line| line.origin == Origin::User)
+        .unwrap_or(0)
+}
+
+fn frames(stack: &[Line]) -> Vec<Frame> {
+    let frame = |line: &Line| Frame {
+        function: line.function.clone(),
+        file: line.file.clone(),
+        line: line.line,
+        inlined: line.inlined,
+        module: (!line.module.is_empty()).then(|| line.module.clone()),
+        build_id: None,
+        address: line.vaddr,
+    };
+    stack.iter().map(frame).collect()
+}
+
+fn word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Lost => "LOST",
+        Verdict::Indirect => "INDIRECT",
+        Verdict::Possible => "POSSIBLE",
+        Verdict::Reachable => "REACHABLE",
+        Verdict::Unchecked => "LIVE",
+    }
+}
+
+fn blocks(blocks: u64, bytes: u64) -> String {
+    format!("{bytes} B in {blocks} blocks")
+}
+
+fn number(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sink::leak::report::model::Amount;
+
+    fn report() -> Report {
+        let line = |function: &str, origin| Line {
+            function: function.to_owned(),
+            origin,
+            ..Line::default()
+        };
+        let entry = Entry {
+            verdict: Verdict::Lost,
+            live: Amount {
+                blocks: 2,
+                bytes: 64,
+            },
+            allocated: Amount {
+                blocks: 3,
+                bytes: 96,
+            },
+            stack: vec![
+                line("malloc", Origin::Allocator),
+                line("make", Origin::User),
+            ],
+            ..Entry::default()
+        };
+        Report {
+            sites: vec![entry],
+            ..Report::default()
+        }
+    }
+
+    #[test]
+    fn a_site_is_a_sample_and_a_row() {
+        let profile = profile(&report());
+        let sample = &profile.samples[0];
+        assert_eq!(sample.values, [3, 96, 2, 64]);
+        assert_eq!(sample.labels, [("verdict".to_owned(), "LOST".to_owned())]);
+        let page = page(&report());
+        assert_eq!((page.sites[0].called, page.sites[0].bytes), (1, 64));
+        assert_eq!(page.tops[0].name, "make");
+        let mut folded = Vec::new();
+        crate::export::folded::write(&profile, &mut folded).unwrap();
+        assert_eq!(String::from_utf8(folded).unwrap(), "make;malloc 64\n");
+    }
+}
