@@ -132,7 +132,11 @@ impl Args {
             string: number("-s", self.string.as_deref(), 0..=usize::MAX)?.unwrap_or(usual.string),
             array: number("-A", self.array.as_deref(), 0..=usize::MAX)?.unwrap_or(usual.array),
         };
-        let output = destination(self.output.as_deref())?;
+        let output = match (destination(self.output.as_deref())?, self.follow) {
+            (Destination::File(path), 2) => Destination::PerProcess(path),
+            (_, 2) => return Err("ltrace: Option -ff needs -o FILE".to_owned()),
+            (output, _) => output,
+        };
         // Both are looked at, so that a mistake in the style is told with -c too.
         let style = self.style(surroundings, &output)?;
         let mut selection = self.selection()?;
@@ -201,8 +205,11 @@ impl Args {
         if self.relative && self.time > 0 {
             return wrong("Options -r and -t can't be used together");
         }
-        if self.follow > 1 {
-            return wrong("Option -f can be given only once");
+        if self.follow > 2 {
+            return wrong("Option -f can be given only twice");
+        }
+        if self.follow > 1 && self.leaks.leaks {
+            return wrong("Options --leaks and -ff can't be used together");
         }
         if self.leaks.leaks && self.count {
             return wrong("Options --leaks and -c can't be used together");
@@ -222,7 +229,8 @@ impl Args {
             .columns
             .map(|columns| columns.saturating_mul(5) / 8));
         let to_stderr = *output == Destination::Stderr;
-        let always = self.follow > 0 || (!self.attach.is_empty() && !to_stderr);
+        let many = self.follow > 0 || (!self.attach.is_empty() && !to_stderr);
+        let always = many && !matches!(output, Destination::PerProcess(_));
         Ok(Style {
             // Wider than any terminal, and no line may become endless.
             align: align.unwrap_or(50).min(usize::from(u16::MAX)),

@@ -60,6 +60,7 @@ impl Error {
         let output = match output {
             Destination::Stderr => "standard error".to_owned(),
             Destination::File(path) => path.display().to_string(),
+            Destination::PerProcess(path) => format!("{}.PID", path.display()),
             Destination::Pipe(command) => format!("`{}'", command.to_string_lossy()),
         };
         Error::Output { output, why }

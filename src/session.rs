@@ -24,6 +24,7 @@ use crate::sink::leak::hunter::{Hunter, Setup};
 use crate::sink::leak::kinds::Kinds;
 use crate::sink::leak::tracker::Knowledge;
 use crate::sink::output::{Destination, Shared};
+use crate::sink::per_process::{Make, PerProcess};
 use crate::sink::summary::Summary;
 use crate::sink::text::Text;
 use crate::stack::Symbolizer;
@@ -88,8 +89,8 @@ fn trace(config: Config, link: Link) -> Result<u8, Error> {
     let mut engine = PtraceEngine::new(plan, follow, link);
     let mut consumer = Consumer {
         decoder: Decoder::new(config.limits),
-        sink: sink(config.report, out, kinds, knowledge),
         elsewhere: config.output != Destination::Stderr,
+        sink: sink(config.report, &config.output, out, kinds, knowledge),
         failure: None,
         wanted: None,
     };
@@ -262,14 +263,19 @@ fn kinds(report: &Report) -> Result<Kinds, Error> {
 
 fn sink(
     report: Report,
+    to: &Destination,
     out: Box<dyn Write + Send>,
     kinds: Arc<Kinds>,
     knowledge: Knowledge,
 ) -> Box<dyn Sink> {
-    match report {
-        Report::Lines(style) => Box::new(Text::new(style, out)),
-        Report::Summary { demangle: true } => Box::new(Summary::new(Names::demangled(), out)),
-        Report::Summary { demangle: false } => Box::new(Summary::new(Names::as_they_are(), out)),
+    let make: Make = match report {
+        Report::Lines(style) => Box::new(move |out| Box::new(Text::new(style.clone(), out))),
+        Report::Summary { demangle: true } => {
+            Box::new(|out| Box::new(Summary::new(Names::demangled(), out)))
+        }
+        Report::Summary { demangle: false } => {
+            Box::new(|out| Box::new(Summary::new(Names::as_they_are(), out)))
+        }
         Report::Leaks {
             options,
             suppressions,
@@ -285,11 +291,15 @@ fn sink(
                 outside: Box::new(leaks::System),
                 out: Box::new(out.clone()),
             });
-            match lines {
+            return match lines {
                 Some(style) => Box::new(Both(Text::new(style, Box::new(out)), hunter)),
                 None => Box::new(hunter),
-            }
+            };
         }
+    };
+    match to {
+        Destination::PerProcess(path) => Box::new(PerProcess::new(path.clone(), make)),
+        Destination::Stderr | Destination::File(_) | Destination::Pipe(_) => make(out),
     }
 }
 

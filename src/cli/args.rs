@@ -41,7 +41,7 @@ pub(super) struct Args {
     #[arg(long = "detach", help_heading = PROCESSES)]
     pub(super) detach: bool,
 
-    /// Follow child processes
+    /// Follow child processes; -ff: each into a file of its own, that of -o with its PID behind
     #[arg(short = 'f', help_heading = PROCESSES, action = ArgAction::Count)]
     pub(super) follow: u8,
 

@@ -281,7 +281,16 @@ fn mistakes() {
         &["-r", "-t", "ls"],
         "ltrace: Options -r and -t can't be used together",
     );
-    check_error(&["-ff", "ls"], "ltrace: Option -f can be given only once");
+    check_error(&["-fff", "ls"], "ltrace: Option -f can be given only twice");
+    check_error(&["-ff", "ls"], "ltrace: Option -ff needs -o FILE");
+    check_error(
+        &["-ff", "-o", "|cat", "ls"],
+        "ltrace: Option -ff needs -o FILE",
+    );
+    check_error(
+        &["--leaks", "-ff", "-o", "f", "ls"],
+        "ltrace: Options --leaks and -ff can't be used together",
+    );
     check_error(
         &["-u", "nobody", "-p", "1"],
         "ltrace: Option -u needs a command",

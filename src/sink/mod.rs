@@ -4,6 +4,7 @@ pub mod both;
 pub mod demangle;
 pub mod leak;
 pub mod output;
+pub mod per_process;
 pub mod summary;
 pub mod text;
 

@@ -1,9 +1,9 @@
 //! Where a trace goes: standard error, a file, or a command's standard input.
 
 use std::ffi::OsString;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -14,18 +14,26 @@ pub enum Destination {
     Stderr,
     /// A file, which loses what it held.
     File(PathBuf),
+    /// A file for each process, with this path, a dot and the process' id.
+    PerProcess(PathBuf),
     /// A shell command that reads it.
     Pipe(OsString),
 }
 
 impl Destination {
-    /// Opens it. Nothing of it is left open in a program that is started afterwards: the standard
+    /// Opens it, or what there is for what belongs to no process. Nothing of it is left open in a program that is started afterwards: the standard
     /// library opens files and pipes close-on-exec.
     pub fn open(&self) -> io::Result<Box<dyn Write + Send>> {
         Ok(match self {
             // Not buffered: what the program itself writes must come before and after the right lines.
             Destination::Stderr => Box::new(io::stderr()),
             Destination::File(path) => Box::new(BufWriter::new(File::create(path)?)),
+            Destination::PerProcess(path) => {
+                // To be known before anything runs.
+                let directory = path.parent().filter(|d| !d.as_os_str().is_empty());
+                fs::read_dir(directory.unwrap_or(Path::new(".")))?;
+                Box::new(io::stderr())
+            }
             Destination::Pipe(command) => Box::new(Pipe::open(command)?),
         })
     }

@@ -21,6 +21,7 @@ mod leaving;
 mod leftovers;
 mod libraries;
 mod options;
+mod per_process;
 mod placement;
 mod prefixes;
 mod programs;
