@@ -27,6 +27,8 @@ pub struct Watch {
 pub struct Resources {
     /// By symbol.
     pub functions: Functions,
+    /// Those that the user named: a function that only its own source file can call may be meant.
+    pub named: HashSet<String>,
 }
 
 impl Resources {
@@ -54,7 +56,7 @@ impl Resources {
             // A function that only its own source file can call is nobody's allocator.
             symbols.extend(
                 own.into_iter()
-                    .filter(|symbol| symbol.scope != Scope::Local),
+                    .filter(|own| own.scope != Scope::Local || self.named.contains(&own.name)),
             );
         }
         let mut seen = HashSet::new();

@@ -54,7 +54,13 @@ pub(super) fn resources(kinds: &Kinds, options: &Options, prototypes: &Library) 
         let prototype = Arc::new(merged(roles).prototype(name));
         functions.insert(name.to_owned(), watch(prototype, returns, stack));
     }
-    Resources { functions }
+    let named = options
+        .per
+        .iter()
+        .chain(&options.context)
+        .cloned()
+        .collect();
+    Resources { functions, named }
 }
 
 fn watch(prototype: Arc<Prototype>, returns: Returns, stack: Stack) -> Watch {
