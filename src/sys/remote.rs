@@ -90,6 +90,15 @@ impl Remote {
         })
     }
 
+    /// Whether the byte at this address belongs to what it needs of the process's code.
+    pub fn uses(&self, at: Addr) -> bool {
+        let holds = |start: Addr, length: usize| at.0.wrapping_sub(start.0) < length as u64;
+        holds(self.instruction, SYSCALL_RET.len())
+            || self
+                .recovery
+                .is_some_and(|start| holds(start, SIGRETURN.len()))
+    }
+
     /// Makes the stopped task perform one system call; it is stopped as before when this returns. All its
     /// signals are blocked meanwhile.
     ///

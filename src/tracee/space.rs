@@ -261,6 +261,8 @@ impl Space {
                 .map_err(|why| Refused::Unwritable { at, why })?;
         }
         self.write(at, &[INT3])?;
+        // An instruction that holds an int3 makes no system calls any more.
+        self.remote.take_if(|remote| remote.uses(at));
         let slot = Slot {
             start: Addr(start),
             body: displaced.body,

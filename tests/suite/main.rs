@@ -20,6 +20,7 @@ mod launch;
 mod leaving;
 mod leftovers;
 mod libraries;
+mod m32;
 mod options;
 mod per_process;
 mod placement;

@@ -60,6 +60,11 @@ fn no_stubs() {
 }
 
 #[test]
+fn no_stubs_at_a_fixed_address() {
+    check(Shape::NoPltNoPie);
+}
+
+#[test]
 fn second_plt_lazy() {
     check(Shape::Ibt);
 }

@@ -21,13 +21,26 @@ pub fn fixture(name: &str) -> Option<PathBuf> {
 
 /// The same in any shape.
 pub fn shaped(name: &str, shape: Shape) -> Option<PathBuf> {
+    build(name, shape, &shape.name(), &[])
+}
+
+/// The same for i386, as any shape but `M32` and those that there is nothing for.
+pub fn shaped_32(name: &str, shape: Shape) -> Option<PathBuf> {
+    if !has_32_bit() {
+        skip("gcc-multilib is not installed");
+        return None;
+    }
+    build(name, shape, &format!("{}-32", shape.name()), &["-m32"])
+}
+
+fn build(name: &str, shape: Shape, kind: &str, flags: &[&str]) -> Option<PathBuf> {
     let source = source(name);
     let text = fs::read_to_string(&source).expect("fixture");
     let recipe = shape.recipe();
     let commands: Vec<_> = text
         .lines()
         .map_while(|line| line.strip_prefix("// build: "))
-        .map(|line| Step::parse(line, &recipe))
+        .map(|line| Step::parse(line, &recipe, flags))
         .collect();
     assert!(
         !commands.is_empty(),
@@ -41,7 +54,7 @@ pub fn shaped(name: &str, shape: Shape) -> Option<PathBuf> {
         skip("gcc-multilib is not installed");
         return None;
     }
-    let dir = root().join("target/fixtures").join(shape.name()).join(name);
+    let dir = root().join("target/fixtures").join(kind).join(name);
     fs::create_dir_all(&dir).expect("directory for fixtures");
     // Tests run side by side, in threads and in processes: the first one builds, the others wait.
     let lock = File::create(dir.join(".lock")).expect("lock file");
@@ -75,6 +88,10 @@ fn source(name: &str) -> PathBuf {
         .unwrap_or_else(|| panic!("no fixture {name}"))
 }
 
+/// Where a header says how wide its addresses are, and what it says for 32 bits (elf(5)).
+const EI_CLASS: usize = 4;
+const ELFCLASS32: u8 = 1;
+
 fn has_32_bit() -> bool {
     [
         "/usr/include/x86_64-linux-gnu/gnu/stubs-32.h",
@@ -94,7 +111,7 @@ struct Step {
 }
 
 impl Step {
-    fn parse(line: &str, recipe: &Recipe) -> Step {
+    fn parse(line: &str, recipe: &Recipe, flags: &[&str]) -> Step {
         let mut words = line.split_whitespace();
         let compiler = match words.next() {
             Some("gcc") => recipe.cc,
@@ -125,7 +142,7 @@ impl Step {
             let own = recipe.all.iter();
             let program = recipe.program.iter();
             let shared = words.contains(&"-shared");
-            let flags = own.chain(program.filter(|_| !shared));
+            let flags = own.chain(program.filter(|_| !shared)).chain(flags);
             step.args.extend(flags.map(|flag| (*flag).to_owned()));
         }
         step
@@ -180,11 +197,15 @@ fn fingerprint(commands: &[Step], finish: Finish) -> String {
     format!("{:016x}", hasher.finish())
 }
 
-/// Takes the section headers away: `e_shoff`, `e_shnum` and `e_shstrndx` of an ELF64 header become
-/// zero (elf(5)).
+/// Takes the section headers away: `e_shoff`, `e_shnum` and `e_shstrndx` of the header become zero
+/// (elf(5)).
 fn drop_sections(path: &Path) {
     let mut bytes = fs::read(path).expect("built file");
-    for field in [0x28..0x30, 0x3c..0x3e, 0x3e..0x40] {
+    let fields = match bytes[EI_CLASS] {
+        ELFCLASS32 => [0x20..0x24, 0x30..0x32, 0x32..0x34],
+        _ => [0x28..0x30, 0x3c..0x3e, 0x3e..0x40],
+    };
+    for field in fields {
         bytes[field].fill(0);
     }
     fs::write(path, bytes).expect("built file");

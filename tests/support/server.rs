@@ -3,14 +3,18 @@
 use super::fixture::fixture;
 use super::program::{Program, Running};
 use super::text::{assert_text_untouched, tracer_of};
+use std::path::Path;
 
 /// A program with `threads` threads that call without end and check what they get.
 pub fn server(threads: usize) -> Option<Running> {
-    let server = Program::new(fixture("server")?)
-        .arg(threads.to_string())
-        .start();
+    Some(start_server(&fixture("server")?, threads))
+}
+
+/// The same, of a fixture that was built in another shape.
+pub fn start_server(program: &Path, threads: usize) -> Running {
+    let server = Program::new(program).arg(threads.to_string()).start();
     server.wait_for_stdout("ready\n");
-    Some(server)
+    server
 }
 
 /// The server lives, untraced and with its own instructions, all its threads make progress, and what

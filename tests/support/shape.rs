@@ -12,6 +12,8 @@ pub enum Shape {
     Now,
     /// No stubs at all: `call *slot(%rip)`.
     NoPlt,
+    /// No stubs at a fixed address: on i386 `call *slot`.
+    NoPltNoPie,
     /// Two stubs a function: `.plt` for the binding, `.plt.sec` for the calls.
     Ibt,
     /// The same, bound before main: the default of Ubuntu.
@@ -101,6 +103,10 @@ impl Shape {
                 PIE,
             ),
             Shape::NoPlt => gcc(&["-fPIC", "-fno-plt", "-Wl,-z,now"], PIE),
+            Shape::NoPltNoPie => gcc(
+                &["-fno-plt", "-fcf-protection=none", "-Wl,-z,now"],
+                &["-fno-pie", "-no-pie"],
+            ),
             Shape::Ibt => gcc(
                 &["-fPIC", "-fcf-protection", "-Wl,-z,ibtplt", "-Wl,-z,lazy"],
                 PIE,
