@@ -34,7 +34,7 @@ pub fn listen(beat: Duration) -> Result<()> {
         install(signal, SigHandler::SigAction(note))?;
     }
     install(Nix::SIGALRM, SigHandler::Handler(wake))?;
-    // While it is ignored, children leave no status (wait(2), NOTES).
+    // While it is ignored, children leave no status (wait(2), NOTES); and no stop needs to send one.
     install(Nix::SIGCHLD, SigHandler::SigDfl)?;
     let interval = libc::timeval {
         tv_sec: beat.as_secs() as libc::time_t,
@@ -112,7 +112,8 @@ pub(super) fn is_ignored(signal: Nix) -> bool {
 
 fn install(signal: Nix, handler: SigHandler) -> Result<()> {
     // No SA_RESTART: a wait is to end early.
-    let action = SigAction::new(handler, SaFlags::SA_SIGINFO, SigSet::empty());
+    let flags = SaFlags::SA_SIGINFO | SaFlags::SA_NOCLDSTOP;
+    let action = SigAction::new(handler, flags, SigSet::empty());
     // SAFETY: the handlers only store to an atomic or do nothing, which is async-signal-safe.
     unsafe { sigaction(signal, &action) }
         .map(drop)

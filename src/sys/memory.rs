@@ -114,6 +114,9 @@ impl<'m> Glimpse<'m> {
             };
             count += 1;
         }
+        if count == 0 {
+            return glimpse;
+        }
         // SAFETY: each local vector names a different array of `glimpse`, no longer than that array;
         // the remote ones are checked by the kernel against the other process.
         let got = unsafe {

@@ -20,8 +20,10 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// Every so many stops we look where the target runs.
+/// After so many stops we look where the target runs, and twice as many each time that it has not moved,
+/// up to the last number: to look costs as much as half a stop.
 const FOLLOW: u32 = 16;
+const FOLLOW_LAST: u32 = 128;
 /// How long a stop may come late before we sleep, where we poll: longer than most programs need from one
 /// call to the next, shorter than waking up another processor takes.
 const POLL: Duration = Duration::from_micros(50);
@@ -40,11 +42,15 @@ pub struct Placement {
     mode: Mode,
     /// The processors we may use.
     allowed: Option<CpuSet>,
+    /// How many stops were served.
     stops: u32,
+    /// After how many more we look around, and how many it was last time.
+    left: u32,
+    pause: u32,
     stat: Option<(Tid, File)>,
     cpu: Option<usize>,
     schedstat: Option<File>,
-    waited: Option<Waited>,
+    window: Option<Window>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,8 +60,8 @@ enum Mode {
     Alone,
     /// Under SCHED_IDLE, on the target's processor.
     Following,
-    /// We starved; until that many stops more.
-    Resting(u32),
+    /// We starved; for a while as the scheduler has it.
+    Resting,
     /// On a processor of its own, polling.
     Polling,
 }
@@ -99,47 +105,42 @@ impl Placement {
 
     /// A task was found stopped.
     pub fn served(&mut self, tid: Tid) {
-        let stops = self.stops;
-        self.stops = stops.wrapping_add(1);
-        if !stops.is_multiple_of(FOLLOW) {
+        self.stops = self.stops.wrapping_add(1);
+        self.left = self.left.saturating_sub(1);
+        if self.left > 0 {
             return;
         }
         match self.mode {
-            Mode::Following => {
-                if self
-                    .run_queue_wait()
-                    .is_some_and(|total| self.starves(total))
-                {
-                    self.rest();
-                } else {
-                    self.follow(tid);
-                }
+            Mode::Following => match self.starves() {
+                true => self.rest(),
+                false => self.follow(tid),
+            },
+            Mode::Resting if policy() == libc::SCHED_IDLE || set_policy(libc::SCHED_IDLE) => {
+                self.mode = Mode::Following;
             }
-            Mode::Resting(left) if left < FOLLOW => {
-                if policy() == libc::SCHED_IDLE || set_policy(libc::SCHED_IDLE) {
-                    self.mode = Mode::Following;
-                }
-            }
-            Mode::Resting(left) => self.mode = Mode::Resting(left - FOLLOW),
-            Mode::Alone | Mode::Polling => {}
+            Mode::Resting | Mode::Alone | Mode::Polling => self.left = u32::MAX,
         }
     }
 
     /// Goes to the processor where the task stopped.
     fn follow(&mut self, tid: Tid) {
-        let Some(cpu) = self.processor(tid) else {
-            self.stat = None;
+        let cpu = self.processor(tid);
+        self.pause = match cpu {
+            Some(_) if cpu == self.cpu => (2 * self.pause).min(FOLLOW_LAST),
+            _ => FOLLOW,
+        };
+        self.left = self.pause;
+        let Some(cpu) = cpu.filter(|_| cpu != self.cpu) else {
             return;
         };
-        if self.cpu != Some(cpu) {
-            let mut one = CpuSet::new();
-            // Refused for a processor that only the target may use.
-            if one.set(cpu).is_ok() && sched_setaffinity(Pid::from_raw(0), &one).is_ok() {
-                self.cpu = Some(cpu);
-            }
+        let mut one = CpuSet::new();
+        // Refused for a processor that only the target may use.
+        if one.set(cpu).is_ok() && sched_setaffinity(Pid::from_raw(0), &one).is_ok() {
+            self.cpu = Some(cpu);
         }
     }
 
+    /// Where a task ran last.
     fn processor(&mut self, tid: Tid) -> Option<usize> {
         let file = match &self.stat {
             Some((of, file)) if *of == tid => file,
@@ -163,17 +164,18 @@ impl Placement {
         Some(Duration::from_nanos(nanos))
     }
 
-    /// Whether we spend our time waiting for the processor; `total` is what we have waited in all.
-    fn starves(&mut self, total: Duration) -> bool {
+    /// Whether we spend our time waiting for the processor.
+    fn starves(&mut self) -> bool {
         let stops = self.stops;
-        let since = *self.waited.get_or_insert(Waited { stops, total });
-        let served = stops.wrapping_sub(since.stops);
-        let waited = total.saturating_sub(since.total);
-        let proven = waited >= PROOF;
-        if proven || served >= WINDOW {
-            self.waited = None;
+        let Some(waited) = self.run_queue_wait() else {
+            return false;
+        };
+        let window = self.window.get_or_insert(Window { stops, waited });
+        let verdict = window.verdict(Window { stops, waited });
+        if verdict.is_some() {
+            self.window = None;
         }
-        proven && waited > STARVED * served
+        verdict == Some(Verdict::Starved)
     }
 
     /// Gives up following for a while: our policy if we may, or else at least the one processor.
@@ -183,15 +185,38 @@ impl Placement {
             let _ = sched_setaffinity(Pid::from_raw(0), allowed);
         }
         self.cpu = None;
-        self.mode = Mode::Resting(REST);
+        self.mode = Mode::Resting;
+        self.left = REST;
     }
 }
 
-/// How long we had waited when a window began.
+/// What is looked at together, by its beginning.
 #[derive(Clone, Copy, Debug)]
-struct Waited {
+struct Window {
     stops: u32,
-    total: Duration,
+    /// How long we had waited for the processor.
+    waited: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Starved,
+    Well,
+}
+
+impl Window {
+    /// What to think of the time from its beginning to `now`, once it is long enough.
+    fn verdict(&self, now: Window) -> Option<Verdict> {
+        let stops = now.stops.wrapping_sub(self.stops);
+        let waited = now.waited.saturating_sub(self.waited);
+        if waited >= PROOF && waited > STARVED * stops {
+            Some(Verdict::Starved)
+        } else if waited >= PROOF || stops >= WINDOW {
+            Some(Verdict::Well)
+        } else {
+            None
+        }
+    }
 }
 
 /// Field 39 of /proc/PID/stat (proc_pid_stat(5)); the name in field 2 may hold anything.
@@ -253,7 +278,7 @@ fn set_policy(policy: i32) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Placement, has_cpu_group, processor_field};
+    use super::{Placement, Verdict, Window, has_cpu_group, processor_field};
     use std::fs::File;
     use std::path::Path;
     use std::time::Duration;
@@ -296,28 +321,26 @@ mod tests {
         assert!(placement.run_queue_wait().is_some());
     }
 
-    /// Whether a tracer starves that waited so long in so many stops.
-    #[track_caller]
-    fn check_starves(stops: u32, milliseconds: u64, expected: bool) {
-        let mut placement = Placement::default();
-        let begin = Duration::from_secs(7);
-        assert!(!placement.starves(begin));
-        placement.stops = stops;
-        let waited = Duration::from_millis(milliseconds);
-        assert_eq!(placement.starves(begin + waited), expected);
-        // What was judged is not judged again.
-        placement.stops = stops + 1;
-        assert!(!placement.starves(begin + waited));
-    }
-
     #[test]
     fn starving() {
-        check_starves(16, 0, false);
-        check_starves(16, 96, true);
-        check_starves(16, 20, false);
-        check_starves(333, 50, true);
-        check_starves(334, 50, false);
-        check_starves(4096, 40, false);
-        check_starves(4096, 1000, true);
+        #[track_caller]
+        fn check(stops: u32, milliseconds: u64, expected: Option<Verdict>) {
+            let begin = Window {
+                stops: u32::MAX,
+                waited: Duration::from_secs(7),
+            };
+            let now = Window {
+                stops: begin.stops.wrapping_add(stops),
+                waited: begin.waited + Duration::from_millis(milliseconds),
+            };
+            assert_eq!(begin.verdict(now), expected);
+        }
+        check(16, 96, Some(Verdict::Starved));
+        check(16, 20, None);
+        check(333, 50, Some(Verdict::Starved));
+        check(334, 50, Some(Verdict::Well));
+        check(4095, 40, None);
+        check(4096, 40, Some(Verdict::Well));
+        check(4096, 1000, Some(Verdict::Starved));
     }
 }
