@@ -3,6 +3,7 @@
 use crate::base::addr::Addr;
 use crate::base::machine::Machine;
 use crate::base::{Pid, Tid};
+use nix::libc;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
@@ -106,6 +107,38 @@ pub fn tasks(pid: Pid) -> io::Result<Vec<Tid>> {
     let tid =
         |entry: io::Result<fs::DirEntry>| entry.ok()?.file_name().to_str()?.parse().ok().map(Tid);
     Ok(entries.filter_map(tid).collect())
+}
+
+/// The processes that are children of any task of a process at this moment.
+pub fn children(pid: Pid) -> Vec<Pid> {
+    let of = |tid: Tid| fs::read_to_string(format!("/proc/{pid}/task/{tid}/children"));
+    let lists = tasks(pid)
+        .unwrap_or_default()
+        .into_iter()
+        .filter_map(|tid| of(tid).ok());
+    let mut children = Vec::new();
+    for list in lists {
+        children.extend(
+            list.split_whitespace()
+                .filter_map(|n| n.parse().ok())
+                .map(Pid),
+        );
+    }
+    children
+}
+
+/// Whether two processes run in the same memory (kcmp(2)); not known counts as no.
+pub fn shares_memory(a: Pid, b: Pid) -> bool {
+    /// <linux/kcmp.h>
+    const KCMP_VM: libc::c_int = 1;
+    // SAFETY: kcmp takes numbers only.
+    unsafe { libc::syscall(libc::SYS_kcmp, a.0, b.0, KCMP_VM, 0, 0) == 0 }
+}
+
+/// What a task does, by its letter: `R`, `S`, `D`, `t` … (proc_pid_stat(5)).
+pub fn state(tid: Tid) -> Option<char> {
+    let stat = fs::read_to_string(format!("/proc/{tid}/stat")).ok()?;
+    stat.rsplit_once(") ")?.1.chars().next()
 }
 
 /// One line of /proc/TID/status, without its name.
