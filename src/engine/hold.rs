@@ -11,6 +11,7 @@ use crate::sys::ptrace::{self, Stopped};
 use crate::sys::wait::{self, Patience, Status, Stop};
 use crate::sys::{self, proc};
 use nix::errno::Errno;
+use nix::libc;
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
@@ -163,6 +164,11 @@ impl Hold {
                 continue;
             };
             match status {
+                // It has hit the int3 of a killed tracer, whose SIGTRAP waits behind the stop we asked for.
+                Status::Stopped(stopped, Stop::Interrupt) if is_trapped(tid) => {
+                    // ESRCH: it was killed meanwhile; its end comes next.
+                    let _ = stopped.resume(None);
+                }
                 Status::Stopped(stopped, stop @ (Stop::Interrupt | Stop::Group(_))) => {
                     wait::consume(tid)?;
                     self.asked.remove(&tid);
@@ -257,6 +263,10 @@ fn seize(tid: Tid) -> sys::Result<()> {
         std::thread::sleep(PAUSE * 10);
     }
     ptrace::interrupt(tid)
+}
+
+fn is_trapped(tid: Tid) -> bool {
+    proc::is_pending(tid, libc::SIGTRAP)
 }
 
 fn is_ours(tid: Tid) -> bool {

@@ -178,10 +178,13 @@ pub fn auxv(pid: Pid, machine: Machine) -> io::Result<Vec<(u64, u64)>> {
     Ok(pairs.iter().map(|&[kind, value]| (kind, value)).collect())
 }
 
-/// A signal waits for this very task (`SigPnd`).
+/// A signal waits for this very task (`SigPnd`), which does not block it (`SigBlk`).
 pub fn is_pending(tid: Tid, signal: i32) -> bool {
-    let mask = status_field(tid, "SigPnd").and_then(|hex| u64::from_str_radix(&hex, 16).ok());
-    mask.is_some_and(|mask| mask & (1 << (signal - 1)) != 0)
+    let has = |name| {
+        let mask = status_field(tid, name).and_then(|hex| u64::from_str_radix(&hex, 16).ok());
+        mask.is_some_and(|mask| mask & (1 << (signal - 1)) != 0)
+    };
+    has("SigPnd") && !has("SigBlk")
 }
 
 #[cfg(test)]
