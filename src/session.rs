@@ -200,9 +200,13 @@ fn attach_all(engine: &mut PtraceEngine, pids: &[Pid], consumer: &mut Consumer) 
     let mut refused = 0;
     for &pid in pids {
         let attached = engine.attach(pid, &mut |hit| consumer.take(hit));
-        if let Err(why) = attached {
-            refused += 1;
-            tell(&cannot_attach(pid, &why));
+        match attached {
+            // The engine will see the request as well.
+            Ok(()) | Err(AttachError::Asked) => {}
+            Err(why) => {
+                refused += 1;
+                tell(&cannot_attach(pid, &why));
+            }
         }
     }
     refused

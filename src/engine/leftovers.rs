@@ -1,6 +1,7 @@
 //! `--detach`: takes out of a process what a tracer has left in it that was killed (kill -9).
 
-use super::start::{AttachError, hold_all, let_go};
+use super::hold;
+use super::start::{AttachError, let_go};
 use crate::base::Pid;
 use crate::sys::wait::Stop;
 use crate::tracee::space::Space;
@@ -19,9 +20,17 @@ pub enum LeftOver {
 
 /// Looks for left-overs in a process, and takes them out. It goes on untraced.
 pub fn take_out(pid: Pid) -> Result<LeftOver, AttachError> {
-    let mut held = hold_all(pid)?;
-    // A system call of ours is best made by one that waits in none of its own.
-    held.sort_by_key(|(_, stop)| *stop != Stop::Interrupt);
+    // Those that sleep on are let go by the kernel when we end.
+    let hold::Held {
+        stopped: mut held,
+        process,
+        ..
+    } = hold::hold(pid).map_err(|failed| failed.why)?;
+    // A system call of ours is best made by one of its own tasks that waits in none itself.
+    held.sort_by_key(|(stopped, stop)| {
+        let other = process.get(&stopped.tid()) != Some(&pid);
+        (other, *stop != Stop::Interrupt)
+    });
     let Some((stopped, _)) = held.first() else {
         return Err(AttachError::Missing);
     };

@@ -4,6 +4,7 @@ pub mod calls;
 mod explain;
 mod freeze;
 mod hits;
+mod hold;
 mod ifuncs;
 mod leave;
 pub mod leftovers;

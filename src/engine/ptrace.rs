@@ -5,6 +5,7 @@
 //! hits in `hits`, births, execs and deaths in `lives`, the modules of a program in `modules`, the
 //! beginning in `start` and the end in `leave`.
 
+use super::start;
 use super::task::{Role, SpaceId, Task};
 use super::{Hit, What};
 use crate::base::addr::Addr;
@@ -349,6 +350,9 @@ impl PtraceEngine {
             Stop::Fork | Stop::Vfork | Stop::Clone => self.gave_birth(stopped, stop, out),
             Stop::Exec => self.executed(stopped, out),
             Stop::Interrupt | Stop::VforkDone | Stop::Syscall | Stop::Other => {
+                if stop == Stop::Interrupt {
+                    start::unblock_trap(&stopped)?;
+                }
                 if self.is_command(stopped.tid()) {
                     self.front.command_runs();
                 }

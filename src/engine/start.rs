@@ -2,18 +2,19 @@
 
 use super::Hit;
 use super::What;
+use super::hold::{self, Failed, Held};
 use super::lives::leave_exec;
 use super::modules::Stage;
-use super::ptrace::{Cease, Launched, Out, PtraceEngine};
+use super::ptrace::{Cease, Follow, Launched, Out, PtraceEngine};
 use super::task::{Role, Task};
+use crate::base::machine::Machine;
 use crate::base::{Pid, Tid};
 use crate::sys::ptrace::{self, Stopped};
 use crate::sys::spawn::{self, Command};
 use crate::sys::wait::{self, Patience, Status, Stop};
-use crate::sys::{self, proc, remote};
+use crate::sys::{self, proc};
 use crate::tracee::space::Space;
 use nix::errno::Errno;
-use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 
 /// Why a process could not be attached to.
@@ -31,6 +32,12 @@ pub enum AttachError {
     /// The kernel does not let us.
     #[error("{0}")]
     Denied(String),
+    /// We were asked to end before it stood still.
+    #[error("interrupted")]
+    Asked,
+    /// None of its tasks stops.
+    #[error("it does not stop: it sleeps in the kernel and cannot be interrupted there")]
+    Stuck,
     /// Anything else.
     #[error(transparent)]
     Other(#[from] sys::Error),
@@ -77,23 +84,43 @@ impl PtraceEngine {
     /// failure all of them are let go.
     pub fn attach(&mut self, pid: Pid, on_hit: OnHit<'_>) -> Result<(), AttachError> {
         let mut out = Out::new(on_hit);
-        let mut held = hold_all(pid)?;
+        let Held {
+            stopped: mut held,
+            asleep,
+            process,
+        } = hold::hold(pid).map_err(|failed| self.let_go(pid, failed))?;
+        let can_plant = |(stopped, _): &(Stopped, Stop)| process.get(&stopped.tid()) == Some(&pid);
         let Some(planter) = held
             .iter()
-            .position(|(_, stop)| *stop == Stop::Interrupt)
-            .or((!held.is_empty()).then_some(0))
+            .position(|held| can_plant(held) && held.1 == Stop::Interrupt)
+            .or_else(|| held.iter().position(can_plant))
         else {
-            return Err(AttachError::Missing);
+            let why = match held.is_empty() && asleep.is_empty() {
+                true => AttachError::Missing,
+                false => AttachError::Stuck,
+            };
+            for (stopped, _) in held {
+                // ESRCH: it was killed meanwhile.
+                let _ = stopped.detach(None);
+            }
+            return Err(self.let_go(pid, Failed { why, asleep }));
         };
         held.swap(0, planter);
         let first = held.first().ok_or(AttachError::Missing)?;
         // One that is gone by now has nothing to lose.
         let machine = first.0.regs().map(|regs| regs.machine());
         let id = self.add_space(Space::new(pid, machine.unwrap_or_default()));
-        for (stopped, _) in &held {
-            self.tasks
-                .insert(stopped.tid(), Task::new(pid, id, Role::Shown));
-            out.tell(pid, stopped.tid(), What::Started { parent: None });
+        for tid in held.iter().map(|(s, _)| s.tid()).chain(asleep) {
+            let owner = process.get(&tid).copied().unwrap_or(pid);
+            let role = if owner == pid || self.follow == Follow::Children {
+                Role::Shown
+            } else {
+                Role::Borrower
+            };
+            self.tasks.insert(tid, Task::new(owner, id, role));
+            if role == Role::Shown {
+                out.tell(owner, tid, What::Started { parent: None });
+            }
         }
         for (stopped, _) in &held {
             // One that is gone by now has nothing to lose.
@@ -134,9 +161,20 @@ pub(super) fn let_go(stopped: Stopped, stop: Stop) {
     let _ = stopped.detach(None);
 }
 
+impl PtraceEngine {
+    /// What could not be taken hold of is let go, as soon as it stops.
+    fn let_go(&mut self, pid: Pid, failed: Failed) -> AttachError {
+        for tid in failed.asleep {
+            self.to_release
+                .insert(tid, Space::new(pid, Machine::default()));
+        }
+        failed.why
+    }
+}
+
 /// A blocked SIGTRAP would make the kernel reset the action of SIGTRAP at the first int3
 /// (kernel/signal.c, force_sig_info_to_task), and with it what guards the program.
-fn unblock_trap(stopped: &Stopped) -> sys::Result<()> {
+pub(super) fn unblock_trap(stopped: &Stopped) -> sys::Result<()> {
     let mask = stopped.signal_mask()?;
     let trap = 1 << (nix::libc::SIGTRAP - 1);
     if mask & trap != 0 {
@@ -145,109 +183,8 @@ fn unblock_trap(stopped: &Stopped) -> sys::Result<()> {
     Ok(())
 }
 
-/// Seizes and stops every thread of a process, looking again until no new one has appeared.
-pub(super) fn hold_all(pid: Pid) -> Result<Vec<(Stopped, Stop)>, AttachError> {
-    match proc::process_of(Tid(pid.0)) {
-        None => return Err(AttachError::Missing),
-        Some(process) if process != pid => return Err(AttachError::Thread(process)),
-        Some(_) => {}
-    }
-    let mut held: HashMap<Tid, (Stopped, Stop)> = HashMap::new();
-    // /proc goes on listing a thread that has ended, until it is reaped.
-    let mut ended = HashSet::new();
-    loop {
-        let tasks = proc::tasks(pid).unwrap_or_default();
-        let new: Vec<Tid> = tasks
-            .into_iter()
-            .filter(|tid| !held.contains_key(tid) && !ended.contains(tid))
-            .collect();
-        if new.is_empty() {
-            return Ok(held.into_values().collect());
-        }
-        for tid in new {
-            match hold(tid) {
-                Ok(Some(stop)) => drop(held.insert(tid, stop)),
-                Ok(None) => drop(ended.insert(tid)),
-                Err(e) => {
-                    for (stopped, _) in held.into_values() {
-                        let _ = stopped.detach(None);
-                    }
-                    return Err(explain(pid, e));
-                }
-            }
-        }
-    }
-}
-
-/// Seizes one thread and waits until it stands still. `None`: it ended meanwhile.
-fn hold(tid: Tid) -> sys::Result<Option<(Stopped, Stop)>> {
-    let gone_is_none = |e: sys::Error| if e.is_gone() { Ok(None) } else { Err(e) };
-    // A thread born after its maker was seized is seized with it.
-    match ptrace::seize(tid) {
-        Err(e) if e.is_gone() => return Ok(None),
-        Err(e) if e.errno == Errno::EPERM && is_ours(tid) => {}
-        other => other?,
-    }
-    if let Err(e) = ptrace::interrupt(tid) {
-        return gone_is_none(e);
-    }
-    loop {
-        match remote::next_stop(tid) {
-            // It has hit the int3 of a killed tracer, whose SIGTRAP waits behind the stop we asked for.
-            Ok((stopped, Stop::Interrupt)) if proc::is_pending(tid, nix::libc::SIGTRAP) => {
-                if let Err(e) = stopped.resume(None) {
-                    return gone_is_none(e);
-                }
-            }
-            Ok((stopped, stop @ (Stop::Interrupt | Stop::Group(_)))) => {
-                wait::consume(tid)?;
-                return Ok(Some((stopped, stop)));
-            }
-            Ok((stopped, stop)) => {
-                // Something else came first and goes its way. Any stop takes the interrupt back
-                // (kernel/signal.c, ptrace_stop).
-                if let Err(e) = ptrace::interrupt(tid).and_then(|()| go_on(stopped, stop)) {
-                    return gone_is_none(e);
-                }
-            }
-            Err(e) => return gone_is_none(e),
-        }
-    }
-}
-
-fn go_on(stopped: Stopped, stop: Stop) -> sys::Result<()> {
-    match stop {
-        Stop::Signal(signal) => stopped.resume(Some(signal)),
-        Stop::Fork | Stop::Vfork | Stop::Clone => {
-            let maker = stopped.tid();
-            let child = Tid(stopped.event_message()? as i32);
-            stopped.resume(None)?;
-            release_child(maker, child)
-        }
-        _ => stopped.resume(None),
-    }
-}
-
-/// A child made while we take hold: a new thread is found in /proc, a process of its own is let go, as no
-/// int3 stands yet that it could have inherited.
-fn release_child(maker: Tid, child: Tid) -> sys::Result<()> {
-    if proc::process_of(child) == proc::process_of(maker) {
-        return Ok(());
-    }
-    match remote::next_stop(child) {
-        Ok((stopped, _)) => stopped.detach(None),
-        Err(e) if e.is_gone() => Ok(()),
-        Err(e) => Err(e),
-    }
-}
-
-fn is_ours(tid: Tid) -> bool {
-    proc::status_field(tid, "TracerPid")
-        .is_some_and(|tracer| tracer == std::process::id().to_string())
-}
-
 /// Why, and what to do about it (ptrace(2), "Ptrace access mode checking").
-fn explain(pid: Pid, error: sys::Error) -> AttachError {
+pub(super) fn explain(pid: Pid, error: sys::Error) -> AttachError {
     if error.errno != Errno::EPERM {
         return AttachError::Other(error);
     }

@@ -62,6 +62,11 @@ pub fn requested() -> Option<Request> {
     }
 }
 
+/// Whether there is a request to end, which is left to be taken.
+pub fn is_requested() -> bool {
+    REQUEST.load(Ordering::Relaxed) != 0
+}
+
 /// Passes a request on to another process that [`listen`]s.
 pub(super) fn pass(request: Request, to: Pid) {
     let value = if request.from_terminal {

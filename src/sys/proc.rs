@@ -3,6 +3,7 @@
 use crate::base::addr::Addr;
 use crate::base::machine::Machine;
 use crate::base::{Pid, Tid};
+use nix::libc;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
@@ -108,6 +109,38 @@ pub fn tasks(pid: Pid) -> io::Result<Vec<Tid>> {
     Ok(entries.filter_map(tid).collect())
 }
 
+/// The processes that are children of any task of a process at this moment.
+pub fn children(pid: Pid) -> Vec<Pid> {
+    let of = |tid: Tid| fs::read_to_string(format!("/proc/{pid}/task/{tid}/children"));
+    let lists = tasks(pid)
+        .unwrap_or_default()
+        .into_iter()
+        .filter_map(|tid| of(tid).ok());
+    let mut children = Vec::new();
+    for list in lists {
+        children.extend(
+            list.split_whitespace()
+                .filter_map(|n| n.parse().ok())
+                .map(Pid),
+        );
+    }
+    children
+}
+
+/// Whether two processes run in the same memory (kcmp(2)); not known counts as no.
+pub fn shares_memory(a: Pid, b: Pid) -> bool {
+    /// <linux/kcmp.h>
+    const KCMP_VM: libc::c_int = 1;
+    // SAFETY: kcmp takes numbers only.
+    unsafe { libc::syscall(libc::SYS_kcmp, a.0, b.0, KCMP_VM, 0, 0) == 0 }
+}
+
+/// What a task does, by its letter: `R`, `S`, `D`, `t` … (proc_pid_stat(5)).
+pub fn state(tid: Tid) -> Option<char> {
+    let stat = fs::read_to_string(format!("/proc/{tid}/stat")).ok()?;
+    stat.rsplit_once(") ")?.1.chars().next()
+}
+
 /// One line of /proc/TID/status, without its name.
 pub fn status_field(tid: Tid, name: &str) -> Option<String> {
     let text = fs::read_to_string(format!("/proc/{tid}/status")).ok()?;
@@ -145,10 +178,13 @@ pub fn auxv(pid: Pid, machine: Machine) -> io::Result<Vec<(u64, u64)>> {
     Ok(pairs.iter().map(|&[kind, value]| (kind, value)).collect())
 }
 
-/// A signal waits for this very task (`SigPnd`).
+/// A signal waits for this very task (`SigPnd`), which does not block it (`SigBlk`).
 pub fn is_pending(tid: Tid, signal: i32) -> bool {
-    let mask = status_field(tid, "SigPnd").and_then(|hex| u64::from_str_radix(&hex, 16).ok());
-    mask.is_some_and(|mask| mask & (1 << (signal - 1)) != 0)
+    let has = |name| {
+        let mask = status_field(tid, name).and_then(|hex| u64::from_str_radix(&hex, 16).ok());
+        mask.is_some_and(|mask| mask & (1 << (signal - 1)) != 0)
+    };
+    has("SigPnd") && !has("SigBlk")
 }
 
 #[cfg(test)]

@@ -1,0 +1,283 @@
+//! Taking hold of a running process: every task that can touch its memory stands still before the first
+//! int3 is written, and whatever they do meanwhile is kept track of.
+//!
+//! A task that sleeps in the kernel and cannot be interrupted there, such as one whose vfork child still
+//! runs, need not be waited for: it was asked to stop, and does so before it executes anything.
+
+use super::start::AttachError;
+use crate::base::{Pid, Tid};
+use crate::sys::interrupt;
+use crate::sys::ptrace::{self, Stopped};
+use crate::sys::wait::{self, Patience, Status, Stop};
+use crate::sys::{self, proc};
+use nix::errno::Errno;
+use nix::libc;
+use std::collections::{HashMap, HashSet};
+use std::time::{Duration, Instant};
+
+/// How long a task may take before we ask what keeps it.
+const PROMPT: Duration = Duration::from_millis(5);
+/// How often we look again.
+const PAUSE: Duration = Duration::from_micros(100);
+/// How often we try to seize a task that is refused to us.
+const TRIES: u32 = 20;
+/// How long a task may take that does run.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Tasks of a process, and of those that share its memory, which stand still.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    /// In these stops, consumed.
+    pub stopped: Vec<(Stopped, Stop)>,
+    /// Asleep in the kernel, about to stop.
+    pub asleep: Vec<Tid>,
+    /// Whose each of them is.
+    pub process: HashMap<Tid, Pid>,
+}
+
+/// What was taken hold of when it failed: tasks that are still to be let go when they stop.
+pub(super) struct Failed {
+    pub why: AttachError,
+    pub asleep: Vec<Tid>,
+}
+
+/// Seizes and stops every task, looking again until no new one has appeared.
+pub(super) fn hold(pid: Pid) -> Result<Held, Failed> {
+    let mut hold = Hold::new(pid);
+    let done = match proc::process_of(Tid(pid.0)) {
+        None => Err(AttachError::Missing),
+        Some(process) if process != pid => Err(AttachError::Thread(process)),
+        Some(_) => hold.complete(),
+    };
+    match done {
+        Ok(()) => Ok(Held {
+            stopped: hold.held.into_values().collect(),
+            asleep: hold.asked.into_iter().collect(),
+            process: hold.process,
+        }),
+        Err(why) => {
+            for (stopped, _) in hold.held.into_values() {
+                // ESRCH: it was killed meanwhile.
+                let _ = stopped.detach(None);
+            }
+            let asleep = hold.asked.into_iter().chain(hold.leaving).collect();
+            Err(Failed { why, asleep })
+        }
+    }
+}
+
+struct Hold {
+    /// The process, and those that were found to share its memory.
+    processes: Vec<Pid>,
+    process: HashMap<Tid, Pid>,
+    held: HashMap<Tid, (Stopped, Stop)>,
+    /// Asked to stop.
+    asked: HashSet<Tid>,
+    /// Children with a memory of their own, born meanwhile: none of our int3s stands in it.
+    leaving: HashSet<Tid>,
+    /// /proc goes on listing a thread that has ended, until it is reaped.
+    ended: HashSet<Tid>,
+}
+
+impl Hold {
+    fn new(pid: Pid) -> Hold {
+        Hold {
+            processes: vec![pid],
+            process: HashMap::new(),
+            held: HashMap::new(),
+            asked: HashSet::new(),
+            leaving: HashSet::new(),
+            ended: HashSet::new(),
+        }
+    }
+
+    fn complete(&mut self) -> Result<(), AttachError> {
+        let mut began = Instant::now();
+        loop {
+            if self.seize_new()? {
+                began = Instant::now();
+            }
+            self.look()?;
+            let late = began.elapsed() > PROMPT;
+            if self.waits(late) {
+                if interrupt::is_requested() {
+                    return Err(AttachError::Asked);
+                }
+                if began.elapsed() > PATIENCE {
+                    return Err(AttachError::Stuck);
+                }
+                std::thread::sleep(PAUSE);
+            } else if !self.seize_new()? && !self.look_again()? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Whether a task that was asked to stop may still be executing something.
+    fn waits(&self, late: bool) -> bool {
+        !self.leaving.is_empty()
+            || self
+                .asked
+                .iter()
+                .any(|&tid| !late || proc::state(tid) != Some('D'))
+    }
+
+    /// Asks every task to stop that was not known yet; whether there was one.
+    fn seize_new(&mut self) -> Result<bool, AttachError> {
+        let mut found = false;
+        let mut index = 0;
+        while let Some(&pid) = self.processes.get(index) {
+            index += 1;
+            for tid in proc::tasks(pid).unwrap_or_default() {
+                let known = self.held.contains_key(&tid) || self.asked.contains(&tid);
+                if known || self.ended.contains(&tid) {
+                    continue;
+                }
+                match seize(tid) {
+                    Ok(()) => drop(self.asked.insert(tid)),
+                    Err(e) if e.is_gone() => drop(self.ended.insert(tid)),
+                    Err(e) => return Err(super::start::explain(pid, e)),
+                }
+                self.process.insert(tid, pid);
+                found = true;
+            }
+            self.find_sharers(pid);
+        }
+        Ok(found)
+    }
+
+    /// Children that run in the same memory (vfork, CLONE_VM): the int3s will be theirs as well.
+    fn find_sharers(&mut self, pid: Pid) {
+        for child in proc::children(pid) {
+            let known = self.processes.contains(&child) || self.leaving.contains(&Tid(child.0));
+            if !known && proc::shares_memory(pid, child) {
+                self.processes.push(child);
+            }
+        }
+    }
+
+    /// Looks which of those asked have stopped. What comes before that stop goes its way, and takes the
+    /// request with it: any trap clears a pending one (kernel/signal.c, ptrace_stop).
+    fn look(&mut self) -> sys::Result<()> {
+        for tid in self.asked.clone() {
+            let Some(status) = look_at(tid)? else {
+                continue;
+            };
+            match status {
+                // It has hit the int3 of a killed tracer, whose SIGTRAP waits behind the stop we asked for.
+                Status::Stopped(stopped, Stop::Interrupt) if is_trapped(tid) => {
+                    // ESRCH: it was killed meanwhile; its end comes next.
+                    let _ = stopped.resume(None);
+                }
+                Status::Stopped(stopped, stop @ (Stop::Interrupt | Stop::Group(_))) => {
+                    wait::consume(tid)?;
+                    self.asked.remove(&tid);
+                    self.held.insert(tid, (stopped, stop));
+                }
+                Status::Stopped(stopped, stop) => {
+                    if let Err(e) = self.pass(stopped, stop)
+                        && !e.is_gone()
+                    {
+                        return Err(e);
+                    }
+                }
+                Status::Exited(_) | Status::Killed(_) => self.forget(tid),
+            }
+        }
+        for tid in self.leaving.clone() {
+            match look_at(tid)? {
+                None => continue,
+                Some(Status::Stopped(stopped, _)) => drop(stopped.detach(None)),
+                Some(_) => drop(wait::reap(tid)),
+            }
+            self.leaving.remove(&tid);
+        }
+        Ok(())
+    }
+
+    fn pass(&mut self, stopped: Stopped, stop: Stop) -> sys::Result<()> {
+        let tid = stopped.tid();
+        let mut signal = None;
+        match stop {
+            Stop::Signal(number) => signal = Some(number),
+            Stop::Fork | Stop::Vfork | Stop::Clone => {
+                let child = Tid(stopped.event_message()? as i32);
+                let maker = self.process.get(&tid).copied().unwrap_or(Pid(tid.0));
+                let child_pid = proc::process_of(child).unwrap_or(Pid(child.0));
+                if child_pid != maker && !proc::shares_memory(maker, child_pid) {
+                    self.leaving.insert(child);
+                }
+            }
+            _ => {}
+        }
+        ptrace::interrupt(tid)?;
+        stopped.resume(signal)
+    }
+
+    /// A held task that was killed, or runs another program by the exec of one that was not held yet, has
+    /// something new to tell. Whether there was one.
+    fn look_again(&mut self) -> sys::Result<bool> {
+        let mut changed = false;
+        let held: Vec<Tid> = self.held.keys().copied().collect();
+        for tid in held {
+            match look_at(tid)? {
+                None => continue,
+                Some(Status::Stopped(stopped, stop)) => {
+                    self.held.remove(&tid);
+                    self.asked.insert(tid);
+                    self.pass(stopped, stop)?;
+                }
+                Some(_) => self.forget(tid),
+            }
+            changed = true;
+        }
+        Ok(changed)
+    }
+
+    /// Its end is left for the one who serves the tasks, or for nobody.
+    fn forget(&mut self, tid: Tid) {
+        let _ = wait::reap(tid);
+        self.asked.remove(&tid);
+        self.held.remove(&tid);
+        self.ended.insert(tid);
+    }
+}
+
+/// Seizes one task and asks it to stop.
+fn seize(tid: Tid) -> sys::Result<()> {
+    let mut tries = TRIES;
+    while let Err(e) = ptrace::seize(tid) {
+        if e.errno != Errno::EPERM || tries == 0 {
+            return Err(e);
+        }
+        if matches!(proc::state(tid), None | Some('Z' | 'X')) {
+            let errno = Errno::ESRCH;
+            return Err(sys::Error { errno, ..e });
+        }
+        // One born after its maker was seized is seized with it.
+        if is_ours(tid) {
+            break;
+        }
+        // A tracer that was killed just now may still have hold of it.
+        tries -= 1;
+        std::thread::sleep(PAUSE * 10);
+    }
+    ptrace::interrupt(tid)
+}
+
+fn is_trapped(tid: Tid) -> bool {
+    proc::is_pending(tid, libc::SIGTRAP)
+}
+
+fn is_ours(tid: Tid) -> bool {
+    proc::status_field(tid, "TracerPid")
+        .is_some_and(|tracer| tracer == std::process::id().to_string())
+}
+
+/// What a task has to tell; one that is no longer there, or not ours, has ended.
+fn look_at(tid: Tid) -> sys::Result<Option<Status>> {
+    match wait::look_at(tid, Patience::Poll) {
+        Err(e) if e.errno == Errno::ECHILD => Ok(Some(Status::Exited(0))),
+        other => other,
+    }
+}
