@@ -74,7 +74,8 @@ pub struct Hunter {
 struct Prey {
     tracker: Tracker,
     name: String,
-    allocator: Option<String>,
+    /// The allocator's name, and its file.
+    allocator: Option<(String, String)>,
     threads: BTreeSet<Tid>,
     /// Calls of the function of `--per`.
     calls: u64,
@@ -189,7 +190,7 @@ impl Hunter {
         };
         let prey = self.prey(event.pid);
         if prey.allocator.is_none() && &**symbol == "malloc" {
-            prey.allocator = Some(allocator(point));
+            prey.allocator = Some((allocator(point), point.module.path.clone()));
         }
         prey.tracker.call(&from, args);
     }
@@ -240,7 +241,7 @@ impl Hunter {
             },
             seconds: self.now.since(prey.tracker.start()).as_secs_f64(),
             threads: threads.len().max(prey.threads.len()),
-            allocator: prey.allocator.clone(),
+            allocator: prey.allocator.as_ref().map(|(name, _)| name.clone()),
             ended,
         };
         let subject = Subject {
@@ -309,7 +310,8 @@ impl Hunter {
             Moment::AtExit | Moment::Dying => std::time::Duration::ZERO,
             Moment::Meanwhile | Moment::Leaving => self.setup.options.blocks.older,
         };
-        let checked = frozen.map(|frozen| Checked::new(&prey.tracker, frozen, older));
+        let file = prey.allocator.as_ref().map(|(_, file)| file.as_str());
+        let checked = frozen.map(|frozen| Checked::new(&prey.tracker, frozen, older, file));
         if let Some(checked) = &checked {
             for (kind, keys) in lost_keys(&prey.tracker, checked) {
                 prey.tracker.mark_lost(kind, keys.into_iter());
