@@ -65,6 +65,8 @@ pub type RootRule<'c> = dyn Fn(&Region, u64) -> Holds + 'c;
 
 /// The x86-64 red zone: a leaf function uses so much below its stack pointer (psABI 3.2.2).
 const RED_ZONE: u64 = 128;
+/// A thread's control block, `struct pthread`, is no larger.
+const CONTROL: u64 = 4096;
 /// So much is read at once.
 const CHUNK: u64 = 1 << 18;
 /// A pointer to somewhere inside, in an edge.
@@ -159,8 +161,28 @@ impl Scan<'_> {
                 let from = task.sp.saturating_sub(RED_ZONE).max(range.start);
                 self.memory(from..range.end, region, Some(task.thread));
             }
+            None if self.is_dead_stack(region) => {}
             _ => self.memory(range.clone(), region, None),
         }
+    }
+
+    /// The stack of a thread that has ended, kept for the next one: nothing in it is alive. At its top is the
+    /// thread's control block, which points to itself twice (glibc, `tcbhead_t`: `tcb` and `self`).
+    fn is_dead_stack(&self, region: &Region) -> bool {
+        if !region.name.is_empty() {
+            return false;
+        }
+        let top = region
+            .range
+            .end
+            .saturating_sub(CONTROL)
+            .max(region.range.start);
+        let is_control = |at: &u64| {
+            let points_back = |offset| self.frozen.word(at + offset) == Some(*at);
+            points_back(0) && points_back(16)
+        };
+        let control = (aligned(top)..region.range.end).step_by(8).find(is_control);
+        control.is_some_and(|at| self.frozen.tasks.iter().all(|task| task.fs_base != at))
     }
 
     /// All words of a range, in order, and so block by block.

@@ -168,6 +168,41 @@ fn stacks_and_registers() {
 }
 
 #[test]
+fn stacks_of_threads_that_have_ended() {
+    let world = three(&[(0x9_0100, A), (0x9_0f00, 0x9_0f00), (0x9_0f10, 0x9_0f00)]);
+    let mut frozen = world.frozen();
+    let mut bytes = vec![0; 0x1000];
+    for (at, word) in &world.words {
+        let from = (at - 0x9_0000) as usize;
+        bytes[from..from + 8].copy_from_slice(&word.to_le_bytes());
+    }
+    let stack = Stretch {
+        at: Addr(0x9_0000),
+        bytes,
+    };
+    frozen.regions = vec![Region {
+        range: 0x9_0000..0x9_1000,
+        name: String::new(),
+    }];
+    frozen.memory = Box::new(Copies(vec![stack]));
+    let mut verdict = |fs_base| {
+        frozen.tasks[0].fs_base = fs_base;
+        let blocks = vec![Block {
+            start: A,
+            size: 8,
+            is_root: false,
+        }];
+        Check::new(&frozen, blocks, &|_, _| Holds::All).verdict(0)
+    };
+    assert_eq!(verdict(0), Verdict::Lost);
+    assert_eq!(
+        verdict(0x9_0f00),
+        Verdict::Reachable,
+        "it lives, though on another stack"
+    );
+}
+
+#[test]
 fn insides() {
     check(&[(DATA, A + 4)], "pLL");
     check(&[(DATA, A + 8), (A, B), (B, C)], "ppp");

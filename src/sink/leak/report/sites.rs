@@ -66,8 +66,9 @@ pub(super) fn sites(
         if *verdict == Verdict::Lost {
             lost_keys.insert(key.clone());
         }
-        let growing =
-            !is_lost && found.is_spread() && site.freed.blocks * 2 <= site.allocated.blocks;
+        let growing = !is_lost
+            && found.is_spread(subject.tracker.knowledge())
+            && site.freed.blocks * 2 <= site.allocated.blocks;
         let is_wanted = subject.options.kinds.contains(verdict)
             || growing
             || *verdict == Verdict::Unchecked && subject.checked.is_none();

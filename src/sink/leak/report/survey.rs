@@ -127,14 +127,23 @@ pub struct Survey {
     pub young: Amount,
 }
 
+/// What was handed out within less than this, in microseconds, came at once.
+const GROWTH: u64 = 500_000;
+
 /// So many values of a group are kept to look into.
 const SAMPLES: usize = 64;
 
 impl Group {
-    /// It never stops growing: something of it is from nearly every part of the time.
-    pub fn is_spread(&self) -> bool {
+    /// It does not stop growing. What a program allocates while it starts is no growth: there something
+    /// must be from nearly every part of the time.
+    pub fn is_spread(&self, knowledge: Knowledge) -> bool {
         let parts = self.quarters.iter().filter(|count| **count > 0).count();
-        self.live.blocks >= 4 && parts >= 3
+        let is_long = self.born.1 - self.born.0 >= GROWTH;
+        self.live.blocks >= 4
+            && match knowledge {
+                Knowledge::All => parts >= 3,
+                Knowledge::SinceAttach => parts >= 3 || is_long,
+            }
     }
 
     fn add(&mut self, key: u64, live: &Live, quarter: usize) {
