@@ -347,11 +347,13 @@ fn pairs(text: &mut String, pairs: &[PairEntry]) {
             count(pair.closed)
         );
         let _ = write!(text, ": {}", open(pair));
-        let (lines, _) = shown(&pair.stack, Frames::User);
-        let user = lines
-            .iter()
-            .find(|line| line.origin == Origin::User)
-            .or(lines.first());
+        // Whoever called into the library that hands it out.
+        let own = pair.stack.first().map_or("", |line| line.module.as_str());
+        let is_user = |line: &&Line| line.origin == Origin::User;
+        let users = || pair.stack.iter().filter(is_user);
+        let user = users()
+            .find(|line| line.module != own)
+            .or_else(|| users().next());
         if let Some(line) = user {
             let _ = write!(text, "   {} {}", line.function, place(line));
         }
