@@ -7,6 +7,7 @@ use ltrace::base::addr::Addr;
 use ltrace::base::frozen::{Copies, Frozen, Region, TaskState};
 use ltrace::base::memory::Stretch;
 use ltrace::sink::leak::reach::index::{Block, Index};
+use ltrace::sink::leak::reach::scan::Holds;
 use ltrace::sink::leak::reach::{Check, Verdict, is_data};
 use std::time::{Duration, Instant};
 
@@ -30,7 +31,10 @@ fn main() {
         .count();
     let looked = begin.elapsed();
     let begin = Instant::now();
-    let check = Check::new(&frozen, blocks, &|region, _| is_data(region));
+    let check = Check::new(&frozen, blocks, &|region, _| match is_data(region) {
+        true => Holds::All,
+        false => Holds::Nothing,
+    });
     let checked = begin.elapsed();
     let verdicts = (0..count as u32)
         .filter(|&node| check.verdict(node) != Verdict::Reachable)

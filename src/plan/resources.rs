@@ -3,7 +3,7 @@
 
 use super::{Kind, ModuleName, Point, Returns, Sites, Stack, Tracepoint, Wanted};
 use crate::base::addr::Vaddr;
-use crate::elf::{self, Scope, SymbolKind};
+use crate::elf::{self, Scope, Symbol, SymbolKind};
 use crate::proto::Prototype;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -50,18 +50,24 @@ impl Resources {
         if self.functions.is_empty() {
             return Vec::new();
         }
-        let mut symbols = image.exports.clone();
-        if name.is_main {
-            let own = elf::Image::file_symbols(bytes).unwrap_or_default();
-            // A function that only its own source file can call is nobody's allocator.
-            symbols.extend(
-                own.into_iter()
-                    .filter(|own| own.scope != Scope::Local || self.named.contains(&own.name)),
-            );
-        }
+        let own = match name.is_main {
+            true => elf::Image::file_symbols(bytes).unwrap_or_default(),
+            false => Vec::new(),
+        };
+        // A function that only its own source file can call is nobody's allocator.
+        let own = own
+            .iter()
+            .filter(|own| own.scope != Scope::Local || self.named.contains(&own.name));
+        let watched = |symbol: &&Symbol| {
+            symbol.kind == SymbolKind::Func && self.functions.contains_key(&symbol.name)
+        };
+        let mut symbols: Vec<&Symbol> = image.exports.iter().chain(own).filter(watched).collect();
+        // By the name that users know: `open` rather than `__open` or `open64`.
+        let underscores = |name: &str| name.len() - name.trim_start_matches('_').len();
+        symbols.sort_by_key(|symbol| (underscores(&symbol.name), symbol.name.len()));
         let mut seen = HashSet::new();
         let mut points = Vec::new();
-        for symbol in symbols.iter().filter(|s| s.kind == SymbolKind::Func) {
+        for symbol in symbols {
             if let Some(watch) = self.functions.get(&symbol.name)
                 && seen.insert(symbol.vaddr)
             {

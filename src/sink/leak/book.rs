@@ -102,6 +102,17 @@ impl Book {
         self.spaces.remove(&pid);
     }
 
+    /// Where the module of this path lies.
+    pub fn module(&self, pid: Pid, path: &str) -> Option<Range<u64>> {
+        let is_it = |loaded: &&Loaded| {
+            self.stacks
+                .module(loaded.id)
+                .is_some_and(|module| module.path == path)
+        };
+        let loaded = self.spaces.get(&pid)?.loaded.iter().find(is_it)?;
+        Some(loaded.range.clone())
+    }
+
     /// The stack of a copy.
     pub fn unwind(&mut self, pid: Pid, raw: &RawStack) -> StackId {
         let space = self.spaces.entry(pid).or_default();

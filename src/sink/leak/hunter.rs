@@ -74,7 +74,8 @@ pub struct Hunter {
 struct Prey {
     tracker: Tracker,
     name: String,
-    allocator: Option<String>,
+    /// The allocator's name, and its file.
+    allocator: Option<(String, String)>,
     threads: BTreeSet<Tid>,
     /// Calls of the function of `--per`.
     calls: u64,
@@ -186,12 +187,27 @@ impl Hunter {
             id,
             symbol,
             origin,
+            return_address: caller,
         };
-        let prey = self.prey(event.pid);
-        if prey.allocator.is_none() && &**symbol == "malloc" {
-            prey.allocator = Some(allocator(point));
+        let is_first = self.prey(event.pid).allocator.is_none();
+        if is_first && &**symbol == "malloc" {
+            let range = self.setup.book.module(event.pid, &point.module.path);
+            let prey = self.prey(event.pid);
+            prey.allocator = Some((allocator(point), point.module.path.clone()));
+            // A program that brings its own calls it from everywhere.
+            if let Some(range) = range.filter(|_| !point.module.is_main) {
+                prey.tracker.set_allocator(range);
+            }
         }
+        let prey = self.prey(event.pid);
         prey.tracker.call(&from, args);
+    }
+
+    /// Counts the calls of the function of `--per`.
+    fn count(&mut self, pid: Pid, symbol: &str) {
+        if self.setup.options.per.as_deref() == Some(symbol) {
+            self.prey(pid).calls += 1;
+        }
     }
 
     fn ended(&mut self, event: &Event, last: bool, how: Option<String>) -> io::Result<()> {
@@ -239,8 +255,11 @@ impl Hunter {
                 Knowledge::SinceAttach => Since::Attached,
             },
             seconds: self.now.since(prey.tracker.start()).as_secs_f64(),
-            threads: threads.len().max(prey.threads.len()),
-            allocator: prey.allocator.clone(),
+            threads: match threads.len() {
+                0 => prey.threads.len(),
+                alive => alive,
+            },
+            allocator: prey.allocator.as_ref().map(|(name, _)| name.clone()),
             ended,
         };
         let subject = Subject {
@@ -305,11 +324,13 @@ impl Hunter {
         let Some(prey) = self.processes.get_mut(&pid).filter(|prey| !prey.told) else {
             return Ok(());
         };
+        prey.tracker.tick(self.now);
         let older = match moment {
             Moment::AtExit | Moment::Dying => std::time::Duration::ZERO,
             Moment::Meanwhile | Moment::Leaving => self.setup.options.blocks.older,
         };
-        let checked = frozen.map(|frozen| Checked::new(&prey.tracker, frozen, older));
+        let file = prey.allocator.as_ref().map(|(_, file)| file.as_str());
+        let checked = frozen.map(|frozen| Checked::new(&prey.tracker, frozen, older, file));
         if let Some(checked) = &checked {
             for (kind, keys) in lost_keys(&prey.tracker, checked) {
                 prey.tracker.mark_lost(kind, keys.into_iter());
@@ -385,6 +406,9 @@ impl Sink for Hunter {
                     Some(raw) => Origin::Stack(self.setup.book.unwind(event.pid, raw)),
                     None => Origin::Caller(*return_address),
                 };
+                if self.setup.knowledge == Knowledge::SinceAttach {
+                    self.count(event.pid, &point.symbol);
+                }
                 self.call(event, *id, point, args, origin, *return_address);
             }
             Kind::Return {
@@ -394,9 +418,11 @@ impl Sink for Hunter {
                 result,
                 ..
             } if is_ours(point) => {
-                let is_per = self.setup.options.per.as_deref() == Some(&*point.symbol);
+                // Those that were waiting in it when we came are not known to have called it.
+                if self.setup.knowledge == Knowledge::All {
+                    self.count(event.pid, &point.symbol);
+                }
                 let prey = self.prey(event.pid);
-                prey.calls += u64::from(is_per);
                 prey.tracker
                     .returned(event.tid, event.time, *id, out_args, result);
             }

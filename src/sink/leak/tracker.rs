@@ -8,11 +8,13 @@ use super::site::{Origin, Passed, SiteId, Sites};
 use super::table::{Live, Table, Tombstones};
 use super::words::Words;
 use crate::base::Tid;
+use crate::base::addr::Addr;
 use crate::base::time::Timestamp;
 use crate::event::CallId;
 use crate::plan::pairs::Width;
 use crate::value::Value;
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Who begins a call.
@@ -28,6 +30,8 @@ pub struct Caller<'e> {
     pub symbol: &'e Arc<str>,
     /// From where.
     pub origin: Origin,
+    /// The instruction it returns to.
+    pub return_address: Addr,
 }
 
 /// What is known of a process before its first call.
@@ -48,6 +52,8 @@ pub struct Tracker {
     now: Timestamp,
     /// Where the heap's small blocks are given from.
     pages: Pages,
+    /// The allocator's own code, if it is a library's. It frees what it keeps for a thread when that ends.
+    allocator: Range<u64>,
     tables: Vec<Holdings>,
     threads: HashMap<Tid, Thread>,
     /// Who asked.
@@ -91,6 +97,7 @@ struct Open {
     role: Arc<Role>,
     symbol: Arc<str>,
     origin: Origin,
+    return_address: Addr,
     words: Words,
     /// What it took out of the table, until it is known to have released it.
     taken: Vec<(u64, Live)>,
@@ -105,6 +112,7 @@ impl Tracker {
             kinds,
             knowledge,
             pages: Pages::default(),
+            allocator: 0..0,
             start,
             now: start,
             threads: HashMap::new(),
@@ -140,6 +148,7 @@ impl Tracker {
                 role: role.clone(),
                 symbol: caller.symbol.clone(),
                 origin: caller.origin,
+                return_address: caller.return_address,
                 words,
                 taken,
             };
@@ -248,6 +257,16 @@ impl Tracker {
     /// Microseconds from the start to a moment.
     pub fn micros(&self, time: Timestamp) -> u64 {
         u64::try_from(time.since(self.start).as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// The allocator's own code is there.
+    pub fn set_allocator(&mut self, range: Range<u64>) {
+        self.allocator = range;
+    }
+
+    /// It is so late now.
+    pub fn tick(&mut self, time: Timestamp) {
+        self.now = self.now.max(time);
     }
 
     /// When the last event was.
@@ -457,6 +476,9 @@ impl Tracker {
         });
         // operator delete told of it already.
         if told && open.role.action == Action::Release {
+            return None;
+        }
+        if self.allocator.contains(&open.return_address.0) {
             return None;
         }
         let is_number = open.role.function.width(open.role.function.key) == Width::Int;

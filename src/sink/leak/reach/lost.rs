@@ -3,7 +3,7 @@
 
 use super::index::Node;
 use super::mark::{Marks, Reached};
-use super::scan::Pointers;
+use super::scan::{Pointer, Pointers};
 use std::collections::{HashMap, HashSet, VecDeque};
 
 /// Lost blocks that hang together.
@@ -21,46 +21,38 @@ pub struct Group {
 
 const UNSEEN: u32 = u32::MAX;
 
-/// All groups, by their leader's address.
+/// All groups, by their leader's address. What hangs together is found by all pointers; within that, those
+/// to starts decide who leads: a map's nodes all point into their map, but they do not own it.
 pub fn groups(pointers: &Pointers, marks: &Marks, blocks: usize) -> Vec<Group> {
-    let lost: Vec<Node> = (0..blocks as Node)
-        .filter(|&node| marks.reached(node) == Reached::Never)
-        .collect();
-    let components = Components::new(pointers, marks, &lost, blocks);
-    // Components that another one points to lead nothing.
-    let mut is_led = vec![false; components.count as usize];
-    for &node in &lost {
-        let own = components.of(node);
-        for pointer in pointers.of(node) {
-            let other = components.of(pointer.to);
-            if other != UNSEEN
-                && other != own
-                && let Some(is_led) = is_led.get_mut(other as usize)
-            {
-                *is_led = true;
-            }
-        }
-    }
+    let is_lost = |node: Node| marks.reached(node) == Reached::Never;
+    let lost: Vec<Node> = (0..blocks as Node).filter(|&node| is_lost(node)).collect();
+    let whole = Components::new(pointers, &lost, blocks, &|_, pointer| is_lost(pointer.to));
+    let owns = |from: Node, pointer: Pointer| {
+        pointer.is_start && is_lost(pointer.to) && whole.of(from) == whole.of(pointer.to)
+    };
+    let parts = Components::new(pointers, &lost, blocks, &owns);
+    let is_led = whole.led(pointers, &lost, &|_, pointer| is_lost(pointer.to));
+    let is_owned = parts.led(pointers, &lost, &owns);
+    let leads = |node: &Node| {
+        !is_led.get(whole.of(*node) as usize).is_some_and(|led| *led)
+            && !is_owned
+                .get(parts.of(*node) as usize)
+                .is_some_and(|owned| *owned)
+    };
     let mut taken = vec![false; blocks];
     let mut groups: Vec<Group> = Vec::new();
-    let mut of_component = vec![UNSEEN; components.count as usize];
-    for &node in &lost {
-        let own = components.of(node) as usize;
-        if is_led.get(own) != Some(&false) {
-            continue;
-        }
+    let mut of_component = vec![UNSEEN; whole.count as usize];
+    for &node in lost.iter().filter(|node| leads(node)) {
         if let Some(is_taken) = taken.get_mut(node as usize) {
             *is_taken = true;
         }
-        match of_component
-            .get(own)
-            .and_then(|&group| groups.get_mut(group as usize))
-        {
+        let Some(own) = of_component.get_mut(whole.of(node) as usize) else {
+            continue;
+        };
+        match groups.get_mut(*own as usize) {
             Some(group) => group.others.push(node),
             None => {
-                if let Some(group) = of_component.get_mut(own) {
-                    *group = groups.len() as u32;
-                }
+                *own = groups.len() as u32;
                 groups.push(Group {
                     leader: node,
                     cycle: Vec::new(),
@@ -71,13 +63,16 @@ pub fn groups(pointers: &Pointers, marks: &Marks, blocks: usize) -> Vec<Group> {
         }
     }
     for group in &mut groups {
-        group.members = members(group, pointers, &components, &mut taken);
+        group.members = members(group, pointers, &whole, &mut taken);
         group.cycle = cycle(group, pointers);
         let in_cycle: HashSet<Node> = group.cycle.iter().copied().collect();
         group.others.retain(|node| !in_cycle.contains(node));
     }
     groups
 }
+
+/// Which pointers count.
+type Counts<'c> = dyn Fn(Node, Pointer) -> bool + 'c;
 
 /// What the leaders lead to and nobody before them did.
 fn members(
@@ -143,7 +138,7 @@ impl Components {
         self.of.get(node as usize).copied().unwrap_or(UNSEEN)
     }
 
-    fn new(pointers: &Pointers, marks: &Marks, lost: &[Node], blocks: usize) -> Components {
+    fn new(pointers: &Pointers, lost: &[Node], blocks: usize, counts: &Counts<'_>) -> Components {
         let mut found = Components {
             of: vec![UNSEEN; blocks],
             count: 0,
@@ -156,10 +151,27 @@ impl Components {
         };
         for &start in lost {
             if search.number(start) == UNSEEN {
-                search.from(start, pointers, marks, &mut found);
+                search.from(start, pointers, counts, &mut found);
             }
         }
         found
+    }
+
+    /// Which components another one points to.
+    fn led(&self, pointers: &Pointers, lost: &[Node], counts: &Counts<'_>) -> Vec<bool> {
+        let mut is_led = vec![false; self.count as usize];
+        for &node in lost {
+            let own = self.of(node);
+            for pointer in pointers.of(node).filter(|&pointer| counts(node, pointer)) {
+                let other = self.of(pointer.to);
+                if other != own
+                    && let Some(is_led) = is_led.get_mut(other as usize)
+                {
+                    *is_led = true;
+                }
+            }
+        }
+        is_led
     }
 }
 
@@ -191,13 +203,19 @@ impl Search {
         }
     }
 
-    fn from(&mut self, start: Node, pointers: &Pointers, marks: &Marks, found: &mut Components) {
+    fn from(
+        &mut self,
+        start: Node,
+        pointers: &Pointers,
+        counts: &Counts<'_>,
+        found: &mut Components,
+    ) {
         self.enter(start);
         let mut path = vec![(start, pointers.of(start))];
         while let Some((node, rest)) = path.last_mut() {
             let node = *node;
             match rest.next() {
-                Some(pointer) if marks.reached(pointer.to) != Reached::Never => {}
+                Some(pointer) if !counts(node, pointer) => {}
                 Some(pointer) if self.number(pointer.to) == UNSEEN => {
                     self.enter(pointer.to);
                     path.push((pointer.to, pointers.of(pointer.to)));

@@ -10,7 +10,7 @@ use crate::base::frozen::{Frozen, Region};
 use index::{Block, Index, Node};
 use lost::Group;
 use mark::{Holder, Marks, Reached};
-use scan::{IsRoot, Place, Pointers};
+use scan::{Place, Pointers, RootRule};
 
 /// What a check found.
 pub struct Check {
@@ -52,11 +52,11 @@ const NO_GROUP: u32 = u32::MAX;
 const LONGEST: usize = 64;
 
 impl Check {
-    /// Follows all pointers. `is_root` says of memory between blocks, by region and address, whether
-    /// what it points to is held: all of it that is no allocator's.
-    pub fn new(frozen: &Frozen, blocks: Vec<Block>, is_root: &IsRoot<'_>) -> Check {
+    /// Follows all pointers. `rule` says of memory between blocks, by region and address, what its
+    /// words mean.
+    pub fn new(frozen: &Frozen, blocks: Vec<Block>, rule: &RootRule<'_>) -> Check {
         let index = Index::new(blocks);
-        let pointers = Pointers::find(frozen, &index, is_root);
+        let pointers = Pointers::find(frozen, &index, rule);
         let count = index.blocks.len();
         let marks = Marks::new(&pointers, count);
         let groups = lost::groups(&pointers, &marks, count);

@@ -48,11 +48,25 @@ pub struct Pointers {
     edges: Vec<u32>,
 }
 
-/// Which memory between blocks is worth looking at.
-pub type IsRoot<'c> = dyn Fn(&Region, u64) -> bool + 'c;
+/// What a word in memory between blocks says of the block that it points to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holds {
+    /// Nothing: it is an allocator's own, or was some freed block's.
+    Nothing,
+    /// It is held if it points to the start. An allocator's lists point to headers, which may lie in the
+    /// last bytes of the block before.
+    Starts,
+    /// It is held, or may be.
+    All,
+}
+
+/// What words between blocks say, by region and address.
+pub type RootRule<'c> = dyn Fn(&Region, u64) -> Holds + 'c;
 
 /// The x86-64 red zone: a leaf function uses so much below its stack pointer (psABI 3.2.2).
 const RED_ZONE: u64 = 128;
+/// A thread's control block, `struct pthread`, is no larger.
+const CONTROL: u64 = 4096;
 /// So much is read at once.
 const CHUNK: u64 = 1 << 18;
 /// A pointer to somewhere inside, in an edge.
@@ -63,11 +77,11 @@ const DTV_OFFSET: u64 = 16;
 
 impl Pointers {
     /// Looks at all of it.
-    pub fn find(frozen: &Frozen, index: &Index, is_root: &IsRoot<'_>) -> Pointers {
+    pub fn find(frozen: &Frozen, index: &Index, rule: &RootRule<'_>) -> Pointers {
         let mut scan = Scan {
             frozen,
             index,
-            is_root,
+            rule,
             bounds: index.bounds(),
             data: Vec::new(),
             stacks: Vec::new(),
@@ -126,7 +140,7 @@ impl Pointers {
 struct Scan<'c> {
     frozen: &'c Frozen,
     index: &'c Index,
-    is_root: &'c IsRoot<'c>,
+    rule: &'c RootRule<'c>,
     bounds: (u64, u64),
     data: Vec<Root>,
     stacks: Vec<Root>,
@@ -147,8 +161,28 @@ impl Scan<'_> {
                 let from = task.sp.saturating_sub(RED_ZONE).max(range.start);
                 self.memory(from..range.end, region, Some(task.thread));
             }
+            None if self.is_dead_stack(region) => {}
             _ => self.memory(range.clone(), region, None),
         }
+    }
+
+    /// The stack of a thread that has ended, kept for the next one: nothing in it is alive. At its top is the
+    /// thread's control block, which points to itself twice (glibc, `tcbhead_t`: `tcb` and `self`).
+    fn is_dead_stack(&self, region: &Region) -> bool {
+        if !region.name.is_empty() {
+            return false;
+        }
+        let top = region
+            .range
+            .end
+            .saturating_sub(CONTROL)
+            .max(region.range.start);
+        let is_control = |at: &u64| {
+            let points_back = |offset| self.frozen.word(at + offset) == Some(*at);
+            points_back(0) && points_back(16)
+        };
+        let control = (aligned(top)..region.range.end).step_by(8).find(is_control);
+        control.is_some_and(|at| self.frozen.tasks.iter().all(|task| task.fs_base != at))
     }
 
     /// All words of a range, in order, and so block by block.
@@ -193,7 +227,7 @@ impl Scan<'_> {
             let part = bytes.get(from..from + length).unwrap_or_default();
             match inside {
                 true => self.block(*node, part, stop - at),
-                false if stack.is_some() => self.roots(part, at, stack),
+                false if stack.is_some() => self.roots(part, at, stack, Holds::All),
                 false => self.roots_by_page(part, at, region),
             }
             at += length.max(8) as u64;
@@ -210,17 +244,19 @@ impl Scan<'_> {
         while !rest.is_empty() {
             let length = ((at | 0xfff) + 1 - at).min(rest.len() as u64) as usize;
             let (page, next) = rest.split_at(length);
-            if (self.is_root)(region, at) {
-                self.roots(page, at, None);
+            match (self.rule)(region, at) {
+                Holds::Nothing => {}
+                holds => self.roots(page, at, None, holds),
             }
             at += length as u64;
             rest = next;
         }
     }
 
-    fn roots(&mut self, part: &[u8], at: u64, stack: Option<Tid>) {
+    fn roots(&mut self, part: &[u8], at: u64, stack: Option<Tid>, holds: Holds) {
         for (number, word) in words(part).enumerate() {
-            let Some(pointer) = self.pointer(word) else {
+            let pointer = self.pointer(word);
+            let Some(pointer) = pointer.filter(|p| p.is_start || holds == Holds::All) else {
                 continue;
             };
             let at = at + 8 * number as u64;

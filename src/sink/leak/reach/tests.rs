@@ -1,5 +1,6 @@
 //! Heaps made by hand. Blocks are at 0x10000 and up, data at 0x1000, a stack at 0x8000, vtables at 0x500000.
 
+use super::scan::Holds;
 use super::*;
 use crate::base::Tid;
 use crate::base::addr::Addr;
@@ -74,7 +75,7 @@ impl World {
             is_root: self.young.contains(&start),
         };
         let blocks = self.blocks.iter().map(block).collect();
-        Check::new(&self.frozen(), blocks, &|region, _| is_data(region))
+        Check::new(&self.frozen(), blocks, &data_only)
     }
 
     /// A letter for each block, in the order of their addresses.
@@ -87,6 +88,22 @@ impl World {
             Verdict::Reachable => 'R',
         };
         (0..check.index.blocks.len() as Node).map(letter).collect()
+    }
+}
+
+fn data_only(region: &Region, _: u64) -> Holds {
+    if is_data(region) {
+        Holds::All
+    } else {
+        Holds::Nothing
+    }
+}
+
+fn from(begin: u64, at: u64) -> Holds {
+    if at >= begin {
+        Holds::All
+    } else {
+        Holds::Nothing
     }
 }
 
@@ -151,6 +168,41 @@ fn stacks_and_registers() {
 }
 
 #[test]
+fn stacks_of_threads_that_have_ended() {
+    let world = three(&[(0x9_0100, A), (0x9_0f00, 0x9_0f00), (0x9_0f10, 0x9_0f00)]);
+    let mut frozen = world.frozen();
+    let mut bytes = vec![0; 0x1000];
+    for (at, word) in &world.words {
+        let from = (at - 0x9_0000) as usize;
+        bytes[from..from + 8].copy_from_slice(&word.to_le_bytes());
+    }
+    let stack = Stretch {
+        at: Addr(0x9_0000),
+        bytes,
+    };
+    frozen.regions = vec![Region {
+        range: 0x9_0000..0x9_1000,
+        name: String::new(),
+    }];
+    frozen.memory = Box::new(Copies(vec![stack]));
+    let mut verdict = |fs_base| {
+        frozen.tasks[0].fs_base = fs_base;
+        let blocks = vec![Block {
+            start: A,
+            size: 8,
+            is_root: false,
+        }];
+        Check::new(&frozen, blocks, &|_, _| Holds::All).verdict(0)
+    };
+    assert_eq!(verdict(0), Verdict::Lost);
+    assert_eq!(
+        verdict(0x9_0f00),
+        Verdict::Reachable,
+        "it lives, though on another stack"
+    );
+}
+
+#[test]
 fn insides() {
     check(&[(DATA, A + 4)], "pLL");
     check(&[(DATA, A + 8), (A, B), (B, C)], "ppp");
@@ -206,10 +258,32 @@ fn memory_between_blocks() {
             })
             .collect()
     };
-    let verdict = |is_root: &IsRoot<'_>| Check::new(&world.frozen(), blocks(), is_root).verdict(0);
-    assert_eq!(verdict(&|_, _| true), Verdict::Reachable);
-    assert_eq!(verdict(&|_, at| at >= HEAP + 0x2000), Verdict::Reachable);
-    assert_eq!(verdict(&|_, at| at >= HEAP + 0x3000), Verdict::Lost);
+    let verdict = |rule: &RootRule<'_>| Check::new(&world.frozen(), blocks(), rule).verdict(0);
+    assert_eq!(verdict(&|_, _| Holds::All), Verdict::Reachable);
+    assert_eq!(
+        verdict(&|_, at| from(HEAP + 0x2000, at)),
+        Verdict::Reachable
+    );
+    assert_eq!(verdict(&|_, at| from(HEAP + 0x3000, at)), Verdict::Lost);
+}
+
+#[test]
+fn an_allocators_lists_point_to_headers() {
+    let world = three(&[(DATA, A + 16), (DATA + 8, B)]);
+    let blocks = world
+        .blocks
+        .iter()
+        .map(|&(start, size)| Block {
+            start,
+            size,
+            is_root: false,
+        })
+        .collect();
+    let check = Check::new(&world.frozen(), blocks, &|_, _| Holds::Starts);
+    assert_eq!(
+        (check.verdict(0), check.verdict(1)),
+        (Verdict::Lost, Verdict::Reachable)
+    );
 }
 
 /// `leader: cycle / others / members` of each group.
@@ -240,6 +314,11 @@ fn groups_and_cycles() {
     check_groups(&[(A, B), (B, A), (B + 8, C), (C, B)], &["a: a b/c/"]);
     // a cycle that something leads to leads nothing
     check_groups(&[(C, A), (A, B), (B, A)], &["c: //a b"]);
+    // a map and its nodes, which point into it
+    check_groups(&[(A, B), (B, A + 8)], &["a: //b", "c: //"]);
+    check_groups(&[(A, B), (B, A), (B + 8, C), (C, B + 8)], &["a: a b//c"]);
+    // a list through the middle of its elements
+    check_groups(&[(A, B + 8), (B, A + 8)], &["a: a b//", "c: //"]);
     // two leaders of one member
     check_groups(&[(A, C), (B, C)], &["a: //c", "b: //"]);
     check_groups(&[(A, B), (B, A), (DATA, B)], &["c: //"]);
@@ -297,7 +376,7 @@ fn memory_that_cannot_be_read_is_passed_over() {
             is_root: false,
         },
     ];
-    let check = Check::new(&frozen, blocks, &|_, _| true);
+    let check = Check::new(&frozen, blocks, &|_, _| Holds::All);
     assert_eq!(
         (check.verdict(0), check.verdict(1)),
         (Verdict::Reachable, Verdict::Lost)
@@ -343,12 +422,14 @@ proptest! {
         }
         for group in &check.groups {
             in_groups += group.all().count();
-            // Nobody outside of it points to a leader.
+            // Only a leader points to the start of a leader, and only the group to its inside.
             for &leader in group.leaders() {
                 prop_assert_eq!(check.verdict(leader), Verdict::Lost);
                 for node in (0..24).filter(|node| !any[*node as usize]) {
-                    let points = check.pointers.of(node).any(|pointer| pointer.to == leader);
-                    prop_assert!(!points || group.leaders().any(|&n| n == node));
+                    for pointer in check.pointers.of(node).filter(|pointer| pointer.to == leader) {
+                        let mut own = group.all().filter(|_| !pointer.is_start).chain(group.leaders());
+                        prop_assert!(own.any(|&n| n == node));
+                    }
                 }
             }
         }

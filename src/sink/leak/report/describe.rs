@@ -212,9 +212,17 @@ impl Describer<'_> {
         }
     }
 
-    /// The steps of a group's cycle.
-    pub(super) fn cycle(&self, group: &lost::Group, names: &mut dyn Names) -> Vec<CycleStep> {
-        let next = group.cycle.iter().cycle().skip(1);
+    /// The steps of a group's cycle, from this block on.
+    pub(super) fn cycle(
+        &self,
+        group: &lost::Group,
+        first: Node,
+        names: &mut dyn Names,
+    ) -> Vec<CycleStep> {
+        let mut cycle = group.cycle.clone();
+        let at = cycle.iter().position(|node| *node == first).unwrap_or(0);
+        cycle.rotate_left(at);
+        let next = cycle.iter().cycle().skip(1);
         let step = |(&node, &next): (&Node, &Node)| {
             let offset = self
                 .checked
@@ -227,7 +235,7 @@ impl Describer<'_> {
             let what = class.unwrap_or_else(|| self.block(node, names));
             CycleStep { what, offset }
         };
-        group.cycle.iter().zip(next).map(step).collect()
+        cycle.iter().zip(next).map(step).collect()
     }
 }
 

@@ -14,9 +14,18 @@ pub(super) fn misuses(subject: &Subject<'_>, names: &mut dyn Names) -> Vec<Misus
         .iter()
         .map(|misuse| entry(subject, misuse, names));
     let told: Vec<MisuseEntry> = told.collect();
-    told.into_iter()
-        .filter(|entry| !subject.suppressions.cover(&entry.stack))
-        .collect()
+    let is_wanted = |entry: &MisuseEntry| {
+        !subject.suppressions.cover(&entry.stack) && !is_thread_end(&entry.stack)
+    };
+    told.into_iter().filter(is_wanted).collect()
+}
+
+/// glibc frees a thread's cached blocks, which the program had freed, by free itself.
+fn is_thread_end(stack: &[Line]) -> bool {
+    let ends = ["tcache_thread_shutdown", "__malloc_arena_thread_freeres"];
+    stack
+        .iter()
+        .any(|line| ends.contains(&line.function.as_str()))
 }
 
 fn entry(subject: &Subject<'_>, misuse: &Misuse, names: &mut dyn Names) -> MisuseEntry {

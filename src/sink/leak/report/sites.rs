@@ -66,8 +66,9 @@ pub(super) fn sites(
         if *verdict == Verdict::Lost {
             lost_keys.insert(key.clone());
         }
-        let growing =
-            !is_lost && found.is_spread() && site.freed.blocks * 2 <= site.allocated.blocks;
+        let growing = !is_lost
+            && found.is_spread(subject.tracker.knowledge())
+            && site.freed.blocks * 2 <= site.allocated.blocks;
         let is_wanted = subject.options.kinds.contains(verdict)
             || growing
             || *verdict == Verdict::Unchecked && subject.checked.is_none();
@@ -234,19 +235,27 @@ fn describe(
         tracker: subject.tracker,
         checked,
     };
-    entry.holds = describer.holds(samples, names);
     if matches!(entry.verdict, Verdict::Reachable | Verdict::Possible)
         && let Some(&sample) = samples.last()
     {
         entry.held_by = describer.held_by(sample, names);
     }
     if entry.verdict == Verdict::Lost {
-        let groups = ids
-            .iter()
-            .filter_map(|id| checked.check.groups.get(leaders.get(id)?.example));
-        if let Some(group) = groups.clone().find(|group| !group.cycle.is_empty()) {
-            entry.cycle = describer.cycle(group, names);
+        let examples = ids.iter().filter_map(|id| Some(leaders.get(id)?.example));
+        for example in examples {
+            let group = checked
+                .check
+                .groups
+                .get(example)
+                .filter(|group| !group.cycle.is_empty());
+            if let (Some(group), Some(first)) = (group, checked.told_by.get(example)) {
+                entry.cycle = describer.cycle(group, *first, names);
+                break;
+            }
         }
+    }
+    if entry.cycle.is_empty() {
+        entry.holds = describer.holds(samples, names);
     }
     if subject.options.contents == Contents::Shown {
         entry.contents = samples

@@ -2,7 +2,9 @@
 
 use super::super::kinds::{Kind, KindId, Shape};
 use super::super::options::{BlockFilter, Thread};
-use super::super::reach::{self, Check, index::Block};
+use super::super::reach::index::{Block, Node};
+use super::super::reach::scan::Holds;
+use super::super::reach::{self, Check, lost};
 use super::super::site::SiteId;
 use super::super::table::Live;
 use super::super::tracker::{Knowledge, Tracker};
@@ -10,7 +12,7 @@ use super::model::{Amount, Verdict};
 use crate::base::Tid;
 use crate::base::frozen::{Frozen, Region};
 use crate::plan::pairs::Width;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 /// A check and what it was made of.
@@ -21,12 +23,22 @@ pub struct Checked {
     pub frozen: Frozen,
     /// How long the verdict took.
     pub took: Duration,
+    /// The one block of each group that it is told by: of several leaders the oldest.
+    pub told_by: Vec<Node>,
+    /// The other leaders.
+    followers: HashSet<Node>,
 }
 
 impl Checked {
     /// Follows the pointers of a frozen process. What is too young, and what a call holds that has not
-    /// returned, counts as reached.
-    pub fn new(tracker: &Tracker, frozen: Frozen, older: Duration) -> Checked {
+    /// returned, counts as reached. `allocator` is the file whose data are the
+    /// allocator's.
+    pub fn new(
+        tracker: &Tracker,
+        frozen: Frozen,
+        older: Duration,
+        allocator: Option<&str>,
+    ) -> Checked {
         let begin = std::time::Instant::now();
         let born_before = born_before(tracker, older);
         let mut blocks = Vec::new();
@@ -41,14 +53,37 @@ impl Checked {
             }));
         }
         let knows_all = tracker.knowledge() == Knowledge::All;
-        let is_root = |region: &Region, at: u64| {
-            reach::is_data(region) || !knows_all || !tracker.pages().contains(at)
+        let rule = |region: &Region, at: u64| match reach::is_data(region) {
+            true if Some(region.name.as_str()) == allocator => Holds::Starts,
+            true => Holds::All,
+            // Where the allocator gives blocks from there are only free ones between ours, if we know all.
+            false if tracker.pages().contains(at) && knows_all => Holds::Nothing,
+            false if tracker.pages().contains(at) => Holds::Starts,
+            false => Holds::All,
         };
-        let check = Check::new(&frozen, blocks, &is_root);
+        let check = Check::new(&frozen, blocks, &rule);
+        let born = |node: &Node| {
+            let block = check.index.blocks.get(*node as usize);
+            block
+                .and_then(|block| block_at(tracker, block.start))
+                .map_or(u64::MAX, |live| live.born)
+        };
+        let oldest = |group: &lost::Group| group.leaders().min_by_key(|node| born(node)).copied();
+        let told_by: Vec<Node> = check
+            .groups
+            .iter()
+            .map(|group| oldest(group).unwrap_or(group.leader))
+            .collect();
+        let groups = check.groups.iter().zip(&told_by);
+        let others =
+            groups.flat_map(|(group, told)| group.leaders().filter(move |node| *node != told));
+        let followers = others.copied().collect();
         Checked {
             check,
             frozen,
             took: begin.elapsed(),
+            told_by,
+            followers,
         }
     }
 }
@@ -92,14 +127,23 @@ pub struct Survey {
     pub young: Amount,
 }
 
+/// What was handed out within less than this, in microseconds, came at once.
+const GROWTH: u64 = 500_000;
+
 /// So many values of a group are kept to look into.
 const SAMPLES: usize = 64;
 
 impl Group {
-    /// It never stops growing: something of it is from nearly every part of the time.
-    pub fn is_spread(&self) -> bool {
+    /// It does not stop growing. What a program allocates while it starts is no growth: there something
+    /// must be from nearly every part of the time.
+    pub fn is_spread(&self, knowledge: Knowledge) -> bool {
         let parts = self.quarters.iter().filter(|count| **count > 0).count();
-        self.live.blocks >= 4 && parts >= 3
+        let is_long = self.born.1 - self.born.0 >= GROWTH;
+        self.live.blocks >= 4
+            && match knowledge {
+                Knowledge::All => parts >= 3,
+                Knowledge::SinceAttach => parts >= 3 || is_long,
+            }
     }
 
     fn add(&mut self, key: u64, live: &Live, quarter: usize) {
@@ -172,7 +216,13 @@ fn is_thread(thread: &Thread, id: Tid, names: &HashMap<Tid, String>) -> bool {
 
 /// What nobody reached once, nobody ever reaches: a later word on some stack is a stale one.
 fn verdict(checked: &Checked, key: u64, live: &Live) -> Verdict {
-    match checked.check.verdict_at(key) {
+    let found = checked.check.index.find(key).map(|(node, _)| node);
+    match found.map(|node| checked.check.verdict(node)) {
+        Some(reach::Verdict::Lost)
+            if found.is_some_and(|node| checked.followers.contains(&node)) =>
+        {
+            Verdict::Indirect
+        }
         Some(reach::Verdict::Lost) => Verdict::Lost,
         Some(reach::Verdict::Indirect) => Verdict::Indirect,
         Some(reach::Verdict::Possible | reach::Verdict::Reachable) if live.lost => Verdict::Lost,
@@ -215,8 +265,8 @@ pub fn led(tracker: &Tracker, checked: &Checked) -> BTreeMap<SiteId, Led> {
     let mut led: BTreeMap<SiteId, Led> = BTreeMap::new();
     let check = &checked.check;
     let mut seen = BTreeSet::new();
-    for (number, group) in check.groups.iter().enumerate() {
-        let leader = check.index.blocks.get(group.leader as usize);
+    for ((number, group), told_by) in check.groups.iter().enumerate().zip(&checked.told_by) {
+        let leader = check.index.blocks.get(*told_by as usize);
         let Some(live) = leader.and_then(|block| block_at(tracker, block.start)) else {
             continue;
         };

@@ -16,6 +16,14 @@ pub enum Frames {
     First(usize),
 }
 
+/// How paragraphs are shown.
+#[derive(Clone, Copy)]
+struct View {
+    frames: Frames,
+    /// Growth since a mark is told.
+    marked: bool,
+}
+
 /// Where the second column of the head begins.
 const SECOND: usize = 84;
 /// What follows the number and its blanks.
@@ -31,9 +39,13 @@ pub fn text(report: &Report, frames: Frames) -> String {
         return text;
     }
     head(&mut text, report);
+    let view = View {
+        frames,
+        marked: report.heap.marked,
+    };
     for (number, entry) in (1..).zip(&report.sites) {
         text.push('\n');
-        paragraph(&mut text, number, entry, frames);
+        paragraph(&mut text, number, entry, view);
     }
     if !report.pairs.is_empty() {
         text.push('\n');
@@ -134,7 +146,7 @@ fn verdict(entry: &Entry) -> &'static str {
     }
 }
 
-fn paragraph(text: &mut String, number: usize, entry: &Entry, frames: Frames) {
+fn paragraph(text: &mut String, number: usize, entry: &Entry, view: View) {
     let _ = write!(text, "{number:3}  {:8}  ", verdict(entry));
     let live = entry.live;
     match &entry.group {
@@ -154,7 +166,8 @@ fn paragraph(text: &mut String, number: usize, entry: &Entry, frames: Frames) {
         }
         _ => text.push_str(&amount(live)),
     }
-    if let Some(size) = entry.size.filter(|_| live.blocks > 1) {
+    let is_alone = entry.group.is_none_or(|group| group.all == live);
+    if let Some(size) = entry.size.filter(|_| live.blocks > 1 && is_alone) {
         let _ = write!(text, " of {}", count(size));
     }
     let _ = write!(
@@ -163,7 +176,7 @@ fn paragraph(text: &mut String, number: usize, entry: &Entry, frames: Frames) {
         count(entry.allocated.blocks),
         count(entry.freed.blocks)
     );
-    if entry.grown != entry.live.blocks as i64 {
+    if view.marked {
         let _ = write!(text, "   ({:+})", entry.grown);
     }
     if entry.rate >= 0.05 {
@@ -190,7 +203,7 @@ fn paragraph(text: &mut String, number: usize, entry: &Entry, frames: Frames) {
     stack(
         text,
         &entry.stack,
-        frames,
+        view.frames,
         entry
             .after
             .as_ref()
@@ -267,13 +280,22 @@ fn shown(stack: &[Line], frames: Frames) -> (Vec<&Line>, usize) {
 
 fn stack(text: &mut String, stack: &[Line], frames: Frames, after: Option<(Option<&str>, &str)>) {
     let (lines, left_out) = shown(stack, frames);
-    let width = lines
-        .iter()
+    // Where in a standard library is of no interest.
+    let is_placed = |line: &Line| line.origin != Origin::Standard || frames == Frames::All;
+    let placed = lines.iter().filter(|line| is_placed(line));
+    let width = placed
         .map(|line| line.function.chars().count())
         .max()
         .unwrap_or(0)
         + 3;
-    let places: Vec<String> = lines.iter().map(|line| place(line)).collect();
+    let told = |line: &&Line| {
+        if is_placed(line) {
+            place(line)
+        } else {
+            String::new()
+        }
+    };
+    let places: Vec<String> = lines.iter().map(told).collect();
     let second = places
         .iter()
         .map(|place| place.chars().count())
@@ -288,7 +310,10 @@ fn stack(text: &mut String, stack: &[Line], frames: Frames, after: Option<(Optio
         made.unwrap_or(lines.len().saturating_sub(1))
     });
     for (at, (line, place)) in lines.iter().zip(&places).enumerate() {
-        let blanks = width - line.function.chars().count();
+        let blanks = match place.is_empty() {
+            true => 0,
+            false => width.saturating_sub(line.function.chars().count()),
+        };
         let _ = write!(text, "{INDENT}{}{:blanks$}{place}", line.function, "");
         if let Some((_, call)) = after.filter(|_| by_whom == Some(at)) {
             let blanks = second - place.chars().count();
@@ -322,11 +347,13 @@ fn pairs(text: &mut String, pairs: &[PairEntry]) {
             count(pair.closed)
         );
         let _ = write!(text, ": {}", open(pair));
-        let (lines, _) = shown(&pair.stack, Frames::User);
-        let user = lines
-            .iter()
-            .find(|line| line.origin == Origin::User)
-            .or(lines.first());
+        // Whoever called into the library that hands it out.
+        let own = pair.stack.first().map_or("", |line| line.module.as_str());
+        let is_user = |line: &&Line| line.origin == Origin::User;
+        let users = || pair.stack.iter().filter(is_user);
+        let user = users()
+            .find(|line| line.module != own)
+            .or_else(|| users().next());
         if let Some(line) = user {
             let _ = write!(text, "   {} {}", line.function, place(line));
         }

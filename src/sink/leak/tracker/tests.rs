@@ -77,6 +77,7 @@ impl Play {
             symbol: &name.into(),
             // Each function is called from one place.
             origin: Origin::Caller(Addr(name.len() as u64)),
+            return_address: Addr(thread as u64),
         };
         if end.trim() == "{" {
             open.push(id);
@@ -342,6 +343,25 @@ fn wrong_releases() {
         heap,
         &["1 _Znwm(8) = 0x1000", "1 realloc(0x1000, 9) = 0x2000"],
         "0x2000+9/1, mismatch realloc(0x1000)",
+    );
+}
+
+#[test]
+fn the_allocators_own_frees() {
+    let mut play = Play::new(&["heap"], &[], Knowledge::All);
+    play.tracker.set_allocator(2..3);
+    for step in [
+        "1 malloc(8) = 0x1000",
+        "1 free(0x1000)",
+        "2 free(0x1000)",
+        "2 free(0x2000)",
+    ] {
+        play.step(step);
+    }
+    assert_eq!(
+        play.told(),
+        "",
+        "thread 2 calls from inside of the allocator"
     );
 }
 

@@ -158,10 +158,11 @@ fn nothing_to_tell_is_one_line() {
 }
 
 fn only(entry: Entry) -> String {
-    let report = Report {
+    let mut report = Report {
         sites: vec![entry],
         ..server()
     };
+    report.heap.marked = true;
     let text = text(&report, Frames::User);
     let lines = text
         .lines()
@@ -203,10 +204,10 @@ fn a_cycle_and_what_hangs_on_it() {
     };
     assert_eq!(
         only(entry),
-        "  1  LOST      2.0 MiB in 122 blocks, 3 groups        96 B in 3 blocks keep all the rest    3 allocated, 0 freed
+        "  1  LOST      2.0 MiB in 122 blocks, 3 groups        96 B in 3 blocks keep all the rest    3 allocated, 0 freed   (+3)
      CYCLE  input_reader +0x18 -> word_counter +0x38 -> input_reader     (nobody outside points here)
-     std::make_shared<input_reader>   shared_ptr.h:86
-     main                             wordcount.cc:86
+     std::make_shared<input_reader>
+     main   wordcount.cc:86
      (1 frame of the standard library left out)
 "
     );
