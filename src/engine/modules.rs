@@ -14,7 +14,7 @@ use crate::sys::{file, proc};
 use crate::tracee::breakpoint::Purpose;
 use crate::tracee::linkmap;
 use crate::tracee::module::{FileKey, Found, Module, Planned};
-use crate::tracee::space::Space;
+use crate::tracee::space::{Refused, Space};
 use nix::libc;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -333,7 +333,11 @@ impl PtraceEngine {
         let refused = space
             .plant(stopped, at, purpose)
             .err()
-            .map(|why| format!("{name} cannot be traced: {why}"));
+            .map(|why| match why {
+                // One line for all the rest.
+                Refused::Full => format!("not every call is traced: {why}; a narrower -e helps"),
+                _ => format!("{name} cannot be traced: {why}"),
+            });
         let unguarded = space
             .unguarded()
             .map(|why| format!("a kill -9 of ltrace would kill the program: {why}"));

@@ -20,13 +20,16 @@ use crate::sys::proc::Mapping;
 use crate::sys::ptrace::Stopped;
 use crate::sys::remote::{Call, Remote};
 use nix::libc;
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 /// Code and restorer; then the table's page of facts; then the table.
 const CODE: u64 = 4096;
 const HEADER: u64 = 4096;
-/// Entries of 16 bytes: key and value. Most are never touched, so they cost addresses, not memory.
-const ENTRIES_LOG2: u32 = 18;
+/// Entries of 16 bytes: key and value. Most are never touched, so they cost addresses, not memory. A
+/// program of 200 MB makes some 300,000 calls that a filter can name, and each takes two.
+const ENTRIES_LOG2: u32 = 20;
+/// The most breakpoints that a table takes: probing stays short while a quarter of it is free.
+pub const MOST: usize = (3 << ENTRIES_LOG2) / 8;
 const TABLE: u64 = 16 << ENTRIES_LOG2;
 /// The hash takes the upper bits of a product with 2^64 over the golden ratio.
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -53,8 +56,8 @@ pub struct Guard {
     machine: Machine,
     code: u64,
     table: u64,
-    /// The places of the table that are in use.
-    taken: HashSet<u32>,
+    /// The keys in the table, by their places.
+    taken: HashMap<u32, u64>,
 }
 
 /// Why there is no guard: the program then dies of SIGTRAP if its tracer is killed.
@@ -94,7 +97,7 @@ impl Guard {
             machine,
             code,
             table,
-            taken: HashSet::new(),
+            taken: HashMap::new(),
         };
         guard.activate(stopped, remote, memory)?;
         Ok(guard)
@@ -115,7 +118,7 @@ impl Guard {
                 machine: memory.machine(),
                 code: m.range.start,
                 table,
-                taken: HashSet::new(),
+                taken: HashMap::new(),
             })
         })
     }
@@ -136,7 +139,7 @@ impl Guard {
             if key == 0 {
                 continue;
             }
-            self.taken.insert(index);
+            self.taken.insert(index, key);
             let at = Addr(key.wrapping_sub(1));
             if key != value && view.read_uint(at, 1) == Ok(INT3.into()) {
                 // Nothing better can be done for a page that has become unwritable.
@@ -225,6 +228,11 @@ impl Guard {
             .map(drop)
     }
 
+    /// Whether the table takes no further breakpoint.
+    pub fn is_full(&self) -> bool {
+        self.taken.len() >= 2 * MOST
+    }
+
     /// Whether an address is in the handler: a task there is dying of a SIGTRAP of its own.
     pub fn contains(&self, at: Addr) -> bool {
         (self.code..self.code + CODE).contains(&at.0)
@@ -232,27 +240,20 @@ impl Guard {
 
     /// The value is written before the key: the handler of a task that looks meanwhile finds all or nothing.
     fn insert(&mut self, memory: &ProcessMemory, key: u64, value: u64) -> std::io::Result<()> {
-        if self.taken.len() >= (3 << ENTRIES_LOG2) / 4 {
-            return Err(std::io::Error::other("too many breakpoints"));
-        }
-        let mut index = hash(key);
-        while self.taken.contains(&index) {
-            if self.key_at(memory, index) == Some(key) {
-                break;
-            }
-            index = (index + 1) & ((1 << ENTRIES_LOG2) - 1);
-        }
-        self.taken.insert(index);
+        let index = self.place(key);
         let entry = self.table + HEADER + u64::from(index) * 16;
         memory.write(Addr(entry + 8), &value.to_le_bytes())?;
         memory.write(Addr(entry), &key.to_le_bytes())
     }
 
-    fn key_at(&self, memory: &ProcessMemory, index: u32) -> Option<u64> {
-        let memory: &dyn Memory = memory;
-        memory
-            .read_uint(Addr(self.table + HEADER + u64::from(index) * 16), 8)
-            .ok()
+    /// The place of a key: the one that it has, or the first that is free, which is its own from now on.
+    fn place(&mut self, key: u64) -> u32 {
+        let mut index = hash(key);
+        while self.taken.get(&index).is_some_and(|&other| other != key) {
+            index = (index + 1) & ((1 << ENTRIES_LOG2) - 1);
+        }
+        self.taken.insert(index, key);
+        index
     }
 }
 
@@ -272,7 +273,54 @@ fn hash(key: u64) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::{ENTRIES_LOG2, hash};
+    use super::{ENTRIES_LOG2, Guard, MOST, hash};
+    use crate::base::machine::Machine;
+    use std::collections::HashMap;
+
+    fn empty() -> Guard {
+        Guard {
+            machine: Machine::Amd64,
+            code: 0,
+            table: 0,
+            taken: HashMap::new(),
+        }
+    }
+
+    #[test]
+    fn a_table_holds_the_calls_of_a_very_big_program() {
+        let mut guard = empty();
+        for n in 0..300_000 {
+            assert!(!guard.is_full(), "after {n}");
+            guard.place(0x5555_0000_0001 + n * 23);
+            guard.place(0x7fff_0000_0000 + n * 32);
+        }
+        assert_eq!(guard.taken.len(), 600_000);
+        for n in 600_000..2 * MOST as u64 {
+            guard.place(n << 12);
+        }
+        assert!(guard.is_full());
+    }
+
+    #[test]
+    fn a_key_keeps_its_place() {
+        let mut guard = empty();
+        let same = |key: &u64| hash(*key) == hash(1);
+        let keys: Vec<u64> = (1..40_000_000).filter(same).take(3).collect();
+        let places: Vec<u32> = keys.iter().map(|&key| guard.place(key)).collect();
+        assert_eq!(places, [hash(1), hash(1) + 1, hash(1) + 2]);
+        assert_eq!(guard.place(keys[1]), places[1]);
+    }
+
+    #[test]
+    fn the_handler_fits_its_page() {
+        let (code, restorer) = assemble(0x1000, 0x10_0000).unwrap();
+        assert!(code.len() < 512);
+        // mov eax, 15; syscall
+        assert_eq!(
+            code[(restorer - 0x1000) as usize..],
+            [0xb8, 15, 0, 0, 0, 0x0f, 0x05]
+        );
+    }
 
     #[test]
     fn hashes_stay_in_the_table() {

@@ -4,7 +4,7 @@
 use super::breakpoint::{Breakpoint, INT3, Purpose, Slot};
 use super::callsite::{self, CallSite};
 use super::displaced::{self, SLOT};
-use super::guard::{Guard, Unguarded};
+use super::guard::{self, Guard, Unguarded};
 use super::module::Module;
 use crate::base::Pid;
 use crate::base::addr::Addr;
@@ -84,6 +84,9 @@ pub enum Refused {
         /// Why.
         why: String,
     },
+    /// The guard's table is full.
+    #[error("a program can hold {} breakpoints, and this one does", guard::MOST)]
+    Full,
     /// The process's memory cannot be written.
     #[error("cannot write to the process's memory at {at}: {why}")]
     Unwritable {
@@ -243,6 +246,9 @@ impl Space {
         }
         if self.guard.is_none() {
             self.guard = Some(self.install_guard(stopped));
+        }
+        if matches!(&self.guard, Some(Ok(guard)) if guard.is_full()) {
+            return Err(Refused::Full);
         }
         let code = self.code_at(at, displaced::LONGEST);
         let original = *code.first().ok_or(Refused::Unreadable(at))?;
