@@ -3,8 +3,9 @@
 //! `cargo test --release --test stress -- threads 5 8 100000` traces five times eight threads that
 //! make 100,000 malloc and free calls each, checks that every call and return is in the trace, and
 //! prints how long it took; `storm` does so under a storm of signals. `attach 500` attaches to a
-//! program of four threads and leaves it, five hundred times; `kill 200` kills the tracer with SIGKILL
-//! instead, each time on a fresh target and at another moment. `mix 1000 [SEED]` traces a mixture of threads,
+//! program of four threads and leaves it, five hundred times; `kill 200 [SEED]` kills the tracer with
+//! SIGKILL instead, or its front end, or both, at random moments, of a program that forks, spawns and handles
+//! signals besides. `mix 1000 [SEED]` traces a mixture of threads,
 //! children, signals and libraries, from its start or by attaching and leaving at random moments, with the
 //! seeds from SEED on.
 #![allow(clippy::print_stdout)]
@@ -13,9 +14,11 @@
 mod support;
 
 use nix::sys::signal::Signal;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use support::fixture::fixture;
-use support::server::{assert_still_works, assert_unharmed, server};
+use support::kills;
+use support::mixture::Random;
+use support::server::{assert_still_works, assert_unharmed, busy, server};
 use support::stress::run_stressed;
 
 fn main() {
@@ -33,7 +36,7 @@ fn main() {
             number(3, 20_000),
         ),
         Some("attach") => attach(number(1, 500)),
-        Some("kill") => kill(number(1, 200)),
+        Some("kill") => kill(number(1, 200), number(2, 1)),
         Some("mix") => mix(number(1, 1000), number(2, 1)),
         // A test runner that lists tests finds none.
         _ => {}
@@ -72,29 +75,27 @@ fn attach(rounds: usize) {
     );
 }
 
-/// Kills the tracer while it traces, at a moment that differs from round to round.
-fn kill(rounds: usize) {
+/// kill -9 at random moments, of the tracer, its front end or both, on one target as long as it lives.
+fn kill(rounds: usize, seed: usize) {
+    let begun = Instant::now();
+    let mut random = Random(seed as u64);
+    let mut target = busy().expect("a C compiler");
     let mut survived = 0;
     for round in 0..rounds {
-        let mut server = server(4).expect("a C compiler");
-        let mut tracer = support::ltrace(["-p", &server.pid().to_string()]).start();
-        if round % 4 != 0 {
-            tracer.wait_for_stderr("malloc(100");
-        }
-        std::thread::sleep(Duration::from_micros(round as u64 * 37 % 5000));
-        tracer.signal(Signal::SIGKILL);
-        tracer.wait();
-        // Time to run into whatever was left behind.
-        server.say(b"\n\n\n\n");
-        server.close_input();
-        let status = server.wait();
-        if status.success() {
-            survived += 1;
-        } else {
-            println!("kill: round {round}: the target ended with {status}");
+        match kills::survives(&mut target, &mut random) {
+            Ok(()) => survived += 1,
+            Err(how) => {
+                println!("kill: round {round}: {how}");
+                target = busy().expect("a C compiler");
+            }
         }
     }
-    println!("kill: {survived} of {rounds} targets survived");
+    let end = target.finish();
+    println!(
+        "kill: {survived} of {rounds} survived, seed {seed}, the last target exits {}, {:.0} s",
+        end.code(),
+        begun.elapsed().as_secs_f64()
+    );
 }
 
 /// Rounds of everything mixed, each with a seed of its own; a failed round tells its seed.

@@ -8,6 +8,7 @@
 pub mod browser;
 pub mod expect;
 pub mod fixture;
+pub mod kills;
 pub mod lines;
 pub mod mixture;
 pub mod program;

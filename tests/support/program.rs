@@ -198,6 +198,12 @@ impl Running {
         );
     }
 
+    /// Whether it writes `text` to standard output behind the first `so_far` bytes, in this time.
+    pub fn stdout_goes_on(&self, so_far: usize, text: &str, patience: Duration) -> bool {
+        let deadline = Instant::now() + patience;
+        self.stdout.wait_for_beyond(so_far, text, deadline)
+    }
+
     /// Waits until it has written `text` to standard error behind the first `so_far` bytes.
     #[track_caller]
     pub fn wait_for_stderr_beyond(&self, so_far: usize, text: &str) {

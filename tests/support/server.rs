@@ -4,6 +4,7 @@ use super::fixture::fixture;
 use super::program::{Program, Running};
 use super::text::{assert_text_untouched, tracer_of};
 use std::path::Path;
+use std::time::Duration;
 
 /// A program with `threads` threads that call without end and check what they get.
 pub fn server(threads: usize) -> Option<Running> {
@@ -15,6 +16,14 @@ pub fn start_server(program: &Path, threads: usize) -> Running {
     let server = Program::new(program).arg(threads.to_string()).start();
     server.wait_for_stdout("ready\n");
     server
+}
+
+/// One that also forks, spawns programs and handles signals on an alternate stack, and stays for long.
+pub fn busy() -> Option<Running> {
+    let busy = Program::new(fixture("busy")?).patience(Duration::from_secs(3 * 3600));
+    let busy = busy.start();
+    busy.wait_for_stdout("ready\n");
+    Some(busy)
 }
 
 /// The server lives, untraced and with its own instructions, all its threads make progress, and what
