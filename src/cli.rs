@@ -160,14 +160,20 @@ impl Args {
             args: command.collect(),
             user: self.user,
         });
-        if launch.is_none() && attach.is_empty() {
+        let aim = match (self.detach, self.leaks.comparison()) {
+            (_, Some(comparison)) => comparison,
+            (true, None) => Aim::TakeOut,
+            (false, None) => Aim::Trace,
+        };
+        let is_comparison = matches!(aim, Aim::Compare { .. });
+        if is_comparison && !(launch.is_none() && attach.is_empty()) {
+            return Err("ltrace: --diff compares two files and traces nothing".to_owned());
+        }
+        if launch.is_none() && attach.is_empty() && !is_comparison {
             return Err("ltrace: too few arguments".to_owned());
         }
         Ok(Config {
-            aim: match self.detach {
-                true => Aim::TakeOut,
-                false => Aim::Trace,
-            },
+            aim,
             launch,
             attach,
             children: if self.follow > 0 {

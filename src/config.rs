@@ -33,12 +33,23 @@ pub struct Config {
 }
 
 /// What a run is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Aim {
     /// To trace.
     Trace,
     /// To take out what a killed tracer has left in the processes (`--detach`).
     TakeOut,
+    /// What changed between two reports that were kept (`--leaks --diff`).
+    Compare {
+        /// The earlier one.
+        old: PathBuf,
+        /// The later one.
+        new: PathBuf,
+        /// How many sites are told.
+        top: usize,
+        /// A page to be written (`--html`).
+        html: Option<PathBuf>,
+    },
 }
 
 /// A command to start.

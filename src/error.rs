@@ -4,6 +4,7 @@ use crate::base::signal::Signal;
 use crate::config::Launch;
 use crate::proto::library::Missing;
 use crate::sink::leak::kinds::NothingToReplace;
+use crate::sink::leak::output::CannotCompare;
 use crate::sink::output::Destination;
 use crate::sys::{self, spawn};
 use std::io;
@@ -39,6 +40,9 @@ pub enum Error {
     /// Pairs that do not go together.
     #[error("--pair: {0}")]
     Pairs(#[from] NothingToReplace),
+    /// Two reports cannot be compared.
+    #[error("--diff: {0}")]
+    Compare(#[from] CannotCompare),
     /// The kernel refused what a tracer needs.
     #[error("cannot trace: {0}")]
     System(#[from] sys::Error),

@@ -19,6 +19,7 @@ use crate::proto::library::{Library, Sources};
 use crate::sink::Sink;
 use crate::sink::both::Both;
 use crate::sink::demangle::Names;
+use crate::sink::leak;
 use crate::sink::leak::book::Book;
 use crate::sink::leak::hunter::{Hunter, Setup};
 use crate::sink::leak::kinds::Kinds;
@@ -40,8 +41,24 @@ const BEAT: Duration = Duration::from_millis(100);
 
 /// Carries out what the user wants. The result is the exit status.
 pub fn run(config: Config) -> Result<u8, Error> {
-    if config.aim == Aim::TakeOut {
-        return Ok(take_out(&config.attach));
+    match &config.aim {
+        Aim::Trace => {}
+        Aim::TakeOut => return Ok(take_out(&config.attach)),
+        Aim::Compare {
+            old,
+            new,
+            top,
+            html,
+        } => {
+            let text = leak::output::compare(old, new, *top, html.as_deref())?;
+            let written = config
+                .output
+                .open()
+                .and_then(|mut out| out.write_all(text.as_bytes()));
+            return written
+                .map(|()| 0)
+                .map_err(|why| Error::output(&config.output, why));
+        }
     }
     let stops = match config.launch {
         Some(_) => Stops::AsCommand,

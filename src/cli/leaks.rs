@@ -1,6 +1,7 @@
 //! The options of `--leaks`, understood as [`Options`].
 
 use super::args::LEAKS;
+use crate::config::Aim;
 use crate::plan::pairs::{self, Form, Pair};
 use crate::sink::leak::kinds::{Kinds, Set};
 use crate::sink::leak::options::{
@@ -113,17 +114,25 @@ pub(super) struct LeakArgs {
     #[arg(long, value_name = "FILE", help_heading = LEAKS)]
     html: Option<PathBuf>,
 
-    /// Keep the last report
+    /// Keep the last report, for --diff
     #[arg(long, value_name = "FILE", help_heading = LEAKS)]
     save: Option<PathBuf>,
 
-    /// The report as text or json
+    /// Compare two reports that were kept: what grew, by site
+    #[arg(long, num_args = 2, value_names = ["OLD", "NEW"], help_heading = LEAKS)]
+    diff: Option<Vec<PathBuf>>,
+
+    /// The report as text, json or mtrace
     #[arg(long, value_name = "FORMAT", help_heading = LEAKS)]
     format: Option<String>,
 
     /// Exit with 99 when this is found: lost, possible or reachable, and more than so many bytes: `lost>1000`
     #[arg(long, value_name = "WHAT", help_heading = LEAKS)]
     fail_on: Option<String>,
+
+    /// Write suppressions for what is told
+    #[arg(long, help_heading = LEAKS)]
+    gen_suppress: bool,
 
     /// Leave out what a file says, in LeakSanitizer's or memcheck's language
     #[arg(long, value_name = "FILE", help_heading = LEAKS)]
@@ -158,6 +167,8 @@ impl LeakArgs {
             ("pprof", self.pprof.is_some()),
             ("html", self.html.is_some()),
             ("save", self.save.is_some()),
+            ("diff", self.diff.is_some()),
+            ("gen-suppress", self.gen_suppress),
             ("format", self.format.is_some()),
             ("fail-on", self.fail_on.is_some()),
             ("suppress", !self.suppress.is_empty()),
@@ -197,6 +208,11 @@ impl LeakArgs {
             } else {
                 Contents::Hidden
             },
+            suppressions: if self.gen_suppress {
+                Contents::Shown
+            } else {
+                Contents::Hidden
+            },
             fail_on: self.fail_on.as_deref().map(fail_on).transpose()?,
             format: word("format", self.format.as_deref(), &FORMATS)?,
             files: Files {
@@ -209,6 +225,20 @@ impl LeakArgs {
         };
         Kinds::new(&options.sets).map_err(|why| format!("ltrace: --pair: {why}"))?;
         Ok((options, self.suppressions()?))
+    }
+
+    /// The two reports to compare, if that is what is wanted.
+    pub(super) fn comparison(&self) -> Option<Aim> {
+        let [old, new] = self.diff.as_deref()? else {
+            return None;
+        };
+        let top = size("top", self.top.as_deref()).ok().flatten();
+        Some(Aim::Compare {
+            old: old.clone(),
+            new: new.clone(),
+            top: top.map_or(Options::default().top, |top| top as usize),
+            html: self.html.clone(),
+        })
     }
 
     fn sets(&self) -> Result<Vec<Set>, String> {
@@ -304,7 +334,11 @@ const VERDICTS: [(&str, Verdict); 4] = [
     ("reachable", Verdict::Reachable),
 ];
 
-const FORMATS: [(&str, Format); 2] = [("text", Format::Text), ("json", Format::Json)];
+const FORMATS: [(&str, Format); 3] = [
+    ("text", Format::Text),
+    ("json", Format::Json),
+    ("mtrace", Format::Mtrace),
+];
 
 fn choose<T: Copy>(option: &str, text: &str, known: &[(&str, T)]) -> Result<T, String> {
     let found = known.iter().find(|(name, _)| *name == text);

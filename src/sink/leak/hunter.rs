@@ -2,6 +2,7 @@
 //! report is due, and writes.
 
 use super::book::Book;
+use super::history::History;
 use super::kinds::Kinds;
 use super::options::{Checks, Options};
 use super::output;
@@ -23,6 +24,7 @@ use crate::value::render;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::io::{self, Write};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What the system knows of a process besides.
 pub trait Outside {
@@ -62,6 +64,8 @@ pub struct Hunter {
     now: Timestamp,
     /// When the next report is due.
     due: Option<Timestamp>,
+    /// When it is next noted how much is live.
+    next_look: Timestamp,
     /// Processes that are to be looked at, and why.
     wanted: VecDeque<(Pid, Moment)>,
     /// Where this hunt has come to.
@@ -80,6 +84,7 @@ struct Prey {
     /// Calls of the function of `--per`.
     calls: u64,
     marked: bool,
+    history: History,
     /// The report that is told if the process ends before another one.
     last: Option<Report>,
     /// The last one was told.
@@ -107,6 +112,8 @@ enum Stage {
     Done,
 }
 
+/// How often it is noted how much is live.
+const LOOK: Duration = Duration::from_millis(100);
 /// The exit status for `--fail-on`: a program's own is seldom this one.
 const FAILURE: u8 = 99;
 
@@ -124,6 +131,7 @@ impl Hunter {
             begun: None,
             now: Timestamp::default(),
             due: None,
+            next_look: Timestamp::default(),
             wanted: VecDeque::new(),
             stage: Stage::Running,
             failed: false,
@@ -147,6 +155,7 @@ impl Hunter {
             threads: BTreeSet::new(),
             calls: 0,
             marked: false,
+            history: History::default(),
             last: None,
             told: false,
         })
@@ -272,6 +281,7 @@ impl Hunter {
             descriptors: setup.outside.descriptors(pid),
             calls: prey.calls,
             marked: prey.marked,
+            history: &prey.history.points,
         };
         build(&subject, process, &mut setup.book)
     }
@@ -299,6 +309,13 @@ impl Hunter {
     fn beat(&mut self, now: Timestamp) {
         self.now = self.now.max(now);
         let begun = *self.begun.get_or_insert(now);
+        if now >= self.next_look {
+            self.next_look = Timestamp(now.0 + LOOK);
+            for prey in self.processes.values_mut() {
+                prey.tracker.tick(now);
+                prey.history.look(&prey.tracker);
+            }
+        }
         if let Some(watch) = self.setup.options.watch
             && self.stage == Stage::Running
             && now.since(begun) >= watch
@@ -325,8 +342,9 @@ impl Hunter {
             return Ok(());
         };
         prey.tracker.tick(self.now);
+        prey.history.look_now(&prey.tracker);
         let older = match moment {
-            Moment::AtExit | Moment::Dying => std::time::Duration::ZERO,
+            Moment::AtExit | Moment::Dying => Duration::ZERO,
             Moment::Meanwhile | Moment::Leaving => self.setup.options.blocks.older,
         };
         let file = prey.allocator.as_ref().map(|(_, file)| file.as_str());

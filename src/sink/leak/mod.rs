@@ -1,11 +1,12 @@
 //! The leak hunter: what is handed out and never given back, by who asked for it.
 
 pub mod book;
+mod history;
 pub mod hunter;
 pub mod kinds;
 pub mod misuse;
 pub mod options;
-mod output;
+pub mod output;
 pub mod pages;
 pub mod reach;
 pub mod report;

@@ -34,6 +34,8 @@ pub struct Options {
     pub frames: Frames,
     /// Show the first bytes of some blocks.
     pub contents: Contents,
+    /// Whether suppressions for what is told are written after it.
+    pub suppressions: Contents,
     /// What leads to a failure's exit status, if so many bytes of it are found.
     pub fail_on: Option<(Verdict, u64)>,
     /// What the report is written as.
@@ -94,13 +96,13 @@ pub enum Checks {
     Off,
 }
 
-/// Whether blocks' contents are shown.
+/// Whether something is shown besides.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Contents {
     /// No.
     #[default]
     Hidden,
-    /// The first bytes.
+    /// Yes.
     Shown,
 }
 
@@ -159,6 +161,7 @@ impl Default for Options {
             context: Vec::new(),
             frames: Frames::default(),
             contents: Contents::default(),
+            suppressions: Contents::default(),
             fail_on: None,
             format: Format::default(),
             files: Files::default(),

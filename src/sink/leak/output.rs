@@ -1,8 +1,8 @@
 //! Reports as bytes: to where the trace goes, and into files.
 
-use super::options::{Format, Options};
+use super::options::{Contents, Format, Options};
 use super::report::model::Report;
-use super::report::{exports, text};
+use super::report::{diff, exports, mtrace, suppress, text};
 use crate::export;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -10,11 +10,15 @@ use std::path::Path;
 
 /// What goes where the trace goes.
 pub(super) fn text(report: &Report, options: &Options) -> String {
-    match options.format {
+    let mut text = match options.format {
         Format::Text => text::text(report, options.frames),
         Format::Json => json(report),
-        Format::Mtrace => text::text(report, options.frames),
+        Format::Mtrace => mtrace::mtrace(report),
+    };
+    if options.suppressions == Contents::Shown {
+        text.push_str(&suppress::generate(report));
     }
+    text
 }
 
 /// One document on one line.
@@ -38,9 +42,44 @@ pub(super) fn files(report: &Report, options: &Options) -> io::Result<()> {
         export::pprof::write(&exports::profile(report), &mut create(path)?)?;
     }
     if let Some(path) = &files.html {
-        export::html::write(&exports::page(report), &mut create(path)?)?;
+        export::html::write(&exports::page(report, None), &mut create(path)?)?;
     }
     Ok(())
+}
+
+/// What changed between two saved reports: to be read, and as a page.
+pub fn compare(
+    old: &Path,
+    new: &Path,
+    top: usize,
+    html: Option<&Path>,
+) -> Result<String, CannotCompare> {
+    let read = |path: &Path| {
+        let name = path.display().to_string();
+        let text =
+            std::fs::read_to_string(path).map_err(|why| CannotCompare::File(name.clone(), why))?;
+        Ok::<Report, CannotCompare>(diff::read(&name, &text)?)
+    };
+    let (before, after) = (read(old)?, read(new)?);
+    if let Some(path) = html {
+        let written = create(path).and_then(|mut file| {
+            export::html::write(&exports::page(&after, Some(&before)), &mut file)?;
+            file.flush()
+        });
+        written.map_err(|why| CannotCompare::File(path.display().to_string(), why))?;
+    }
+    Ok(diff::text(&before, &after, top))
+}
+
+/// Why two reports cannot be compared.
+#[derive(Debug, thiserror::Error)]
+pub enum CannotCompare {
+    /// A file cannot be read or written.
+    #[error("{0}: {1}")]
+    File(String, io::Error),
+    /// A file is no report.
+    #[error(transparent)]
+    Unreadable(#[from] diff::Unreadable),
 }
 
 fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -50,5 +89,6 @@ fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 fn create(path: &Path) -> io::Result<BufWriter<File>> {
-    File::create(path).map(BufWriter::new)
+    let named = |why: io::Error| io::Error::new(why.kind(), format!("{}: {why}", path.display()));
+    File::create(path).map(BufWriter::new).map_err(named)
 }

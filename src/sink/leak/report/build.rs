@@ -1,11 +1,14 @@
 //! Makes a report of what a process holds.
 
 use super::super::book::Names;
+use super::super::history::Point;
 use super::super::kinds::KindId;
-use super::super::options::Options;
+use super::super::options::{Format, Options};
 use super::super::site::{Site, SiteId};
+use super::super::table::Live;
 use super::super::tracker::{Knowledge, Tracker};
 use super::model::*;
+use super::noise::is_runtime;
 use super::suppress::Suppressions;
 use super::survey::{Checked, is_heap, survey};
 use super::{misuses, open, sites};
@@ -32,6 +35,8 @@ pub struct Subject<'a> {
     pub calls: u64,
     /// A mark was set.
     pub marked: bool,
+    /// How much was live when.
+    pub(in crate::sink::leak) history: &'a [Point],
 }
 
 /// The report.
@@ -45,6 +50,8 @@ pub fn build(subject: &Subject<'_>, process: Process, names: &mut dyn Names) -> 
     let survey = survey(tracker, checked, &options.blocks, &subject.threads);
     let mut report = Report {
         version: VERSION,
+        time: tracker.now().0.as_secs_f64(),
+        watched: watched(tracker),
         check: checked.map(told),
         heap: heap(subject),
         process,
@@ -68,9 +75,75 @@ pub fn build(subject: &Subject<'_>, process: Process, names: &mut dyn Names) -> 
         .map(|function| per(function, subject.calls, &report.heap));
     let told = sites::sites(subject, &survey, &mut report, names);
     report.normal = normal(tracker, &told);
+    if options.format == Format::Mtrace {
+        report.blocks = blocks(subject, names);
+    }
+    remember(subject, &mut report, names);
     report.pairs = open::pairs(subject, &survey, names);
     report.misuses = misuses::misuses(subject, names);
     report
+}
+
+/// What was live when, by sites' keys.
+fn remember(subject: &Subject<'_>, report: &mut Report, names: &mut dyn Names) {
+    let mut known: HashMap<SiteId, usize> = HashMap::new();
+    for point in subject.history {
+        let mut sites = Vec::new();
+        for (id, bytes) in &point.sites {
+            let number = *known.entry(*id).or_insert_with(|| {
+                let site = subject.tracker.sites.get(*id);
+                let key = site.map(|site| key(&site.title, &names.stack(subject.pid, site.origin)));
+                report.series.push(key.unwrap_or_default());
+                report.series.len() - 1
+            });
+            sites.push((number, *bytes));
+        }
+        let seconds = point.micros as f64 / 1e6;
+        report.history.push(Moment {
+            seconds,
+            live: point.live,
+            sites,
+        });
+    }
+}
+
+/// Every kind by its name, once.
+fn watched(tracker: &Tracker) -> Vec<String> {
+    let mut labels: Vec<String> = Vec::new();
+    for (_, kind) in tracker.kinds().all() {
+        let label = if is_heap(kind) {
+            "heap"
+        } else {
+            kind.label.as_str()
+        };
+        if !labels.iter().any(|known| known == label) {
+            labels.push(label.to_owned());
+        }
+    }
+    labels
+}
+
+/// Every live block of the heap, by address.
+fn blocks(subject: &Subject<'_>, names: &mut dyn Names) -> Vec<Block> {
+    let tracker = subject.tracker;
+    let heaps = tracker
+        .holdings()
+        .filter(|(kind, _)| is_heap_kind(tracker, *kind));
+    let mut live: Vec<_> = heaps
+        .flat_map(|(_, holdings)| holdings.table.iter())
+        .collect();
+    live.sort_unstable_by_key(|(address, _)| *address);
+    let block = |(address, live): (u64, &Live)| {
+        let site = tracker.sites.get(live.site)?;
+        let stack = names.stack(subject.pid, site.origin);
+        let is_told = !is_runtime(&stack, Some(live.size)) && !subject.suppressions.cover(&stack);
+        is_told.then_some(Block {
+            address,
+            size: live.size,
+            stack,
+        })
+    };
+    live.into_iter().filter_map(block).collect()
 }
 
 fn told(checked: &Checked) -> CheckTold {
@@ -81,7 +154,7 @@ fn told(checked: &Checked) -> CheckTold {
     }
 }
 
-pub(super) fn is_heap_kind(tracker: &Tracker, kind: KindId) -> bool {
+pub(in crate::sink::leak) fn is_heap_kind(tracker: &Tracker, kind: KindId) -> bool {
     tracker.kinds().kind(kind).is_some_and(is_heap)
 }
 

@@ -1,7 +1,8 @@
 //! A report as a profile, for flame graph tools and pprof, and as a page to look at.
 
-use super::model::{Entry, Line, Moment, Origin, PairEntry, Report, Verdict};
+use super::model::{Amount, Entry, Line, Moment, Origin, PairEntry, Report, Verdict};
 use crate::export::{Frame, Page, Profile, Sample, Series, SiteRow, ValueKind};
+use std::collections::HashMap;
 use std::time::Duration;
 
 /// How many sites have a line of their own in the time line.
@@ -18,15 +19,16 @@ pub fn profile(report: &Report) -> Profile {
         ]
         .map(|(name, unit)| ValueKind::new(name, unit))
         .to_vec(),
-        samples: report.sites.iter().map(sample).collect(),
+        samples: report.all().map(sample).collect(),
         duration: Duration::try_from_secs_f64(report.process.seconds).ok(),
         program: Some(report.process.name.clone()),
         ..Profile::default()
     }
 }
 
-/// The page of one report.
-pub fn page(report: &Report) -> Page {
+/// The page of one report, and of what changed since an earlier one.
+pub fn page(report: &Report, before: Option<&Report>) -> Page {
+    let earlier: Option<HashMap<String, Amount>> = before.map(by_key);
     let process = &report.process;
     let facts = [
         ("pid", process.pid.to_string()),
@@ -59,16 +61,15 @@ pub fn page(report: &Report) -> Page {
             .sites
             .iter()
             .take(TOPS)
-            .map(|site| top(site, &report.history))
+            .map(|site| top(site, report))
             .collect(),
         sites: report
-            .sites
-            .iter()
-            .map(row)
+            .all()
+            .map(|entry| row(entry, earlier.as_ref()))
             .chain(report.pairs.iter().map(pair_row))
             .collect(),
         flame: profile(report),
-        before: None,
+        before: before.map(profile),
     }
 }
 
@@ -84,7 +85,15 @@ fn sample(entry: &Entry) -> Sample {
     }
 }
 
-fn row(entry: &Entry) -> SiteRow {
+fn by_key(report: &Report) -> HashMap<String, Amount> {
+    let mut all: HashMap<String, Amount> = HashMap::new();
+    for entry in report.all() {
+        *all.entry(entry.key()).or_default() += entry.live;
+    }
+    all
+}
+
+fn row(entry: &Entry, earlier: Option<&HashMap<String, Amount>>) -> SiteRow {
     let cycle = entry
         .cycle
         .iter()
@@ -120,7 +129,14 @@ fn row(entry: &Entry) -> SiteRow {
         freed: entry.freed.blocks,
         rate: Some(entry.rate),
         age: entry.age,
-        grown: None,
+        grown: earlier.map(|earlier| {
+            let was = earlier.get(&entry.key()).copied().unwrap_or_default();
+            let grown = |now: u64, was: u64| number(now) - number(was);
+            (
+                grown(entry.live.bytes, was.bytes),
+                grown(entry.live.blocks, was.blocks),
+            )
+        }),
         called: called(&entry.stack),
         stack: frames(&entry.stack),
         notes,
@@ -141,10 +157,11 @@ fn pair_row(entry: &PairEntry) -> SiteRow {
     }
 }
 
-fn top(entry: &Entry, history: &[Moment]) -> Series {
+fn top(entry: &Entry, report: &Report) -> Series {
     let key = entry.key();
+    let place = report.series.iter().position(|known| *known == key);
     let at = |moment: &Moment| {
-        let site = moment.sites.iter().find(|(site, _)| *site == key);
+        let site = moment.sites.iter().find(|(site, _)| Some(*site) == place);
         (moment.seconds, number(site.map_or(0, |(_, bytes)| *bytes)))
     };
     let name = entry
@@ -153,7 +170,7 @@ fn top(entry: &Entry, history: &[Moment]) -> Series {
         .map_or("?", |line| &line.function);
     Series {
         name: name.to_owned(),
-        points: history.iter().map(at).collect(),
+        points: report.history.iter().map(at).collect(),
     }
 }
 
@@ -199,7 +216,6 @@ fn number(value: u64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sink::leak::report::model::Amount;
 
     fn report() -> Report {
         let line = |function: &str, origin| Line {
@@ -235,7 +251,7 @@ mod tests {
         let sample = &profile.samples[0];
         assert_eq!(sample.values, [3, 96, 2, 64]);
         assert_eq!(sample.labels, [("verdict".to_owned(), "LOST".to_owned())]);
-        let page = page(&report());
+        let page = page(&report(), None);
         assert_eq!((page.sites[0].called, page.sites[0].bytes), (1, 64));
         assert_eq!(page.tops[0].name, "make");
         let mut folded = Vec::new();

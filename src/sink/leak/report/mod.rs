@@ -2,9 +2,11 @@
 
 pub mod build;
 mod describe;
+pub mod diff;
 pub mod exports;
 mod misuses;
 pub mod model;
+pub(super) mod mtrace;
 mod noise;
 mod numbers;
 mod open;

@@ -13,8 +13,12 @@ pub const VERSION: u32 = 1;
 pub struct Report {
     /// The format's version.
     pub version: u32,
+    /// When it was made, in seconds since 1970.
+    pub time: f64,
     /// Whom it is about.
     pub process: Process,
+    /// The kinds that were watched: `heap`, `fd`.
+    pub watched: Vec<String>,
     /// The reachability check, if there was one.
     pub check: Option<CheckTold>,
     /// All blocks of the heap.
@@ -23,7 +27,13 @@ pub struct Report {
     pub per: Option<Per>,
     /// Sites of the heap that are worth a paragraph, in the order asked for.
     pub sites: Vec<Entry>,
-    /// The sites that are not.
+    /// All other sites with live blocks, in less detail.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<Entry>,
+    /// Every live block, when they are to be told one by one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub blocks: Vec<Block>,
+    /// The sites that are not worth a paragraph.
     pub normal: Normal,
     /// What was left out.
     pub not_counted: NotCounted,
@@ -39,6 +49,8 @@ pub struct Report {
     pub reachable: Amount,
     /// Live bytes over time, oldest first.
     pub history: Vec<Moment>,
+    /// The keys of the sites that are told in it.
+    pub series: Vec<String>,
 }
 
 /// Blocks and bytes.
@@ -264,6 +276,18 @@ pub struct Holds {
     pub of: u64,
 }
 
+/// One live block.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Block {
+    /// Where it is.
+    pub address: u64,
+    /// Its size.
+    pub size: u64,
+    /// Who asked for it.
+    pub stack: Vec<Line>,
+}
+
 /// Sites without a paragraph.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -368,8 +392,20 @@ pub struct Moment {
     pub seconds: f64,
     /// What was live in all.
     pub live: Amount,
-    /// Live bytes of each site, by its key.
-    pub sites: Vec<(String, u64)>,
+    /// Live bytes of the sites that had most, by their places in `series`.
+    pub sites: Vec<(usize, u64)>,
+}
+
+impl Report {
+    /// Every site with live blocks.
+    pub fn all(&self) -> impl Iterator<Item = &Entry> {
+        self.sites.iter().chain(&self.others)
+    }
+
+    /// The heap was watched.
+    pub fn is_of_heap(&self) -> bool {
+        self.watched.iter().any(|kind| kind == "heap")
+    }
 }
 
 impl Amount {

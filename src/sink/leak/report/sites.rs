@@ -5,7 +5,7 @@ use super::super::options::{Contents, Options, Sort};
 use super::super::site::{Origin, Site, SiteId};
 use super::build::{Subject, is_heap_kind};
 use super::describe::Describer;
-use super::model::{After, Entry, Line, Report, Verdict, key};
+use super::model::{After, Entry, Line, Report, Verdict};
 use super::noise::is_runtime;
 use super::survey::{Group as Found, Led, Survey, led};
 use std::collections::btree_map::Entry as Slot;
@@ -21,6 +21,18 @@ struct Draft {
     sites: Vec<SiteId>,
 }
 
+/// Entries that are being put together.
+#[derive(Default)]
+struct Drafts {
+    /// Those worth a paragraph, by verdict and stack.
+    wanted: BTreeMap<(Verdict, String), Draft>,
+    /// The rest.
+    others: BTreeMap<(Verdict, String), Draft>,
+    /// The sites of those that are, and of those left out.
+    told: HashSet<SiteId>,
+    lost: HashSet<String>,
+}
+
 /// The entries of the heap. What comes back are the sites that have one.
 pub(super) fn sites(
     subject: &Subject<'_>,
@@ -28,89 +40,107 @@ pub(super) fn sites(
     report: &mut Report,
     names: &mut dyn Names,
 ) -> HashSet<SiteId> {
-    let leaders = subject
-        .checked
-        .map(|checked| led(subject.tracker, checked))
-        .unwrap_or_default();
-    let mut entries: BTreeMap<(Verdict, String), Draft> = BTreeMap::new();
-    let mut told = HashSet::new();
-    let mut lost_keys = HashSet::new();
+    let leaders = subject.checked.map(|checked| led(subject.tracker, checked));
+    let leaders = leaders.unwrap_or_default();
+    let mut drafts = Drafts::default();
     for ((kind, id, verdict), found) in &survey.groups {
-        let Some(site) = subject.tracker.sites.get(*id) else {
-            continue;
-        };
-        if !is_heap_kind(subject.tracker, *kind) {
-            continue;
-        }
-        let stack = names.stack(subject.pid, site.origin);
-        if is_runtime(&stack, found.size) {
-            report.not_counted.runtime += found.live;
-            told.insert(*id);
-            continue;
-        }
-        if !is_site(subject.options, &stack) {
-            continue;
-        }
-        if subject.suppressions.cover(&stack) {
-            report.not_counted.suppressed += found.live;
-            told.insert(*id);
-            continue;
-        }
-        let is_lost = matches!(verdict, Verdict::Lost | Verdict::Indirect);
-        if is_lost {
-            report.lost += found.live;
-        } else if *verdict == Verdict::Reachable {
-            report.reachable += found.live;
-        }
-        let key = key(&site.title, &stack);
-        if *verdict == Verdict::Lost {
-            lost_keys.insert(key.clone());
-        }
-        let growing = !is_lost
-            && found.is_spread(subject.tracker.knowledge())
-            && site.freed.blocks * 2 <= site.allocated.blocks;
-        let is_wanted = subject.options.kinds.contains(verdict)
-            || growing
-            || *verdict == Verdict::Unchecked && subject.checked.is_none();
-        if !is_wanted {
-            continue;
-        }
-        told.insert(*id);
-        let new = entry(subject, site, *verdict, found, stack);
-        let new = Entry {
-            growing,
-            group: leaders
-                .get(id)
-                .filter(|_| *verdict == Verdict::Lost)
-                .map(|led: &Led| led.group),
-            ..new
-        };
-        match entries.entry((*verdict, key)) {
-            Slot::Vacant(slot) => {
-                let samples = found.samples.clone();
-                slot.insert(Draft {
-                    entry: new,
-                    samples,
-                    sites: vec![*id],
-                });
-            }
-            Slot::Occupied(mut slot) => {
-                let known = slot.get_mut();
-                merge(&mut known.entry, new);
-                known.samples.extend(&found.samples);
-                known.sites.push(*id);
-            }
+        if let Some(site) = subject.tracker.sites.get(*id)
+            && is_heap_kind(subject.tracker, *kind)
+        {
+            let stack = names.stack(subject.pid, site.origin);
+            let mut entry = entry(subject, site, *verdict, found, stack);
+            let led = leaders.get(id).filter(|_| *verdict == Verdict::Lost);
+            entry.group = led.map(|led: &Led| led.group);
+            drafts.add(subject, entry, *id, found, report);
         }
     }
-    report.lost_sites = lost_keys.len() as u64;
-    let mut entries: Vec<Draft> = entries.into_values().collect();
-    sort(&mut entries, subject.options.sort);
-    entries.truncate(subject.options.top);
-    for draft in &mut entries {
+    let Drafts {
+        wanted,
+        others,
+        told,
+        lost,
+    } = drafts;
+    report.lost_sites = lost.len() as u64;
+    let mut wanted: Vec<Draft> = wanted.into_values().collect();
+    sort(&mut wanted, subject.options.sort);
+    let rest = wanted.split_off(wanted.len().min(subject.options.top));
+    for draft in &mut wanted {
         describe(subject, draft, &leaders, names);
     }
-    report.sites = entries.into_iter().map(|draft| draft.entry).collect();
+    report.sites = wanted.into_iter().map(|draft| draft.entry).collect();
+    report.others = rest
+        .into_iter()
+        .chain(others.into_values())
+        .map(|draft| draft.entry)
+        .collect();
     told
+}
+
+impl Drafts {
+    fn add(
+        &mut self,
+        subject: &Subject<'_>,
+        mut entry: Entry,
+        id: SiteId,
+        found: &Found,
+        report: &mut Report,
+    ) {
+        if is_runtime(&entry.stack, found.size) {
+            report.not_counted.runtime += found.live;
+            self.told.insert(id);
+            return put(&mut self.others, entry, id, found);
+        }
+        if !is_site(subject.options, &entry.stack) {
+            return;
+        }
+        if subject.suppressions.cover(&entry.stack) {
+            report.not_counted.suppressed += found.live;
+            self.told.insert(id);
+            return;
+        }
+        let is_lost = matches!(entry.verdict, Verdict::Lost | Verdict::Indirect);
+        match entry.verdict {
+            Verdict::Lost | Verdict::Indirect => report.lost += found.live,
+            Verdict::Reachable => report.reachable += found.live,
+            Verdict::Possible | Verdict::Unchecked => {}
+        }
+        if entry.verdict == Verdict::Lost {
+            self.lost.insert(entry.key());
+        }
+        entry.growing = !is_lost
+            && found.is_spread(subject.tracker.knowledge())
+            && entry.freed.blocks.saturating_mul(2) <= entry.allocated.blocks;
+        let is_wanted = subject.options.kinds.contains(&entry.verdict)
+            || entry.growing
+            || entry.verdict == Verdict::Unchecked && subject.checked.is_none();
+        match is_wanted {
+            true => {
+                self.told.insert(id);
+                put(&mut self.wanted, entry, id, found);
+            }
+            false => put(&mut self.others, entry, id, found),
+        }
+    }
+}
+
+/// Two stacks that read the same are one entry.
+fn put(drafts: &mut BTreeMap<(Verdict, String), Draft>, entry: Entry, id: SiteId, found: &Found) {
+    match drafts.entry((entry.verdict, entry.key())) {
+        Slot::Vacant(slot) => {
+            let samples = found.samples.clone();
+            slot.insert(Draft {
+                entry,
+                samples,
+                sites: vec![id],
+            });
+        }
+        Slot::Occupied(mut slot) => {
+            let known = slot.get_mut();
+            merge(&mut known.entry, entry);
+            known.samples.extend(&found.samples);
+            known.sites.push(id);
+        }
+    }
 }
 
 fn is_site(options: &Options, stack: &[Line]) -> bool {
@@ -161,7 +191,6 @@ fn entry(
     }
 }
 
-/// Two stacks that read the same are one site.
 fn merge(known: &mut Entry, other: Entry) {
     known.live += other.live;
     known.size = known.size.filter(|size| Some(*size) == other.size);

@@ -120,7 +120,7 @@ fn head(text: &mut String, report: &Report) {
         let bytes = bytes(per.bytes.round() as u64);
         format!("per {}: {:.1} blocks, {bytes}", per.function, per.blocks)
     });
-    if heap.allocated.blocks > 0 || report.pairs.is_empty() {
+    if report.is_of_heap() {
         columns(text, &totals, per.as_deref());
     }
 }
@@ -398,8 +398,11 @@ fn open(pair: &PairEntry) -> String {
             parts.push(text);
         }
         (false, 0) => parts.push(format!("{} never released", pair.open)),
-        // Whoever was refused is still open.
-        (false, _) => parts.push(format!("{} still open", pair.open)),
+        // Whoever was refused is still open, too.
+        (false, _) if refused < pair.open => {
+            parts.push(format!("{} never released", pair.open - refused))
+        }
+        (false, _) => {}
     }
     match pair.verdict {
         Verdict::Lost | Verdict::Indirect => parts.push("lost".to_owned()),
@@ -434,6 +437,9 @@ fn misuse(text: &mut String, misuse: &MisuseEntry, frames: Frames) {
 }
 
 fn foot(text: &mut String, report: &Report) {
+    if !report.is_of_heap() {
+        return;
+    }
     let normal = &report.normal;
     let is_growing = |entry: &Entry| entry.verdict == Verdict::Reachable && entry.growing;
     let growing = match report
@@ -491,6 +497,22 @@ fn not_counted(report: &Report) -> Vec<String> {
 
 fn summary(report: &Report) -> String {
     let heap = &report.heap;
+    let open: u64 = report.pairs.iter().map(|pair| pair.open).sum();
+    let open = match report.watched.as_slice() {
+        [only] if only == "heap" => None,
+        _ if open == 0 => Some("nothing else open".to_owned()),
+        _ => Some(format!(
+            "{} open at {}",
+            of(open, "other thing"),
+            of(report.pairs.len() as u64, "site")
+        )),
+    };
+    if !report.is_of_heap() {
+        let open = open.unwrap_or_default();
+        return open
+            .replace("nothing else", "nothing")
+            .replace(" other", "");
+    }
     let lost = match (report.check.is_some(), report.lost.blocks) {
         (true, 0) => "lost 0 B".to_owned(),
         (true, _) => format!(
@@ -504,8 +526,9 @@ fn summary(report: &Report) -> String {
         Some(_) => format!("; still reachable {}", bytes(report.reachable.bytes)),
         None => String::new(),
     };
+    let open = open.map(|open| format!("; {open}")).unwrap_or_default();
     format!(
-        "{lost}{reachable}; total {}, {}, {} allocated",
+        "{lost}{reachable}{open}; total {}, {}, {} allocated",
         of(heap.allocated.blocks, "allocation"),
         of(heap.freed.blocks, "free"),
         bytes(heap.allocated.bytes),

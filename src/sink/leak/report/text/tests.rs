@@ -67,6 +67,7 @@ fn server() -> Report {
     };
     Report {
         version: VERSION,
+        watched: vec!["heap".to_owned()],
         process: Process {
             name: "server".to_owned(),
             pid: 22783,
@@ -327,7 +328,7 @@ fn other_resources() {
     assert_eq!(
         lines.join("\n"),
         "\
-pairs:      sqlite3_open -> sqlite3_close   12 opened, 6 closed: 3 refused by close (ret 5 SQLITE_BUSY), 6 still open   db resleak.c:9
+pairs:      sqlite3_open -> sqlite3_close   12 opened, 6 closed: 3 refused by close (ret 5 SQLITE_BUSY), 3 never released   db resleak.c:9
             open -> close                   12 opened, 8 closed: 4 open: fd 4, 5, 7, 9 /etc/passwd (checked in /proc/PID/fd)   leak resleak.c:8
             fopen -> fclose                 2 opened, 1 closed: 1 never released, lost"
     );
