@@ -293,6 +293,12 @@ impl PtraceEngine {
             if self.batch.is_empty() && self.tasks.len() < 2 && out.ceased.is_none() {
                 return finish(onward);
             }
+            if matches!(onward, Onward::Deliver(..)) && out.ceased.is_none() {
+                // Not consumed: if we were killed before it goes on, its signal would be lost.
+                finish(onward);
+                next = wait::look(Patience::Poll).ok().flatten();
+                continue;
+            }
             // Its registers are right again, so that its stop may be consumed.
             match wait::consume(tid) {
                 // Not the one that was served: the task was killed meanwhile, by a thread that took its
