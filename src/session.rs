@@ -106,7 +106,8 @@ fn trace(config: Config, link: Link) -> Result<u8, Error> {
     let mut engine = PtraceEngine::new(plan, follow, link);
     let mut consumer = Consumer {
         decoder: Decoder::new(config.limits),
-        elsewhere: config.output != Destination::Stderr,
+        elsewhere: config.output != Destination::Stderr
+            || matches!(config.report, Report::Leaks { .. }),
         sink: sink(config.report, &config.output, out, kinds, knowledge),
         failure: None,
         wanted: None,
@@ -139,7 +140,7 @@ fn trace(config: Config, link: Link) -> Result<u8, Error> {
 struct Consumer {
     decoder: Decoder,
     sink: Box<dyn Sink>,
-    /// The trace goes elsewhere than to standard error.
+    /// The trace goes elsewhere than to standard error, or there is none to tell of what was lost.
     elsewhere: bool,
     failure: Option<io::Error>,
     /// What the sink wants frozen.

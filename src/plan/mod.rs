@@ -185,8 +185,10 @@ impl Plan {
             ..Points::default()
         };
         self.add_functions(image, bytes, name, &mut found);
-        let resources = self.resources.points(image, bytes, name);
-        found.points.extend(resources);
+        match self.resources.points(image, bytes, name) {
+            Ok(points) => found.points.extend(points),
+            Err(why) => found.refused.push(why),
+        }
         found
     }
 

@@ -3,7 +3,7 @@
 
 use super::{Kind, ModuleName, Point, Returns, Sites, Stack, Tracepoint, Wanted};
 use crate::base::addr::Vaddr;
-use crate::elf::{self, Scope, Symbol, SymbolKind};
+use crate::elf::{self, Class, Scope, Symbol, SymbolKind};
 use crate::proto::Prototype;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -41,14 +41,24 @@ impl Resources {
 
     /// Those that a module provides. Only the main program may hide its own from the dynamic linker, as
     /// one that is statically linked does. Of two names for one address, one is enough.
+    ///
+    /// # Errors
+    /// None can be given of a program of 32 bits: the reachability check knows no words but those of 64.
     pub(super) fn points(
         &self,
         image: &elf::Image,
         bytes: &[u8],
         name: &Arc<ModuleName>,
-    ) -> Vec<Point> {
-        if self.functions.is_empty() {
-            return Vec::new();
+    ) -> Result<Vec<Point>, String> {
+        match (self.functions.is_empty(), image.class, name.is_main) {
+            (false, Class::Elf64, _) => {}
+            (false, Class::Elf32, true) => {
+                let program = &name.name;
+                return Err(format!(
+                    "{program} is a program of 32 bits, whose leaks cannot be told"
+                ));
+            }
+            _ => return Ok(Vec::new()),
         }
         let own = match name.is_main {
             true => elf::Image::file_symbols(bytes).unwrap_or_default(),
@@ -74,7 +84,7 @@ impl Resources {
                 points.push(point(name, &symbol.name, symbol.vaddr, watch));
             }
         }
-        points
+        Ok(points)
     }
 }
 

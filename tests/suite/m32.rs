@@ -276,3 +276,18 @@ fn kill_of_the_tracer() {
     }
     assert_unharmed(server);
 }
+
+/// What is not known of such programs is told, once.
+#[test]
+fn leaks_of_programs_of_64_bits_only() {
+    let Some(program) = shaped_32("basic", Shape::Pie) else {
+        return;
+    };
+    let run = ltrace(["--leaks"]).arg(program).finish().exits(0);
+    assert_eq!(
+        run.count("ltrace: basic is a program of 32 bits, whose leaks cannot be told"),
+        1,
+        "{}",
+        run.told()
+    );
+}
