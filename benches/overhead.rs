@@ -140,6 +140,8 @@ impl Tool {
             words.extend(self.for_threads.map(PathBuf::from));
         }
         words.extend(workload.command.iter().cloned());
+        // What another tool's run ended with is not told of this one.
+        let _ = std::fs::remove_file(TRACE);
         let begun = Instant::now();
         let output = Command::new(&words[0])
             .args(&words[1..])
