@@ -52,7 +52,10 @@ impl PtraceEngine {
         // RIP is after the int3 (Intel SDM vol. 3, 6.15, "Interrupt 3").
         let at = Addr(regs.rip.wrapping_sub(1));
         let Some(&Task {
-            space: id, role, ..
+            space: id,
+            role,
+            pid,
+            ..
         }) = self.tasks.get(&stopped.tid())
         else {
             return Ok(Onward::Run(stopped));
@@ -66,6 +69,9 @@ impl PtraceEngine {
         match role {
             Role::Shown => self.hit(&stopped, id, at, regs, out)?,
             Role::Borrower => {}
+        }
+        if let Some(space) = self.spaces.get_mut(&id).filter(|space| space.pid == pid) {
+            space.see_to_guard(&stopped);
         }
         Ok(Onward::Run(stopped))
     }

@@ -59,6 +59,8 @@ pub struct PtraceEngine {
     pub(super) batch: Vec<(Tid, Onward)>,
     /// What we are about to end for, once the consumer knows.
     asked: Option<Request>,
+    /// The beat at which we looked after the guards.
+    beats: u32,
     front: Link,
     placement: Placement,
 }
@@ -198,6 +200,7 @@ impl PtraceEngine {
             planted: false,
             matched: HashSet::new(),
             batch: Vec::new(),
+            beats: 0,
             asked: None,
             front,
             placement: Placement::default(),
@@ -242,6 +245,10 @@ impl PtraceEngine {
                 // Whoever we knew of is gone without a word; nothing can come any more.
                 Err(e) if e.errno == nix::errno::Errno::ECHILD => break,
                 Err(e) => return Err(e),
+            }
+            let beats = interrupt::beats();
+            if std::mem::replace(&mut self.beats, beats) != beats {
+                self.spaces.values_mut().for_each(Space::doubt_guard);
             }
             if let Some(request) = interrupt::requested()
                 && !self.is_shared_with_command(request)

@@ -1,16 +1,20 @@
 //! The signals that ask the tracer to end, and the slow beat that lets a wait look up.
 //!
-//! The only global state of the program: a signal's number, written by the handler, read by the loop.
+//! The only global state of the program: a signal's number and the count of beats, written by the handlers,
+//! read by the loop.
 
 use super::{Error, Result};
 use crate::base::Pid;
 use crate::base::signal::Signal;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal as Nix, sigaction};
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 use std::time::Duration;
 
 /// The last request to end: the signal, negative when the terminal sent it to the whole foreground.
 static REQUEST: AtomicI32 = AtomicI32::new(0);
+
+/// How often the beat has come.
+static BEATS: AtomicU32 = AtomicU32::new(0);
 
 /// The signals that are requests to end.
 pub const REQUESTS: [Nix; 4] = [Nix::SIGINT, Nix::SIGTERM, Nix::SIGHUP, Nix::SIGQUIT];
@@ -60,6 +64,11 @@ pub fn requested() -> Option<Request> {
             from_terminal: number < 0,
         }),
     }
+}
+
+/// A clock that goes on by one with every beat.
+pub fn beats() -> u32 {
+    BEATS.load(Ordering::Relaxed)
 }
 
 /// Whether there is a request to end, which is left to be taken.
@@ -139,4 +148,6 @@ extern "C" fn note(signal: libc::c_int, info: *mut libc::siginfo_t, _: *mut libc
     );
 }
 
-extern "C" fn wake(_: libc::c_int) {}
+extern "C" fn wake(_: libc::c_int) {
+    BEATS.fetch_add(1, Ordering::Relaxed);
+}

@@ -151,9 +151,14 @@ impl Remote {
         // Only from a stop like this does the kernel look after an interrupted call of the task's own.
         ptrace::interrupt(tid)?;
         stopped.resume_again()?;
-        next_stop_of(tid, Stop::Interrupt)?;
+        let last = next_stop_of(tid, Stop::Interrupt)?;
         stopped.set_regs(&saved)?;
         stopped.set_signal_mask(mask)?;
+        if matches!(last, Stop::Group(_)) {
+            // Interrupted, it falls back into its group-stop before it executes anything (kernel/signal.c,
+            // do_jobctl_trap).
+            ptrace::interrupt(tid)?;
+        }
         self.result(&done)
     }
 
@@ -229,12 +234,12 @@ fn with_recovery(code: impl Iterator<Item = Code>) -> Option<(Addr, Option<Addr>
 }
 
 /// Waits until one task stops in this way. A SIGSTOP, which cannot be blocked, may come in between.
-fn next_stop_of(tid: Tid, wanted: Stop) -> Result<()> {
+fn next_stop_of(tid: Tid, wanted: Stop) -> Result<Stop> {
     loop {
         let (stopped, stop) = next_stop(tid)?;
         match stop {
-            Stop::Group(_) if wanted == Stop::Interrupt => return Ok(()),
-            _ if stop == wanted => return Ok(()),
+            Stop::Group(_) if wanted == Stop::Interrupt => return Ok(stop),
+            _ if stop == wanted => return Ok(stop),
             Stop::Signal(signal) => stopped.resume_to_syscall_with(signal)?,
             _ => stopped.resume_to_syscall()?,
         }

@@ -34,12 +34,13 @@ const TABLE: u64 = 16 << ENTRIES_LOG2;
 /// The hash takes the upper bits of a product with 2^64 over the golden ratio.
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// Offsets in the header of the kernel's `struct sigaction`s: the program's own, ours, the default one, and
-/// what the last installation replaced.
+/// Offsets in the header of the kernel's `struct sigaction`s: the program's own, ours, the default one,
+/// what the last installation replaced, and what the program had before us.
 const OLD_ACTION: u64 = 0;
 const NEW_ACTION: u64 = 64;
 const DEFAULT_ACTION: u64 = 128;
 const REPLACED_ACTION: u64 = 192;
+const FIRST_ACTION: u64 = 256;
 
 /// A value holds the byte that the int3 displaced above the slot's address, which has 47 bits.
 const ORIGINAL_SHIFT: u32 = 56;
@@ -100,6 +101,11 @@ impl Guard {
             taken: HashMap::new(),
         };
         guard.activate(stopped, remote, memory)?;
+        let mut first = action(0, 0);
+        let view: &dyn Memory = memory;
+        let read = view.read_exact(Addr(table + OLD_ACTION), &mut first);
+        read.map_err(|_| "the replaced SIGTRAP action cannot be read")?;
+        write(table + FIRST_ACTION, &first)?;
         Ok(guard)
     }
 

@@ -46,6 +46,8 @@ pub struct Space {
     areas: Vec<Area>,
     remote: Option<Remote>,
     guard: Option<Result<Guard, Unguarded>>,
+    /// The program may have put its own handler in the guard's place since we looked.
+    guard_is_doubtful: bool,
     call_sites: RefCell<HashMap<u64, CallSite>>,
     /// Functions, and whether they have a branch back to their first instruction.
     loops: RefCell<HashMap<u64, bool>>,
@@ -120,6 +122,7 @@ impl Space {
             areas: Vec::new(),
             remote: None,
             guard: None,
+            guard_is_doubtful: false,
             call_sites: RefCell::default(),
             loops: RefCell::default(),
             code: RefCell::default(),
@@ -137,6 +140,7 @@ impl Space {
             areas: self.areas.clone(),
             remote: self.remote,
             guard: self.guard.clone(),
+            guard_is_doubtful: self.guard_is_doubtful,
             call_sites: self.call_sites.clone(),
             loops: self.loops.clone(),
             code: self.code.clone(),
@@ -345,6 +349,24 @@ impl Space {
     /// Whether an address is in our SIGTRAP handler.
     pub fn is_guard(&self, at: Addr) -> bool {
         matches!(&self.guard, Some(Ok(guard)) if guard.contains(at))
+    }
+
+    /// The guard is to be looked after when there is an occasion: the program's own sigaction(2) may have
+    /// replaced it, or the kernel, which resets the action of an int3 that finds SIGTRAP blocked.
+    pub fn doubt_guard(&mut self) {
+        self.guard_is_doubtful = self.guard.is_some();
+    }
+
+    /// Sees to it that the guard is in its place. `stopped` is a task of the process itself that has just
+    /// hit an int3 of ours, its registers right again.
+    pub fn see_to_guard(&mut self, stopped: &Stopped) {
+        if std::mem::take(&mut self.guard_is_doubtful)
+            && let Some(remote) = self.remote()
+            && let Some(Ok(guard)) = &self.guard
+        {
+            // When it fails the program goes on as before, and next time may be better.
+            let _ = guard.activate(stopped, &remote, &self.memory);
+        }
     }
 
     /// Gives the program its own SIGTRAP action back, after the last int3 is out.

@@ -7,6 +7,7 @@ use crate::support::server::{assert_still_works, assert_unharmed, server};
 use crate::support::text::{assert_text_untouched, tracer_of, wait_until_planted};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use std::time::Duration;
 
 /// Attaches to a program that calls all the time, and kills the process that traces in the middle of it.
 fn killed_while_attached(target: &Running) {
@@ -141,6 +142,49 @@ fn a_handler_of_its_own_is_given_back() {
     target.say(b"c");
     target.wait_for_stdout("caught 3\n");
     target.finish().exits(3);
+}
+
+/// The tracer has seen to its guard again by now: it does so ten times a second.
+const SOME_BEATS: Duration = Duration::from_millis(400);
+
+/// A program that undoes the guard, by these bytes, lives on all the same when its tracer is killed.
+fn check_guard_comes_back(undo: &[u8], undone: &str) {
+    let Some(program) = fixture("undone") else {
+        return;
+    };
+    let mut target = Program::new(program).start();
+    target.wait_for_stdout("ready\n");
+    let tracer = ltrace(["-o", "/dev/null", "-p", &target.pid().to_string()]).start();
+    wait_until_planted(target.pid());
+    for _ in 0..3 {
+        let so_far = target.stdout.len();
+        target.say(undo);
+        target.wait_for_stdout_beyond(so_far, undone);
+    }
+    std::thread::sleep(SOME_BEATS);
+    kill_tracer(&target, tracer);
+    let so_far = target.stdout.len();
+    target.say(b"l");
+    target.wait_for_stdout_beyond(so_far, "alive\n");
+    if undo == b"h" {
+        target.say(b"i");
+        target.wait_for_stdout("trapped 1\n");
+    }
+    assert_took_out(&target);
+    assert_text_untouched(target.pid());
+    target.say(b"l");
+    let finished = target.finish().exits(0);
+    assert!(finished.stdout.ends_with("ok\n"), "{}", finished.told());
+}
+
+#[test]
+fn a_guard_that_the_kernel_has_reset() {
+    check_guard_comes_back(b"b", "blocked\n");
+}
+
+#[test]
+fn a_guard_that_the_program_has_replaced() {
+    check_guard_comes_back(b"h", "installed\n");
 }
 
 #[test]

@@ -1,8 +1,14 @@
 //! The machine code of the guard: a handler, `void (int signal, siginfo_t *, ucontext_t *)`, and behind it
 //! the restorer that the kernel has handlers return to. It may use every register: rt_sigreturn(2) brings
 //! them back.
+//!
+//! A handler that the program installs later may find ours to be the one before it, and call it for what
+//! it does not know itself. Then it is not to be called back: the program's first action has its turn.
 
-use super::{DEFAULT_ACTION, ENTRIES_LOG2, GOLDEN, HEADER, OLD_ACTION, ORIGINAL_SHIFT};
+use super::{
+    DEFAULT_ACTION, ENTRIES_LOG2, FIRST_ACTION, GOLDEN, HEADER, NEW_ACTION, OLD_ACTION,
+    ORIGINAL_SHIFT,
+};
 use crate::base::machine::Machine;
 use iced_x86::code_asm::*;
 use iced_x86::{BlockEncoderOptions, IcedError};
@@ -32,6 +38,7 @@ fn amd64(code: u64, table: u64) -> Result<(Vec<u8>, u64), IcedError> {
         (a.create_label(), a.create_label(), a.create_label());
     let (mut default, mut done, mut restorer) =
         (a.create_label(), a.create_label(), a.create_label());
+    let mut chosen = a.create_label();
     a.mov(rax, qword_ptr(rdx + UCONTEXT_RIP))?;
     a.mov(rcx, table + HEADER)?;
     a.mov(r8, GOLDEN)?;
@@ -54,10 +61,15 @@ fn amd64(code: u64, table: u64) -> Result<(Vec<u8>, u64), IcedError> {
     a.shr(r10, 64 - ORIGINAL_SHIFT)?;
     a.mov(qword_ptr(rdx + UCONTEXT_RIP), r10)?;
     a.ret()?;
-    // Not ours: the program's own handler, if it has one.
+    // Not ours: the program's own handler, if it has one. The kernel has us return to our restorer.
     a.set_label(&mut missing)?;
     a.mov(rcx, table)?;
     a.mov(rax, qword_ptr(rcx + OLD_ACTION as i32))?;
+    a.mov(r8, qword_ptr(rcx + (NEW_ACTION + 16) as i32))?;
+    a.cmp(r8, qword_ptr(rsp))?;
+    a.je(chosen)?;
+    a.mov(rax, qword_ptr(rcx + FIRST_ACTION as i32))?;
+    a.set_label(&mut chosen)?;
     a.test(rax, rax)?;
     a.je(default)?;
     a.cmp(rax, 1)?;
@@ -98,6 +110,7 @@ fn i386(code: u64, table: u64) -> Result<(Vec<u8>, u64), IcedError> {
         (a.create_label(), a.create_label(), a.create_label());
     let (mut default, mut done, mut restorer) =
         (a.create_label(), a.create_label(), a.create_label());
+    let mut chosen = a.create_label();
     let entries = (table + HEADER) as i32;
     a.mov(edx, dword_ptr(esp + CONTEXT))?;
     a.mov(ecx, dword_ptr(edx + UCONTEXT_EIP))?;
@@ -126,6 +139,11 @@ fn i386(code: u64, table: u64) -> Result<(Vec<u8>, u64), IcedError> {
     // Not ours: the program's own handler, if it has one.
     a.set_label(&mut missing)?;
     a.mov(ebx, dword_ptr((table + OLD_ACTION) as i32))?;
+    a.mov(eax, dword_ptr((table + NEW_ACTION + 8) as i32))?;
+    a.cmp(eax, dword_ptr(esp))?;
+    a.je(chosen)?;
+    a.mov(ebx, dword_ptr((table + FIRST_ACTION) as i32))?;
+    a.set_label(&mut chosen)?;
     a.test(ebx, ebx)?;
     a.je(default)?;
     a.cmp(ebx, 1)?;
