@@ -17,6 +17,7 @@ mod fixtures;
 mod following;
 mod html;
 mod launch;
+mod leaks;
 mod leaving;
 mod leftovers;
 mod libraries;
