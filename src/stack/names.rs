@@ -170,10 +170,12 @@ fn parameters(rest: &str) -> usize {
     rest.len() - after.len()
 }
 
-/// Copies `operator` with its sign, which may be a bracket.
+/// Copies `operator` with its sign, which may be a bracket, and template arguments behind it.
 fn operator(rest: &str, short: &mut String) -> usize {
-    const SIGNS: [&str; 11] = [
-        "()", "[]", "<=>", "<<=", ">>=", "<<", ">>", "<=", ">=", "->*", "->",
+    const SIGNS: [&str; 39] = [
+        "()", "[]", "<=>", "<<=", ">>=", "<<", ">>", "<=", ">=", "->*", "->", "++", "--", "+=",
+        "-=", "*=", "/=", "%=", "^=", "&=", "|=", "&&", "||", "==", "!=", "+", "-", "*", "/", "%",
+        "^", "&", "|", "~", "!", "=", ",", "<", ">",
     ];
     let Some(after) = rest.strip_prefix("operator") else {
         short.push('o');
@@ -181,12 +183,21 @@ fn operator(rest: &str, short: &mut String) -> usize {
     };
     let sign = SIGNS
         .into_iter()
-        .chain(["<", ">"])
         .find(|sign| after.starts_with(sign))
         .unwrap_or_default();
     short.push_str("operator");
     short.push_str(sign);
-    "operator".len() + sign.len()
+    let behind = &after[sign.len()..];
+    let args = behind.trim_start();
+    let space = &behind[..behind.len() - args.len()];
+    let arguments = match args.starts_with('<') {
+        true => {
+            short.push_str(space);
+            space.len() + arguments(args, short)
+        }
+        false => 0,
+    };
+    "operator".len() + sign.len() + arguments
 }
 
 #[cfg(test)]
@@ -270,6 +281,11 @@ mod tests {
         check_short("a::operator<(a const&, a const&)", cpp, "a::operator<");
         check_short("operator<< <long>(std::ostream&)", cpp, "operator<< <long>");
         check_short("a::operator->() const", cpp, "a::operator->");
+        check_short(
+            "std::operator+<char, std::char_traits<char>, std::allocator<char> >(char const*)",
+            cpp,
+            "std::operator+<...>",
+        );
         check_short("a::operator()(int) const &", cpp, "a::operator()");
         check_short("a::operator bool() const", cpp, "a::operator bool");
         check_short("pool::of(int)::next", cpp, "pool::of::next");
