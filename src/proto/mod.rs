@@ -32,6 +32,7 @@
 //! | `hide(T)` | nothing; alone `hide(int)` |
 //! | `guess(T)` | small numbers in decimal, others in hexadecimal; alone `guess(long)` |
 //! | `bitvec(T)` | numbers of the bits that are set: `<3-5,7>` |
+//! | `endpoint(struct(…))` | behind a socket's family, the address: `{ AF_INET, 127.0.0.1:80 }` |
 //! | `enum(A, B=7)`, `enum[T](A, B=7)` | the name of the number; `T` is `int` when not told |
 //! | `flags(A=1, B=2)`, `flags[T](…)` | `A\|B\|0x40`. `NAME=VALUE/MASK` names a value of a field of bits: `O_WRONLY=1/3` |
 //! | `if(argN & NUMBER, T)` | `T` when argument N has one of these bits, else nothing: for arguments that need not be passed |

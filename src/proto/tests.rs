@@ -28,7 +28,7 @@ void f01(void);
 int f02(char, short, ushort, int, uint, long, ulong, float, double, addr, file); trailing text
 function addr f03(schar, uchar, int8, uint8, int16, uint16, int32, uint32, int64, uint64, llong, ullong, ldouble, wchar, itn);
 string f04(string, string[arg1], string2, +string0, string[retval], string[7], string(char*), string(array(char, 6)));
-int f05(hex(int), oct(int), octal(short), octal, hex, bool(int), bool, hide(int), hide, guess(long), guess, bitvec(ulong), bitvec);
+int f05(hex(int), oct(int), octal(short), octal, hex, bool(int), bool, hide(int), hide, guess(long), guess, bitvec(ulong), bitvec, endpoint(struct(ushort))*);
 int f06(enum(A, B=7, C), enum[ushort](D=-1, E=0x10, F=017), flags(R=0/3, W=1/3, C=0100), flags[ulong](X=1));
 int f07(array(int, 3), array(int*, arg1)*, array(array(char, 2), zero)**, array(string, zero(arg1))*);
 struct(int, float) f08(struct(char, double), struct(), struct(struct(int, int), list*, array(short, 4)), list*, iovec);

@@ -87,6 +87,8 @@ pub enum Lens {
     Bits,
     /// `"text"`
     Text,
+    /// `{ AF_INET, 127.0.0.1:80 }`: a structure that begins with a socket's family.
+    Endpoint,
     /// `NAME`
     Enum(Arc<[Name]>),
     /// `NAME|NAME`

@@ -1,6 +1,7 @@
 //! Reads values: from a type, a place and the target's memory. Whatever the target holds, depth and
 //! size of a value stay within limits.
 
+mod endpoint;
 mod number;
 mod text;
 
@@ -265,6 +266,9 @@ impl Reading<'_> {
         for (offset, member) in model.offsets(members) {
             let source = block.part(source, offset, model.layout(member).size);
             values.push(self.value(member, lens, source, Some(&around)));
+        }
+        if lens == Some(&Lens::Endpoint) {
+            values.extend(self.endpoint(source));
         }
         Ok(Value::Struct(values))
     }

@@ -35,6 +35,11 @@ fn printf_formats() {
 }
 
 #[test]
+fn data_and_addresses_of_sockets() {
+    check(&[], "data", Shape::Pie);
+}
+
+#[test]
 fn checking_forms_of_printf() {
     check(&[], "fortify", Shape::Pie);
 }

@@ -211,6 +211,7 @@ impl Item<'_> {
             "bool" => (Lens::Bool, Type::Integer(Integer::unsigned(Width::W8))),
             "bitvec" => (Lens::Bits, Type::Integer(Integer::UINT)),
             "hide" => (Lens::Hide, Type::Integer(Integer::INT)),
+            "endpoint" => (Lens::Endpoint, Type::Integer(Integer::unsigned(Width::W16))),
             "guess" => (Lens::Guess, Type::Integer(Integer::LONG)),
             _ => {
                 let message = format!("unknown type '{word}'");

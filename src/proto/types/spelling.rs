@@ -38,6 +38,7 @@ fn lens_word(lens: &Lens) -> &'static str {
         Lens::Guess => "guess",
         Lens::Bits => "bitvec",
         Lens::Text => "string",
+        Lens::Endpoint => "endpoint",
         Lens::Enum(_) => "enum",
         Lens::Flags(_) => "flags",
         Lens::Format(_) => "format",

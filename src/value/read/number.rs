@@ -64,7 +64,12 @@ impl Number {
                 Some(Value::Name(name.name.clone()))
             }
             Lens::Flags(names) => self.flags(names),
-            Lens::Bits | Lens::Hide | Lens::Text | Lens::Format(_) | Lens::If(_) => None,
+            Lens::Bits
+            | Lens::Endpoint
+            | Lens::Hide
+            | Lens::Text
+            | Lens::Format(_)
+            | Lens::If(_) => None,
         }
     }
 
