@@ -14,6 +14,7 @@ use crate::sys::ptrace::{self, Stopped};
 use crate::sys::wait::{self, Patience, Status, Stop};
 use std::collections::HashMap;
 use std::ops::ControlFlow;
+use std::os::unix::ffi::OsStrExt;
 use std::time::{Duration, Instant};
 
 /// A task that waits in the kernel for its vfork child cannot be stopped; nor does it change anything.
@@ -148,7 +149,12 @@ fn state(stopped: &Stopped) -> Option<TaskState> {
 /// Memory that a program can keep pointers in. Reading a device's registers could do something.
 fn is_data(mapping: &Mapping) -> bool {
     let is_device = mapping.path.starts_with("/dev") && !mapping.path.starts_with("/dev/shm");
-    let is_zero = mapping.path.starts_with("/dev/zero");
+    // Shared anonymous memory: "/dev/zero (deleted)".
+    let is_zero = mapping
+        .path
+        .as_os_str()
+        .as_bytes()
+        .starts_with(b"/dev/zero");
     mapping.writable && mapping.readable && (!is_device || is_zero)
 }
 

@@ -117,6 +117,8 @@ const LOOK: Duration = Duration::from_millis(100);
 /// The exit status for `--fail-on`: a program's own is seldom this one.
 const FAILURE: u8 = 99;
 
+/// Functions that only an allocator has.
+const ALLOCATORS: [&str; 5] = ["malloc", "calloc", "realloc", "free", "posix_memalign"];
 /// Functions by which a program ends itself: nothing of its own runs after them.
 pub const ENDINGS: [&str; 3] = ["_exit", "_Exit", "quick_exit"];
 /// Signals that tell of a mistake, and mostly end a process (signal(7)).
@@ -199,7 +201,7 @@ impl Hunter {
             return_address: caller,
         };
         let is_first = self.prey(event.pid).allocator.is_none();
-        if is_first && &**symbol == "malloc" {
+        if is_first && ALLOCATORS.contains(&&**symbol) {
             let range = self.setup.book.module(event.pid, &point.module.path);
             let prey = self.prey(event.pid);
             prey.allocator = Some((allocator(point), point.module.path.clone()));
@@ -392,8 +394,9 @@ enum Last {
 /// Whose malloc it is.
 fn allocator(point: &Tracepoint) -> String {
     let known = [
-        ("libc.so", "glibc malloc"),
+        ("libc.so.6", "glibc malloc"),
         ("libc-2", "glibc malloc"),
+        ("libc.so", "musl malloc"),
         ("ld-musl", "musl malloc"),
         ("libc.musl", "musl malloc"),
         ("libjemalloc", "jemalloc"),

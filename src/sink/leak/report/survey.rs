@@ -139,11 +139,11 @@ impl Group {
     pub fn is_spread(&self, knowledge: Knowledge) -> bool {
         let parts = self.quarters.iter().filter(|count| **count > 0).count();
         let is_long = self.born.1 - self.born.0 >= GROWTH;
-        self.live.blocks >= 4
-            && match knowledge {
-                Knowledge::All => parts >= 3,
-                Knowledge::SinceAttach => parts >= 3 || is_long,
-            }
+        let is_throughout = match knowledge {
+            Knowledge::All => parts >= 3,
+            Knowledge::SinceAttach => true,
+        };
+        self.live.blocks >= 4 && is_long && is_throughout
     }
 
     fn add(&mut self, key: u64, live: &Live, quarter: usize) {
