@@ -9,6 +9,7 @@ pub mod browser;
 pub mod expect;
 pub mod fixture;
 pub mod kills;
+pub mod leaks;
 pub mod lines;
 pub mod mixture;
 pub mod program;
