@@ -34,6 +34,9 @@ pub enum Error {
         /// Why.
         why: io::Error,
     },
+    /// What /proc tells is of other processes, or it is not there.
+    #[error("/proc {0}; mount the one of this pid namespace: mount -t proc proc /proc")]
+    Proc(&'static str),
     /// The process that traces is gone.
     #[error("the tracer was killed by {0}")]
     TracerKilled(Signal),

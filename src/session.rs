@@ -7,7 +7,7 @@ use crate::base::signal::Signal;
 use crate::config::{Aim, Children, Config, Launch, Report};
 use crate::decode::Decoder;
 use crate::engine::Hit;
-use crate::engine::leftovers::{self, LeftOver};
+use crate::engine::leftovers;
 use crate::engine::ptrace::{Cease, Ending, Follow, Outcome, PtraceEngine};
 use crate::engine::start::AttachError;
 use crate::error::Error;
@@ -30,7 +30,8 @@ use crate::sink::summary::Summary;
 use crate::sink::text::Text;
 use crate::stack::Symbolizer;
 use crate::sys::front::{self, End, Link, Side, Stops};
-use crate::sys::interrupt;
+use crate::sys::{interrupt, proc};
+use crate::tracee::space::{Handler, LeftOver};
 use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -41,24 +42,29 @@ const BEAT: Duration = Duration::from_millis(100);
 
 /// Carries out what the user wants. The result is the exit status.
 pub fn run(config: Config) -> Result<u8, Error> {
-    match &config.aim {
-        Aim::Trace => {}
-        Aim::TakeOut => return Ok(take_out(&config.attach)),
-        Aim::Compare {
-            old,
-            new,
-            top,
-            html,
-        } => {
-            let text = leak::output::compare(old, new, *top, html.as_deref())?;
-            let written = config
-                .output
-                .open()
-                .and_then(|mut out| out.write_all(text.as_bytes()));
-            return written
-                .map(|()| 0)
-                .map_err(|why| Error::output(&config.output, why));
-        }
+    if let Aim::Compare {
+        old,
+        new,
+        top,
+        html,
+    } = &config.aim
+    {
+        let text = leak::output::compare(old, new, *top, html.as_deref())?;
+        let written = config
+            .output
+            .open()
+            .and_then(|mut out| out.write_all(text.as_bytes()));
+        return written
+            .map(|()| 0)
+            .map_err(|why| Error::output(&config.output, why));
+    }
+    match proc::own_pid() {
+        Some(pid) if pid.0 as u32 == std::process::id() => {}
+        Some(_) => return Err(Error::Proc("belongs to another pid namespace")),
+        None => return Err(Error::Proc("is not mounted")),
+    }
+    if config.aim == Aim::TakeOut {
+        return Ok(take_out(&config.attach));
     }
     let stops = match config.launch {
         Some(_) => Stops::AsCommand,
@@ -235,11 +241,8 @@ fn take_out(pids: &[Pid]) -> u8 {
     let mut status = 0;
     for &pid in pids {
         let told = match leftovers::take_out(pid) {
-            Ok(LeftOver::Nothing) => format!("process {pid}: nothing to take out"),
-            Ok(LeftOver::Found { breakpoints }) => format!(
-                "process {pid}: took out {breakpoints} breakpoints of an ltrace that was killed; SIGTRAP is the \
-                 program's own again"
-            ),
+            Ok(None) => format!("process {pid}: nothing to take out"),
+            Ok(Some(found)) => took_out(pid, found),
             Err(why) => {
                 status = 1;
                 tell(&cannot_attach(pid, &why));
@@ -250,6 +253,15 @@ fn take_out(pids: &[Pid]) -> u8 {
         let _ = writeln!(io::stdout(), "{told}");
     }
     status
+}
+
+fn took_out(pid: Pid, found: LeftOver) -> String {
+    let handler = match found.handler {
+        Handler::GivenBack | Handler::Gone => "SIGTRAP is the program's own again",
+        Handler::Stays => "its SIGTRAP handler stays, and does no harm",
+    };
+    let count = found.breakpoints;
+    format!("process {pid}: took out {count} breakpoints of an ltrace that was killed; {handler}")
 }
 
 fn cannot_attach(pid: Pid, why: &AttachError) -> String {

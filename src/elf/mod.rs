@@ -5,6 +5,7 @@
 //! The segments and the dynamic section say everything that a running program needs, so that is
 //! where facts come from. Section headers may be missing or lie; only `.symtab` needs them.
 
+mod copy;
 mod dynamic;
 mod error;
 #[cfg(test)]
@@ -31,6 +32,7 @@ use layout::{Layout, records, slice};
 use std::sync::Arc;
 use strings::Strings;
 
+pub use copy::original_dynamic;
 pub use error::Error;
 pub use objects::{Object, Objects};
 pub use sections::{Packing, Section, Sections};

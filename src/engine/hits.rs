@@ -149,20 +149,14 @@ impl PtraceEngine {
         call_site: Addr,
         out: &mut Out<'_>,
     ) {
-        let Some(space) = self.spaces.get_mut(&id) else {
+        let Some(space) = self.spaces.get(&id) else {
             return;
         };
         let stands = |b: &Breakpoint| b.purposes.iter().any(|p| matches!(p, Purpose::Return));
         if space.breakpoint(call_site).is_some_and(stands) {
             return;
         }
-        if let Err(refused) = space.plant(stopped, call_site, Purpose::Return) {
-            self.complain(
-                stopped.tid(),
-                &format!("returns cannot be seen: {refused}"),
-                out,
-            );
-        }
+        self.plant(stopped, id, call_site, Purpose::Return, out);
     }
 }
 

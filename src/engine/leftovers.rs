@@ -4,22 +4,10 @@ use super::hold;
 use super::start::{AttachError, let_go};
 use crate::base::Pid;
 use crate::sys::wait::Stop;
-use crate::tracee::space::Space;
+use crate::tracee::space::{LeftOver, Space};
 
-/// What was in a process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LeftOver {
-    /// Nothing that would do anything.
-    Nothing,
-    /// These, and they are out now.
-    Found {
-        /// How many breakpoints.
-        breakpoints: usize,
-    },
-}
-
-/// Looks for left-overs in a process, and takes them out. It goes on untraced.
-pub fn take_out(pid: Pid) -> Result<LeftOver, AttachError> {
+/// Looks for left-overs in a process, and takes them out. It goes on untraced. `None`: there was nothing.
+pub fn take_out(pid: Pid) -> Result<Option<LeftOver>, AttachError> {
     // Those that sleep on are let go by the kernel when we end.
     let hold::Held {
         stopped: mut held,
@@ -39,8 +27,5 @@ pub fn take_out(pid: Pid) -> Result<LeftOver, AttachError> {
     for (stopped, stop) in held {
         let_go(stopped, stop);
     }
-    match found? {
-        None => Ok(LeftOver::Nothing),
-        Some(breakpoints) => Ok(LeftOver::Found { breakpoints }),
-    }
+    Ok(found)
 }

@@ -3,6 +3,7 @@
 use super::What;
 use super::hits::tell_no_return;
 use super::modules::Stage;
+use super::privileges;
 use super::ptrace::{Ending, Follow, Onward, Out, PtraceEngine};
 use super::stacks::Stacks;
 use super::task::{Role, SpaceId, Task};
@@ -53,12 +54,17 @@ impl PtraceEngine {
         } else if follows {
             let copy = space.copy_for(Pid(child.0));
             let calls = parent.calls.for_child();
+            let memory: &dyn Memory = &copy.memory;
+            let is_closed = memory.read_uint(Addr(regs.rip), 1).is_err();
             let id = self.add_space(copy);
             let task = Task {
                 calls,
                 ..Task::new(Pid(child.0), id, Role::Shown)
             };
             self.announce(child, task, maker, out);
+            if is_closed {
+                self.complain(child, &privileges::closed(Pid(child.0)), out);
+            }
         } else {
             let copy = space.copy_for(Pid(child.0));
             self.to_release.insert(child, copy);

@@ -1,6 +1,7 @@
 //! Realises tracepoints in a running program and reports hits. Knows no prototypes and no sinks.
 
 pub mod calls;
+mod denied;
 mod explain;
 mod freeze;
 mod hits;
@@ -10,6 +11,7 @@ mod leave;
 pub mod leftovers;
 mod lives;
 mod modules;
+mod privileges;
 pub mod ptrace;
 pub mod stacks;
 pub mod start;

@@ -2,6 +2,7 @@
 //! turned into breakpoints.
 
 use super::What;
+use super::privileges;
 use super::ptrace::{Out, PtraceEngine};
 use super::task::SpaceId;
 use crate::base::Pid;
@@ -46,6 +47,7 @@ impl PtraceEngine {
         let aux = proc::auxv(space.pid, space.memory.machine()).unwrap_or_default();
         let aux: HashMap<u64, u64> = aux.into_iter().collect();
         let entry = aux.get(&libc::AT_ENTRY).copied().unwrap_or(0);
+        let pid = space.pid;
         let execfn = self.text_at(id, aux.get(&libc::AT_EXECFN).copied().unwrap_or(0));
         if let Err(why) = self.add_program(stopped, id, entry, &execfn, out) {
             return self.complain(stopped.tid(), &why, out);
@@ -53,6 +55,9 @@ impl PtraceEngine {
         if stage == Stage::Beginning {
             let base = aux.get(&libc::AT_BASE).copied().unwrap_or(0);
             self.watch_linker(stopped, id, base, out);
+            if let Some(why) = privileges::lost(pid) {
+                self.complain(stopped.tid(), &why, out);
+            }
             self.plant(stopped, id, Addr(entry), Purpose::Relocated, out);
         }
         self.modules_changed(stopped, id, out);
@@ -84,10 +89,10 @@ impl PtraceEngine {
         let known: Vec<_> = space.modules.iter().map(|m| (m.bias, dynamic(m))).collect();
         let maps = proc::maps(pid).unwrap_or_default();
         let is_new = |e: &&linkmap::Entry| !known.contains(&(e.bias, Some(e.dynamic)));
-        let news: Vec<Found> = list
+        let news: Vec<Result<Found, String>> = list
             .iter()
             .filter(is_new)
-            .filter_map(|e| Found::at(pid, &maps, e.dynamic, e.bias))
+            .filter_map(|e| Found::at(pid, &maps, e.dynamic, e.bias, &space.memory))
             .collect();
         for module in gone {
             out.tell(
@@ -99,12 +104,14 @@ impl PtraceEngine {
                 },
             );
         }
-        for found in &news {
-            if let Err(why) = self.add(stopped, id, found, out) {
+        let is_empty = news.is_empty();
+        for found in news {
+            let added = found.and_then(|found| self.add(stopped, id, &found, out));
+            if let Err(why) = added {
                 self.complain(stopped.tid(), &why, out);
             }
         }
-        if !news.is_empty() {
+        if !is_empty {
             self.plant_all(stopped, id, out);
         }
         self.find_chosen(stopped, id, out);
@@ -173,8 +180,7 @@ impl PtraceEngine {
             .spaces
             .get(&id)
             .map_or(Pid(stopped.tid().0), |space| space.pid);
-        let unreadable =
-            |e: std::io::Error| format!("cannot read the program of process {pid}: {e}");
+        let unreadable = |e| privileges::unreadable(pid, e);
         let mut found = Found::program(pid, execfn, Bias(0)).map_err(unreadable)?;
         let bytes = file::map(&found.file).map_err(unreadable)?;
         let image = Image::parse(&bytes).map_err(|e| format!("{}: {e}", found.path))?;
@@ -190,7 +196,8 @@ impl PtraceEngine {
             return;
         };
         let maps = proc::maps(space.pid).unwrap_or_default();
-        let Some(found) = Found::at(space.pid, &maps, Addr(base), Bias(base)) else {
+        let found = Found::at(space.pid, &maps, Addr(base), Bias(base), &space.memory);
+        let Some(Ok(found)) = found else {
             return;
         };
         let Ok(bytes) = file::map(&found.file) else {
@@ -336,6 +343,8 @@ impl PtraceEngine {
             .map(|why| match why {
                 // One line for all the rest.
                 Refused::Full => format!("not every call is traced: {why}; a narrower -e helps"),
+                // One line for all.
+                Refused::NoRoom(_) => format!("not all calls can be traced: {why}"),
                 _ => format!("{name} cannot be traced: {why}"),
             });
         let unguarded = space

@@ -2,6 +2,7 @@
 
 use super::Hit;
 use super::What;
+use super::denied;
 use super::hold::{self, Failed, Held};
 use super::lives::leave_exec;
 use super::modules::Stage;
@@ -12,7 +13,7 @@ use crate::base::{Pid, Tid};
 use crate::sys::ptrace::{self, Stopped};
 use crate::sys::spawn::{self, Command};
 use crate::sys::wait::{self, Patience, Status, Stop};
-use crate::sys::{self, proc};
+use crate::sys::{self, proc, remote};
 use crate::tracee::space::Space;
 use nix::errno::Errno;
 use std::ops::ControlFlow;
@@ -29,6 +30,11 @@ pub enum AttachError {
     /// Somebody traces it already.
     #[error("it is already traced by process {0}")]
     Traced(i32),
+    /// It may make no system call for us.
+    #[error(
+        "it is in a seccomp sandbox, where tracing it would kill it; only root may suspend that: run as root"
+    )]
+    Sandboxed,
     /// The kernel does not let us.
     #[error("{0}")]
     Denied(String),
@@ -49,7 +55,12 @@ impl PtraceEngine {
     /// Starts a command. It stands at the first instruction of its program until [`PtraceEngine::run`].
     pub fn launch(&mut self, command: &Command, on_hit: OnHit<'_>) -> Result<Pid, spawn::Error> {
         let mut out = Out::new(on_hit);
-        let mut spawned = spawn::spawn(command)?;
+        let mut spawned = spawn::spawn(command).map_err(|e| match e {
+            spawn::Error::Trace(why) if why.errno == Errno::EPERM => {
+                spawn::Error::Denied(denied::child())
+            }
+            other => other,
+        })?;
         spawned.go();
         let tid = spawned.tid;
         let pid = Pid(tid.0);
@@ -62,9 +73,8 @@ impl PtraceEngine {
                 Some(Status::Stopped(stopped, Stop::Group(_))) => stopped.listen()?,
                 Some(Status::Stopped(stopped, _)) => stopped.resume(None)?,
                 Some(Status::Exited(_) | Status::Killed(_)) => {
-                    let errno = spawned.failure().unwrap_or(Errno::ECHILD);
                     let _ = wait::reap(tid);
-                    return Err(spawn::Error::Exec(errno));
+                    return Err(spawned.failure(command));
                 }
                 None => {}
             }
@@ -106,6 +116,11 @@ impl PtraceEngine {
             return Err(self.let_go(pid, Failed { why, asleep }));
         };
         held.swap(0, planter);
+        if held.iter().any(|(stopped, _)| !remote::may_call(stopped)) {
+            held.into_iter()
+                .for_each(|(stopped, stop)| let_go(stopped, stop));
+            return Err(AttachError::Sandboxed);
+        }
         let first = held.first().ok_or(AttachError::Missing)?;
         // One that is gone by now has nothing to lose.
         let machine = first.0.regs().map(|regs| regs.machine());
@@ -195,19 +210,5 @@ pub(super) fn explain(pid: Pid, error: sys::Error) -> AttachError {
     if tracer != 0 {
         return AttachError::Traced(tracer);
     }
-    let yama = std::fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope").unwrap_or_default();
-    let first = |name| {
-        proc::status_field(tid, name)
-            .and_then(|ids| ids.split_whitespace().next().map(str::to_owned))
-    };
-    let other_user = first("Uid").is_some_and(|uid| uid != nix::unistd::getuid().to_string());
-    AttachError::Denied(match yama.trim() {
-        _ if other_user => "permission denied: it belongs to another user; run as that user or as root".into(),
-        "1" => "permission denied: kernel.yama.ptrace_scope is 1, which lets you trace only programs that you start \
-                from here; run as root, or 'sysctl kernel.yama.ptrace_scope=0'"
-            .into(),
-        "2" => "permission denied: kernel.yama.ptrace_scope is 2, which lets only root trace; run as root".into(),
-        "3" => "permission denied: kernel.yama.ptrace_scope is 3, which forbids all tracing until the next boot".into(),
-        _ => "permission denied: run as root; in a container give it the capability SYS_PTRACE".into(),
-    })
+    AttachError::Denied(denied::process(pid))
 }

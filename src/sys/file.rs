@@ -1,6 +1,7 @@
 //! Files that are looked at in place.
 
 use memmap2::Mmap;
+use nix::sys::memfd::{MFdFlags, memfd_create};
 use std::fs::File;
 use std::io;
 
@@ -10,4 +11,10 @@ pub fn map(file: &File) -> io::Result<Mmap> {
     // under us, which the parsers of this crate bear, as they believe nothing; a file that is *cut*
     // under us would raise SIGBUS, but whoever cuts the file of a mapped program kills that program too.
     unsafe { Mmap::map(file) }
+}
+
+/// A file of no directory, to be filled (memfd_create(2)).
+pub fn anonymous() -> io::Result<File> {
+    let fd = memfd_create(c"module", MFdFlags::MFD_CLOEXEC)?;
+    Ok(File::from(fd))
 }

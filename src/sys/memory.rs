@@ -5,6 +5,7 @@ use crate::base::Pid;
 use crate::base::addr::Addr;
 use crate::base::machine::Machine;
 use crate::base::memory::{Memory, Unreadable};
+use nix::errno::Errno;
 use std::cell::OnceCell;
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -63,12 +64,26 @@ impl Memory for ProcessMemory {
         match usize::try_from(got) {
             Ok(0) if !buf.is_empty() => Err(Unreadable(at)),
             Ok(got) => Ok(got),
+            Err(_) if Errno::last() == Errno::EPERM => self.read_by_file(at, buf),
             Err(_) => Err(Unreadable(at)),
         }
     }
 
     fn machine(&self) -> Machine {
         self.machine
+    }
+}
+
+impl ProcessMemory {
+    /// The process has become undumpable (PR_SET_DUMPABLE), since when process_vm_readv(2) refuses those
+    /// without CAP_SYS_PTRACE. A file that was opened before goes on to serve: the right is looked at then.
+    fn read_by_file(&self, at: Addr, buf: &mut [u8]) -> Result<usize, Unreadable> {
+        let file = self.mem.get().ok_or(Unreadable(at))?;
+        match file.read_at(buf, at.0) {
+            Ok(0) | Err(_) if !buf.is_empty() => Err(Unreadable(at)),
+            Ok(got) => Ok(got),
+            Err(_) => Err(Unreadable(at)),
+        }
     }
 }
 

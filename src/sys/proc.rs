@@ -4,13 +4,14 @@ use crate::base::addr::Addr;
 use crate::base::machine::Machine;
 use crate::base::{Pid, Tid};
 use nix::libc;
+use nix::sys::statvfs::{FsFlags, statvfs};
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
 use std::ops::Range;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// One line of /proc/PID/maps.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +37,13 @@ impl Mapping {
     pub fn contains(&self, at: Addr) -> bool {
         self.range.contains(&at.0)
     }
+}
+
+/// What /proc takes us for: processes have other ids in each pid namespace, and it may be that of another
+/// one (pid_namespaces(7), "/proc and PID namespaces").
+pub fn own_pid() -> Option<Pid> {
+    let path = fs::read_link("/proc/self").ok()?;
+    path.to_str()?.parse().ok().map(Pid)
 }
 
 /// The mappings of a process, in the order of their addresses.
@@ -67,22 +75,27 @@ fn mapping(line: &[u8]) -> Option<Mapping> {
     })
 }
 
-/// Opens the file behind a mapping: by its path within the process's own root, and when that is
-/// another file by now, or none, through /proc/PID/map_files.
+/// Opens the file behind a mapping: by its path, and when that leads to another file by now, or to none,
+/// through /proc/PID/map_files, which takes CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE.
 pub fn open_mapped(pid: Pid, mapping: &Mapping) -> io::Result<File> {
+    let same = open_by_path(pid, mapping).find(|file| same_file(file, mapping));
+    let Range { start, end } = mapping.range;
+    same.map_or_else(
+        || File::open(format!("/proc/{pid}/map_files/{start:x}-{end:x}")),
+        Ok,
+    )
+}
+
+/// The files that a mapping's path leads to. The kernel tells it as seen from our root where it can be seen
+/// from there, and else as from that of the process (fs/d_path.c).
+pub fn open_by_path(pid: Pid, mapping: &Mapping) -> impl Iterator<Item = File> {
     let path = mapping.path.strip_prefix("/").unwrap_or(&mapping.path);
-    let by_path = File::open(PathBuf::from(format!("/proc/{pid}/root")).join(path));
-    match by_path {
-        Ok(file) if same_file(&file, mapping) => Ok(file),
-        by_path => {
-            let range = format!(
-                "/proc/{pid}/map_files/{:x}-{:x}",
-                mapping.range.start, mapping.range.end
-            );
-            // An overlay shows another device in maps than in stat, so the path is second best, not wrong.
-            File::open(range).or(by_path)
-        }
-    }
+    let roots = [format!("/proc/{pid}/root"), "/".to_owned()];
+    let files: Vec<File> = roots
+        .iter()
+        .filter_map(|root| File::open(Path::new(root).join(path)).ok())
+        .collect();
+    files.into_iter()
 }
 
 fn same_file(file: &File, mapping: &Mapping) -> bool {
@@ -163,6 +176,17 @@ pub fn process_of(tid: Tid) -> Option<Pid> {
 /// The path of the program that a process runs, as the process sees it.
 pub fn program(pid: Pid) -> io::Result<PathBuf> {
     fs::read_link(format!("/proc/{pid}/exe"))
+}
+
+/// What the file system says of the program that a process runs.
+pub fn program_file(pid: Pid) -> io::Result<fs::Metadata> {
+    fs::metadata(format!("/proc/{pid}/exe"))
+}
+
+/// The file system that the program comes from gives no rights by its files (mount(8), `nosuid`).
+pub fn is_nosuid(pid: Pid) -> bool {
+    let path = format!("/proc/{pid}/exe");
+    statvfs(path.as_str()).is_ok_and(|fs| fs.flags().contains(FsFlags::ST_NOSUID))
 }
 
 /// Opens the program that a process runs, even when its file has been deleted.

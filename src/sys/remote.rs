@@ -62,8 +62,30 @@ pub struct Remote {
     pub instruction: Addr,
     /// Code that calls rt_sigreturn(2), when a `ret` follows the instruction.
     pub recovery: Option<Addr>,
-    /// A seccomp filter judges its system calls, and may kill it for ours.
-    pub sandboxed: bool,
+}
+
+/// Whether a task can be made to perform system calls without harm: no seccomp filter stands before them,
+/// or we may suspend it (PTRACE_O_SUSPEND_SECCOMP takes CAP_SYS_ADMIN).
+pub fn may_call(stopped: &Stopped) -> bool {
+    !is_sandboxed(stopped.tid())
+        || stopped
+            .set_seccomp(Seccomp::Suspended)
+            .and_then(|()| stopped.set_seccomp(Seccomp::Enforced))
+            .is_ok()
+}
+
+/// A seccomp filter that is not ours as well judges the task's system calls, and may kill it for one that
+/// we want. All processes of a container have a filter, and it lets what we need pass, as it let us.
+fn is_sandboxed(tid: Tid) -> bool {
+    let field = |tid, name| proc::status_field(tid, name).and_then(|n| n.parse::<u32>().ok());
+    let ours = Tid(std::process::id() as i32);
+    let filters = |tid| field(tid, "Seccomp_filters");
+    // SECCOMP_MODE_STRICT and SECCOMP_MODE_FILTER (proc_pid_status(5), "Seccomp").
+    match field(tid, "Seccomp") {
+        None | Some(0) => false,
+        Some(2) => filters(tid) > filters(ours) || field(ours, "Seccomp") == Some(0),
+        Some(_) => true,
+    }
 }
 
 impl Remote {
@@ -80,13 +102,10 @@ impl Remote {
             Machine::Amd64 => with_recovery(code)?,
             Machine::I386 => (code.find_map(|code| code.find(&INT_80))?, None),
         };
-        // SECCOMP_MODE_DISABLED is 0 (proc_pid_status(5), "Seccomp").
-        let sandboxed = proc::status_field(Tid(pid.0), "Seccomp").is_some_and(|mode| mode != "0");
         Some(Remote {
             machine,
             instruction,
             recovery,
-            sandboxed,
         })
     }
 
@@ -113,11 +132,13 @@ impl Remote {
         call: Call,
         args: [u64; 6],
     ) -> Result<u64> {
-        if self.sandboxed {
+        // A process may enter its sandbox at any time.
+        let is_sandboxed = is_sandboxed(stopped.tid());
+        if is_sandboxed {
             stopped.set_seccomp(Seccomp::Suspended)?;
         }
         let result = self.perform(stopped, memory, call, args);
-        if self.sandboxed {
+        if is_sandboxed {
             stopped.set_seccomp(Seccomp::Enforced)?;
         }
         result

@@ -31,6 +31,9 @@ pub enum Error {
     /// The child could not be made or traced.
     #[error(transparent)]
     Trace(#[from] super::Error),
+    /// The kernel does not let us trace it.
+    #[error("{0}")]
+    Denied(String),
     /// The file could not be executed.
     #[error("{}", .0.desc())]
     Exec(Errno),
@@ -69,8 +72,12 @@ pub fn spawn(command: &Command) -> Result<Spawned, Error> {
         }
         ForkResult::Child => {
             drop((go, failure));
-            let errno = child(command, &args, &env, go_read);
-            let _ = write(failure_write.as_fd(), &(errno as i32).to_ne_bytes());
+            let failed = child(command, &args, &env, go_read);
+            let (step, errno) = match failed {
+                Failed::User(errno) => (STEP_USER, errno),
+                Failed::Exec(errno) => (STEP_EXEC, errno),
+            };
+            let _ = write(failure_write.as_fd(), &[step, errno as i32 as u8]);
             // SAFETY: _exit has no preconditions; it runs nothing of the parent's.
             unsafe { libc::_exit(127) }
         }
@@ -84,19 +91,35 @@ impl Spawned {
         let _ = write(self.go.as_fd(), &[1]);
     }
 
-    /// Why the exec failed, after the child has ended without it.
-    pub fn failure(&self) -> Option<Errno> {
-        let mut bytes = [0; 4];
-        match read(self.failure.as_fd(), &mut bytes) {
-            Ok(4) => Some(Errno::from_raw(i32::from_ne_bytes(bytes))),
-            _ => None,
+    /// Why there was no exec, after the child has ended without it.
+    pub fn failure(&self, command: &Command) -> Error {
+        let mut bytes = [0; 2];
+        let told = read(self.failure.as_fd(), &mut bytes) == Ok(2);
+        let [step, errno] = bytes;
+        match (&command.user, Errno::from_raw(errno.into())) {
+            _ if !told => Error::Exec(Errno::ECHILD),
+            (Some(user), errno) if step == STEP_USER => Error::User(user.name.clone(), errno),
+            (_, errno) => Error::Exec(errno),
         }
     }
 }
 
+/// What the child could not do.
+enum Failed {
+    User(Errno),
+    Exec(Errno),
+}
+
+/// How it tells of that: one of these, and the error's number, which fits into a byte (errno(3)).
+const STEP_USER: u8 = 1;
+const STEP_EXEC: u8 = 2;
+
 /// The child's part: wait for the word, take on the user, exec. Comes back only with an error.
-fn child(command: &Command, args: &[&CStr], env: &[&CStr], go: OwnedFd) -> Errno {
-    let _ = read(go.as_fd(), &mut [0]);
+fn child(command: &Command, args: &[&CStr], env: &[&CStr], go: OwnedFd) -> Failed {
+    if read(go.as_fd(), &mut [0]) != Ok(1) {
+        // We may not be traced, or the tracer is gone.
+        return Failed::Exec(Errno::ECANCELED);
+    }
     // The runtime of Rust ignores SIGPIPE, and an ignored signal stays ignored across execve(2).
     // SAFETY: no handler is installed, only the default restored.
     let _ = unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) };
@@ -107,9 +130,9 @@ fn child(command: &Command, args: &[&CStr], env: &[&CStr], go: OwnedFd) -> Errno
     if let Some(user) = &command.user
         && let Err(errno) = become_user(user)
     {
-        return errno;
+        return Failed::User(errno);
     }
-    match execve(&command.file, args, env) {
+    Failed::Exec(match execve(&command.file, args, env) {
         // A script without a `#!` line is run by the shell, as execvp(3) does.
         Err(Errno::ENOEXEC) => {
             let shell = c"/bin/sh";
@@ -120,7 +143,7 @@ fn child(command: &Command, args: &[&CStr], env: &[&CStr], go: OwnedFd) -> Errno
                 .unwrap_or(Errno::ENOEXEC)
         }
         Err(errno) => errno,
-    }
+    })
 }
 
 fn become_user(user: &User) -> Result<(), Errno> {

@@ -4,6 +4,7 @@
 pub mod breakpoint;
 pub mod callsite;
 pub mod displaced;
+mod files;
 pub mod guard;
 pub mod linkmap;
 pub mod module;

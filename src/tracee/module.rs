@@ -1,10 +1,13 @@
 //! One ELF file loaded into an address space.
 
+use super::files;
 use crate::base::Pid;
 use crate::base::addr::{Addr, Bias, Vaddr};
+use crate::base::memory::Memory;
 use crate::elf;
 use crate::plan::{ModuleName, Point, Tracepoint};
 use crate::sys;
+use crate::sys::proc::Mapping;
 use std::fs::File;
 use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
@@ -117,7 +120,7 @@ impl Found {
     /// The main program. `execfn` is what was given to execve(2) (getauxval(3), AT_EXECFN): it names the
     /// program as the user knows it, unless it is a script's name.
     pub fn program(pid: Pid, execfn: &str, bias: Bias) -> std::io::Result<Found> {
-        let path = sys::proc::program(pid)?.to_string_lossy().into_owned();
+        let path = without_mark(&sys::proc::program(pid)?.to_string_lossy());
         let file = sys::proc::open_program(pid)?;
         let started_as = match sys::proc::is_same_file(pid, execfn, &file) {
             true => base_name(execfn),
@@ -131,18 +134,29 @@ impl Found {
         })
     }
 
-    /// The module that has a byte at this address.
-    pub fn at(pid: Pid, maps: &[sys::proc::Mapping], at: Addr, bias: Bias) -> Option<Found> {
+    /// The module that has a byte at this address; `None` when no file is mapped there, but the kernel's
+    /// own code.
+    pub fn at(
+        pid: Pid,
+        maps: &[Mapping],
+        at: Addr,
+        bias: Bias,
+        memory: &dyn Memory,
+    ) -> Option<Result<Found, String>> {
         let mapping = maps
             .iter()
             .find(|m| m.contains(at) && m.path.is_absolute())?;
-        let path = mapping.path.to_string_lossy();
-        let path = path.strip_suffix(" (deleted)").unwrap_or(&path).to_owned();
-        Some(Found {
-            file: sys::proc::open_mapped(pid, mapping).ok()?,
-            path,
-            bias,
-            started_as: None,
+        let path = without_mark(&mapping.path.to_string_lossy());
+        Some(match files::open(pid, maps, mapping, bias, memory) {
+            Ok(file) => Ok(Found {
+                file,
+                path,
+                bias,
+                started_as: None,
+            }),
+            Err(why) => Err(format!(
+                "{path} cannot be read, and its calls are not traced: {why}"
+            )),
         })
     }
 
@@ -158,6 +172,11 @@ impl Found {
             is_main: self.started_as.is_some(),
         }
     }
+}
+
+/// The kernel marks the path of a file that is gone (proc_pid_maps(5), proc_pid_exe(5)).
+fn without_mark(path: &str) -> String {
+    path.strip_suffix(" (deleted)").unwrap_or(path).to_owned()
 }
 
 fn base_name(path: &str) -> String {

@@ -11,11 +11,10 @@ use crate::base::addr::Addr;
 use crate::base::machine::Machine;
 use crate::base::memory::Memory;
 use crate::base::regs::Regs;
-use crate::sys;
 use crate::sys::memory::ProcessMemory;
 use crate::sys::proc;
 use crate::sys::ptrace::Stopped;
-use crate::sys::remote::{Call, Remote};
+use crate::sys::remote::{self, Call, Remote};
 use nix::libc;
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -63,6 +62,26 @@ struct Area {
     free: Vec<u64>,
 }
 
+/// What a killed tracer has left in a process, and what became of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeftOver {
+    /// How many int3s stood, which are out now.
+    pub breakpoints: usize,
+    /// The SIGTRAP handler.
+    pub handler: Handler,
+}
+
+/// What became of a SIGTRAP handler that was left behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handler {
+    /// The program has its own action back.
+    GivenBack,
+    /// The program had its own action already.
+    Gone,
+    /// It cannot be taken away, and does no harm.
+    Stays,
+}
+
 /// Why an int3 cannot be planted at an address.
 #[derive(Debug, thiserror::Error)]
 pub enum Refused {
@@ -79,13 +98,8 @@ pub enum Refused {
     #[error("the instruction at {0} cannot be moved")]
     Unmovable(Addr),
     /// No page for slots could be mapped near it.
-    #[error("no memory for slots near {at}: {why}")]
-    NoRoom {
-        /// The breakpoint's address.
-        at: Addr,
-        /// Why.
-        why: String,
-    },
+    #[error("no memory for displaced instructions can be had in the process: {0}")]
+    NoRoom(String),
     /// The guard's table is full.
     #[error("a program can hold {} breakpoints, and this one does", guard::MOST)]
     Full,
@@ -394,22 +408,28 @@ impl Space {
     }
 
     /// Takes out what a killed tracer has left in the process, and gives the program its own SIGTRAP action
-    /// back. Every task must stand still. The result is the number of int3s that stood; `None` when there
-    /// was nothing, or only pages that do nothing.
-    pub fn take_out_left_over(&mut self, stopped: &Stopped) -> sys::Result<Option<usize>> {
+    /// back. Every task must stand still. `None` when there was nothing, or only pages that do nothing.
+    pub fn take_out_left_over(&mut self, stopped: &Stopped) -> Option<LeftOver> {
         let maps = proc::maps(self.pid).unwrap_or_default();
-        let Some(mut guard) = Guard::left_over(&maps, &self.memory) else {
-            return Ok(None);
+        let mut guard = Guard::left_over(&maps, &self.memory)?;
+        let breakpoints = guard.clean_up(&self.memory);
+        let handler = self.give_back(stopped, &guard);
+        let found = breakpoints > 0 || handler == Handler::GivenBack;
+        found.then_some(LeftOver {
+            breakpoints,
+            handler,
+        })
+    }
+
+    fn give_back(&mut self, stopped: &Stopped, guard: &Guard) -> Handler {
+        let Some(remote) = self.remote().filter(|_| remote::may_call(stopped)) else {
+            return Handler::Stays;
         };
-        let stood = guard.clean_up(&self.memory);
-        let Some(remote) = self.remote() else {
-            return Ok(Some(stood));
-        };
-        let is_active = guard.is_active(stopped, &remote, &self.memory)?;
-        if is_active {
-            guard.remove(stopped, &remote, &self.memory)?;
+        match guard.is_active(stopped, &remote, &self.memory) {
+            Ok(false) => Handler::Gone,
+            Ok(true) if guard.remove(stopped, &remote, &self.memory).is_ok() => Handler::GivenBack,
+            _ => Handler::Stays,
         }
-        Ok((is_active || stood > 0).then_some(stood))
     }
 
     fn install_guard(&mut self, stopped: &Stopped) -> Result<Guard, Unguarded> {
@@ -460,7 +480,7 @@ impl Space {
     }
 
     fn map_area(&mut self, stopped: &Stopped, at: Addr) -> Result<u64, Refused> {
-        let refused = |why: String| Refused::NoRoom { at, why };
+        let refused = Refused::NoRoom;
         let remote = self
             .remote()
             .ok_or_else(|| refused("no syscall instruction".into()))?;

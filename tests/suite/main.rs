@@ -37,6 +37,7 @@ mod shapes;
 mod signals;
 mod source_lines;
 mod stacks;
+mod surroundings;
 mod survival;
 mod threads;
 mod unwinding;

@@ -12,6 +12,7 @@ pub mod kills;
 pub mod leaks;
 pub mod lines;
 pub mod mixture;
+pub mod outsider;
 pub mod program;
 pub mod server;
 pub mod shape;

@@ -1,0 +1,133 @@
+//! Why the kernel does not let us trace, and what to do about it (ptrace(2), "Ptrace access mode checking").
+
+use crate::base::{Pid, Tid};
+use crate::sys::proc;
+use nix::unistd::getuid;
+use std::os::unix::fs::MetadataExt;
+
+/// What decides.
+#[derive(Clone, Copy, Debug, Default)]
+struct Facts<'a> {
+    we_are_root: bool,
+    other_user: bool,
+    /// Nobody may look into it (PR_SET_DUMPABLE in prctl(2)).
+    closed: bool,
+    /// kernel.yama.ptrace_scope; empty where there is none.
+    scope: &'a str,
+}
+
+/// Why a running process cannot be traced.
+pub(super) fn process(pid: Pid) -> String {
+    let uid = proc::status_field(Tid(pid.0), "Uid");
+    let uid = uid.and_then(|ids| ids.split_whitespace().next()?.parse().ok());
+    // Root owns what tells of a process that is closed, but for the directory (fs/proc/base.c, task_dump_owner).
+    let owner = std::fs::metadata(format!("/proc/{pid}/status")).map(|m| m.uid());
+    words(Facts {
+        we_are_root: getuid().is_root(),
+        other_user: uid.is_some_and(|uid: u32| uid != getuid().as_raw()),
+        closed: owner.is_ok_and(|owner| Some(owner) != uid),
+        scope: scope().trim(),
+    })
+}
+
+/// Why a child of ours cannot be traced.
+pub(super) fn child() -> String {
+    words(Facts {
+        we_are_root: getuid().is_root(),
+        scope: scope().trim(),
+        ..Facts::default()
+    })
+}
+
+fn scope() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope").unwrap_or_default()
+}
+
+/// By kernel/yama: 1 restricts to descendants, 2 to those with CAP_SYS_PTRACE, 3 to nobody.
+fn words(facts: Facts<'_>) -> String {
+    let why = match facts {
+        Facts { scope: "3", .. } => {
+            "kernel.yama.ptrace_scope is 3, which forbids all tracing until the next boot"
+        }
+        Facts {
+            we_are_root: true, ..
+        } => "this root lacks the capability SYS_PTRACE; give it to the container",
+        Facts {
+            other_user: true, ..
+        } => "it belongs to another user; run as that user or as root",
+        Facts { closed: true, .. } => {
+            "it lets nobody look into it (PR_SET_DUMPABLE, or its file may not be read); run as root"
+        }
+        Facts { scope: "1", .. } => {
+            "kernel.yama.ptrace_scope is 1, which lets you trace only programs that you start from here; run as \
+             root, or 'sysctl kernel.yama.ptrace_scope=0'"
+        }
+        Facts { scope: "2", .. } => {
+            "kernel.yama.ptrace_scope is 2, which lets only root trace; run as root"
+        }
+        _ => "run as root; in a container give it the capability SYS_PTRACE",
+    };
+    format!("permission denied: {why}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Facts, words};
+
+    #[test]
+    fn what_is_said() {
+        let check = |facts: Facts<'_>, part: &str| {
+            let words = words(facts);
+            assert!(
+                words.starts_with("permission denied: ") && words.contains(part),
+                "{words}"
+            );
+        };
+        let with = |scope| Facts {
+            scope,
+            ..Facts::default()
+        };
+        check(with(""), "run as root");
+        check(with("0"), "SYS_PTRACE");
+        check(with("1"), "sysctl kernel.yama.ptrace_scope=0");
+        check(with("2"), "only root");
+        check(with("3"), "next boot");
+        check(
+            Facts {
+                other_user: true,
+                ..with("1")
+            },
+            "another user",
+        );
+        check(
+            Facts {
+                closed: true,
+                ..with("1")
+            },
+            "PR_SET_DUMPABLE",
+        );
+        check(
+            Facts {
+                other_user: true,
+                closed: true,
+                ..with("")
+            },
+            "another user",
+        );
+        check(
+            Facts {
+                we_are_root: true,
+                other_user: true,
+                ..with("1")
+            },
+            "capability SYS_PTRACE",
+        );
+        check(
+            Facts {
+                we_are_root: true,
+                ..with("3")
+            },
+            "next boot",
+        );
+    }
+}

@@ -1,0 +1,427 @@
+//! Other users, roots and namespaces; programs whose files are gone, or that nobody may look into. It
+//! works, or one line says why not, and the program goes on.
+
+use crate::support::fixture::fixture;
+use crate::support::outsider::Outsider;
+use crate::support::program::{Program, Running};
+use crate::support::skip::{command, skip};
+use crate::support::text::{assert_text_untouched, tracer_of, wait_until_planted};
+use crate::support::trace::calls;
+use crate::support::{ltrace, scratch};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+fn is_root() -> bool {
+    let is_root = nix::unistd::Uid::effective().is_root();
+    if !is_root {
+        skip("needs root");
+    }
+    is_root
+}
+
+/// Attached to `vanish`, the tracer sees what its library is called with, and what it calls itself.
+#[track_caller]
+fn assert_sees_the_library(target: &mut Running, tracer: Program) {
+    let pid = target.pid().to_string();
+    let options = ["-e", "malloc@libvanish*", "-x", "vanish_work", "-p", &pid];
+    let tracer = tracer.args(options).start();
+    let is_traced = || tracer_of(target.pid()) != 0;
+    while !is_traced() || target.stdout.len() == 0 {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    target.say(b"a");
+    target.wait_for_stdout("did 197\n");
+    tracer.wait_for_stderr("libvanish.so->malloc(197)");
+    tracer.wait_for_stderr("vanish_work@libvanish.so(197");
+    tracer.signal(Signal::SIGINT);
+    let run = tracer.finish().exits(0);
+    assert!(!run.stderr.contains("ltrace: "), "{}", run.told());
+    target.say(b"b");
+    target.wait_for_stdout("did 198\n");
+}
+
+/// A copy of `vanish` that is ready, in a directory of its own.
+fn vanishing(dir: &Path, start: impl Fn(&Path) -> Program) -> Option<Running> {
+    let program = fixture("vanish")?;
+    for name in ["vanish", "libvanish.so"] {
+        fs::copy(program.with_file_name(name), dir.join(name)).unwrap();
+    }
+    let target = start(&dir.join("vanish")).start();
+    target.wait_for_stdout("ready\n");
+    Some(target)
+}
+
+/// Something else is where the program and its library were.
+fn replace(dir: &Path) {
+    for name in ["vanish", "libvanish.so"] {
+        fs::remove_file(dir.join(name)).unwrap();
+        fs::copy("/bin/true", dir.join(name)).unwrap();
+    }
+}
+
+#[test]
+fn deleted_and_replaced_files() {
+    if !is_root() {
+        return;
+    }
+    let dir = scratch("vanish");
+    let Some(mut target) = vanishing(&dir, |path| Program::new(path)) else {
+        return;
+    };
+    replace(&dir);
+    assert_sees_the_library(&mut target, ltrace([""; 0]));
+    fs::remove_dir_all(&dir).unwrap();
+    assert_sees_the_library(&mut target, ltrace([""; 0]));
+    target.finish().exits(4);
+}
+
+/// Without root's ways to a file that is gone, what is in memory must do.
+#[test]
+fn deleted_and_replaced_files_of_nobody() {
+    let Some(nobody) = Outsider::new("vanish") else {
+        return;
+    };
+    let dir = nobody.dir().join("dir");
+    fs::create_dir(&dir).unwrap();
+    fs::set_permissions(&dir, fs::Permissions::from_mode(0o755)).unwrap();
+    let Some(mut target) = vanishing(&dir, |path| nobody.program(path)) else {
+        return;
+    };
+    replace(&dir);
+    assert_sees_the_library(&mut target, nobody.ltrace());
+    fs::remove_dir_all(&dir).unwrap();
+    assert_sees_the_library(&mut target, nobody.ltrace());
+    target.finish().exits(4);
+}
+
+/// A directory with a program and all that it needs to run.
+fn jail(name: &str, program: &Path) -> std::path::PathBuf {
+    let dir = scratch(name);
+    let listing = Program::new("ldd").arg(program).finish().exits(0).stdout;
+    let words = listing
+        .split_whitespace()
+        .filter(|word| word.starts_with('/'));
+    for library in words {
+        let copy = dir.join(&library[1..]);
+        fs::create_dir_all(copy.parent().unwrap()).unwrap();
+        fs::copy(library, copy).unwrap();
+    }
+    fs::copy(program, dir.join("program")).unwrap();
+    dir
+}
+
+#[test]
+fn another_root() {
+    let (Some(program), Some(chroot)) = (fixture("idle"), command("chroot")) else {
+        return;
+    };
+    if !is_root() {
+        return;
+    }
+    let dir = jail("jail", &program);
+    let options = ["-f", "-b", "-e", "malloc@MAIN", "-x", "malloc@libc.so*"];
+    let run = ltrace(options)
+        .arg(&chroot)
+        .arg(&dir)
+        .arg("/program")
+        .input("a")
+        .finish()
+        .exits(1);
+    let traced = calls(&run.stderr);
+    assert!(traced.contains(&"program->malloc"), "{}", run.told());
+    assert!(
+        run.stderr.contains("malloc@libc.so.6(197)"),
+        "{}",
+        run.told()
+    );
+
+    let mut target = Program::new(chroot).arg(&dir).arg("/program").start();
+    target.wait_for_stdout("ready\n");
+    let tracer = ltrace(["-x", "malloc@libc.so*", "-p", &target.pid().to_string()]).start();
+    wait_until_planted(target.pid());
+    target.say(b"b");
+    tracer.wait_for_stderr("malloc@libc.so.6(198)");
+    tracer.signal(Signal::SIGINT);
+    tracer.finish().exits(0);
+    target.finish().exits(1);
+}
+
+/// Is this machine one that lets us make namespaces?
+fn unshare() -> Option<std::path::PathBuf> {
+    let unshare = command("unshare")?;
+    if !is_root() {
+        return None;
+    }
+    let tried = Program::new(&unshare)
+        .args(["--pid", "--fork", "--mount", "--mount-proc", "true"])
+        .finish();
+    if tried.code() != 0 {
+        skip("namespaces cannot be made here");
+        return None;
+    }
+    Some(unshare)
+}
+
+#[test]
+fn other_pid_and_mount_namespaces() {
+    let (Some(program), Some(unshare)) = (fixture("fork"), unshare()) else {
+        return;
+    };
+    let run = ltrace(["-f", "-e", "malloc"])
+        .arg(&unshare)
+        .args(["--pid", "--fork", "--mount", "--mount-proc"])
+        .arg(&program)
+        .finish()
+        .exits(0);
+    // A hundred calls of the child's child; it has another id where it lives.
+    let count = run.stderr.matches(" fork->malloc(").count();
+    assert_eq!(count, 101, "{}", run.told());
+    // And the tracer may live there as well.
+    let run = Program::new(&unshare)
+        .args([
+            "--pid",
+            "--fork",
+            "--mount",
+            "--mount-proc",
+            env!("CARGO_BIN_EXE_ltrace"),
+        ])
+        .arg(&program)
+        .finish()
+        .exits(0);
+    assert_eq!(run.count("malloc(10)"), 1, "{}", run.told());
+}
+
+#[test]
+fn a_proc_of_another_namespace() {
+    let Some(unshare) = unshare() else { return };
+    let run = Program::new(unshare)
+        .args(["--pid", "--fork", env!("CARGO_BIN_EXE_ltrace"), "true"])
+        .finish()
+        .exits(1);
+    assert_eq!(run.stderr.lines().count(), 1, "{}", run.told());
+    assert!(
+        run.stderr
+            .starts_with("ltrace: /proc belongs to another pid namespace"),
+        "{}",
+        run.told()
+    );
+}
+
+#[test]
+fn as_another_user() {
+    let (Some(nobody), Some(program)) = (Outsider::new("user"), fixture("idle")) else {
+        return;
+    };
+    let program = nobody.adopt(&program);
+    let run = ltrace(["-u", "nobody", "-x", "malloc@libc.so*"])
+        .arg(&program)
+        .input("a")
+        .dir("/")
+        .finish()
+        .exits(1);
+    assert!(
+        run.stderr.contains("malloc@libc.so.6(197)"),
+        "{}",
+        run.told()
+    );
+    let id = ltrace(["-o", "/dev/null", "-u", "nobody", "id", "-u"])
+        .dir("/")
+        .finish()
+        .exits(0);
+    assert_eq!(id.stdout, "65534\n");
+    let run = ltrace(["-u", "no-such-user-here", "true"])
+        .finish()
+        .exits(1);
+    assert_eq!(run.stderr, "ltrace: cannot find user `no-such-user-here'\n");
+    // Who has no right to it is told so.
+    let run = nobody
+        .ltrace()
+        .args(["-u", "root", "true"])
+        .finish()
+        .exits(1);
+    assert_eq!(run.stderr.lines().count(), 1, "{}", run.told());
+    assert!(
+        run.stderr.contains("cannot become user root"),
+        "{}",
+        run.told()
+    );
+}
+
+#[test]
+fn set_user_id_programs() {
+    let (Some(nobody), Some(program)) = (Outsider::new("setuid"), fixture("exit_status")) else {
+        return;
+    };
+    let program = nobody.copy(&program, 0o4755);
+    let line = format!(
+        "ltrace: {} is a set-user-ID program; traced, it runs without the rights of its file (run ltrace as root \
+         to keep them)",
+        program.display()
+    );
+    let exec = ["sh", "-c", "exec \"$0\" exit 9"];
+    for command in [
+        &[program.to_str().unwrap(), "exit", "9"][..],
+        &[&exec[..], &[program.to_str().unwrap()]].concat(),
+    ] {
+        let run = nobody
+            .ltrace()
+            .args(["-e", "setrlimit"])
+            .args(command)
+            .finish()
+            .exits(9);
+        assert_eq!(
+            run.stderr.lines().filter(|l| **l == *line).count(),
+            1,
+            "{}",
+            run.told()
+        );
+        assert!(
+            run.stderr.contains("exit_status->setrlimit("),
+            "{}",
+            run.told()
+        );
+        // Root keeps them, and is told nothing.
+        let run = ltrace(["-u", "nobody", "-e", "setrlimit"])
+            .args(command)
+            .dir("/")
+            .finish()
+            .exits(9);
+        assert!(!run.stderr.contains("ltrace: "), "{}", run.told());
+    }
+}
+
+#[test]
+fn programs_that_may_not_be_read() {
+    let (Some(nobody), Some(program)) = (Outsider::new("unreadable"), fixture("exit_status"))
+    else {
+        return;
+    };
+    for mode in [0o711, 0o4711] {
+        let program = nobody.copy(&program, mode);
+        let run = nobody
+            .ltrace()
+            .arg(&program)
+            .args(["exit", "9"])
+            .finish()
+            .exits(9);
+        let lines: Vec<&str> = run.stderr.lines().collect();
+        assert_eq!(lines.len(), 2, "{}", run.told());
+        assert!(
+            lines[0].contains("permission denied; its calls are not shown"),
+            "{}",
+            run.told()
+        );
+        assert_eq!(lines[1], "+++ exited (status 9) +++");
+        let script = format!("{} exit 8; echo $?; exit 3", program.display());
+        let run = nobody
+            .ltrace()
+            .args(["-f", "-e", "waitpid", "sh", "-c", &script])
+            .finish()
+            .exits(3);
+        assert_eq!(run.stdout, "8\n", "{}", run.told());
+    }
+}
+
+#[test]
+fn programs_that_nobody_may_look_into() {
+    let (Some(nobody), Some(program)) = (Outsider::new("closed"), fixture("not_dumpable")) else {
+        return;
+    };
+    let program = nobody.copy(&program, 0o755);
+    // Traced before it closed itself, it goes on being.
+    for options in [&["-b"][..], &["-b", "-f"]] {
+        let run = nobody
+            .ltrace()
+            .args(options)
+            .arg(&program)
+            .input("ab")
+            .finish()
+            .exits(2);
+        for size in [50, 197, 198] {
+            let count = run.stderr.matches(&format!("malloc({size})")).count();
+            assert_eq!(count, 1, "malloc({size})\n{}", run.told());
+        }
+        let told = run.count("ltrace: process ");
+        assert_eq!(told, options.len() - 1, "{}", run.told());
+    }
+    // Afterwards only root can begin to.
+    let mut target = nobody.program(&program).start();
+    target.wait_for_stdout("ready\n");
+    let pid = target.pid().to_string();
+    let run = nobody.ltrace().args(["-p", &pid]).finish().exits(1);
+    assert_eq!(run.stderr.lines().count(), 1, "{}", run.told());
+    assert!(run.stderr.contains("PR_SET_DUMPABLE"), "{}", run.told());
+    let tracer = ltrace(["-p", &pid]).start();
+    wait_until_planted(target.pid());
+    target.say(b"c");
+    tracer.wait_for_stderr("malloc(199)");
+    tracer.signal(Signal::SIGINT);
+    tracer.finish().exits(0);
+    assert_text_untouched(target.pid());
+    target.finish().exits(1);
+}
+
+#[test]
+fn sandboxed_programs_of_nobody() {
+    let (Some(nobody), Some(program)) = (Outsider::new("sandbox"), fixture("seccomp")) else {
+        return;
+    };
+    let program = nobody.copy(&program, 0o755);
+    let mut target = nobody.program(&program).start();
+    target.wait_for_stdout("ready\n");
+    for option in [&["-p"][..], &["-x", "malloc", "-p"]] {
+        let run = nobody
+            .ltrace()
+            .args(option)
+            .arg(target.pid().to_string())
+            .finish()
+            .exits(1);
+        assert_eq!(run.stderr.lines().count(), 1, "{}", run.told());
+        assert!(
+            run.stderr.contains("it is in a seccomp sandbox"),
+            "{}",
+            run.told()
+        );
+        assert_text_untouched(target.pid());
+    }
+    target.say(b"a");
+    target.wait_for_stdout("malloc(197)");
+    target.finish().exits(1);
+    // Traced before it went into its sandbox, it goes on being, and lives on when we leave.
+    let mut tracer = nobody.ltrace().arg(&program).start();
+    tracer.wait_for_stdout("ready\n");
+    tracer.say(b"a");
+    tracer.wait_for_stderr("malloc(197)");
+    tracer.signal(Signal::SIGTERM);
+    tracer.wait();
+    let so_far = tracer.stdout.len();
+    tracer.say(b"b");
+    tracer.wait_for_stdout_beyond(so_far, "malloc(198)");
+    drop(tracer);
+}
+
+/// Someone else's processes.
+#[test]
+fn processes_of_another_user() {
+    let (Some(nobody), Some(program)) = (Outsider::new("other"), fixture("idle")) else {
+        return;
+    };
+    let target = Program::new(program).start();
+    target.wait_for_stdout("ready\n");
+    let run = nobody
+        .ltrace()
+        .args(["-p", &target.pid().to_string()])
+        .finish()
+        .exits(1);
+    assert_eq!(run.stderr.lines().count(), 1, "{}", run.told());
+    assert!(
+        run.stderr.contains("it belongs to another user"),
+        "{}",
+        run.told()
+    );
+    kill(Pid::from_raw(target.pid()), None).unwrap();
+    target.finish().exits(0);
+}
