@@ -139,8 +139,8 @@ fn i386(code: u64, table: u64) -> Result<(Vec<u8>, u64), IcedError> {
     // Not ours: the program's own handler, if it has one.
     a.set_label(&mut missing)?;
     a.mov(ebx, dword_ptr((table + OLD_ACTION) as i32))?;
-    a.mov(eax, dword_ptr((table + NEW_ACTION + 8) as i32))?;
-    a.cmp(eax, dword_ptr(esp))?;
+    a.mov(ecx, dword_ptr((table + NEW_ACTION + 8) as i32))?;
+    a.cmp(ecx, dword_ptr(esp))?;
     a.je(chosen)?;
     a.mov(ebx, dword_ptr((table + FIRST_ACTION) as i32))?;
     a.set_label(&mut chosen)?;
@@ -196,7 +196,8 @@ mod tests {
 
     #[track_caller]
     fn check(machine: Machine, restorer: &[u8]) {
-        let (code, at) = assemble(machine, 0x1000, 0x10_0000).unwrap();
+        // The upper half of i386's addresses, where its mappings are.
+        let (code, at) = assemble(machine, 0x1000, 0xf7d0_0000).unwrap();
         assert!(code.len() < 512);
         assert_eq!(code[(at - 0x1000) as usize..], *restorer);
     }
