@@ -1,5 +1,7 @@
 //! Names as their language writes them (`-C`): Rust of both schemes, then C++.
 
+use crate::stack::names;
+use cpp_demangle::DemangleOptions;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,10 +15,7 @@ pub fn demangle(symbol: &str) -> Option<String> {
     if let Ok(rust) = rustc_demangle::try_demangle(symbol) {
         return Some(format!("{rust:#}"));
     }
-    if !symbol.starts_with("_Z") {
-        return None;
-    }
-    cpp_demangle::Symbol::new(symbol).ok()?.demangle().ok()
+    names::cpp(symbol, &DemangleOptions::new())
 }
 
 /// How symbols are shown. Each is demangled once.

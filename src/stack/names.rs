@@ -1,5 +1,6 @@
 //! Names of functions: as their language writes them, short enough to read, and whose they are.
 
+use cpp_demangle::DemangleOptions;
 use std::fmt;
 
 /// What a function is written in, as far as its name or debug information tells.
@@ -37,22 +38,22 @@ pub fn demangle(symbol: &str) -> (String, Language) {
     if let Ok(rust) = rustc_demangle::try_demangle(symbol) {
         return (format!("{rust:#}"), Language::Rust);
     }
-    match cpp(symbol).or_else(|| path(symbol)) {
+    let short = DemangleOptions::new().no_return_type();
+    match cpp(symbol, &short).or_else(|| path(symbol)) {
         Some(name) => (name, Language::Cpp),
         None => (symbol.to_owned(), Language::Unknown),
     }
 }
 
 /// A C++ name (Itanium C++ ABI, "External Names").
-fn cpp(symbol: &str) -> Option<String> {
+pub fn cpp(symbol: &str, options: &DemangleOptions) -> Option<String> {
     if !symbol.starts_with("_Z") {
         return None;
     }
-    let options = cpp_demangle::DemangleOptions::new().no_return_type();
     let mut name = Bounded(String::new());
     cpp_demangle::Symbol::new(symbol)
         .ok()?
-        .structured_demangle(&mut name, &options)
+        .structured_demangle(&mut name, options)
         .ok()?;
     // The demangler writes an empty argument pack as an argument.
     Some(name.0.replace(", >", ">"))
