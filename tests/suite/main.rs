@@ -17,6 +17,7 @@ mod fixtures;
 mod following;
 mod html;
 mod launch;
+mod leak_heap;
 mod leak_options;
 mod leak_pairs;
 mod leak_programs;

@@ -7,9 +7,10 @@ use super::kinds::Kinds;
 use super::options::{Checks, Options};
 use super::output;
 use super::report::build::{Subject, build};
+use super::report::checked::{Checked, Question};
 use super::report::model::{Process, Report, Since, Verdict};
 use super::report::suppress::Suppressions;
-use super::report::survey::{Checked, lost_keys};
+use super::report::survey::lost_keys;
 use super::site::{Origin, Passed};
 use super::tracker::{Caller, Knowledge, Tracker};
 use crate::base::frozen::Frozen;
@@ -350,7 +351,10 @@ impl Hunter {
             Moment::Meanwhile | Moment::Leaving => self.setup.options.blocks.older,
         };
         let file = prey.allocator.as_ref().map(|(_, file)| file.as_str());
-        let checked = frozen.map(|frozen| Checked::new(&prey.tracker, frozen, older, file));
+        let checked = frozen.map(|frozen| {
+            let question = Question::new(&prey.tracker, older, file);
+            Checked::new(&prey.tracker, question.answer(frozen))
+        });
         if let Some(checked) = &checked {
             for (kind, keys) in lost_keys(&prey.tracker, checked) {
                 prey.tracker.mark_lost(kind, keys.into_iter());

@@ -234,6 +234,19 @@ impl Tracker {
         }
     }
 
+    /// Start and size of what calls have taken back that have not returned.
+    pub fn in_flight(&self) -> Vec<(u64, u64)> {
+        let open = self.threads.values().flat_map(|thread| &thread.open);
+        open.flat_map(|open| open.taken.iter().map(|(start, live)| (*start, live.size)))
+            .collect()
+    }
+
+    /// A call is about to move something to another place, and may not have finished copying.
+    pub fn is_moving(&self) -> bool {
+        let mut open = self.threads.values().flat_map(|thread| &thread.open);
+        open.any(|open| !open.taken.is_empty() || matches!(open.role.action, Action::Replace(_)))
+    }
+
     /// Where the heap's small blocks are given from.
     pub fn pages(&self) -> &Pages {
         &self.pages

@@ -1,6 +1,7 @@
 //! Reachability from outside: of all live blocks, which can the program still get at? Works on a frozen
 //! copy of registers and memory, while the program itself goes on.
 
+pub mod chunks;
 pub mod index;
 pub mod lost;
 pub mod mark;

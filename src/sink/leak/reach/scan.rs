@@ -161,16 +161,23 @@ impl Scan<'_> {
                 let from = task.sp.saturating_sub(RED_ZONE).max(range.start);
                 self.memory(from..range.end, region, Some(task.thread));
             }
-            None if self.is_dead_stack(region) => {}
+            None => match self.dead_stack(region) {
+                Some(control) => {
+                    let place = Place::Data(control);
+                    let dtv = self.dtv(control);
+                    self.data.extend(dtv.map(|pointer| Root { place, pointer }));
+                }
+                None => self.memory(range.clone(), region, None),
+            },
             _ => self.memory(range.clone(), region, None),
         }
     }
 
-    /// The stack of a thread that has ended, kept for the next one: nothing in it is alive. At its top is the
-    /// thread's control block, which points to itself twice (glibc, `tcbhead_t`: `tcb` and `self`).
-    fn is_dead_stack(&self, region: &Region) -> bool {
+    /// The stack of a thread that has ended, kept for the next one: nothing in it is alive but the dtv. At its
+    /// top is the thread's control block, which points to itself twice (glibc, `tcbhead_t`: `tcb` and `self`).
+    fn dead_stack(&self, region: &Region) -> Option<u64> {
         if !region.name.is_empty() {
-            return false;
+            return None;
         }
         let top = region
             .range
@@ -182,7 +189,14 @@ impl Scan<'_> {
             points_back(0) && points_back(16)
         };
         let control = (aligned(top)..region.range.end).step_by(8).find(is_control);
-        control.is_some_and(|at| self.frozen.tasks.iter().all(|task| task.fs_base != at))
+        control.filter(|at| self.frozen.tasks.iter().all(|task| task.fs_base != *at))
+    }
+
+    /// The dtv, whose address is the second word of a thread's control block (glibc, `tcbhead_t`).
+    fn dtv(&self, control: u64) -> Option<Pointer> {
+        let dtv = self.frozen.word(control.wrapping_add(8))?;
+        let (to, offset) = self.index.find(dtv)?;
+        (offset == DTV_OFFSET).then_some(Pointer { to, is_start: true })
     }
 
     /// All words of a range, in order, and so block by block.
@@ -296,15 +310,7 @@ impl Scan<'_> {
                 to: node,
                 is_start: true,
             });
-            // The dtv's address is the second word of the thread control block (glibc, `tcbhead_t`).
-            let dtv = self.frozen.word(task.fs_base.wrapping_add(8));
-            let dtv = dtv
-                .and_then(|dtv| self.index.find(dtv))
-                .filter(|(_, offset)| *offset == DTV_OFFSET);
-            let dtv = dtv.map(|(node, _)| Pointer {
-                to: node,
-                is_start: true,
-            });
+            let dtv = self.dtv(task.fs_base);
             let words = task.words.iter().filter_map(|&word| self.pointer(word));
             let place = Place::Register(task.thread);
             let all = words.chain(own_stack).chain(dtv);

@@ -7,10 +7,11 @@ use super::super::options::{Format, Options};
 use super::super::site::{Site, SiteId};
 use super::super::table::Live;
 use super::super::tracker::{Knowledge, Tracker};
+use super::checked::Checked;
 use super::model::*;
 use super::noise::is_runtime;
 use super::suppress::Suppressions;
-use super::survey::{Checked, is_heap, survey};
+use super::survey::{is_heap, survey};
 use super::{misuses, open, sites};
 use crate::base::{Pid, Tid};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -151,6 +152,9 @@ fn told(checked: &Checked) -> CheckTold {
         pause_ms: checked.frozen.pause.as_secs_f64() * 1e3,
         verdict_ms: checked.took.as_secs_f64() * 1e3,
         blocks: checked.check.index.blocks.len() as u64,
+        before: checked.before.held,
+        before_lost: checked.before.lost,
+        heaps_left_out: checked.before.broken,
     }
 }
 

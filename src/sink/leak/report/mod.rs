@@ -1,6 +1,7 @@
 //! What is told of a process: one model, and the texts and files that are made of it.
 
 pub mod build;
+pub mod checked;
 mod describe;
 pub mod diff;
 pub mod exports;

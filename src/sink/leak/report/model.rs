@@ -104,6 +104,12 @@ pub struct CheckTold {
     pub verdict_ms: f64,
     /// How many blocks were looked at.
     pub blocks: u64,
+    /// Blocks from before the attach that the allocator's own bookkeeping tells of.
+    pub before: Amount,
+    /// Those of them that nobody reaches.
+    pub before_lost: Amount,
+    /// Heaps whose bookkeeping could not be followed: whatever is in them counts as a pointer.
+    pub heaps_left_out: u64,
 }
 
 /// All blocks of the heap together.

@@ -2,91 +2,15 @@
 
 use super::super::kinds::{Kind, KindId, Shape};
 use super::super::options::{BlockFilter, Thread};
-use super::super::reach::index::{Block, Node};
-use super::super::reach::scan::Holds;
-use super::super::reach::{self, Check, lost};
+use super::super::reach;
 use super::super::site::SiteId;
 use super::super::table::Live;
 use super::super::tracker::{Knowledge, Tracker};
+use super::checked::{Checked, born_before};
 use super::model::{Amount, Verdict};
 use crate::base::Tid;
-use crate::base::frozen::{Frozen, Region};
 use crate::plan::pairs::Width;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::time::Duration;
-
-/// A check and what it was made of.
-pub struct Checked {
-    /// What it found.
-    pub check: Check,
-    /// The process as it was.
-    pub frozen: Frozen,
-    /// How long the verdict took.
-    pub took: Duration,
-    /// The one block of each group that it is told by: of several leaders the oldest.
-    pub told_by: Vec<Node>,
-    /// The other leaders.
-    followers: HashSet<Node>,
-}
-
-impl Checked {
-    /// Follows the pointers of a frozen process. What is too young, and what a call holds that has not
-    /// returned, counts as reached. `allocator` is the file whose data are the
-    /// allocator's.
-    pub fn new(
-        tracker: &Tracker,
-        frozen: Frozen,
-        older: Duration,
-        allocator: Option<&str>,
-    ) -> Checked {
-        let begin = std::time::Instant::now();
-        let born_before = born_before(tracker, older);
-        let mut blocks = Vec::new();
-        for (kind, holdings) in tracker.holdings() {
-            if !tracker.kinds().kind(kind).is_some_and(has_addresses) {
-                continue;
-            }
-            blocks.extend(holdings.table.iter().map(|(start, live)| Block {
-                start,
-                size: live.size,
-                is_root: live.born > born_before,
-            }));
-        }
-        let knows_all = tracker.knowledge() == Knowledge::All;
-        let rule = |region: &Region, at: u64| match reach::is_data(region) {
-            true if Some(region.name.as_str()) == allocator => Holds::Starts,
-            true => Holds::All,
-            // Where the allocator gives blocks from there are only free ones between ours, if we know all.
-            false if tracker.pages().contains(at) && knows_all => Holds::Nothing,
-            false if tracker.pages().contains(at) => Holds::Starts,
-            false => Holds::All,
-        };
-        let check = Check::new(&frozen, blocks, &rule);
-        let born = |node: &Node| {
-            let block = check.index.blocks.get(*node as usize);
-            block
-                .and_then(|block| block_at(tracker, block.start))
-                .map_or(u64::MAX, |live| live.born)
-        };
-        let oldest = |group: &lost::Group| group.leaders().min_by_key(|node| born(node)).copied();
-        let told_by: Vec<Node> = check
-            .groups
-            .iter()
-            .map(|group| oldest(group).unwrap_or(group.leader))
-            .collect();
-        let groups = check.groups.iter().zip(&told_by);
-        let others =
-            groups.flat_map(|(group, told)| group.leaders().filter(move |node| *node != told));
-        let followers = others.copied().collect();
-        Checked {
-            check,
-            frozen,
-            took: begin.elapsed(),
-            told_by,
-            followers,
-        }
-    }
-}
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Its things are blocks of memory, or pointers to such.
 pub fn has_addresses(kind: &Kind) -> bool {
@@ -96,11 +20,6 @@ pub fn has_addresses(kind: &Kind) -> bool {
 /// Its things are blocks of a heap, with sizes.
 pub fn is_heap(kind: &Kind) -> bool {
     has_addresses(kind) && kind.sized
-}
-
-fn born_before(tracker: &Tracker, older: Duration) -> u64 {
-    let now = tracker.micros(tracker.now());
-    now.saturating_sub(u64::try_from(older.as_micros()).unwrap_or(u64::MAX))
 }
 
 /// Live things of one site and one verdict.
@@ -167,7 +86,11 @@ pub fn survey(
     threads: &HashMap<Tid, String>,
 ) -> Survey {
     let mut survey = Survey::default();
-    let born_before = born_before(tracker, filter.older);
+    // What came since the process was frozen has no verdict.
+    let born_before = match checked {
+        Some(checked) => checked.born_before,
+        None => born_before(tracker, filter.older),
+    };
     let now = tracker.micros(tracker.now()).max(1);
     let skip = u64::try_from(filter.skip_first.as_micros()).unwrap_or(u64::MAX);
     let is_meant = |live: &Live| {
@@ -218,13 +141,12 @@ fn is_thread(thread: &Thread, id: Tid, names: &HashMap<Tid, String>) -> bool {
 fn verdict(checked: &Checked, key: u64, live: &Live) -> Verdict {
     let found = checked.check.index.find(key).map(|(node, _)| node);
     match found.map(|node| checked.check.verdict(node)) {
-        Some(reach::Verdict::Lost)
-            if found.is_some_and(|node| checked.followers.contains(&node)) =>
-        {
-            Verdict::Indirect
+        Some(reach::Verdict::Lost | reach::Verdict::Indirect) => {
+            match found.is_some_and(|node| checked.tells(node)) {
+                true => Verdict::Lost,
+                false => Verdict::Indirect,
+            }
         }
-        Some(reach::Verdict::Lost) => Verdict::Lost,
-        Some(reach::Verdict::Indirect) => Verdict::Indirect,
         Some(reach::Verdict::Possible | reach::Verdict::Reachable) if live.lost => Verdict::Lost,
         Some(reach::Verdict::Possible) => Verdict::Possible,
         Some(reach::Verdict::Reachable) => Verdict::Reachable,
@@ -237,16 +159,10 @@ pub fn lost_keys(tracker: &Tracker, checked: &Checked) -> Vec<(KindId, Vec<u64>)
     let mut lost = Vec::new();
     for (id, holdings) in tracker.holdings() {
         if tracker.kinds().kind(id).is_some_and(has_addresses) {
+            let old = holdings.table.iter();
+            let old = old.filter(|(_, live)| live.born <= checked.born_before);
             let is_lost = |key: &u64| checked.check.verdict_at(*key) == Some(reach::Verdict::Lost);
-            lost.push((
-                id,
-                holdings
-                    .table
-                    .iter()
-                    .map(|(key, _)| key)
-                    .filter(is_lost)
-                    .collect(),
-            ));
+            lost.push((id, old.map(|(key, _)| key).filter(is_lost).collect()));
         }
     }
     lost

@@ -473,10 +473,20 @@ fn not_counted(report: &Report) -> Vec<String> {
     let left_out = &report.not_counted;
     let mut parts = Vec::new();
     if let Some(freed) = left_out.older_freed {
-        parts.push(format!(
-            "blocks older than the attach ({} of them freed meanwhile)",
-            count(freed)
-        ));
+        let check = report.check.unwrap_or_default();
+        let blocks = match check.before.blocks {
+            0 => "blocks".to_owned(),
+            _ => amount(check.before),
+        };
+        let mut known = format!("{} of them freed meanwhile", count(freed));
+        if check.before_lost.blocks > 0 {
+            let _ = write!(known, ", {} lost", self::amount(check.before_lost));
+        }
+        parts.push(format!("{blocks} older than the attach ({known})"));
+        if check.heaps_left_out > 0 {
+            let heaps = of(check.heaps_left_out, "heap");
+            parts.push(format!("{heaps} whose chunks do not add up"));
+        }
     }
     let mut add = |amount: Amount, what: &str| {
         if amount.blocks > 0 {

@@ -81,6 +81,7 @@ fn server() -> Report {
             pause_ms: 0.32,
             verdict_ms: 0.1,
             blocks: 40,
+            ..CheckTold::default()
         }),
         heap: Heap {
             allocated: amount(120, 114_278),

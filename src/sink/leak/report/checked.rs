@@ -1,0 +1,243 @@
+//! A check: what is asked, which takes what is known of a process; the answer, which takes only its frozen
+//! copy, and so can be found while the process goes on; and what the answer means by then.
+
+use super::super::reach::chunks::{self, Chunks};
+use super::super::reach::index::{Block, Node};
+use super::super::reach::scan::Holds;
+use super::super::reach::{self, Check, Verdict, lost};
+use super::super::table::Live;
+use super::super::tracker::{Knowledge, Tracker};
+use super::model::Amount;
+use super::survey::{block_at, has_addresses, is_heap};
+use crate::base::frozen::{Frozen, Region};
+use crate::sink::leak::pages::Pages;
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+/// What is to be found out about a process that was frozen just now.
+pub struct Question {
+    blocks: Vec<Block>,
+    /// Where the heap's blocks begin, ascending.
+    heap: Vec<u64>,
+    pages: Pages,
+    knows_all: bool,
+    /// No block is on its way from one place to another.
+    is_quiet: bool,
+    /// The file whose data are the allocator's.
+    allocator: Option<String>,
+    born_before: u64,
+}
+
+/// What was found.
+pub struct Answer {
+    check: Check,
+    frozen: Frozen,
+    took: Duration,
+    before: Before,
+    born_before: u64,
+}
+
+/// Blocks from before the attach.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Before {
+    /// Those that the allocator says are held.
+    pub held: Amount,
+    /// Those of them that nobody reaches.
+    pub lost: Amount,
+    /// How many heaps could not be walked.
+    pub broken: u64,
+}
+
+/// A check and what it was made of.
+pub struct Checked {
+    /// What it found.
+    pub check: Check,
+    /// The process as it was.
+    pub frozen: Frozen,
+    /// How long the verdict took.
+    pub took: Duration,
+    /// What was found of blocks from before the attach.
+    pub before: Before,
+    /// What was handed out after this, in microseconds, is not judged.
+    pub born_before: u64,
+    /// The one block of each group that it is told by: of several leaders the oldest.
+    pub told_by: Vec<Node>,
+    /// The same, to be looked up.
+    tellers: HashSet<Node>,
+}
+
+impl Question {
+    /// Who can be reached? What is younger than `older`, and what a call holds that has not returned,
+    /// counts as reached. `allocator` is the file whose data are the allocator's.
+    pub fn new(tracker: &Tracker, older: Duration, allocator: Option<&str>) -> Question {
+        let born_before = born_before(tracker, older);
+        let mut blocks = Vec::new();
+        let mut heap = Vec::new();
+        for (id, holdings) in tracker.holdings() {
+            let kind = tracker.kinds().kind(id);
+            let Some(kind) = kind.filter(|kind| has_addresses(kind)) else {
+                continue;
+            };
+            if is_heap(kind) && kind.label == "heap" {
+                heap.extend(holdings.table.iter().map(|(start, _)| start));
+            }
+            let block = |(start, live): (u64, &Live)| Block {
+                start,
+                size: live.size,
+                is_root: live.born > born_before,
+            };
+            blocks.extend(holdings.table.iter().map(block));
+        }
+        let in_flight = tracker.in_flight().into_iter();
+        blocks.extend(in_flight.map(|(start, size)| Block {
+            start,
+            size,
+            is_root: true,
+        }));
+        heap.sort_unstable();
+        Question {
+            blocks,
+            heap,
+            pages: tracker.pages().clone(),
+            knows_all: tracker.knowledge() == Knowledge::All,
+            is_quiet: !tracker.is_moving(),
+            allocator: allocator.map(str::to_owned),
+            born_before,
+        }
+    }
+
+    /// Follows all pointers of the process as it was.
+    pub fn answer(mut self, frozen: Frozen) -> Answer {
+        let begin = Instant::now();
+        // What was handed out before the attach may be all that holds what came after.
+        let is_glibc = self.allocator.as_deref().is_some_and(is_glibc);
+        let mut older = match is_glibc && !self.knows_all {
+            true => chunks::walk(&frozen),
+            false => Chunks::default(),
+        };
+        older.agree_with(&self.heap);
+        let strangers = self.strangers(&older);
+        let mut blocks = std::mem::take(&mut self.blocks);
+        blocks.extend(strangers.iter().map(|&(start, size)| Block {
+            start,
+            size,
+            is_root: false,
+        }));
+        let check = Check::new(&frozen, blocks, &|region, at| self.rule(&older, region, at));
+        let before = before(&strangers, &check, &older);
+        Answer {
+            check,
+            frozen,
+            took: begin.elapsed(),
+            before,
+            born_before: self.born_before,
+        }
+    }
+
+    /// Chunks that we do not know.
+    fn strangers(&mut self, older: &Chunks) -> Vec<(u64, u64)> {
+        self.blocks.sort_unstable_by_key(|block| block.start);
+        let mut known = self.blocks.iter().map(|block| block.start).peekable();
+        let mut strangers = older.held.clone();
+        strangers.retain(|(start, _)| {
+            while known.next_if(|known| known < start).is_some() {}
+            known.peek() != Some(start)
+        });
+        strangers
+    }
+
+    /// What words between blocks say.
+    fn rule(&self, older: &Chunks, region: &Region, at: u64) -> Holds {
+        if reach::is_data(region) {
+            return match Some(&region.name) == self.allocator.as_ref() {
+                true => Holds::Starts,
+                false => Holds::All,
+            };
+        }
+        let is_walked = older.cover(at);
+        match (
+            is_walked || self.pages.contains(at),
+            is_walked || self.knows_all,
+        ) {
+            (false, _) => Holds::All,
+            // Where the allocator gives blocks from there are only free ones between those we know,
+            // unless realloc(3) is about to move one.
+            (true, true) if self.is_quiet => Holds::Nothing,
+            (true, _) => Holds::Starts,
+        }
+    }
+}
+
+fn before(strangers: &[(u64, u64)], check: &Check, older: &Chunks) -> Before {
+    let mut before = Before {
+        broken: older.broken.len() as u64,
+        ..Before::default()
+    };
+    let mut nodes = (0..).zip(&check.index.blocks).peekable();
+    for &(start, size) in strangers {
+        before.held += Amount::of(size);
+        while nodes.next_if(|(_, block)| block.start < start).is_some() {}
+        let node = nodes.peek().filter(|(_, block)| block.start == start);
+        let verdict = node.map(|(node, _)| check.verdict(*node));
+        if matches!(verdict, Some(Verdict::Lost | Verdict::Indirect)) && older.knows_free {
+            before.lost += Amount::of(size);
+        }
+    }
+    before
+}
+
+impl Checked {
+    /// What an answer means to what is known of the process by now.
+    pub fn new(tracker: &Tracker, answer: Answer) -> Checked {
+        let Answer {
+            check,
+            frozen,
+            took,
+            before,
+            born_before,
+        } = answer;
+        let born = |node: &Node| {
+            let block = check.index.blocks.get(*node as usize);
+            block
+                .and_then(|block| block_at(tracker, block.start))
+                .map_or(u64::MAX, |live| live.born)
+        };
+        // A leader from before the attach has no site: what it leads tells of the group then.
+        let oldest = |group: &lost::Group| {
+            let leader = group.leaders().min_by_key(|node| born(node)).copied()?;
+            match born(&leader) {
+                u64::MAX => group.members.iter().min_by_key(|node| born(node)).copied(),
+                _ => Some(leader),
+            }
+        };
+        let groups = check.groups.iter();
+        let told_by: Vec<Node> = groups
+            .map(|group| oldest(group).unwrap_or(group.leader))
+            .collect();
+        Checked {
+            tellers: told_by.iter().copied().collect(),
+            told_by,
+            check,
+            frozen,
+            took,
+            before,
+            born_before,
+        }
+    }
+
+    /// A group is told by this block.
+    pub fn tells(&self, node: Node) -> bool {
+        self.tellers.contains(&node)
+    }
+}
+
+/// When that was born, in microseconds, which is so old now.
+pub(super) fn born_before(tracker: &Tracker, older: Duration) -> u64 {
+    let now = tracker.micros(tracker.now());
+    now.saturating_sub(u64::try_from(older.as_micros()).unwrap_or(u64::MAX))
+}
+
+fn is_glibc(allocator: &str) -> bool {
+    let name = allocator.rsplit('/').next().unwrap_or(allocator);
+    name.starts_with("libc.so") || name.starts_with("libc-2")
+}

@@ -1,0 +1,73 @@
+//! `--leaks` on a heap that was there before: its blocks are found in the allocator's own bookkeeping, and
+//! what they hold is not lost.
+
+use crate::support::fixture::fixture;
+use crate::support::program::{Program, Running};
+use crate::support::text::wait_until_planted;
+use crate::support::{ltrace, scratch};
+use nix::sys::signal::Signal;
+use serde_json::Value;
+use std::fs;
+
+/// The fixture with so many blocks and threads, and how many of its blocks are lost.
+fn heap(blocks: &str, threads: &str) -> Option<(Running, u64)> {
+    let program = fixture("leak_heap")?;
+    let target = Program::new(program).args([blocks, threads]).start();
+    target.wait_for_stdout("ready");
+    target.wait_for_stdout("\n");
+    let so_far = target.stdout.text();
+    let lost = so_far.trim().strip_prefix("ready ").expect("a number");
+    let lost = lost.parse().expect("a number");
+    Some((target, lost))
+}
+
+/// The report on it after three lines of input.
+fn report(target: &mut Running, args: &[&str]) -> Value {
+    let file = scratch("heap").join("report.json");
+    let pid = target.pid().to_string();
+    let path = file.to_str().expect("a path");
+    let usual = ["--leaks", "--older", "0s", "--json", path, "-p", &pid];
+    let tracer = ltrace([&usual, args].concat()).start();
+    wait_until_planted(target.pid());
+    for _ in 0..3 {
+        let so_far = target.stdout.len();
+        target.say(b"\n");
+        target.wait_for_stdout_beyond(so_far, "more");
+    }
+    tracer.signal(Signal::SIGINT);
+    let finished = tracer.finish().exits(0);
+    let text = fs::read_to_string(&file).unwrap_or_else(|e| panic!("{e}\n{}", finished.told()));
+    serde_json::from_str(&text).expect("JSON")
+}
+
+/// The blocks that came since the attach: three are lost, and three held by what was there before.
+#[track_caller]
+fn check_new(report: &Value) {
+    let [site] = report["sites"].as_array().expect("sites").as_slice() else {
+        panic!("{report:#}");
+    };
+    assert_eq!(site["verdict"], "lost", "{report:#}");
+    assert_eq!(site["live"]["bytes"], 3 * 56, "{report:#}");
+    assert_eq!(report["lost"]["blocks"], 3, "{report:#}");
+    assert_eq!(report["reachable"]["blocks"], 3, "{report:#}");
+}
+
+#[test]
+fn blocks_from_before_the_attach() {
+    for threads in ["1", "7"] {
+        let Some((mut target, lost)) = heap("70000", threads) else {
+            return;
+        };
+        let report = report(&mut target, &[]);
+        check_new(&report);
+        let check = &report["check"];
+        assert_eq!(check["heaps_left_out"], 0, "{check}");
+        let before = check["before"]["blocks"].as_u64().expect("a number");
+        assert!((70000..70100).contains(&before), "{check}");
+        // Some stale word may hold one or the other.
+        let told = check["before_lost"]["blocks"].as_u64().expect("a number");
+        assert!((lost - 8..=lost).contains(&told), "{lost} lost, {check}");
+        target.close_input();
+        target.finish().exits(0);
+    }
+}
