@@ -1,13 +1,13 @@
 //! The signals that ask the tracer to end, and the slow beat that lets a wait look up.
 //!
 //! The only global state of the program: a signal's number and the count of beats, written by the handlers,
-//! read by the loop.
+//! read by the loop; and how SIGPIPE was before `main`.
 
 use super::{Error, Result};
 use crate::base::Pid;
 use crate::base::signal::Signal;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal as Nix, sigaction};
-use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 use std::time::Duration;
 
 /// The last request to end: the signal, negative when the terminal sent it to the whole foreground.
@@ -106,13 +106,29 @@ pub(super) fn value(info: &libc::siginfo_t) -> i32 {
 }
 
 /// The signals that whoever started us wants ignored, in us and in a command that we start. Asked before
-/// [`listen`]. Not SIGPIPE, which the runtime of Rust ignores by itself.
+/// [`listen`].
 pub fn ignored() -> Vec<Signal> {
-    let others = Nix::iterator().filter(|signal| *signal != Nix::SIGPIPE);
-    others
-        .filter(|signal| is_ignored(*signal))
+    Nix::iterator()
+        .filter(|signal| match signal {
+            Nix::SIGPIPE => PIPE_WAS_IGNORED.load(Ordering::Relaxed),
+            signal => is_ignored(*signal),
+        })
         .map(|signal| Signal(signal as i32))
         .collect()
+}
+
+/// SIGPIPE was ignored when the program began. The runtime of Rust ignores it before `main`, so it is asked
+/// for before that.
+static PIPE_WAS_IGNORED: AtomicBool = AtomicBool::new(false);
+
+// SAFETY: the dynamic linker, or the startup code of a static program, calls what the section lists once
+// (ELF gABI, "Initialization and Termination Functions"); the function needs no runtime.
+#[used]
+#[unsafe(link_section = ".init_array")]
+static BEFORE_MAIN: extern "C" fn() = look_at_sigpipe;
+
+extern "C" fn look_at_sigpipe() {
+    PIPE_WAS_IGNORED.store(is_ignored(Nix::SIGPIPE), Ordering::Relaxed);
 }
 
 /// Whether a signal is ignored in this process.

@@ -37,7 +37,7 @@ fn surroundings_are_as_untraced() {
 
 #[test]
 fn ignored_signals_stay_ignored() {
-    check_surroundings("trap '' HUP INT QUIT TERM CHLD ALRM TSTP USR1;");
+    check_surroundings("trap '' HUP INT QUIT TERM CHLD ALRM TSTP USR1 PIPE;");
 }
 
 #[test]
