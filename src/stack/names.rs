@@ -59,6 +59,12 @@ pub fn cpp(symbol: &str, options: &DemangleOptions) -> Option<String> {
     Some(name.0.replace(", >", ">"))
 }
 
+/// A symbol as people name the function: `operator delete` for `_ZdlPvm`.
+pub fn spoken(symbol: &str) -> String {
+    let (name, language) = demangle(symbol);
+    abbreviate(&name, language)
+}
+
 /// The path at the head of a C++ name that the demangler does not understand as a whole:
 /// `std::make_shared<...>` (Itanium C++ ABI, `<nested-name>` and `<source-name>`).
 fn path(symbol: &str) -> Option<String> {

@@ -3,7 +3,7 @@
 
 use super::book::Book;
 use super::history::History;
-use super::kinds::Kinds;
+use super::kinds::{Action, Kinds, Role, Shape};
 use super::options::{Checks, Options};
 use super::output;
 use super::report::build::{Subject, build};
@@ -13,6 +13,7 @@ use super::report::suppress::Suppressions;
 use super::report::survey::lost_keys;
 use super::site::{Origin, Passed};
 use super::tracker::{Caller, Knowledge, Tracker};
+use crate::base::addr::Addr;
 use crate::base::frozen::Frozen;
 use crate::base::time::Timestamp;
 use crate::base::{Pid, Tid};
@@ -171,7 +172,7 @@ impl Hunter {
         point: &Arc<Tracepoint>,
         args: &[Value],
         origin: Origin,
-        caller: crate::base::addr::Addr,
+        caller: Addr,
     ) {
         let symbol = &point.symbol;
         if self
@@ -211,8 +212,25 @@ impl Hunter {
                 prey.tracker.set_allocator(range);
             }
         }
-        let prey = self.prey(event.pid);
-        prey.tracker.call(&from, args);
+        if !self.is_own_mapping(event.pid, point, caller) {
+            self.prey(event.pid).tracker.call(&from, args);
+        }
+    }
+
+    /// The C library maps memory for itself: thread stacks, an allocator's arenas.
+    fn is_own_mapping(&self, pid: Pid, point: &Tracepoint, caller: Addr) -> bool {
+        let kinds = &self.setup.kinds;
+        let is_mapping = |role: &Arc<Role>| {
+            let shape = kinds.kind(role.kind).map(|kind| kind.shape);
+            shape == Some(Shape::Ranges) && role.action != Action::Release
+        };
+        kinds.roles(&point.symbol).iter().any(is_mapping)
+            && !point.module.is_main
+            && self
+                .setup
+                .book
+                .module(pid, &point.module.path)
+                .is_some_and(|range| range.contains(&caller.0))
     }
 
     /// Counts the calls of the function of `--per`.

@@ -3,6 +3,7 @@
 //! mixed up with each other and that is seen.
 
 use crate::plan::pairs::{Form, Function, Pair, Width};
+use crate::stack::names::spoken;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -158,12 +159,12 @@ impl Kinds {
             }
         }
         for name in &pair.acquire.names {
-            let title = format!("{name} -> {first}");
+            let title = format!("{} -> {}", spoken(name), spoken(first));
             self.add_role(name, kind, Action::Acquire(family), &pair.acquire, &title);
         }
         for release in &pair.releases {
             for name in &release.names {
-                let title = format!("-> {name}");
+                let title = format!("-> {}", spoken(name));
                 self.add_role(name, kind, Action::Release, release, &title);
             }
         }
@@ -177,7 +178,7 @@ impl Kinds {
             .cloned()
             .unwrap_or_else(|| "".into());
         for name in &pair.acquire.names {
-            let title = format!("{name} -> {first}");
+            let title = format!("{} -> {}", spoken(name), spoken(&first));
             self.add_role(name, kind, Action::Replace(family), &pair.acquire, &title);
         }
     }

@@ -233,6 +233,11 @@ impl Scan<'_> {
             let block = self.index.blocks.get(*node as usize);
             let (start, stop) =
                 block.map_or((u64::MAX, u64::MAX), |block| (block.start, block.end()));
+            // A small one that begins and ends between two words.
+            if stop <= at {
+                *node += 1;
+                continue;
+            }
             // Words that reach over an end belong to what they begin in.
             let inside = start <= at;
             let until = if inside { stop } else { aligned(start) }.min(end);

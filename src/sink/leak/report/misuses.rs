@@ -5,6 +5,7 @@ use super::super::misuse::{Misuse, Wrong};
 use super::super::site::SiteId;
 use super::build::Subject;
 use super::model::{Line, MisuseEntry};
+use crate::stack::names::spoken;
 
 /// All of them, in the order in which they were first seen.
 pub(super) fn misuses(subject: &Subject<'_>, names: &mut dyn Names) -> Vec<MisuseEntry> {
@@ -36,7 +37,7 @@ fn entry(subject: &Subject<'_>, misuse: &Misuse, names: &mut dyn Names) -> Misus
         (title.unwrap_or_default(), stack.unwrap_or_default())
     };
     let mut entry = MisuseEntry {
-        function: misuse.symbol.to_string(),
+        function: spoken(&misuse.symbol),
         value: misuse.key,
         thread: misuse.thread.0,
         count: misuse.count,

@@ -27,6 +27,7 @@ pub(super) fn pairs(
         let mut entry = entry(subject, site, *verdict, group, names);
         entry.kind = kind.label.clone();
         if kind.width == Width::Int && kind.label != "own" {
+            entry.kind = "fd".to_owned();
             ask_kernel(subject, &mut entry);
         }
         if entry.open == 0 || subject.suppressions.cover(&entry.stack) {

@@ -350,7 +350,10 @@ fn pairs(text: &mut String, pairs: &[PairEntry]) {
         // Whoever called into the library that hands it out.
         let own = pair.stack.first().map_or("", |line| line.module.as_str());
         let is_user = |line: &&Line| line.origin == Origin::User;
-        let users = || pair.stack.iter().filter(is_user);
+        let taker = pair.title.split(" -> ").next().unwrap_or_default();
+        let is_itself = |line: &&Line| line.function == taker;
+        let calls = || pair.stack.iter().skip_while(is_itself);
+        let users = || calls().filter(is_user);
         let user = users()
             .find(|line| line.module != own)
             .or_else(|| users().next());
@@ -378,8 +381,7 @@ fn open(pair: &PairEntry) -> String {
         );
         parts.push(text);
     }
-    let is_fd = pair.kind == "fd" || pair.kind == "socket";
-    match (is_fd, refused) {
+    match (pair.kind == "fd", refused) {
         (true, _) => {
             let values = pair.values.iter().take(VALUES).map(u64::to_string);
             let more = if pair.values.len() > VALUES {
