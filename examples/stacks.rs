@@ -17,7 +17,7 @@ use ltrace::stack::names::abbreviate;
 use ltrace::stack::{
     Bytes, Frame, Location, Module, Moment, RawStack, Stacks, Symbolizer, Unwinder,
 };
-use ltrace::sys::front::{self, Link, Side, Stops};
+use ltrace::sys::front::{self, Duties, Link, Side, Stops, Wishes};
 use ltrace::sys::{file, interrupt};
 use std::error::Error;
 use std::ffi::OsString;
@@ -32,7 +32,12 @@ const FRAMES: usize = 256;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut args = std::env::args_os().skip(1);
-    match front::split(Stops::AsCommand)? {
+    let duties = Duties {
+        stops: Stops::AsCommand,
+        wishes: Wishes::Unknown,
+        terminal: None,
+    };
+    match front::split(duties)? {
         Side::Tracer(link) => trace(&mut args, link),
         Side::Front(front) => {
             front.stand()?;

@@ -6,6 +6,8 @@ mod leaks;
 use crate::base::Pid;
 use crate::config::{Aim, Children, Config, Launch, Report, Selection};
 use crate::plan::filter::{Filter, FilterError, LibraryPattern};
+use crate::sink::leak::options::Format;
+use crate::sink::leak::view::{Colours, Glyphs, Look};
 use crate::sink::output::Destination;
 use crate::sink::text::{Style, TaskIdForm, TaskIds, Time};
 use crate::value::Limits;
@@ -25,6 +27,8 @@ pub struct Surroundings {
     pub columns: Option<usize>,
     /// Standard error is a terminal that wants colours.
     pub colours: bool,
+    /// Texts are in Unicode (locale(7)).
+    pub unicode: bool,
 }
 
 impl Surroundings {
@@ -43,8 +47,17 @@ impl Surroundings {
         Surroundings {
             columns,
             colours: wanted && stderr.is_terminal(),
+            unicode: is_unicode(|name| std::env::var(name).ok()),
         }
     }
+}
+
+/// The first of these that says anything decides (locale(7)).
+fn is_unicode(variable: impl Fn(&str) -> Option<String>) -> bool {
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].map(variable);
+    let locale = locale.into_iter().flatten().find(|text| !text.is_empty());
+    let name = locale.unwrap_or_default().to_ascii_lowercase();
+    name.contains("utf-8") || name.contains("utf8")
 }
 
 /// Why nothing is traced.
@@ -142,7 +155,7 @@ impl Args {
         let mut selection = self.selection()?;
         let has_entries = !selection.entries.is_empty();
         let leaks = match self.leaks.leaks {
-            true => Some(self.leaks.options(!attach.is_empty())?),
+            true => Some(self.leaks.options()?),
             false => self.leaks.refuse().map(|()| None)?,
         };
         let lines = match &leaks {
@@ -154,6 +167,24 @@ impl Args {
             }
             _ => Some(style),
         };
+        let lines = lines.filter(|_| leaks.is_none() || !self.no_default || has_entries);
+        // A command draws on the terminal itself.
+        let is_alone = self.command.is_empty() && output == Destination::Stderr && lines.is_none();
+        let view = leaks
+            .as_ref()
+            .filter(|(options, _)| is_alone && options.format == Format::Text)
+            .map(|(options, _)| Look {
+                colours: match self.color {
+                    When::Never => Colours::None,
+                    When::Auto if !surroundings.colours => Colours::None,
+                    When::Auto | When::Always => Colours::Shown,
+                },
+                glyphs: match surroundings.unicode {
+                    true => Glyphs::Unicode,
+                    false => Glyphs::Ascii,
+                },
+                frames: options.frames,
+            });
         let mut command = self.command.into_iter();
         let launch = command.next().map(|name| Launch {
             command: name,
@@ -193,7 +224,8 @@ impl Args {
                 (Some((options, suppressions)), lines) => Report::Leaks {
                     options: Box::new(options),
                     suppressions,
-                    lines: lines.filter(|_| !self.no_default || has_entries),
+                    lines,
+                    view,
                 },
                 (None, Some(style)) if !self.count => Report::Lines(style),
                 (None, _) => Report::Summary {

@@ -104,5 +104,7 @@ pub enum Report {
         suppressions: leak::report::suppress::Suppressions,
         /// How calls are shown, if they are.
         lines: Option<Style>,
+        /// How the hunt is shown where there is a terminal for it; nothing for plain reports.
+        view: Option<leak::view::Look>,
     },
 }

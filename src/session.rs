@@ -1,6 +1,7 @@
 //! One run: builds engine, decoder and sink, lets the one feed the other, and has the last word.
 
 mod leaks;
+mod screen;
 
 use crate::base::Pid;
 use crate::base::signal::Signal;
@@ -24,14 +25,17 @@ use crate::sink::leak::book::Book;
 use crate::sink::leak::hunter::{Hunter, Setup};
 use crate::sink::leak::kinds::Kinds;
 use crate::sink::leak::tracker::Knowledge;
+use crate::sink::leak::view::View;
 use crate::sink::output::{Destination, Shared};
 use crate::sink::per_process::{Make, PerProcess};
 use crate::sink::summary::Summary;
 use crate::sink::text::Text;
 use crate::stack::Symbolizer;
-use crate::sys::front::{self, End, Link, Side, Stops};
+use crate::sys::front::{self, Duties, End, Link, Side, Stops, Wishes};
+use crate::sys::terminal::Terminal;
 use crate::sys::{interrupt, proc};
 use crate::tracee::space::{Handler, LeftOver};
+use screen::OnTerminal;
 use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -66,12 +70,10 @@ pub fn run(config: Config) -> Result<u8, Error> {
     if config.aim == Aim::TakeOut {
         return Ok(take_out(&config.attach));
     }
-    let stops = match config.launch {
-        Some(_) => Stops::AsCommand,
-        None => Stops::Own,
-    };
-    match front::split(stops)? {
-        Side::Tracer(link) => trace(config, link),
+    let duties = duties(&config);
+    let terminal = duties.terminal.clone();
+    match front::split(duties)? {
+        Side::Tracer(link) => trace(config, link, terminal),
         Side::Front(front) => match front.stand()? {
             End::Exited(status) => Ok(status),
             End::Asked(signal) => Ok(signalled(signal)),
@@ -80,8 +82,26 @@ pub fn run(config: Config) -> Result<u8, Error> {
     }
 }
 
+/// What the front end has to do.
+fn duties(config: &Config) -> Duties {
+    Duties {
+        stops: match config.launch {
+            Some(_) => Stops::AsCommand,
+            None => Stops::Own,
+        },
+        wishes: match config.report {
+            Report::Leaks { .. } => Wishes::Heard,
+            Report::Lines(_) | Report::Summary { .. } => Wishes::Unknown,
+        },
+        terminal: match config.report {
+            Report::Leaks { view: Some(_), .. } => Terminal::ours(),
+            _ => None,
+        },
+    }
+}
+
 /// The tracer's part.
-fn trace(config: Config, link: Link) -> Result<u8, Error> {
+fn trace(config: Config, link: Link, terminal: Option<Terminal>) -> Result<u8, Error> {
     let command = config.launch.as_ref().map(program::command).transpose()?;
     let mut out = config
         .output
@@ -113,8 +133,15 @@ fn trace(config: Config, link: Link) -> Result<u8, Error> {
     let mut consumer = Consumer {
         decoder: Decoder::new(config.limits),
         elsewhere: config.output != Destination::Stderr
-            || matches!(config.report, Report::Leaks { .. }),
-        sink: sink(config.report, &config.output, out, kinds, knowledge),
+            || matches!(config.report, Report::Leaks { .. }) && terminal.is_none(),
+        sink: sink(
+            config.report,
+            &config.output,
+            out,
+            terminal,
+            kinds,
+            knowledge,
+        ),
         failure: None,
         wanted: None,
     };
@@ -299,6 +326,7 @@ fn sink(
     report: Report,
     to: &Destination,
     out: Box<dyn Write + Send>,
+    terminal: Option<Terminal>,
     kinds: Arc<Kinds>,
     knowledge: Knowledge,
 ) -> Box<dyn Sink> {
@@ -314,8 +342,12 @@ fn sink(
             options,
             suppressions,
             lines,
+            view,
         } => {
             let out = Shared::new(out);
+            let view = view
+                .zip(terminal)
+                .map(|(look, terminal)| View::new(Box::new(OnTerminal::new(terminal)), look));
             let hunter = Hunter::new(Setup {
                 options: *options,
                 kinds,
@@ -324,6 +356,7 @@ fn sink(
                 book: Book::new(Symbolizer::new(leaks::open)),
                 outside: Box::new(leaks::System),
                 out: Box::new(out.clone()),
+                view,
             });
             return match lines {
                 Some(style) => Box::new(Both(Text::new(style, Box::new(out)), hunter)),

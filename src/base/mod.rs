@@ -30,3 +30,15 @@ impl fmt::Display for Tid {
         self.0.fmt(f)
     }
 }
+
+/// Why a system call failed, in the words of strerror(3) alone: the standard library adds the number.
+pub fn message(why: &std::io::Error) -> String {
+    let text = why.to_string();
+    match why.raw_os_error() {
+        Some(number) => {
+            let added = format!(" (os error {number})");
+            text.strip_suffix(&added).unwrap_or(&text).to_owned()
+        }
+        None => text,
+    }
+}

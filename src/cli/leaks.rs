@@ -180,12 +180,11 @@ impl LeakArgs {
     }
 
     /// What the user wants to know.
-    pub(super) fn options(&self, attached: bool) -> Result<(Options, Suppressions), String> {
+    pub(super) fn options(&self) -> Result<(Options, Suppressions), String> {
         let usual = Options::default();
-        let every = time("every", self.every.as_deref())?;
         let options = Options {
             sets: self.sets()?,
-            every: every.or(attached.then_some(Duration::from_secs(5))),
+            every: time("every", self.every.as_deref())?,
             watch: time("for", self.watch.as_deref())?,
             top: size("top", self.top.as_deref())?.map_or(usual.top, |top| top as usize),
             sort: word("sort", self.sort.as_deref(), &SORTS)?,

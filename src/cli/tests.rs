@@ -119,6 +119,7 @@ fn surroundings_count_where_the_command_line_is_silent() {
     let terminal = Surroundings {
         columns: Some(132),
         colours: true,
+        unicode: true,
     };
     let check = |line: &[&str], align: usize, coloured: bool| match run_in(terminal, line) {
         Ok(Config {

@@ -8,11 +8,11 @@ use crate::plan::resources::{Functions, Resources, Watch};
 use crate::proto::Prototype;
 use crate::proto::library::Library;
 use crate::proto::types::Type;
-use crate::sink::leak::hunter::{ENDINGS, Outside};
+use crate::sink::leak::hunter::{ENDINGS, Outside, Wish};
 use crate::sink::leak::kinds::{Action, Kinds, Role};
 use crate::sink::leak::options::Options;
 use crate::stack::Bytes;
-use crate::sys::{file, proc};
+use crate::sys::{file, proc, wishes};
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
 use std::path::Path;
@@ -145,5 +145,15 @@ impl Outside for System {
             Some((number, path.to_string_lossy().into_owned()))
         };
         Some(entries.flatten().filter_map(one).collect())
+    }
+
+    fn wishes(&self) -> Vec<Wish> {
+        let wish = |wish| match wish {
+            wishes::Wish::Mark => Wish::Mark,
+            wishes::Wish::Snapshot => Wish::Snapshot,
+            wishes::Wish::Hide => Wish::Hide,
+            wishes::Wish::Show => Wish::Show,
+        };
+        wishes::take().map(wish).collect()
     }
 }

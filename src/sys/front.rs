@@ -5,7 +5,8 @@
 //! to end with the tracer's status. The front end does nothing else; it sleeps in sigwaitinfo(2).
 
 use super::interrupt::{self, Request};
-use super::{Error, Result};
+use super::terminal::Terminal;
+use super::{Error, Result, wishes};
 use crate::base::Pid;
 use crate::base::signal::Signal;
 use nix::errno::Errno;
@@ -33,10 +34,30 @@ pub enum Side {
     Tracer(Link),
 }
 
+/// What a front end does besides passing on requests to end.
+#[derive(Clone, Debug)]
+pub struct Duties {
+    /// Whose stop is its own.
+    pub stops: Stops,
+    /// Whether it passes on wishes.
+    pub wishes: Wishes,
+    /// The terminal that the tracer draws on.
+    pub terminal: Option<Terminal>,
+}
+
+/// What becomes of signals that are [`wishes`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wishes {
+    /// They are passed on.
+    Heard,
+    /// They do what they always do.
+    Unknown,
+}
+
 /// The process that the user started.
 pub struct FrontEnd {
     tracer: nix::unistd::Pid,
-    stops: Stops,
+    duties: Duties,
 }
 
 /// The tracer's way to its front end.
@@ -59,10 +80,11 @@ pub enum End {
 }
 
 /// Makes the tracer's process.
-pub fn split(stops: Stops) -> Result<Side> {
+pub fn split(duties: Duties) -> Result<Side> {
     let front = getpid();
     // Blocked, so that none is lost before the front end waits for them.
-    let before = listened()
+    let before = duties
+        .listened()
         .thread_swap_mask(nix::sys::signal::SigmaskHow::SIG_BLOCK)
         .map_err(failed("sigprocmask"))?;
     // While it is ignored, children leave no status (wait(2), NOTES).
@@ -71,11 +93,14 @@ pub fn split(stops: Stops) -> Result<Side> {
     match unsafe { fork() }.map_err(failed("fork"))? {
         ForkResult::Parent { child } => Ok(Side::Front(FrontEnd {
             tracer: child,
-            stops,
+            duties,
         })),
         ForkResult::Child => {
             // SAFETY: what was there before; no handler of ours.
             unsafe { sigaction(Nix::SIGCHLD, &chld) }.map_err(failed("sigaction"))?;
+            if duties.wishes == Wishes::Heard {
+                wishes::listen()?;
+            }
             before.thread_set_mask().map_err(failed("sigprocmask"))?;
             end_with(front)?;
             Ok(Side::Tracer(Link {
@@ -103,15 +128,20 @@ fn end_with(front: nix::unistd::Pid) -> Result<()> {
 impl FrontEnd {
     /// Passes requests on to the tracer until it has ended.
     pub fn stand(self) -> Result<End> {
-        if self.stops == Stops::AsCommand {
+        if self.duties.stops == Stops::AsCommand {
             for signal in [Nix::SIGTSTP, Nix::SIGTTIN, Nix::SIGTTOU] {
                 set(signal, SigHandler::SigIgn)?;
             }
         }
-        let listened = listened();
+        let listened = self.duties.listened();
         let mut last = None;
         loop {
             if let Some(end) = self.ended(last)? {
+                if let (End::Asked(_) | End::Killed(_), Some(terminal)) =
+                    (end, &self.duties.terminal)
+                {
+                    terminal.leave();
+                }
                 return Ok(end);
             }
             let Some((signal, info)) = next(&listened)? else {
@@ -121,8 +151,10 @@ impl FrontEnd {
                 // SAFETY: the sender's id is set for a signal sent by a process (sigaction(2)).
                 let sender = unsafe { info.si_pid() };
                 if sender == self.tracer.as_raw() {
-                    stop_by(interrupt::value(&info));
+                    self.stop_by(interrupt::value(&info));
                 }
+            } else if self.duties.wishes().any(|wish| wish as i32 == signal) {
+                self.pass(Signal(signal));
             } else if signal != libc::SIGCHLD {
                 let request = Request {
                     signal: Signal(signal),
@@ -132,6 +164,22 @@ impl FrontEnd {
                 interrupt::pass(request, Pid(self.tracer.as_raw()));
             }
         }
+    }
+
+    /// Stops as the command did, or as the terminal wants it, until a shell continues us.
+    fn stop_by(&self, number: i32) {
+        match &self.duties.terminal {
+            None => stop_by(number),
+            Some(terminal) => {
+                let _ = raise(Nix::SIGSTOP);
+                terminal.wait_for_front();
+                self.pass(Signal(libc::SIGCONT));
+            }
+        }
+    }
+
+    fn pass(&self, wish: Signal) {
+        interrupt::send(Pid(self.tracer.as_raw()), wish, 0);
     }
 
     fn ended(&self, passed: Option<Signal>) -> Result<Option<End>> {
@@ -168,20 +216,38 @@ impl Link {
     }
 }
 
-/// What the front end waits for. A hangup that was ignored (nohup(1)) stays so.
-fn listened() -> SigSet {
-    let mut set = SigSet::empty();
-    for signal in interrupt::REQUESTS {
-        if signal != Nix::SIGHUP || !interrupt::is_ignored(signal) {
-            set.add(signal);
-        }
+/// Asks the front end, our parent, to stop: the terminal is left to others.
+pub fn stop_front() {
+    let front = Pid(getppid().as_raw());
+    interrupt::send(front, Signal(libc::SIGRTMIN()), libc::SIGTSTP);
+}
+
+impl Duties {
+    /// The signals that are passed on as wishes.
+    fn wishes(&self) -> impl Iterator<Item = Nix> {
+        let sent = match self.wishes {
+            Wishes::Heard => &wishes::SENT[..],
+            Wishes::Unknown => &[],
+        };
+        let stop = self.terminal.as_ref().map(|_| Nix::SIGTSTP);
+        sent.iter().copied().chain(stop)
     }
-    set.add(Nix::SIGCHLD);
-    let mut raw = *set.as_ref();
-    // SAFETY: `raw` is a live signal set, and the number that of a signal (sigsetops(3)).
-    unsafe { libc::sigaddset(&raw mut raw, libc::SIGRTMIN()) };
-    // SAFETY: a set of standard signals and one real-time signal, initialised by nix above.
-    unsafe { SigSet::from_sigset_t_unchecked(raw) }
+
+    /// What the front end waits for. A hangup that was ignored (nohup(1)) stays so.
+    fn listened(&self) -> SigSet {
+        let mut set: SigSet = self.wishes().collect();
+        for signal in interrupt::REQUESTS {
+            if signal != Nix::SIGHUP || !interrupt::is_ignored(signal) {
+                set.add(signal);
+            }
+        }
+        set.add(Nix::SIGCHLD);
+        let mut raw = *set.as_ref();
+        // SAFETY: `raw` is a live signal set, and the number that of a signal (sigsetops(3)).
+        unsafe { libc::sigaddset(&raw mut raw, libc::SIGRTMIN()) };
+        // SAFETY: a set of standard signals and one real-time signal, initialised by nix above.
+        unsafe { SigSet::from_sigset_t_unchecked(raw) }
+    }
 }
 
 fn next(set: &SigSet) -> Result<Option<(i32, libc::siginfo_t)>> {

@@ -1,7 +1,7 @@
 //! The signals that ask the tracer to end, and the slow beat that lets a wait look up.
 //!
-//! The only global state of the program: a signal's number and the count of beats, written by the handlers,
-//! read by the loop; and how SIGPIPE was before `main`.
+//! The only global state of the program, with that of [`super::wishes`]: a signal's number and the count of
+//! beats, written by the handlers, read by the loop; and how SIGPIPE was before `main`.
 
 use super::{Error, Result};
 use crate::base::Pid;
@@ -140,7 +140,7 @@ pub(super) fn is_ignored(signal: Nix) -> bool {
     asked == 0 && action.sa_sigaction == libc::SIG_IGN
 }
 
-fn install(signal: Nix, handler: SigHandler) -> Result<()> {
+pub(super) fn install(signal: Nix, handler: SigHandler) -> Result<()> {
     // No SA_RESTART: a wait is to end early.
     let flags = SaFlags::SA_SIGINFO | SaFlags::SA_NOCLDSTOP;
     let action = SigAction::new(handler, flags, SigSet::empty());

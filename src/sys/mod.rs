@@ -11,7 +11,9 @@ pub mod ptrace;
 pub mod remote;
 mod sigframe;
 pub mod spawn;
+pub mod terminal;
 pub mod wait;
+pub mod wishes;
 
 use nix::errno::Errno;
 

@@ -43,3 +43,4 @@ mod survival;
 mod threads;
 mod unwinding;
 mod values;
+mod view;

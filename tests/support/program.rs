@@ -89,6 +89,12 @@ impl Program {
         self
     }
 
+    /// Its standard output and standard error are these instead of pipes.
+    pub fn outputs(mut self, stdout: impl Into<Stdio>, stderr: impl Into<Stdio>) -> Program {
+        self.command.stdout(stdout).stderr(stderr);
+        self
+    }
+
     /// How long it may take.
     pub fn patience(mut self, patience: Duration) -> Program {
         self.patience = patience;

@@ -13,8 +13,10 @@ use super::report::suppress::Suppressions;
 use super::report::survey::lost_keys;
 use super::site::{Origin, Passed};
 use super::tracker::{Caller, Knowledge, Tracker};
+use super::view::{Asked, View};
 use crate::base::addr::Addr;
 use crate::base::frozen::Frozen;
+use crate::base::message;
 use crate::base::time::Timestamp;
 use crate::base::{Pid, Tid};
 use crate::event::{CallId, Event, Kind};
@@ -26,7 +28,7 @@ use crate::value::render;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::io::{self, Write};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What the system knows of a process besides.
 pub trait Outside {
@@ -38,6 +40,22 @@ pub trait Outside {
 
     /// What its descriptors are; `None` when nobody can tell.
     fn descriptors(&self, pid: Pid) -> Option<BTreeMap<u64, String>>;
+
+    /// What somebody wished by a signal since this was asked last.
+    fn wishes(&self) -> Vec<Wish>;
+}
+
+/// What can be wished while a hunt goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// Growth is told from now on.
+    Mark,
+    /// A report is kept.
+    Snapshot,
+    /// The terminal is left to others.
+    Hide,
+    /// The terminal is ours again.
+    Show,
 }
 
 /// What is given to a hunt.
@@ -56,6 +74,8 @@ pub struct Setup {
     pub outside: Box<dyn Outside>,
     /// Where reports go.
     pub out: Box<dyn Write>,
+    /// Where those are shown that are not the last ones.
+    pub view: Option<View>,
 }
 
 /// The hunt.
@@ -68,12 +88,20 @@ pub struct Hunter {
     due: Option<Timestamp>,
     /// When it is next noted how much is live.
     next_look: Timestamp,
+    /// It is to be looked what keys and signals ask for.
+    is_to_listen: bool,
     /// Processes that are to be looked at, and why.
     wanted: VecDeque<(Pid, Moment)>,
+    /// What the last report cost: the process waited for so long.
+    cost: Duration,
     /// Where this hunt has come to.
     stage: Stage,
     /// More was found than the user bears (`--fail-on`).
     failed: bool,
+    /// So many snapshots were written.
+    snapshots: usize,
+    /// What is written when the view is gone.
+    held_back: String,
 }
 
 /// One process.
@@ -98,6 +126,8 @@ struct Prey {
 enum Moment {
     /// While it runs.
     Meanwhile,
+    /// While it runs, to be kept.
+    Snapshot,
     /// It is about to end: nothing of its own will run any more.
     AtExit,
     /// A signal may end it.
@@ -114,6 +144,11 @@ enum Stage {
     Done,
 }
 
+/// How often there is a report on a process that we attached to.
+const USUAL: Duration = Duration::from_secs(5);
+/// And in a view at most, if it costs no more than one part in so many of the time.
+const VIEWED: Duration = Duration::from_secs(1);
+const SHARE: u32 = 10;
 /// How often it is noted how much is live.
 const LOOK: Duration = Duration::from_millis(100);
 /// The exit status for `--fail-on`: a program's own is seldom this one.
@@ -136,9 +171,13 @@ impl Hunter {
             now: Timestamp::default(),
             due: None,
             next_look: Timestamp::default(),
+            is_to_listen: false,
             wanted: VecDeque::new(),
+            cost: Duration::ZERO,
             stage: Stage::Running,
             failed: false,
+            snapshots: 0,
+            held_back: String::new(),
         }
     }
 
@@ -147,6 +186,9 @@ impl Hunter {
         for prey in self.processes.values_mut() {
             prey.tracker.sites.mark();
             prey.marked = true;
+        }
+        if let Some(view) = &mut self.setup.view {
+            view.say("marked".to_owned());
         }
     }
 
@@ -248,6 +290,9 @@ impl Hunter {
         }
         self.tell_last(event.pid, how)?;
         self.processes.remove(&event.pid);
+        if let Some(view) = &mut self.setup.view {
+            view.gone(event.pid);
+        }
         self.setup.book.forget(event.pid);
         Ok(())
     }
@@ -322,7 +367,89 @@ impl Hunter {
             output::files(report, &self.setup.options)?;
         }
         let text = output::text(report, &self.setup.options);
+        if self.setup.view.is_some() {
+            self.held_back.push_str(&text);
+            return Ok(());
+        }
         self.setup.out.write_all(text.as_bytes())?;
+        self.setup.out.flush()
+    }
+
+    /// Looks what keys and signals ask for, and draws.
+    fn listen(&mut self) -> io::Result<()> {
+        for wish in self.setup.outside.wishes() {
+            match (wish, &mut self.setup.view) {
+                (Wish::Mark, _) => self.mark(),
+                (Wish::Snapshot, _) => self.want_all(Moment::Snapshot),
+                (Wish::Hide, Some(view)) => view.hide(),
+                (Wish::Show, Some(view)) => view.again(),
+                (Wish::Hide | Wish::Show, None) => {}
+            }
+        }
+        let asked = self.setup.view.as_mut().map(View::keys);
+        for asked in asked.into_iter().flatten() {
+            match asked {
+                Asked::Sort => {
+                    self.setup.options.sort = self.setup.options.sort.next();
+                    self.want_all(Moment::Meanwhile);
+                }
+                Asked::Mark => {
+                    self.mark();
+                    self.want_all(Moment::Meanwhile);
+                }
+                Asked::Check(pid) => self.want(pid, Moment::Meanwhile),
+                Asked::Snapshot => self.want_all(Moment::Snapshot),
+                Asked::Quit => self.end(),
+            }
+        }
+        match &mut self.setup.view {
+            Some(view) => view.draw(self.now, self.setup.options.sort),
+            None => Ok(()),
+        }
+    }
+
+    fn want(&mut self, pid: Pid, moment: Moment) {
+        if !self.wanted.contains(&(pid, moment)) {
+            self.wanted.push_back((pid, moment));
+        }
+    }
+
+    fn want_all(&mut self, moment: Moment) {
+        let all: Vec<Pid> = self.processes.keys().copied().collect();
+        all.into_iter().for_each(|pid| self.want(pid, moment));
+    }
+
+    /// Nothing more is to be seen: all that is left are the last reports.
+    fn end(&mut self) {
+        if self.stage == Stage::Running {
+            self.stage = Stage::Ending;
+            self.want_all(Moment::Leaving);
+        }
+    }
+
+    /// When the next report is due.
+    fn pause(&self) -> Option<Duration> {
+        let options = &self.setup.options;
+        match (options.every, &self.setup.view, self.setup.knowledge) {
+            (Some(every), _, _) => Some(every),
+            (None, Some(_), _) => Some(self.cost.saturating_mul(SHARE).clamp(VIEWED, USUAL)),
+            (None, None, Knowledge::SinceAttach) => options.watch.is_none().then_some(USUAL),
+            (None, None, Knowledge::All) => None,
+        }
+    }
+
+    /// Keeps a report in a file, and says in which.
+    fn keep(&mut self, report: &Report) -> io::Result<()> {
+        self.snapshots += 1;
+        let pid = report.process.pid;
+        let said = match output::snapshot(report, &self.setup.options, self.snapshots) {
+            Ok(path) => format!("snapshot of process {pid}: {}", path.display()),
+            Err(why) => format!("no snapshot of process {pid}: {}", message(&why)),
+        };
+        match &mut self.setup.view {
+            Some(view) => view.say(said),
+            None => writeln!(self.setup.out, "{said}")?,
+        }
         self.setup.out.flush()
     }
 
@@ -336,29 +463,29 @@ impl Hunter {
                 prey.tracker.tick(now);
                 prey.history.look(&prey.tracker);
             }
+            self.is_to_listen = true;
         }
-        if let Some(watch) = self.setup.options.watch
-            && self.stage == Stage::Running
-            && now.since(begun) >= watch
+        let is_over = self
+            .setup
+            .options
+            .watch
+            .is_some_and(|watch| now.since(begun) >= watch);
+        if is_over {
+            self.end();
+        }
+        if self.stage == Stage::Running
+            && let Some(pause) = self.pause()
         {
-            self.stage = Stage::Ending;
-            let all: Vec<Pid> = self.processes.keys().copied().collect();
-            self.wanted
-                .extend(all.into_iter().map(|pid| (pid, Moment::Leaving)));
-            return;
-        }
-        if let Some(every) = self.setup.options.every {
-            let due = *self.due.get_or_insert(Timestamp(begun.0 + every));
+            let due = *self.due.get_or_insert(Timestamp(begun.0 + pause));
             if now >= due {
-                self.due = Some(Timestamp(now.0 + every));
-                let all: Vec<Pid> = self.processes.keys().copied().collect();
-                self.wanted
-                    .extend(all.into_iter().map(|pid| (pid, Moment::Meanwhile)));
+                self.due = Some(Timestamp(now.0 + pause));
+                self.want_all(Moment::Meanwhile);
             }
         }
     }
 
     fn looked_at(&mut self, pid: Pid, moment: Moment, frozen: Option<Frozen>) -> io::Result<()> {
+        let begun = Instant::now();
         let Some(prey) = self.processes.get_mut(&pid).filter(|prey| !prey.told) else {
             return Ok(());
         };
@@ -366,7 +493,9 @@ impl Hunter {
         prey.history.look_now(&prey.tracker);
         let older = match moment {
             Moment::AtExit | Moment::Dying => Duration::ZERO,
-            Moment::Meanwhile | Moment::Leaving => self.setup.options.blocks.older,
+            Moment::Meanwhile | Moment::Snapshot | Moment::Leaving => {
+                self.setup.options.blocks.older
+            }
         };
         let file = prey.allocator.as_ref().map(|(_, file)| file.as_str());
         let checked = frozen.map(|frozen| {
@@ -384,8 +513,18 @@ impl Hunter {
         self.setup.options.blocks.older = older;
         let report = self.report(pid, checked.as_ref(), ended);
         self.setup.options.blocks.older = usual;
+        let held = checked.map_or(Duration::ZERO, |checked| checked.frozen.pause);
+        self.cost = begun.elapsed() + held;
         match moment {
-            Moment::Meanwhile => self.write(&report, Last::No),
+            Moment::Meanwhile => match &mut self.setup.view {
+                Some(view) => {
+                    view.take(report, self.now);
+                    self.due = self.pause().map(|pause| Timestamp(self.now.0 + pause));
+                    Ok(())
+                }
+                None => self.write(&report, Last::No),
+            },
+            Moment::Snapshot => self.keep(&report),
             Moment::Leaving => {
                 self.prey(pid).told = true;
                 self.write(&report, Last::Yes)
@@ -400,7 +539,7 @@ impl Hunter {
     fn wants_check(&self, moment: Moment) -> bool {
         match (self.setup.options.checks, moment) {
             (Checks::Off, _) => false,
-            (Checks::Final, Moment::Meanwhile) => false,
+            (Checks::Final, Moment::Meanwhile | Moment::Snapshot) => false,
             (Checks::Final | Checks::Report, _) => true,
         }
     }
@@ -436,6 +575,14 @@ fn allocator(point: &Tracepoint) -> String {
 impl Sink for Hunter {
     fn event(&mut self, event: &Event) -> io::Result<()> {
         self.beat(event.time);
+        // Not while processes are still being attached to: what there is to say of that comes first.
+        let runs = matches!(
+            event.kind,
+            Kind::Tick | Kind::Call { .. } | Kind::Return { .. }
+        );
+        if runs && std::mem::take(&mut self.is_to_listen) {
+            self.listen()?;
+        }
         match &event.kind {
             Kind::Call {
                 id,
@@ -515,10 +662,11 @@ impl Sink for Hunter {
             Kind::Killed { signal, last } => {
                 self.ended(event, *last, Some(format!("killed by {signal}")))?
             }
-            Kind::Leaving => {
-                let all: Vec<Pid> = self.processes.keys().copied().collect();
-                self.wanted
-                    .extend(all.into_iter().map(|pid| (pid, Moment::Leaving)));
+            Kind::Leaving => self.want_all(Moment::Leaving),
+            Kind::Lost { what } => {
+                if let Some(view) = &mut self.setup.view {
+                    view.say(what.clone());
+                }
             }
             _ => {}
         }
@@ -556,6 +704,11 @@ impl Sink for Hunter {
         let all: Vec<Pid> = self.processes.keys().copied().collect();
         for pid in all {
             self.tell_last(pid, None)?;
+        }
+        if let Some(mut view) = self.setup.view.take() {
+            view.leave();
+            let text = std::mem::take(&mut self.held_back);
+            self.setup.out.write_all(text.as_bytes())?;
         }
         self.setup.out.flush()
     }

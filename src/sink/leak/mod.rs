@@ -13,4 +13,5 @@ pub mod report;
 pub mod site;
 pub mod table;
 pub mod tracker;
+pub mod view;
 mod words;

@@ -12,7 +12,7 @@ use std::time::Duration;
 pub struct Options {
     /// The pairs to track.
     pub sets: Vec<Set>,
-    /// How often to report meanwhile.
+    /// How often to report meanwhile, if that was said.
     pub every: Option<Duration>,
     /// How long to watch.
     pub watch: Option<Duration>,
@@ -82,6 +82,18 @@ pub enum Sort {
     Rate,
     /// Oldest first.
     Age,
+}
+
+impl Sort {
+    /// The next one, round and round.
+    pub fn next(self) -> Sort {
+        match self {
+            Sort::Bytes => Sort::Blocks,
+            Sort::Blocks => Sort::Rate,
+            Sort::Rate => Sort::Age,
+            Sort::Age => Sort::Bytes,
+        }
+    }
 }
 
 /// When it is checked who can be reached.

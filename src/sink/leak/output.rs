@@ -3,10 +3,11 @@
 use super::options::{Contents, Format, Options};
 use super::report::model::Report;
 use super::report::{diff, exports, mtrace, suppress, text};
+use crate::base::message;
 use crate::export;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What goes where the trace goes.
 pub(super) fn text(report: &Report, options: &Options) -> String {
@@ -47,6 +48,21 @@ pub(super) fn files(report: &Report, options: &Options) -> io::Result<()> {
     Ok(())
 }
 
+/// Keeps a report for `--diff`, beside the file of `--save`: its name, a dot and a number. Without one it
+/// is named after the program.
+pub(super) fn snapshot(report: &Report, options: &Options, number: usize) -> io::Result<PathBuf> {
+    let process = &report.process;
+    let base = match &options.files.save {
+        Some(path) => path.clone(),
+        None => format!("leaks.{}.{}", process.name.replace('/', "_"), process.pid).into(),
+    };
+    let mut path = base.into_os_string();
+    path.push(format!(".{number}"));
+    let path = PathBuf::from(path);
+    write(&path, json(report).as_bytes())?;
+    Ok(path)
+}
+
 /// What changed between two saved reports: to be read, and as a page.
 pub fn compare(
     old: &Path,
@@ -75,7 +91,7 @@ pub fn compare(
 #[derive(Debug, thiserror::Error)]
 pub enum CannotCompare {
     /// A file cannot be read or written.
-    #[error("{0}: {1}")]
+    #[error("{0}: {why}", why = message(.1))]
     File(String, io::Error),
     /// A file is no report.
     #[error(transparent)]
@@ -89,6 +105,8 @@ fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 fn create(path: &Path) -> io::Result<BufWriter<File>> {
-    let named = |why: io::Error| io::Error::new(why.kind(), format!("{}: {why}", path.display()));
+    let named = |why: io::Error| {
+        io::Error::new(why.kind(), format!("{}: {}", path.display(), message(&why)))
+    };
     File::create(path).map(BufWriter::new).map_err(named)
 }

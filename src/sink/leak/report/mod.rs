@@ -9,7 +9,7 @@ mod misuses;
 pub mod model;
 pub(super) mod mtrace;
 mod noise;
-mod numbers;
+pub(super) mod numbers;
 mod open;
 mod sites;
 pub mod suppress;

@@ -1,7 +1,7 @@
 //! Numbers as people read them.
 
 /// `1,280 B`, `111.6 KiB`, `2.0 MiB`: bytes to the last one as long as they can be taken in.
-pub(super) fn bytes(bytes: u64) -> String {
+pub(in crate::sink::leak) fn bytes(bytes: u64) -> String {
     const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
     if bytes < 10 * 1024 {
         return format!("{} B", count(bytes));
@@ -16,7 +16,7 @@ pub(super) fn bytes(bytes: u64) -> String {
 }
 
 /// `1,280`
-pub(super) fn count(number: u64) -> String {
+pub(in crate::sink::leak) fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (at, digit) in digits.char_indices() {
@@ -29,7 +29,7 @@ pub(super) fn count(number: u64) -> String {
 }
 
 /// `1 block`, `20 blocks`
-pub(super) fn of(number: u64, one: &str) -> String {
+pub(in crate::sink::leak) fn of(number: u64, one: &str) -> String {
     match number {
         1 => format!("1 {one}"),
         _ => format!("{} {one}s", count(number)),
@@ -37,7 +37,7 @@ pub(super) fn of(number: u64, one: &str) -> String {
 }
 
 /// `0.32 ms`, `0.9 ms`, `637 ms`: three digits that say something.
-pub(super) fn millis(ms: f64) -> String {
+pub(in crate::sink::leak) fn millis(ms: f64) -> String {
     match ms {
         ms if ms < 1.0 => {
             let digits = format!("{ms:.2}");
@@ -49,7 +49,7 @@ pub(super) fn millis(ms: f64) -> String {
 }
 
 /// `1.2`, `320`: seconds.
-pub(super) fn seconds(s: f64) -> String {
+pub(in crate::sink::leak) fn seconds(s: f64) -> String {
     match s {
         s if s < 1000.0 => format!("{s:.1}"),
         s => format!("{s:.0}"),

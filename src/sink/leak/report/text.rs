@@ -96,11 +96,18 @@ fn who(report: &Report) -> String {
 }
 
 fn head(text: &mut String, report: &Report) {
+    for (first, second) in heads(report) {
+        columns(text, &first, second.as_deref());
+    }
+}
+
+/// The lines of the head, each in two parts.
+pub(in crate::sink::leak) fn heads(report: &Report) -> Vec<(String, Option<String>)> {
     let check = report
         .check
         .as_ref()
         .map(|check| format!("check: {} pause", millis(check.pause_ms)));
-    columns(text, &format!("leaks: {}", who(report)), check.as_deref());
+    let mut heads = vec![(format!("leaks: {}", who(report)), check)];
     let heap = &report.heap;
     let since = match (heap.marked, report.process.since) {
         (true, _) => "the mark",
@@ -121,8 +128,9 @@ fn head(text: &mut String, report: &Report) {
         format!("per {}: {:.1} blocks, {bytes}", per.function, per.blocks)
     });
     if report.is_of_heap() {
-        columns(text, &totals, per.as_deref());
+        heads.push((totals, per));
     }
+    heads
 }
 
 fn columns(text: &mut String, first: &str, second: Option<&str>) {
@@ -134,7 +142,8 @@ fn columns(text: &mut String, first: &str, second: Option<&str>) {
     text.push('\n');
 }
 
-fn verdict(entry: &Entry) -> &'static str {
+/// What the check says, as users read it.
+pub(in crate::sink::leak) fn verdict(entry: &Entry) -> &'static str {
     match (entry.verdict, entry.growing) {
         (Verdict::Lost, _) => "LOST",
         (Verdict::Indirect, _) => "INDIRECT",
@@ -144,6 +153,38 @@ fn verdict(entry: &Entry) -> &'static str {
         (Verdict::Unchecked, true) => "GROWING",
         (Verdict::Unchecked, false) => "NOT FREED",
     }
+}
+
+/// One site's paragraph.
+pub(in crate::sink::leak) fn site(
+    number: usize,
+    entry: &Entry,
+    report: &Report,
+    frames: Frames,
+) -> String {
+    let mut text = String::new();
+    let marked = report.heap.marked;
+    paragraph(&mut text, number, entry, View { frames, marked });
+    text
+}
+
+/// What is told of another resource.
+pub(in crate::sink::leak) fn pair(entry: &PairEntry, frames: Frames) -> String {
+    let mut text = format!(
+        "{INDENT}{}   {} opened, {} closed: {}\n",
+        entry.title,
+        count(entry.opened),
+        count(entry.closed),
+        open(entry)
+    );
+    stack(&mut text, &entry.stack, frames, None);
+    text
+}
+
+/// `function file:line` of the calls that are shown.
+pub(in crate::sink::leak) fn calls(lines: &[Line], frames: Frames) -> Vec<String> {
+    let call = |line: &&Line| format!("{} {}", line.function, place(line));
+    shown(lines, frames).0.iter().map(call).collect()
 }
 
 fn paragraph(text: &mut String, number: usize, entry: &Entry, view: View) {
@@ -416,7 +457,8 @@ fn open(pair: &PairEntry) -> String {
     parts.join(", ")
 }
 
-fn misuse(text: &mut String, misuse: &MisuseEntry, frames: Frames) {
+/// What was done wrong.
+pub(in crate::sink::leak) fn misuse(text: &mut String, misuse: &MisuseEntry, frames: Frames) {
     let times = if misuse.count > 1 {
         format!(", {} times", count(misuse.count))
     } else {
