@@ -2,9 +2,11 @@
 //! int3 is written, and whatever they do meanwhile is kept track of.
 //!
 //! A task that sleeps in the kernel and cannot be interrupted there, such as one whose vfork child still
-//! runs, need not be waited for: it was asked to stop, and does so before it executes anything.
+//! runs, need not be waited for: it was asked to stop, and does so before it executes anything. Where all
+//! of a process sleep so, those that share its memory run on until one has woken up.
 
 use super::start::AttachError;
+use crate::base::signal::Signal;
 use crate::base::{Pid, Tid};
 use crate::sys::interrupt;
 use crate::sys::ptrace::{self, Stopped};
@@ -60,20 +62,28 @@ pub(super) fn hold(pid: Pid) -> Result<Held, Failed> {
                 // ESRCH: it was killed meanwhile.
                 let _ = stopped.detach(None);
             }
-            let asleep = hold.asked.into_iter().chain(hold.leaving).collect();
+            for &tid in &hold.free {
+                // ESRCH: as above.
+                let _ = ptrace::interrupt(tid);
+            }
+            let asleep = hold.asked.into_iter().chain(hold.leaving).chain(hold.free);
+            let asleep = asleep.collect();
             Err(Failed { why, asleep })
         }
     }
 }
 
 struct Hold {
+    pid: Pid,
     /// The process, and those that were found to share its memory.
     processes: Vec<Pid>,
     process: HashMap<Tid, Pid>,
     held: HashMap<Tid, (Stopped, Stop)>,
     /// Asked to stop.
     asked: HashSet<Tid>,
-    /// Children with a memory of their own, born meanwhile: none of our int3s stands in it.
+    /// Of other processes, running on for as long as all of ours sleep.
+    free: HashSet<Tid>,
+    /// Those with a memory of their own, born meanwhile: none of our int3s stands in it.
     leaving: HashSet<Tid>,
     /// /proc goes on listing a thread that has ended, until it is reaped.
     ended: HashSet<Tid>,
@@ -82,10 +92,12 @@ struct Hold {
 impl Hold {
     fn new(pid: Pid) -> Hold {
         Hold {
+            pid,
             processes: vec![pid],
             process: HashMap::new(),
             held: HashMap::new(),
             asked: HashSet::new(),
+            free: HashSet::new(),
             leaving: HashSet::new(),
             ended: HashSet::new(),
         }
@@ -99,7 +111,7 @@ impl Hold {
             }
             self.look()?;
             let late = began.elapsed() > PROMPT;
-            if self.waits(late) {
+            if self.waits(late) || !self.has_own()? {
                 if interrupt::is_requested() {
                     return Err(AttachError::Asked);
                 }
@@ -107,10 +119,41 @@ impl Hold {
                     return Err(AttachError::Stuck);
                 }
                 std::thread::sleep(PAUSE);
-            } else if !self.seize_new()? && !self.look_again()? {
+            } else if self.recall() {
+                began = Instant::now();
+            } else if !self.seize_new()?
+                && !self.find_others()
+                && !self.let_strangers_go()
+                && !self.look_again()?
+            {
                 return Ok(());
             }
         }
+    }
+
+    /// Whether a task of the process itself stands still. If it has none but sleepers, the others run on:
+    /// it is one of them that they wait for.
+    fn has_own(&mut self) -> sys::Result<bool> {
+        let is_own = |tid: &Tid| self.process.get(tid) == Some(&self.pid);
+        if self.held.keys().any(is_own) || !self.asked.iter().any(is_own) {
+            return Ok(true);
+        }
+        for (tid, (stopped, stop)) in self.held.drain() {
+            self.free.insert(tid);
+            go_on(stopped, stop)?;
+        }
+        Ok(false)
+    }
+
+    /// Asks those to stop that were let run on; whether there were any.
+    fn recall(&mut self) -> bool {
+        let found = !self.free.is_empty();
+        for tid in self.free.drain() {
+            // ESRCH: it has ended; the next look shows it.
+            let _ = ptrace::interrupt(tid);
+            self.asked.insert(tid);
+        }
+        found
     }
 
     /// Whether a task that was asked to stop may still be executing something.
@@ -130,7 +173,7 @@ impl Hold {
             index += 1;
             for tid in proc::tasks(pid).unwrap_or_default() {
                 let known = self.held.contains_key(&tid) || self.asked.contains(&tid);
-                if known || self.ended.contains(&tid) {
+                if known || self.free.contains(&tid) || self.ended.contains(&tid) {
                     continue;
                 }
                 match seize(tid) {
@@ -154,6 +197,50 @@ impl Hold {
                 self.processes.push(child);
             }
         }
+    }
+
+    /// The same of all others: siblings, and those whose maker has ended. Whether there were any.
+    fn find_others(&mut self) -> bool {
+        let Some(own) = self.one_of_ours() else {
+            return false;
+        };
+        let before = self.processes.len();
+        for other in proc::processes() {
+            if !self.processes.contains(&other) && proc::shares_memory(own, other) {
+                self.processes.push(other);
+            }
+        }
+        self.processes.len() > before
+    }
+
+    /// A thread that stands still. The process's id may be that of one that has ended, and has no memory.
+    fn one_of_ours(&self) -> Option<Pid> {
+        let is_own = |tid: &&Tid| self.process.get(tid) == Some(&self.pid);
+        self.held.keys().find(is_own).map(|tid| Pid(tid.0))
+    }
+
+    /// Lets those go that have another memory by now. Whether there were any.
+    fn let_strangers_go(&mut self) -> bool {
+        let (pid, own) = (self.pid, self.one_of_ours().unwrap_or(self.pid));
+        let (still, strangers) = self
+            .processes
+            .iter()
+            .partition(|&&other| other == pid || proc::shares_memory(own, other));
+        self.processes = still;
+        let strangers: Vec<Pid> = strangers;
+        let is_stranger = |pid: &Pid| strangers.contains(pid);
+        let tids = self.process.iter().filter(|(_, pid)| is_stranger(pid));
+        let tids: Vec<Tid> = tids.map(|(&tid, _)| tid).collect();
+        for tid in &tids {
+            self.process.remove(tid);
+            if let Some((stopped, _)) = self.held.remove(tid) {
+                // ESRCH: it was killed meanwhile.
+                let _ = stopped.detach(None);
+            } else if self.asked.remove(tid) {
+                self.leaving.insert(*tid);
+            }
+        }
+        !strangers.is_empty()
     }
 
     /// Looks which of those asked have stopped. What comes before that stop goes its way, and takes the
@@ -184,6 +271,13 @@ impl Hold {
                 Status::Exited(_) | Status::Killed(_) => self.forget(tid),
             }
         }
+        for tid in self.free.clone() {
+            match look_at(tid)? {
+                None => {}
+                Some(Status::Stopped(stopped, stop)) => self.pass_free(stopped, stop)?,
+                Some(_) => self.forget(tid),
+            }
+        }
         for tid in self.leaving.clone() {
             match look_at(tid)? {
                 None => continue,
@@ -197,9 +291,34 @@ impl Hold {
 
     fn pass(&mut self, stopped: Stopped, stop: Stop) -> sys::Result<()> {
         let tid = stopped.tid();
+        let signal = self.note(&stopped, stop)?;
+        ptrace::interrupt(tid)?;
+        stopped.resume(signal)
+    }
+
+    fn pass_free(&mut self, stopped: Stopped, stop: Stop) -> sys::Result<()> {
+        let passed = self
+            .note(&stopped, stop)
+            .and_then(|signal| match (stop, signal) {
+                (_, Some(signal)) => stopped.resume(Some(signal)),
+                _ => go_on(stopped, stop),
+            });
+        match passed {
+            // It was killed meanwhile; its end comes next.
+            Err(e) if e.is_gone() => Ok(()),
+            other => other,
+        }
+    }
+
+    /// What a stop tells of others, and the signal that it is about.
+    fn note(&mut self, stopped: &Stopped, stop: Stop) -> sys::Result<Option<Signal>> {
+        let tid = stopped.tid();
         let mut signal = None;
         match stop {
             Stop::Signal(number) => signal = Some(number),
+            // Until then the kernel refuses a task that took another's id (kernel/ptrace.c,
+            // looks_like_a_spurious_pid).
+            Stop::Exec => drop(wait::consume(tid)?),
             Stop::Fork | Stop::Vfork | Stop::Clone => {
                 let child = Tid(stopped.event_message()? as i32);
                 let maker = self.process.get(&tid).copied().unwrap_or(Pid(tid.0));
@@ -210,8 +329,7 @@ impl Hold {
             }
             _ => {}
         }
-        ptrace::interrupt(tid)?;
-        stopped.resume(signal)
+        Ok(signal)
     }
 
     /// A held task that was killed, or runs another program by the exec of one that was not held yet, has
@@ -238,8 +356,17 @@ impl Hold {
     fn forget(&mut self, tid: Tid) {
         let _ = wait::reap(tid);
         self.asked.remove(&tid);
+        self.free.remove(&tid);
         self.held.remove(&tid);
         self.ended.insert(tid);
+    }
+}
+
+/// Lets a task go on from a stop as if nothing had been.
+fn go_on(stopped: Stopped, stop: Stop) -> sys::Result<()> {
+    match stop {
+        Stop::Group(_) => stopped.listen(),
+        _ => stopped.resume(None),
     }
 }
 

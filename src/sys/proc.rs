@@ -114,6 +114,13 @@ pub fn is_same_file(pid: Pid, path: &str, file: &File) -> bool {
     }
 }
 
+/// All processes at this moment.
+pub fn processes() -> Vec<Pid> {
+    let entries = fs::read_dir("/proc").into_iter().flatten();
+    let pid = |entry: io::Result<fs::DirEntry>| entry.ok()?.file_name().to_str()?.parse().ok();
+    entries.filter_map(pid).map(Pid).collect()
+}
+
 /// The tasks of a process at this moment.
 pub fn tasks(pid: Pid) -> io::Result<Vec<Tid>> {
     let entries = fs::read_dir(format!("/proc/{pid}/task"))?;

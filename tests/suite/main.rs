@@ -35,6 +35,7 @@ mod programs;
 mod prototypes;
 mod servers;
 mod shapes;
+mod shared_memory;
 mod signals;
 mod source_lines;
 mod stacks;
