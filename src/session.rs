@@ -250,9 +250,12 @@ impl Consumer {
 fn attach_all(engine: &mut PtraceEngine, pids: &[Pid], consumer: &mut Consumer) -> usize {
     let mut refused = 0;
     for &pid in pids {
+        // The engine will see the request as well.
+        if interrupt::is_requested() {
+            break;
+        }
         let attached = engine.attach(pid, &mut |hit| consumer.take(hit));
         match attached {
-            // The engine will see the request as well.
             Ok(()) | Err(AttachError::Asked) => {}
             Err(why) => {
                 refused += 1;

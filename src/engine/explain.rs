@@ -10,6 +10,9 @@ impl PtraceEngine {
     /// Tells once of each filter of `-x` that has meant nothing so far, or, if nothing of any program was
     /// ever planted, what there is to see in the task's.
     pub(super) fn explain_nothing(&mut self, tid: Tid, out: &mut Out<'_>) {
+        if self.is_ending() {
+            return;
+        }
         let mut told: Vec<String> = self.meaningless().collect();
         if told.is_empty() && !self.planted && self.complained.is_empty() {
             let space = self.tasks.get(&tid).map(|task| task.space);

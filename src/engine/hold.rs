@@ -318,7 +318,9 @@ impl Hold {
             Stop::Signal(number) => signal = Some(number),
             // Until then the kernel refuses a task that took another's id (kernel/ptrace.c,
             // looks_like_a_spurious_pid).
-            Stop::Exec => drop(wait::consume(tid)?),
+            Stop::Exec => {
+                wait::consume(tid)?;
+            }
             Stop::Fork | Stop::Vfork | Stop::Clone => {
                 let child = Tid(stopped.event_message()? as i32);
                 let maker = self.process.get(&tid).copied().unwrap_or(Pid(tid.0));

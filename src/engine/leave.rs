@@ -5,7 +5,7 @@ use super::What;
 use super::hits::tell_no_return;
 use super::lives::clone_flags;
 use super::ptrace::{Cease, Out, PtraceEngine, finish, put_home};
-use super::task::{Role, Task};
+use super::task::{Role, SpaceId, Task};
 use crate::base::addr::Addr;
 use crate::base::regs::Regs;
 use crate::base::signal::Signal;
@@ -29,6 +29,7 @@ impl PtraceEngine {
     pub(super) fn leave(&mut self, out: &mut Out<'_>) {
         self.batch.drain(..).for_each(|(_, onward)| finish(onward));
         let held = self.hold_everyone();
+        self.see_to_spaces();
         let mut tids: Vec<Tid> = self.tasks.keys().copied().collect();
         tids.sort();
         for tid in tids {
@@ -61,13 +62,18 @@ impl PtraceEngine {
         self.to_release.clear();
     }
 
-    /// Gives every program its own SIGTRAP action back, by one of its tasks.
+    /// Gives every program its own SIGTRAP action back, by one task of each process.
     fn remove_guards(&mut self, held: &[Stopped]) {
-        for (id, space) in &mut self.spaces {
-            let is_in =
-                |stop: &&Stopped| self.tasks.get(&stop.tid()).is_some_and(|t| t.space == *id);
-            if let Some(stopped) = held.iter().find(is_in) {
-                space.remove_guard(stopped);
+        let mut users: HashMap<SpaceId, HashMap<Pid, &Stopped>> = HashMap::new();
+        for stopped in held {
+            if let Some(task) = self.tasks.get(&stopped.tid()) {
+                let processes = users.entry(task.space).or_default();
+                processes.insert(task.pid, stopped);
+            }
+        }
+        for (id, processes) in users {
+            if let Some(space) = self.spaces.get_mut(&id) {
+                space.remove_guard(processes.into_values());
             }
         }
     }

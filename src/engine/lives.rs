@@ -118,7 +118,7 @@ impl PtraceEngine {
                 role = task.role;
             }
         }
-        self.drop_unused_spaces();
+        self.see_to_spaces();
         if role == Role::Borrower {
             // It has memory of its own now, and none of our int3s in it.
             return Ok(Onward::Release(stopped));
@@ -151,7 +151,7 @@ impl PtraceEngine {
                 };
                 out.tell(task.pid, tid, what);
             }
-            self.drop_unused_spaces();
+            self.see_to_spaces();
         }
         Onward::Nothing
     }
@@ -172,10 +172,19 @@ impl PtraceEngine {
         id
     }
 
-    fn drop_unused_spaces(&mut self) {
+    /// Forgets spaces that nobody uses any more. One whose process is gone belongs to another that uses it.
+    pub(super) fn see_to_spaces(&mut self) {
         let tasks = &self.tasks;
-        self.spaces
-            .retain(|id, _| tasks.values().any(|task| task.space == *id));
+        self.spaces.retain(|id, space| {
+            let mut users = tasks.values().filter(|task| task.space == *id);
+            let Some(first) = users.next() else {
+                return false;
+            };
+            if first.pid != space.pid && users.all(|task| task.pid != space.pid) {
+                space.pass_on_to(first.pid);
+            }
+            true
+        });
     }
 }
 

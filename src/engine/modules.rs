@@ -106,6 +106,9 @@ impl PtraceEngine {
         }
         let is_empty = news.is_empty();
         for found in news {
+            if self.is_ending() {
+                break;
+            }
             let added = found.and_then(|found| self.add(stopped, id, &found, out));
             if let Err(why) = added {
                 self.complain(stopped.tid(), &why, out);
@@ -310,6 +313,9 @@ impl PtraceEngine {
         }
         self.planted |= !wanted.is_empty();
         for (at, purpose) in wanted {
+            if self.is_ending() {
+                break;
+            }
             self.plant(stopped, id, at, purpose, out);
         }
         for at in initializers {

@@ -285,6 +285,11 @@ impl PtraceEngine {
             })
     }
 
+    /// Whether we are asked to end, without a command that may be meant: then nothing more is looked for.
+    pub(super) fn is_ending(&self) -> bool {
+        self.launched.is_none() && interrupt::is_requested()
+    }
+
     /// Serves a stop and all others that wait by now, and only then lets them go on: a look shows the
     /// same stopped task first, again and again, so a busy one would shut out the rest.
     fn serve_batch(&mut self, tid: Tid, status: Status, out: &mut Out<'_>) {

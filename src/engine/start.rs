@@ -7,7 +7,7 @@ use super::hold::{self, Failed, Held};
 use super::lives::leave_exec;
 use super::modules::Stage;
 use super::ptrace::{Cease, Follow, Launched, Out, PtraceEngine};
-use super::task::{Role, Task};
+use super::task::{Role, SpaceId, Task};
 use crate::base::machine::Machine;
 use crate::base::{Pid, Tid};
 use crate::sys::ptrace::{self, Stopped};
@@ -16,6 +16,7 @@ use crate::sys::wait::{self, Patience, Status, Stop};
 use crate::sys::{self, proc, remote};
 use crate::tracee::space::Space;
 use nix::errno::Errno;
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 /// Why a process could not be attached to.
@@ -153,6 +154,7 @@ impl PtraceEngine {
             self.program_found(stopped, id, Stage::Running, &mut out);
             self.explain_nothing(stopped.tid(), &mut out);
         }
+        self.guard_sharers(pid, id, &held);
         for (stopped, stop) in held {
             interrupt_again(&stopped, stop);
             let _ = stopped.resume(None);
@@ -177,6 +179,19 @@ pub(super) fn let_go(stopped: Stopped, stop: Stop) {
 }
 
 impl PtraceEngine {
+    /// Those who share the memory have SIGTRAP actions of their own, unless they share these as well.
+    fn guard_sharers(&mut self, pid: Pid, id: SpaceId, held: &[(Stopped, Stop)]) {
+        let mut seen = HashSet::from([pid]);
+        for (stopped, _) in held {
+            let owner = self.tasks.get(&stopped.tid()).map(|task| task.pid);
+            if owner.is_some_and(|owner| seen.insert(owner))
+                && let Some(space) = self.spaces.get_mut(&id)
+            {
+                space.guard_sharer(stopped);
+            }
+        }
+    }
+
     /// What could not be taken hold of is let go, as soon as it stops.
     fn let_go(&mut self, pid: Pid, failed: Failed) -> AttachError {
         for tid in failed.asleep {

@@ -261,6 +261,8 @@ fn next_stop_of(tid: Tid, wanted: Stop) -> Result<Stop> {
         match stop {
             Stop::Group(_) if wanted == Stop::Interrupt => return Ok(stop),
             _ if stop == wanted => return Ok(stop),
+            // Of another thread, which has taken this one's id: the task is no more.
+            Stop::Exec => return Err(gone()),
             Stop::Signal(signal) => stopped.resume_to_syscall_with(signal)?,
             _ => stopped.resume_to_syscall()?,
         }
@@ -272,13 +274,15 @@ pub fn next_stop(tid: Tid) -> Result<(Stopped, Stop)> {
     loop {
         match wait::look_at(tid, Patience::Block)? {
             Some(Status::Stopped(stopped, stop)) => return Ok((stopped, stop)),
-            Some(_) => {
-                return Err(Error {
-                    call: "waitid",
-                    errno: Errno::ESRCH,
-                });
-            }
+            Some(_) => return Err(gone()),
             None => {}
         }
+    }
+}
+
+fn gone() -> Error {
+    Error {
+        call: "waitid",
+        errno: Errno::ESRCH,
     }
 }

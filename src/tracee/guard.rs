@@ -169,6 +169,30 @@ impl Guard {
         Ok(view.read_word(Addr(at)) == Ok(self.code))
     }
 
+    /// Installs the handler in another process that shares the memory, if the action there is the one that is
+    /// kept already: there is no room for a second.
+    pub fn share(
+        &self,
+        stopped: &Stopped,
+        remote: &Remote,
+        memory: &ProcessMemory,
+    ) -> sys::Result<()> {
+        let at = self.table + REPLACED_ACTION;
+        self.act(stopped, remote, memory, 0, at)?;
+        let view: &dyn Memory = memory;
+        let mut actions = [(); 2].map(|()| action(self.machine, 0, 0, 0));
+        for (at, action) in [at, self.table + OLD_ACTION].into_iter().zip(&mut actions) {
+            if view.read_exact(Addr(at), action).is_err() {
+                return Ok(());
+            }
+        }
+        let [there, kept] = actions;
+        if there == kept {
+            self.act(stopped, remote, memory, self.table + NEW_ACTION, 0)?;
+        }
+        Ok(())
+    }
+
     /// Installs the handler, and keeps the action that it replaces, unless it was installed already.
     pub fn activate(
         &self,

@@ -383,12 +383,31 @@ impl Space {
         }
     }
 
-    /// Gives the program its own SIGTRAP action back, after the last int3 is out.
-    pub fn remove_guard(&mut self, stopped: &Stopped) {
-        if let (Some(Ok(guard)), Some(remote)) = (self.guard.take(), self.remote()) {
-            // A task that is gone takes its action with it; otherwise the handler stays, and does no harm.
-            let _ = guard.remove(stopped, &remote, &self.memory);
+    /// Guards another process that shares the memory; `stopped` is a task of it.
+    pub fn guard_sharer(&mut self, stopped: &Stopped) {
+        if let (Some(remote), Some(Ok(guard))) = (self.remote(), &self.guard) {
+            // Without it the other process would not survive a kill -9 of ours, that is all.
+            let _ = guard.share(stopped, &remote, &self.memory);
         }
+    }
+
+    /// Gives the programs their own SIGTRAP actions back, after the last int3 is out: by one task of each
+    /// process that shares the memory.
+    pub fn remove_guard<'a>(&mut self, tasks: impl IntoIterator<Item = &'a Stopped>) {
+        if let (Some(Ok(guard)), Some(remote)) = (self.guard.take(), self.remote()) {
+            for stopped in tasks {
+                // A task that is gone takes its action with it; otherwise the handler stays, and does no harm.
+                if let Ok(true) = guard.is_active(stopped, &remote, &self.memory) {
+                    let _ = guard.remove(stopped, &remote, &self.memory);
+                }
+            }
+        }
+    }
+
+    /// Another process has the memory from now on, as the one that had it is gone.
+    pub fn pass_on_to(&mut self, pid: Pid) {
+        self.pid = pid;
+        self.memory = ProcessMemory::new(pid, self.memory.machine());
     }
 
     /// Takes over what an earlier tracer has left in the process: the handler's pages, and the int3s of one

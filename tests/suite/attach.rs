@@ -68,6 +68,31 @@ fn interrupt_while_attaching() {
     assert_unharmed(server);
 }
 
+/// The longest attach there is: all functions of all libraries, and many threads that call.
+#[test]
+fn leaving_in_the_middle_of_a_long_attach() {
+    let Some(mut server) = server(16) else { return };
+    for round in 0..8_u64 {
+        let tracer = ltrace(["-x", "*", "-e", "*", "-o", "/dev/null"])
+            .args(["-p", &server.pid().to_string()])
+            .start();
+        std::thread::sleep(std::time::Duration::from_millis(round * 40));
+        let signal = [Signal::SIGINT, Signal::SIGTERM][round as usize % 2];
+        let begun = std::time::Instant::now();
+        tracer.signal(signal);
+        let run = tracer.finish();
+        let took = begun.elapsed();
+        assert!(
+            took < std::time::Duration::from_secs(10),
+            "{took:?}\n{}",
+            run.told()
+        );
+        assert!(!run.stderr.contains("no module"), "{}", run.told());
+        assert_still_works(&mut server);
+    }
+    assert_unharmed(server);
+}
+
 #[test]
 fn every_thread_is_traced() {
     let Some(server) = server(4) else { return };

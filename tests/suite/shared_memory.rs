@@ -5,7 +5,8 @@ use crate::support::fixture::fixture;
 use crate::support::ltrace;
 use crate::support::program::{Program, Running};
 use crate::support::text::{assert_text_untouched, tracer_of, wait_until_planted};
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use std::time::{Duration, Instant};
 
 /// Soon, on a busy machine.
@@ -171,6 +172,53 @@ fn one_of_those_that_share_memory() {
         assert_all_live(&mut target);
         end(tracer);
         assert_text_untouched(target.pid());
+        assert_all_live(&mut target);
+    }
+    assert_ends_well(target);
+}
+
+/// The memory stays when the process that was traced has gone, and is left in order.
+#[test]
+fn those_that_outlive_the_process_that_is_traced() {
+    for options in [&[][..], &["-f"]] {
+        let Some(mut target) = start("sharers", &["and go"]) else {
+            return;
+        };
+        let pids = sharers(&target);
+        let tracer = attach(options, target.pid());
+        wait_until_planted(target.pid());
+        assert_all_live(&mut target);
+        target.close_input();
+        tracer.wait_for_stderr("+++ exited (status 0) +++");
+        end(tracer);
+        for &pid in &pids {
+            assert_eq!(tracer_of(pid), 0);
+            assert_text_untouched(pid);
+        }
+        kill(Pid::from_raw(pids[0]), Signal::SIGUSR1).unwrap();
+        target.wait_for_stdout("the others ended well\n");
+        target.finish().exits(0);
+    }
+}
+
+/// Nor are they harmed when the tracer is killed.
+#[test]
+fn kill_of_the_tracer() {
+    let Some(mut target) = start("sharers", &[]) else {
+        return;
+    };
+    for _ in 0..5 {
+        let tracer = attach(&[], target.pid());
+        wait_until_planted(target.pid());
+        assert_all_live(&mut target);
+        kill(Pid::from_raw(tracer_of(target.pid())), Signal::SIGKILL).unwrap();
+        tracer.finish().exits(1);
+        assert_all_live(&mut target);
+        for pid in sharers(&target) {
+            ltrace(["--detach", "-p", &pid.to_string()])
+                .finish()
+                .exits(0);
+        }
         assert_all_live(&mut target);
     }
     assert_ends_well(target);
