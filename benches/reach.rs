@@ -4,7 +4,7 @@
 
 use ltrace::base::Tid;
 use ltrace::base::addr::Addr;
-use ltrace::base::frozen::{Copies, Frozen, Region, TaskState};
+use ltrace::base::frozen::{Copies, Copying, Frozen, Region, TaskState};
 use ltrace::base::memory::Stretch;
 use ltrace::sink::leak::reach::index::{Block, Index};
 use ltrace::sink::leak::reach::scan::Holds;
@@ -120,6 +120,7 @@ fn world(count: usize) -> (Frozen, Vec<Block>, usize) {
             },
         ])),
         pause: Duration::ZERO,
+        copying: Copying::Copied,
     };
     (frozen, blocks, lost)
 }

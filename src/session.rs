@@ -4,6 +4,7 @@ mod leaks;
 mod screen;
 
 use crate::base::Pid;
+use crate::base::frozen::Freezing;
 use crate::base::signal::Signal;
 use crate::config::{Aim, Children, Config, Launch, Report};
 use crate::decode::Decoder;
@@ -130,6 +131,10 @@ fn trace(config: Config, link: Link, terminal: Option<Terminal>) -> Result<u8, E
         Children::Followed => Follow::Children,
     };
     let mut engine = PtraceEngine::new(plan, follow, link);
+    let freezing = match &config.report {
+        Report::Leaks { options, .. } => options.freezing,
+        Report::Lines(_) | Report::Summary { .. } => Freezing::default(),
+    };
     let mut consumer = Consumer {
         decoder: Decoder::new(config.limits),
         elsewhere: config.output != Destination::Stderr
@@ -144,6 +149,7 @@ fn trace(config: Config, link: Link, terminal: Option<Terminal>) -> Result<u8, E
         ),
         failure: None,
         wanted: None,
+        freezing,
     };
     let refused = attach_all(&mut engine, &config.attach, &mut consumer);
     if let (Some(command), Some(launch)) = (command, &config.launch) {
@@ -178,6 +184,8 @@ struct Consumer {
     failure: Option<io::Error>,
     /// What the sink wants frozen.
     wanted: Option<Pid>,
+    /// How that is done.
+    freezing: Freezing,
 }
 
 impl Consumer {
@@ -211,7 +219,7 @@ impl Consumer {
     /// Gives the sink what it has asked the engine to pause for.
     fn serve(&mut self, engine: &mut PtraceEngine) {
         if let Some(pid) = self.wanted.take() {
-            let frozen = engine.freeze(pid, &mut |hit| self.take_quietly(hit));
+            let frozen = engine.freeze(pid, self.freezing, &mut |hit| self.take_quietly(hit));
             let taken = self.sink.frozen(pid, frozen);
             let _ = self.note(taken);
         }

@@ -18,6 +18,32 @@ pub struct Frozen {
     pub memory: Box<dyn Memory + Send>,
     /// How long the process was held for it.
     pub pause: Duration,
+    /// How the memory was kept.
+    pub copying: Copying,
+}
+
+/// How memory is kept as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Copying {
+    /// All of it was copied.
+    #[default]
+    Copied,
+    /// A child of the process has it.
+    Forked,
+    /// It was copied, since the process could not be made to have a child. Why.
+    Refused(String),
+}
+
+/// How memory is to be kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Freezing {
+    /// By a child when there is much of it.
+    #[default]
+    Auto,
+    /// Copied, however much there is.
+    Copy,
+    /// By a child, however little there is.
+    Fork,
 }
 
 /// One writable mapping.
@@ -51,6 +77,46 @@ impl Memory for Copies {
         let after = self.0.partition_point(|stretch| stretch.at <= at);
         let stretch = after.checked_sub(1).and_then(|before| self.0.get(before));
         stretch.ok_or(Unreadable(at))?.read(at, buf)
+    }
+
+    fn beyond(&self, at: Addr) -> Addr {
+        let after = self.0.partition_point(|stretch| stretch.at <= at);
+        self.0.get(after).map_or(Addr(u64::MAX), |next| next.at)
+    }
+}
+
+/// Memory that somebody else has, with some stretches that he has not.
+pub struct Layered<M> {
+    /// These come first.
+    pub over: Copies,
+    /// The memory behind.
+    pub under: M,
+    /// What there is in it, ascending.
+    pub there: Vec<Range<u64>>,
+}
+
+impl<M: Memory> Memory for Layered<M> {
+    fn read(&self, at: Addr, buf: &mut [u8]) -> Result<usize, Unreadable> {
+        if let Ok(got) = self.over.read(at, buf) {
+            return Ok(got);
+        }
+        let after = self.there.partition_point(|range| range.start <= at.0);
+        let range = after.checked_sub(1).and_then(|n| self.there.get(n));
+        let range = range
+            .filter(|range| range.contains(&at.0))
+            .ok_or(Unreadable(at))?;
+        let length = usize::try_from(range.end - at.0).unwrap_or(buf.len());
+        let length = length.min(buf.len());
+        self.under.read(at, &mut buf[..length])
+    }
+
+    fn beyond(&self, at: Addr) -> Addr {
+        let after = self.there.partition_point(|range| range.start <= at.0);
+        let next = self
+            .there
+            .get(after)
+            .map_or(Addr(u64::MAX), |range| Addr(range.start));
+        next.min(self.over.beyond(at))
     }
 }
 

@@ -13,6 +13,11 @@ pub trait Memory {
     /// one for a buffer that is not empty. A short count means that the next byte is unreadable.
     fn read(&self, at: Addr, buf: &mut [u8]) -> Result<usize, Unreadable>;
 
+    /// Where there may be something to read again behind an address that cannot be read.
+    fn beyond(&self, at: Addr) -> Addr {
+        Addr((at.0 | 0xfff).saturating_add(1))
+    }
+
     /// What the program is compiled for whose memory it is.
     fn machine(&self) -> Machine {
         Machine::Amd64

@@ -1,6 +1,7 @@
 //! The options of `--leaks`, understood as [`Options`].
 
 use super::args::LEAKS;
+use crate::base::frozen::Freezing;
 use crate::config::Aim;
 use crate::plan::pairs::{self, Form, Pair};
 use crate::sink::leak::kinds::{Kinds, Set};
@@ -65,6 +66,11 @@ pub(super) struct LeakArgs {
     /// Check who can still be reached: for each report, for the final one, or off
     #[arg(long, value_name = "WHEN", help_heading = LEAKS)]
     check: Option<String>,
+
+    /// How memory is kept for a check: auto, copy, or fork: by a child that the process is made to have,
+    /// which takes less time than copying much memory
+    #[arg(long, value_name = "HOW", help_heading = LEAKS)]
+    freeze: Option<String>,
 
     /// Verdicts to show: lost,indirect,possible,reachable [default: lost,possible]
     #[arg(long, value_name = "LIST", help_heading = LEAKS)]
@@ -154,6 +160,7 @@ impl LeakArgs {
             ("thread", self.thread.is_some()),
             ("skip-first", self.skip_first.is_some()),
             ("check", self.check.is_some()),
+            ("freeze", self.freeze.is_some()),
             ("kinds", self.kinds.is_some()),
             ("per", self.per.is_some()),
             ("context", self.context.is_some()),
@@ -189,6 +196,7 @@ impl LeakArgs {
             top: size("top", self.top.as_deref())?.map_or(usual.top, |top| top as usize),
             sort: word("sort", self.sort.as_deref(), &SORTS)?,
             checks: word("check", self.check.as_deref(), &CHECKS)?,
+            freezing: word("freeze", self.freeze.as_deref(), &FREEZINGS)?,
             kinds: match &self.kinds {
                 Some(list) => each("kinds", list, |one| choose("kinds", one, &VERDICTS))?,
                 None => usual.kinds,
@@ -324,6 +332,12 @@ const CHECKS: [(&str, Checks); 3] = [
     ("report", Checks::Report),
     ("final", Checks::Final),
     ("off", Checks::Off),
+];
+
+const FREEZINGS: [(&str, Freezing); 3] = [
+    ("auto", Freezing::Auto),
+    ("copy", Freezing::Copy),
+    ("fork", Freezing::Fork),
 ];
 
 const VERDICTS: [(&str, Verdict); 4] = [

@@ -1,11 +1,11 @@
-//! A process held for a moment, and what it was like: all its tasks stopped, registers and writable memory
-//! copied, all of them let go on.
+//! A process held for a moment, and what it was like: all its tasks stopped, registers copied and writable
+//! memory kept, all of them let go on.
 
 use super::Hit;
-use super::ptrace::{Cease, Out, PtraceEngine, finish};
-use crate::base::addr::Addr;
-use crate::base::frozen::{Copies, Frozen, Region, TaskState};
-use crate::base::memory::{Memory, Stretch};
+use super::keep::{self, Kept};
+use super::ptrace::{Cease, Onward, Out, PtraceEngine, finish};
+use crate::base::frozen::{Freezing, Frozen, Region, TaskState};
+use crate::base::memory::Memory;
 use crate::base::regs::{FloatRegs, Regs};
 use crate::base::{Pid, Tid};
 use crate::sys::memory::ProcessMemory;
@@ -14,11 +14,13 @@ use crate::sys::ptrace::{self, Stopped};
 use crate::sys::wait::{self, Patience, Status, Stop};
 use std::collections::HashMap;
 use std::ops::ControlFlow;
-use std::os::unix::ffi::OsStrExt;
 use std::time::{Duration, Instant};
 
-/// A task that waits in the kernel for its vfork child cannot be stopped; nor does it change anything.
+/// A task that waits in the kernel for its vfork child cannot be stopped; nor does it change anything. One
+/// that takes longer is looked at: it may be such a one.
 const PATIENCE: Duration = Duration::from_millis(200);
+/// Any other task comes to its stop sooner.
+const LONGEST: Duration = Duration::from_secs(10);
 
 impl PtraceEngine {
     /// The process as it is now. What its tasks do until each of them stands still is told as ever. `None`:
@@ -26,49 +28,70 @@ impl PtraceEngine {
     pub fn freeze(
         &mut self,
         pid: Pid,
+        how: Freezing,
         on_hit: &mut dyn FnMut(&Hit<'_>) -> ControlFlow<Cease>,
     ) -> Option<Frozen> {
         let mut out = Out::new(on_hit);
+        let plan = keep::Plan::new(pid, how);
         let began = Instant::now();
-        let held = self.hold_process(pid, &mut out);
+        let held = self.hold_process(pid, &mut out)?;
         let still = self.batch.iter().filter(|(tid, _)| self.is_of(*tid, pid));
         let still = still.filter_map(|(_, onward)| onward.stopped());
         let stops = still.chain(held.values().map(|(stopped, _)| stopped));
         let tasks: Vec<TaskState> = stops.filter_map(state).collect();
         if tasks.is_empty() {
+            let_go(held);
             return None;
         }
         let maps = proc::maps(pid).unwrap_or_default();
-        let writable: Vec<&Mapping> = maps.iter().filter(|m| is_data(m)).collect();
-        let space = self.spaces.values().find(|space| space.pid == pid);
-        let machine = space.map(|space| space.memory.machine());
-        let memory = ProcessMemory::new(pid, machine.unwrap_or_default());
-        let copies = writable
-            .iter()
-            .filter_map(|mapping| copy(&memory, mapping))
-            .collect();
-        for (stopped, stop) in held.into_values() {
-            // ESRCH: it was killed meanwhile; its end comes through a wait.
-            let _ = match stop {
-                Stop::Group(_) => stopped.listen(),
-                _ => stopped.resume(None),
-            };
-        }
+        let writable: Vec<&Mapping> = maps.iter().filter(|m| keep::is_data(m)).collect();
+        let kept = self.keep(pid, plan, &writable, &held);
+        let_go(held);
+        let pause = began.elapsed();
         let region = |m: &&Mapping| Region {
             range: m.range.clone(),
             name: m.path.to_string_lossy().into_owned(),
         };
         let is_image = |m: &&Mapping| !m.writable && m.file.1 != 0;
+        let images = maps.iter().filter(is_image).map(|m| m.range.clone());
+        let (memory, copying) = kept.finish();
         Some(Frozen {
             regions: writable.iter().map(region).collect(),
-            images: maps
-                .iter()
-                .filter(is_image)
-                .map(|m| m.range.clone())
-                .collect(),
+            images: images.collect(),
             tasks,
-            memory: Box::new(Copies(copies)),
-            pause: began.elapsed(),
+            memory,
+            pause,
+            copying,
+        })
+    }
+
+    /// Keeps the memory of a process, all of whose tasks stand still.
+    fn keep(
+        &mut self,
+        pid: Pid,
+        plan: keep::Plan,
+        writable: &[&Mapping],
+        held: &HashMap<Tid, (Stopped, Stop)>,
+    ) -> Kept {
+        let tasks = &self.tasks;
+        let is_of = |tid: &Tid| tasks.get(tid).is_some_and(|task| task.pid == pid);
+        let batch = self.batch.iter().filter_map(|(tid, onward)| match onward {
+            Onward::Run(stopped) if is_of(tid) => Some(stopped),
+            _ => None,
+        });
+        let interrupted = held.values().filter_map(|(stopped, stop)| match stop {
+            Stop::Interrupt => Some(stopped),
+            _ => None,
+        });
+        let able: Vec<&Stopped> = interrupted.chain(batch).collect();
+        let space = self.spaces.values_mut().find(|space| space.pid == pid);
+        let machine = space.as_ref().map(|space| space.memory.machine());
+        let memory = ProcessMemory::new(pid, machine.unwrap_or_default());
+        plan.keep(writable, &memory, || {
+            let stopped = keep::with_room(&able, writable);
+            let stopped = stopped.ok_or("no task has room on its stack")?;
+            let space = space.ok_or("nothing is known of it")?;
+            space.double(stopped)
         })
     }
 
@@ -76,8 +99,13 @@ impl PtraceEngine {
         self.tasks.get(&tid).is_some_and(|task| task.pid == pid)
     }
 
-    /// Stops every task of a process, those included that are born meanwhile.
-    fn hold_process(&mut self, pid: Pid, out: &mut Out<'_>) -> HashMap<Tid, (Stopped, Stop)> {
+    /// Stops every task of a process, those included that are born meanwhile; `None` when one does
+    /// not come to a stop.
+    fn hold_process(
+        &mut self,
+        pid: Pid,
+        out: &mut Out<'_>,
+    ) -> Option<HashMap<Tid, (Stopped, Stop)>> {
         let mut held = HashMap::new();
         let began = Instant::now();
         loop {
@@ -87,8 +115,15 @@ impl PtraceEngine {
                 .map(|(tid, _)| *tid)
                 .filter(|tid| !held.contains_key(tid) && !still(tid))
                 .collect();
-            if missing.is_empty() || began.elapsed() > PATIENCE {
-                return held;
+            let is_asleep = |tid: &Tid| matches!(proc::state(*tid), None | Some('D' | 'Z' | 'X'));
+            let is_late = began.elapsed() > PATIENCE;
+            if missing.is_empty() || is_late && missing.iter().all(is_asleep) {
+                return Some(held);
+            }
+            if began.elapsed() > LONGEST {
+                // A task that runs on may hold anything: nothing can be said.
+                let_go(held);
+                return None;
             }
             for &tid in &missing {
                 let _ = ptrace::interrupt(tid);
@@ -128,6 +163,16 @@ impl PtraceEngine {
     }
 }
 
+fn let_go(held: HashMap<Tid, (Stopped, Stop)>) {
+    for (stopped, stop) in held.into_values() {
+        // ESRCH: it was killed meanwhile; its end comes through a wait.
+        let _ = match stop {
+            Stop::Group(_) => stopped.listen(),
+            _ => stopped.resume(None),
+        };
+    }
+}
+
 fn state(stopped: &Stopped) -> Option<TaskState> {
     let regs: Regs = stopped.regs().ok()?;
     let floats: FloatRegs = stopped.float_regs().unwrap_or_default();
@@ -144,24 +189,4 @@ fn state(stopped: &Stopped) -> Option<TaskState> {
         fs_base: regs.fs_base,
         words,
     })
-}
-
-/// Memory that a program can keep pointers in. Reading a device's registers could do something.
-fn is_data(mapping: &Mapping) -> bool {
-    let is_device = mapping.path.starts_with("/dev") && !mapping.path.starts_with("/dev/shm");
-    // Shared anonymous memory: "/dev/zero (deleted)".
-    let is_zero = mapping
-        .path
-        .as_os_str()
-        .as_bytes()
-        .starts_with(b"/dev/zero");
-    mapping.writable && mapping.readable && (!is_device || is_zero)
-}
-
-fn copy(memory: &ProcessMemory, mapping: &Mapping) -> Option<Stretch> {
-    let at = Addr(mapping.range.start);
-    let mut bytes = vec![0; usize::try_from(mapping.range.end - mapping.range.start).ok()?];
-    let got = memory.read(at, &mut bytes).ok()?;
-    bytes.truncate(got);
-    Some(Stretch { at, bytes })
 }

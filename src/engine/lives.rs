@@ -136,6 +136,9 @@ impl PtraceEngine {
         let _ = wait::reap(tid);
         self.unannounced.remove(&tid);
         self.to_release.remove(&tid);
+        if !self.tasks.contains_key(&tid) {
+            return Onward::Nothing;
+        }
         if self.tasks.len() == 1 {
             self.explain_nothing(tid, out);
         }

@@ -7,6 +7,7 @@ mod freeze;
 mod hits;
 mod hold;
 mod ifuncs;
+mod keep;
 mod leave;
 pub mod leftovers;
 mod lives;

@@ -30,6 +30,11 @@ impl ProcessMemory {
         }
     }
 
+    /// Whose it is.
+    pub fn pid(&self) -> Pid {
+        self.pid
+    }
+
     /// Writes over whatever protection the page has.
     pub fn write(&self, at: Addr, bytes: &[u8]) -> io::Result<()> {
         let file = match self.mem.get() {

@@ -1,10 +1,12 @@
 //! The wall to the kernel: ptrace, wait, the memory of other processes, /proc, processes of our own
 //! making. The only place with `unsafe`. Knows nothing of symbols, calls or output.
 
+pub mod double;
 pub mod file;
 pub mod front;
 pub mod interrupt;
 pub mod memory;
+pub mod pagemap;
 pub mod placement;
 pub mod proc;
 pub mod ptrace;

@@ -24,6 +24,8 @@ pub struct Mapping {
     pub writable: bool,
     /// It can be executed.
     pub executable: bool,
+    /// Writes to it are seen by others (MAP_SHARED).
+    pub shared: bool,
     /// Where in the file it begins.
     pub offset: u64,
     /// The file's device, as `makedev` numbers it, and inode; zero when there is no file.
@@ -69,10 +71,32 @@ fn mapping(line: &[u8]) -> Option<Mapping> {
         readable: rights.first() == Some(&b'r'),
         writable: rights.get(1) == Some(&b'w'),
         executable: rights.get(2) == Some(&b'x'),
+        shared: rights.get(3) == Some(&b's'),
         offset,
         file: (device, inode),
         path: PathBuf::from(OsString::from_vec(path)),
     })
+}
+
+/// Mappings that a child does not get, or gets empty (madvise(2), MADV_DONTFORK and MADV_WIPEONFORK; the
+/// flags: proc_pid_smaps(5), "VmFlags").
+pub fn withheld(pid: Pid) -> Vec<Range<u64>> {
+    let text = fs::read(format!("/proc/{pid}/smaps")).unwrap_or_default();
+    let mut last = 0..0;
+    let mut found = Vec::new();
+    for line in text.split(|&b| b == b'\n') {
+        if let Some(flags) = line.strip_prefix(b"VmFlags:") {
+            if flags
+                .split(|&b| b == b' ')
+                .any(|flag| flag == b"dc" || flag == b"wf")
+            {
+                found.push(last.clone());
+            }
+        } else if let Some(mapping) = mapping(line) {
+            last = mapping.range;
+        }
+    }
+    found
 }
 
 /// Opens the file behind a mapping: by its path, and when that leads to another file by now, or to none,

@@ -29,6 +29,10 @@ pub enum Call {
     Map,
     /// rt_sigaction(2), with the kernel's own structures.
     SignalAction,
+    /// clone(2), whose last two arguments are in another order on i386.
+    Clone,
+    /// wait4(2)
+    Wait,
 }
 
 impl Call {
@@ -39,6 +43,10 @@ impl Call {
             (Call::Map, Machine::I386) => 192,
             (Call::SignalAction, Machine::Amd64) => 13,
             (Call::SignalAction, Machine::I386) => 174,
+            (Call::Clone, Machine::Amd64) => 56,
+            (Call::Clone, Machine::I386) => 120,
+            (Call::Wait, Machine::Amd64) => 61,
+            (Call::Wait, Machine::I386) => 114,
         }
     }
 }
@@ -57,7 +65,7 @@ const MOST_TEXT: u64 = 8 << 20;
 #[derive(Clone, Copy, Debug)]
 pub struct Remote {
     /// Whose system calls they are.
-    machine: Machine,
+    pub(super) machine: Machine,
     /// A `syscall` instruction, or `int $0x80`.
     pub instruction: Addr,
     /// Code that calls rt_sigreturn(2), when a `ret` follows the instruction.
@@ -184,7 +192,7 @@ impl Remote {
     }
 
     /// Where the kernel looks for a call and its arguments (syscall(2), "Architecture calling conventions").
-    fn set_up(&self, regs: &mut Regs, call: Call, args: [u64; 6]) {
+    pub(super) fn set_up(&self, regs: &mut Regs, call: Call, args: [u64; 6]) {
         regs.rip = self.instruction.0;
         regs.rax = call.number(self.machine);
         // No system call is in progress as far as the kernel can see, so it does not restart one here.
@@ -202,7 +210,7 @@ impl Remote {
         }
     }
 
-    fn result(&self, done: &Regs) -> Result<u64> {
+    pub(super) fn result(&self, done: &Regs) -> Result<u64> {
         let (result, signed) = match self.machine {
             Machine::Amd64 => (done.rax, done.rax as i64),
             Machine::I386 => (done.rax as u32 as u64, done.rax as i32 as i64),
@@ -255,7 +263,7 @@ fn with_recovery(code: impl Iterator<Item = Code>) -> Option<(Addr, Option<Addr>
 }
 
 /// Waits until one task stops in this way. A SIGSTOP, which cannot be blocked, may come in between.
-fn next_stop_of(tid: Tid, wanted: Stop) -> Result<Stop> {
+pub(super) fn next_stop_of(tid: Tid, wanted: Stop) -> Result<Stop> {
     loop {
         let (stopped, stop) = next_stop(tid)?;
         match stop {

@@ -11,6 +11,7 @@ use crate::base::addr::Addr;
 use crate::base::machine::Machine;
 use crate::base::memory::Memory;
 use crate::base::regs::Regs;
+use crate::sys::double::Double;
 use crate::sys::memory::ProcessMemory;
 use crate::sys::proc;
 use crate::sys::ptrace::Stopped;
@@ -438,6 +439,12 @@ impl Space {
             breakpoints,
             handler,
         })
+    }
+
+    /// A copy of the process that stands still, made by this task of its. All tasks must stand still.
+    pub fn double(&mut self, stopped: &Stopped) -> Result<Double, String> {
+        let remote = self.remote().ok_or("no syscall instruction")?;
+        Double::make(&remote, stopped, &self.memory).map_err(|why| why.to_string())
     }
 
     fn give_back(&mut self, stopped: &Stopped, guard: &Guard) -> Handler {

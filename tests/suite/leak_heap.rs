@@ -71,3 +71,37 @@ fn blocks_from_before_the_attach() {
         target.finish().exits(0);
     }
 }
+
+#[test]
+fn a_frozen_copy_by_fork() {
+    let Some((mut target, lost)) = heap("70000", "3") else {
+        return;
+    };
+    let report = report(&mut target, &["--freeze", "fork"]);
+    check_new(&report);
+    let check = &report["check"];
+    assert_eq!(check["forked"], true, "{check}");
+    let told = check["before_lost"]["blocks"].as_u64().expect("a number");
+    assert!((lost - 8..=lost).contains(&told), "{lost} lost, {check}");
+    target.close_input();
+    target.finish().exits(0);
+}
+
+#[test]
+fn the_program_never_sees_the_copy() {
+    let Some(program) = fixture("leak_fork") else {
+        return;
+    };
+    let mut target = Program::new(program).start();
+    target.wait_for_stdout("ready\n");
+    let often = ["--freeze", "fork", "--every", "20ms", "--kinds", "lost"];
+    let report = report(&mut target, &often);
+    assert_eq!(report["check"]["forked"], true, "{report:#}");
+    assert_eq!(report["lost"]["blocks"], 3, "{report:#}");
+    assert_eq!(report["lost"]["bytes"], 3 * 56, "{report:#}");
+    assert_eq!(report["reachable"]["blocks"], 9, "{report:#}");
+    target.close_input();
+    let finished = target.finish().exits(0);
+    let end = finished.stdout.lines().rev().take(2).collect::<Vec<_>>();
+    assert_eq!(end, ["signals 0", "children 0"], "{}", finished.told());
+}

@@ -3,6 +3,7 @@
 use super::kinds::Set;
 use super::report::model::Verdict;
 use super::report::text::Frames;
+use crate::base::frozen::Freezing;
 use regex::Regex;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -22,6 +23,8 @@ pub struct Options {
     pub sort: Sort,
     /// When to check who can be reached.
     pub checks: Checks,
+    /// How the memory is kept for that.
+    pub freezing: Freezing,
     /// The verdicts to tell.
     pub kinds: Vec<Verdict>,
     /// Which blocks count.
@@ -167,6 +170,7 @@ impl Default for Options {
             top: 10,
             sort: Sort::default(),
             checks: Checks::default(),
+            freezing: Freezing::default(),
             kinds: vec![Verdict::Lost, Verdict::Possible],
             blocks: BlockFilter::default(),
             per: None,

@@ -210,7 +210,7 @@ impl Scan<'_> {
                 Ok(got) if got >= 8 => got / 8 * 8,
                 // A page that cannot be read holds nothing.
                 _ => {
-                    at = (at | 0xfff) + 1;
+                    at = aligned(self.frozen.memory.beyond(Addr(at)).0.max(at + 8));
                     continue;
                 }
             };

@@ -4,7 +4,7 @@ use super::scan::Holds;
 use super::*;
 use crate::base::Tid;
 use crate::base::addr::Addr;
-use crate::base::frozen::{Copies, TaskState};
+use crate::base::frozen::{Copies, Copying, TaskState};
 use crate::base::memory::Stretch;
 use proptest::prelude::*;
 use std::time::Duration;
@@ -65,6 +65,7 @@ impl World {
             }],
             memory: Box::new(Copies(copies)),
             pause: Duration::ZERO,
+            copying: Copying::Copied,
         }
     }
 

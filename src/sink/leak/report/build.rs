@@ -13,6 +13,7 @@ use super::noise::is_runtime;
 use super::suppress::Suppressions;
 use super::survey::{is_heap, survey};
 use super::{misuses, open, sites};
+use crate::base::frozen::Copying;
 use crate::base::{Pid, Tid};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -150,6 +151,11 @@ fn blocks(subject: &Subject<'_>, names: &mut dyn Names) -> Vec<Block> {
 fn told(checked: &Checked) -> CheckTold {
     CheckTold {
         pause_ms: checked.frozen.pause.as_secs_f64() * 1e3,
+        forked: checked.frozen.copying == Copying::Forked,
+        not_forked: match &checked.frozen.copying {
+            Copying::Refused(why) => Some(why.clone()),
+            Copying::Copied | Copying::Forked => None,
+        },
         verdict_ms: checked.took.as_secs_f64() * 1e3,
         blocks: checked.check.index.blocks.len() as u64,
         before: checked.before.held,

@@ -95,11 +95,15 @@ pub enum Since {
 }
 
 /// What a check cost.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct CheckTold {
     /// How long the process was held, in milliseconds.
     pub pause_ms: f64,
+    /// The memory was kept by a child of the process, and not copied.
+    pub forked: bool,
+    /// Why it was copied although there is much of it.
+    pub not_forked: Option<String>,
     /// How long the verdict took while the process went on, in milliseconds.
     pub verdict_ms: f64,
     /// How many blocks were looked at.

@@ -103,10 +103,14 @@ fn head(text: &mut String, report: &Report) {
 
 /// The lines of the head, each in two parts.
 pub(in crate::sink::leak) fn heads(report: &Report) -> Vec<(String, Option<String>)> {
-    let check = report
-        .check
-        .as_ref()
-        .map(|check| format!("check: {} pause", millis(check.pause_ms)));
+    let check = report.check.as_ref().map(|check| {
+        let how = match &check.not_forked {
+            _ if check.forked => ", forked".to_owned(),
+            Some(why) => format!(", copied ({why})"),
+            None => String::new(),
+        };
+        format!("check: {} pause{how}", millis(check.pause_ms))
+    });
     let mut heads = vec![(format!("leaks: {}", who(report)), check)];
     let heap = &report.heap;
     let since = match (heap.marked, report.process.since) {
@@ -517,7 +521,7 @@ fn not_counted(report: &Report) -> Vec<String> {
     let left_out = &report.not_counted;
     let mut parts = Vec::new();
     if let Some(freed) = left_out.older_freed {
-        let check = report.check.unwrap_or_default();
+        let check = report.check.clone().unwrap_or_default();
         let blocks = match check.before.blocks {
             0 => "blocks".to_owned(),
             _ => amount(check.before),

@@ -167,7 +167,7 @@ fn foot(picture: &Picture<'_>) -> Line {
         (_, 0 | 1) => String::new(),
         (at, of) => format!("tab process {} of {of}   ", at + 1),
     };
-    let age = match picture.report.map(|report| report.check) {
+    let age = match picture.report.map(|report| report.check.clone()) {
         Some(Some(_)) => format!("checked {:.0} s ago", picture.age),
         Some(None) => "not checked".to_owned(),
         None => String::new(),

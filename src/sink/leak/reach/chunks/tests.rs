@@ -1,7 +1,7 @@
 //! Heaps laid out by hand.
 
 use super::*;
-use crate::base::frozen::Copies;
+use crate::base::frozen::{Copies, Copying};
 use crate::base::memory::Stretch;
 use proptest::prelude::*;
 use std::time::Duration;
@@ -28,6 +28,7 @@ fn frozen(stretches: Vec<(u64, &str, Vec<u8>)>) -> Frozen {
                 .collect(),
         )),
         pause: Duration::ZERO,
+        copying: Copying::Copied,
     }
 }
 

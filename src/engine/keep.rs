@@ -1,0 +1,156 @@
+//! How the memory of a frozen process is kept: much of it by a child of its own, so that the pause is that of
+//! a fork and not of copying; little of it, and what children do not get, is copied.
+
+use crate::base::Pid;
+use crate::base::addr::Addr;
+use crate::base::frozen::{Copies, Copying, Freezing, Layered};
+use crate::base::memory::{Memory, Stretch};
+use crate::sys::double::Double;
+use crate::sys::memory::ProcessMemory;
+use crate::sys::pagemap;
+use crate::sys::proc::{self, Mapping};
+use crate::sys::ptrace::Stopped;
+use std::ops::Range;
+use std::os::unix::ffi::OsStrExt;
+
+/// Copying so much takes longer than forking.
+const MUCH: u64 = 64 << 20;
+/// So much is copied although the rest is not.
+const MOST_BESIDES: u64 = 128 << 20;
+/// A child is made by a task that has so much room below its stack pointer.
+const ROOM: u64 = 64 << 10;
+/// Of a mapping of so many bytes only the pages are copied that were ever touched.
+const LARGE: u64 = 1 << 20;
+
+/// What is known before the process is held.
+pub(super) struct Plan {
+    how: Freezing,
+    /// Memory that children do not get, or get empty.
+    withheld: Vec<Range<u64>>,
+}
+
+/// What there is when the process is let go on.
+pub(super) struct Kept {
+    copies: Vec<Stretch>,
+    /// Who has the rest, and where that is.
+    double: Option<(Double, Vec<Range<u64>>)>,
+    copying: Copying,
+}
+
+impl Plan {
+    /// Looks at the process while it runs.
+    pub(super) fn new(pid: Pid, how: Freezing) -> Plan {
+        let size = || -> u64 {
+            let maps = proc::maps(pid).unwrap_or_default();
+            maps.iter().filter(|m| is_data(m)).map(length).sum()
+        };
+        let how = match how {
+            Freezing::Auto if size() < MUCH => Freezing::Copy,
+            other => other,
+        };
+        let withheld = match how {
+            Freezing::Copy => Vec::new(),
+            Freezing::Auto | Freezing::Fork => proc::withheld(pid),
+        };
+        Plan { how, withheld }
+    }
+
+    /// Keeps what is writable. Every task stands still.
+    pub(super) fn keep(
+        &self,
+        writable: &[&Mapping],
+        memory: &ProcessMemory,
+        double: impl FnOnce() -> Result<Double, String>,
+    ) -> Kept {
+        let is_besides =
+            |m: &Mapping| m.shared || self.withheld.iter().any(|r| overlap(r, &m.range));
+        let (besides, own): (Vec<&Mapping>, Vec<&Mapping>) =
+            writable.iter().partition(|mapping| is_besides(mapping));
+        let copying = match self.how {
+            Freezing::Copy => Copying::Copied,
+            _ if besides.iter().map(|m| length(m)).sum::<u64>() > MOST_BESIDES => {
+                Copying::Refused("too much of it is shared or kept from children".to_owned())
+            }
+            _ => match double() {
+                Err(why) => Copying::Refused(why),
+                Ok(double) => {
+                    let own = own.iter().map(|mapping| mapping.range.clone()).collect();
+                    return Kept {
+                        copies: copies(&besides, memory),
+                        double: Some((double, own)),
+                        copying: Copying::Forked,
+                    };
+                }
+            },
+        };
+        Kept {
+            copies: copies(writable, memory),
+            double: None,
+            copying,
+        }
+    }
+}
+
+impl Kept {
+    /// The memory, to be read while the process goes on.
+    pub(super) fn finish(self) -> (Box<dyn Memory + Send>, Copying) {
+        let over = Copies(self.copies);
+        let Some((double, own)) = self.double else {
+            return (Box::new(over), self.copying);
+        };
+        let touched = |range: &Range<u64>| {
+            pagemap::touched(double.pid(), range).unwrap_or_else(|_| vec![range.clone()])
+        };
+        let there = own.iter().flat_map(touched).collect();
+        let under = double;
+        (Box::new(Layered { over, under, there }), self.copying)
+    }
+}
+
+/// A task on whose stack something can be put for a moment.
+pub(super) fn with_room<'s>(able: &[&'s Stopped], writable: &[&Mapping]) -> Option<&'s Stopped> {
+    let has_room = |stopped: &&&Stopped| {
+        let sp = stopped.regs().map_or(0, |regs| regs.rsp);
+        let around = writable.iter().find(|mapping| mapping.contains(Addr(sp)));
+        around.is_some_and(|mapping| sp - mapping.range.start >= ROOM)
+    };
+    able.iter().find(has_room).copied()
+}
+
+/// Memory that a program can keep pointers in. Reading a device's registers could do something.
+pub(super) fn is_data(mapping: &Mapping) -> bool {
+    let is_device = mapping.path.starts_with("/dev") && !mapping.path.starts_with("/dev/shm");
+    // Shared anonymous memory: "/dev/zero (deleted)".
+    let is_zero = mapping
+        .path
+        .as_os_str()
+        .as_bytes()
+        .starts_with(b"/dev/zero");
+    mapping.writable && mapping.readable && (!is_device || is_zero)
+}
+
+fn copies(mappings: &[&Mapping], memory: &ProcessMemory) -> Vec<Stretch> {
+    let parts = |mapping: &&Mapping| match !mapping.shared && length(mapping) > LARGE {
+        true => pagemap::touched(memory.pid(), &mapping.range)
+            .unwrap_or_else(|_| vec![mapping.range.clone()]),
+        false => vec![mapping.range.clone()],
+    };
+    let parts = mappings.iter().flat_map(parts);
+    parts.filter_map(|range| copy(memory, &range)).collect()
+}
+
+fn copy(memory: &ProcessMemory, range: &Range<u64>) -> Option<Stretch> {
+    let at = Addr(range.start);
+    let mut bytes = vec![0; usize::try_from(range.end - range.start).ok()?];
+    let got = memory.read(at, &mut bytes).ok()?;
+    bytes.truncate(got);
+    Some(Stretch { at, bytes })
+}
+
+fn length(mapping: &Mapping) -> u64 {
+    mapping.range.end - mapping.range.start
+}
+
+fn overlap(a: &Range<u64>, b: &Range<u64>) -> bool {
+    a.start < b.end && b.start < a.end
+}
