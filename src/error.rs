@@ -1,11 +1,12 @@
 //! What ends a run: one line in the user's words, naming the thing.
 
+use crate::base::message;
 use crate::base::signal::Signal;
 use crate::config::Launch;
 use crate::proto::library::Missing;
 use crate::sink::leak::kinds::NothingToReplace;
 use crate::sink::leak::output::CannotCompare;
-use crate::sink::output::Destination;
+use crate::sink::output::{Destination, Unwritable};
 use crate::sys::{self, spawn};
 use std::io;
 
@@ -27,7 +28,7 @@ pub enum Error {
     #[error(transparent)]
     Prototypes(#[from] Missing),
     /// The trace cannot be written.
-    #[error("cannot write the trace to {output}: {why}")]
+    #[error("cannot write the trace to {output}: {}", message(why))]
     Output {
         /// Where it should go.
         output: String,
@@ -37,6 +38,9 @@ pub enum Error {
     /// What /proc tells is of other processes, or it is not there.
     #[error("/proc {0}; mount the one of this pid namespace: mount -t proc proc /proc")]
     Proc(&'static str),
+    /// A file besides it cannot be written.
+    #[error(transparent)]
+    File(#[from] Unwritable),
     /// The process that traces is gone.
     #[error("the tracer was killed by {0}")]
     TracerKilled(Signal),
@@ -64,6 +68,10 @@ impl Error {
     }
 
     pub(crate) fn output(output: &Destination, why: io::Error) -> Error {
+        let why = match why.downcast::<Unwritable>() {
+            Ok(why) => return Error::File(why),
+            Err(why) => why,
+        };
         let output = match output {
             Destination::Stderr => "standard error".to_owned(),
             Destination::File(path) => path.display().to_string(),

@@ -1,5 +1,6 @@
 //! The command to start: found as a shell finds it, and looked at before it runs.
 
+use crate::base::message;
 use crate::config::Launch;
 use crate::elf;
 use crate::error::Error;
@@ -85,7 +86,7 @@ fn inspect(file: &Path) -> Result<(), String> {
     if opened.read_exact(&mut magic).is_err() || magic != *b"\x7fELF" {
         return Ok(());
     }
-    let bytes = crate::sys::file::map(&opened).map_err(|e| e.to_string())?;
+    let bytes = crate::sys::file::map(&opened).map_err(|e| message(&e))?;
     let image = elf::Image::parse(&bytes).map_err(|e| e.to_string())?;
     match image.architecture() {
         "x86-64" | "i386" => Ok(()),

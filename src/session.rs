@@ -63,6 +63,9 @@ pub fn run(config: Config) -> Result<u8, Error> {
             .map(|()| 0)
             .map_err(|why| Error::output(&config.output, why));
     }
+    if let Report::Leaks { options, .. } = &config.report {
+        leak::output::try_files(&options.files)?;
+    }
     match proc::own_pid() {
         Some(pid) if pid.0 as u32 == std::process::id() => {}
         Some(_) => return Err(Error::Proc("belongs to another pid namespace")),
@@ -156,7 +159,7 @@ fn trace(config: Config, link: Link, terminal: Option<Terminal>) -> Result<u8, E
         engine
             .launch(&command, &mut |hit| consumer.take(hit))
             .map_err(|why| Error::launch(launch, why))?;
-    } else if refused == config.attach.len() {
+    } else if refused == config.attach.len() || engine.is_hopeless() {
         return Ok(1);
     }
     let outcome = loop {

@@ -2,8 +2,10 @@
 
 use super::args::LEAKS;
 use crate::base::frozen::Freezing;
+use crate::base::message;
 use crate::config::Aim;
 use crate::plan::pairs::{self, Form, Pair};
+use crate::plan::resources::Alias;
 use crate::sink::leak::kinds::{Kinds, Set};
 use crate::sink::leak::options::{
     BlockFilter, Checks, Contents, Files, Format, Options, Sort, Thread,
@@ -104,6 +106,10 @@ pub(super) struct LeakArgs {
     #[arg(long, help_heading = LEAKS)]
     no_heap: bool,
 
+    /// The allocator's functions by their names or addresses in the program: malloc=my_malloc,free=0x401136
+    #[arg(long, value_name = "LIST", help_heading = LEAKS)]
+    alloc_sym: Vec<String>,
+
     /// Write the last report as JSON
     #[arg(long, value_name = "FILE", help_heading = LEAKS)]
     json: Option<PathBuf>,
@@ -169,6 +175,7 @@ impl LeakArgs {
             ("pairs", self.pairs.is_some()),
             ("pair", !self.pair.is_empty()),
             ("no-heap", self.no_heap),
+            ("alloc-sym", !self.alloc_sym.is_empty()),
             ("json", self.json.is_some()),
             ("folded", self.folded.is_some()),
             ("pprof", self.pprof.is_some()),
@@ -191,6 +198,7 @@ impl LeakArgs {
         let usual = Options::default();
         let options = Options {
             sets: self.sets()?,
+            aliases: self.aliases()?,
             every: time("every", self.every.as_deref())?,
             watch: time("for", self.watch.as_deref())?,
             top: size("top", self.top.as_deref())?.map_or(usual.top, |top| top as usize),
@@ -288,6 +296,30 @@ impl LeakArgs {
         }
     }
 
+    fn aliases(&self) -> Result<Vec<Alias>, String> {
+        let heap = pairs::named("heap").unwrap_or_default();
+        let functions = heap
+            .iter()
+            .flat_map(|pair| std::iter::once(&pair.acquire).chain(&pair.releases));
+        let known: Vec<&str> = functions
+            .flat_map(|function| function.names.iter().map(String::as_str))
+            .collect();
+        let alias = |text: &str| {
+            let alias = Alias::parse(text).ok_or_else(|| {
+                format!("ltrace: --alloc-sym: `{text}' is not like malloc=NAME or malloc=0x401136")
+            })?;
+            match known.contains(&alias.usual.as_str()) {
+                true => Ok(alias),
+                false => Err(format!(
+                    "ltrace: --alloc-sym: `{}' is none of malloc, calloc, realloc, free and their kin",
+                    alias.usual
+                )),
+            }
+        };
+        let lists = self.alloc_sym.iter();
+        lists.flat_map(|list| list.split(',')).map(alias).collect()
+    }
+
     fn blocks(&self) -> Result<BlockFilter, String> {
         let usual = BlockFilter::default();
         let re = |text: &String| {
@@ -311,8 +343,8 @@ impl LeakArgs {
         let mut all = Suppressions::default();
         for path in &self.suppress {
             let name = path.display().to_string();
-            let text =
-                std::fs::read(path).map_err(|why| format!("ltrace: cannot read {name}: {why}"))?;
+            let text = std::fs::read(path)
+                .map_err(|why| format!("ltrace: cannot read {name}: {}", message(&why)))?;
             let text = String::from_utf8_lossy(&text);
             all.add(&name, &text)
                 .map_err(|why| format!("ltrace: {why}"))?;

@@ -5,19 +5,25 @@ use super::ptrace::{Out, PtraceEngine};
 use crate::base::Tid;
 use crate::elf::Binding;
 use crate::tracee::module::Module;
+use crate::tracee::space::Space;
 
 impl PtraceEngine {
-    /// Tells once of each filter of `-x` that has meant nothing so far, or, if nothing of any program was
+    /// Tells once of each filter of `-x` and each alias that has meant nothing so far, of an allocator that
+    /// is nowhere, or, if nothing of any program was
     /// ever planted, what there is to see in the task's.
     pub(super) fn explain_nothing(&mut self, tid: Tid, out: &mut Out<'_>) {
         if self.is_ending() {
             return;
         }
         let mut told: Vec<String> = self.meaningless().collect();
-        if told.is_empty() && !self.planted && self.complained.is_empty() {
-            let space = self.tasks.get(&tid).map(|task| task.space);
-            let space = space.and_then(|id| self.spaces.get(&id));
-            told.extend(space.and_then(|s| s.modules.first()).map(nothing_to_trace));
+        let space = self.tasks.get(&tid).map(|task| task.space);
+        let modules = space.and_then(|id| Some(&self.spaces.get(&id)?.modules));
+        if let Some([main, others @ ..]) = modules.map(Vec::as_slice) {
+            if self.lacks_expected() {
+                told.push(self.no_allocator(main, others.len()));
+            } else if told.is_empty() && !self.planted && self.complained.is_empty() {
+                told.push(nothing_to_trace(main));
+            }
         }
         for why in told {
             self.complain(tid, &why, out);
@@ -25,13 +31,40 @@ impl PtraceEngine {
     }
 
     fn meaningless(&self) -> impl Iterator<Item = String> {
-        let filters = self.plan.entries.iter().enumerate();
-        filters
-            .filter(|(index, filter)| !self.matched.contains(index) && !filter.text.is_empty())
-            .map(|(_, filter)| {
-                let text = &filter.text;
-                format!("-x '{text}': no module that was loaded has such a function")
+        let named = self.plan.named().enumerate();
+        named
+            .filter(|(index, _)| !self.matched.contains(index))
+            .filter_map(|(_, named)| named)
+            .map(|(option, text)| {
+                format!("{option} '{text}': no module that was loaded has such a function")
             })
+    }
+
+    /// What is expected of a program was not found, and none of its modules can come yet.
+    pub fn is_hopeless(&self) -> bool {
+        let is_static = |space: &Space| {
+            let main = space.modules.first();
+            main.is_some_and(|main| main.planned.image.dynamic.is_none())
+        };
+        self.lacks_expected() && !self.spaces.is_empty() && self.spaces.values().all(is_static)
+    }
+
+    fn lacks_expected(&self) -> bool {
+        !self.plan.resources.expected.is_empty() && !self.provided
+    }
+
+    fn no_allocator(&self, main: &Module, others: usize) -> String {
+        let name = &main.name().name;
+        let where_it_is_not = match others {
+            0 => format!("{name} has"),
+            1 => format!("{name} and its library have"),
+            _ => format!("{name} and its {others} libraries have"),
+        };
+        format!(
+            "no allocator was found: {where_it_is_not} none of {}; if its functions have other names, or none, \
+             say so by --alloc-sym malloc=NAME,free=0xADDRESS",
+            self.plan.resources.expected.join(", ")
+        )
     }
 }
 

@@ -5,9 +5,9 @@ use super::What;
 use super::privileges;
 use super::ptrace::{Out, PtraceEngine};
 use super::task::SpaceId;
-use crate::base::Pid;
 use crate::base::addr::{Addr, Bias, Vaddr};
 use crate::base::memory::Memory;
+use crate::base::{Pid, message};
 use crate::elf::Image;
 use crate::plan::{Point, Sites, Wanted};
 use crate::sys::ptrace::Stopped;
@@ -255,12 +255,12 @@ impl PtraceEngine {
     }
 
     fn planned(&mut self, found: &Found) -> Result<Arc<Planned>, String> {
-        let key = FileKey::of(&found.file).map_err(|e| e.to_string())?;
+        let key = FileKey::of(&found.file).map_err(|e| message(&e))?;
         let key = (key, found.started_as.clone());
         if let Some(planned) = self.images.get(&key) {
             return Ok(planned.clone());
         }
-        let bytes = file::map(&found.file).map_err(|e| e.to_string())?;
+        let bytes = file::map(&found.file).map_err(|e| message(&e))?;
         let image = Image::parse(&bytes).map_err(|e| e.to_string())?;
         let name = Arc::new(found.name(&image));
         let found = self.plan.points(&image, &bytes, &name);
@@ -296,6 +296,7 @@ impl PtraceEngine {
                 };
                 if !*is_planted && is_wanted {
                     *is_planted = true;
+                    self.provided |= self.plan.resources.expects(&point.tracepoint);
                     wanted.extend(places(point, module.bias));
                     if point.sees_callee() {
                         module.unresolved.push(point.tracepoint.clone());

@@ -1,6 +1,6 @@
 //! Programs that would run with their file's rights, and do not, because they are traced.
 
-use crate::base::{Pid, Tid};
+use crate::base::{Pid, Tid, message};
 use crate::sys::proc;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -42,7 +42,7 @@ pub(super) fn unreadable(pid: Pid, why: io::Error) -> String {
         io::ErrorKind::PermissionDenied => {
             format!("{what}: permission denied; its calls are not shown (run ltrace as root)")
         }
-        _ => format!("{what}: {why}"),
+        _ => format!("{what}: {}", message(&why)),
     }
 }
 

@@ -55,6 +55,8 @@ pub struct PtraceEngine {
     pub(super) planted: bool,
     /// The filters of `-x`, by their indices, that meant something in some module.
     pub(super) matched: HashSet<usize>,
+    /// Some program has what [`crate::plan::resources::Resources`] expects.
+    pub(super) provided: bool,
     /// Tasks that were served and stand still until their batch is complete, or a pause is over.
     pub(super) batch: Vec<(Tid, Onward)>,
     /// What we are about to end for, once the consumer knows.
@@ -199,6 +201,7 @@ impl PtraceEngine {
             launched: None,
             planted: false,
             matched: HashSet::new(),
+            provided: false,
             batch: Vec::new(),
             beats: 0,
             asked: None,

@@ -148,7 +148,7 @@ pub struct Points {
     pub points: Vec<Point>,
     /// What was asked for by name or address and cannot be traced, in the user's words.
     pub refused: Vec<String>,
-    /// Those of [`Plan::entries`], by their indices, that mean anything here.
+    /// What means anything here of what was [`named`](Plan::named), by its place.
     pub matched: Vec<usize>,
 }
 
@@ -186,10 +186,28 @@ impl Plan {
         };
         self.add_functions(image, bytes, name, &mut found);
         match self.resources.points(image, bytes, name) {
-            Ok(points) => found.points.extend(points),
+            Ok(provided) => {
+                found.points.extend(provided.points);
+                let behind = self.entries.len();
+                let aliases = provided.aliases.iter().map(|index| behind + index);
+                found.matched.extend(aliases);
+            }
             Err(why) => found.refused.push(why),
         }
         found
+    }
+
+    /// What the user named, with its option; nothing for what means whatever there is.
+    pub fn named(&self) -> impl Iterator<Item = Option<(&'static str, &str)>> {
+        let entries = self
+            .entries
+            .iter()
+            .map(|filter| match filter.text.as_str() {
+                "" => None,
+                text => Some(("-x", text)),
+            });
+        let aliases = self.resources.aliases.iter();
+        entries.chain(aliases.map(|alias| Some(("--alloc-sym", alias.text.as_str()))))
     }
 
     /// The symbols that those of the modules provide which `-l` names.

@@ -22,13 +22,77 @@ pub struct Watch {
     pub stack: Stack,
 }
 
+/// A function that a program has by another name, or by none (`--alloc-sym`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alias {
+    /// As the user wrote it.
+    pub text: String,
+    /// How it is usually called.
+    pub usual: String,
+    /// Where it is.
+    pub place: Place,
+}
+
+/// Where a function is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Where this symbol is.
+    Symbol(String),
+    /// At this address in the program's file.
+    Address(Vaddr),
+}
+
+impl Alias {
+    /// Understands `malloc=my_malloc` and `malloc=0x401136`.
+    pub fn parse(text: &str) -> Option<Alias> {
+        let (usual, place) = text.split_once('=')?;
+        let place = match place.strip_prefix("0x") {
+            Some(digits) => Place::Address(Vaddr(u64::from_str_radix(digits, 16).ok()?)),
+            None if place.is_empty() => return None,
+            None => Place::Symbol(place.to_owned()),
+        };
+        Some(Alias {
+            text: text.to_owned(),
+            usual: usual.to_owned(),
+            place,
+        })
+    }
+
+    /// Where it is in a module with these symbols.
+    fn find<'s>(
+        &self,
+        image: &elf::Image,
+        name: &ModuleName,
+        mut symbols: impl Iterator<Item = &'s Symbol>,
+    ) -> Option<Vaddr> {
+        let at = match &self.place {
+            Place::Symbol(wanted) => symbols.find(|symbol| symbol.name == *wanted)?.vaddr,
+            Place::Address(at) => *at,
+        };
+        let is_there = matches!(self.place, Place::Symbol(_)) || name.is_main;
+        (is_there && image.is_code(at)).then_some(at)
+    }
+}
+
 /// All of them.
 #[derive(Clone, Debug, Default)]
 pub struct Resources {
+    /// Those that have other names in this program.
+    pub aliases: Vec<Alias>,
+    /// Those of which a program is thought to have some.
+    pub expected: Vec<String>,
     /// By symbol.
     pub functions: Functions,
     /// Those that the user named: a function that only its own source file can call may be meant.
     pub named: HashSet<String>,
+}
+
+/// What a module provides.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub(super) points: Vec<Point>,
+    /// The aliases that mean something here, by their places.
+    pub(super) aliases: Vec<usize>,
 }
 
 impl Resources {
@@ -37,6 +101,16 @@ impl Resources {
         self.functions
             .values()
             .any(|watch| watch.stack == Stack::Wanted)
+    }
+
+    /// The function is one of those that are expected.
+    pub fn expects(&self, tracepoint: &Tracepoint) -> bool {
+        let expected = || {
+            self.expected
+                .iter()
+                .any(|name| **name == *tracepoint.symbol)
+        };
+        matches!(tracepoint.kind, Kind::Resource { .. }) && expected()
     }
 
     /// Those that a module provides. Only the main program may hide its own from the dynamic linker, as
@@ -49,7 +123,7 @@ impl Resources {
         image: &elf::Image,
         bytes: &[u8],
         name: &Arc<ModuleName>,
-    ) -> Result<Vec<Point>, String> {
+    ) -> Result<Found, String> {
         match (self.functions.is_empty(), image.class, name.is_main) {
             (false, Class::Elf64, _) => {}
             (false, Class::Elf32, true) => {
@@ -58,12 +132,24 @@ impl Resources {
                     "{program} is a program of 32 bits, whose leaks cannot be told"
                 ));
             }
-            _ => return Ok(Vec::new()),
+            _ => return Ok(Found::default()),
         }
         let own = match name.is_main {
             true => elf::Image::file_symbols(bytes).unwrap_or_default(),
             false => Vec::new(),
         };
+        let mut found = Found::default();
+        let mut seen = HashSet::new();
+        for (index, alias) in self.aliases.iter().enumerate() {
+            let symbols = image.exports.iter().chain(&own);
+            if let Some(at) = alias.find(image, name, symbols)
+                && let Some(watch) = self.functions.get(&alias.usual)
+                && seen.insert(at)
+            {
+                found.points.push(point(name, &alias.usual, at, watch));
+                found.aliases.push(index);
+            }
+        }
         // A function that only its own source file can call is nobody's allocator.
         let own = own
             .iter()
@@ -75,16 +161,15 @@ impl Resources {
         // By the name that users know: `open` rather than `__open` or `open64`.
         let underscores = |name: &str| name.len() - name.trim_start_matches('_').len();
         symbols.sort_by_key(|symbol| (underscores(&symbol.name), symbol.name.len()));
-        let mut seen = HashSet::new();
-        let mut points = Vec::new();
         for symbol in symbols {
             if let Some(watch) = self.functions.get(&symbol.name)
                 && seen.insert(symbol.vaddr)
             {
-                points.push(point(name, &symbol.name, symbol.vaddr, watch));
+                let point = point(name, &symbol.name, symbol.vaddr, watch);
+                found.points.push(point);
             }
         }
-        Ok(points)
+        Ok(found)
     }
 }
 

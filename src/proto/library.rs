@@ -9,6 +9,7 @@
 use super::complaint::Complaint;
 use super::parse::{self, Imports, Parsed};
 use super::{Prototype, shipped};
+use crate::base::message;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read};
@@ -56,7 +57,7 @@ pub struct Sources {
 
 /// A file or directory of `-F` that cannot be read.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot read prototypes from {}: {error}", path.display())]
+#[error("cannot read prototypes from {}: {error}", path.display(), error = message(error))]
 pub struct Missing {
     /// As the user named it.
     pub path: PathBuf,
@@ -278,7 +279,9 @@ impl Imports for Loader {
             return Ok(Arc::clone(parsed));
         }
         if found.is_some() {
-            return self.file(&path).map_err(|e| format!("'{name}': {e}"));
+            return self
+                .file(&path)
+                .map_err(|e| format!("'{name}': {}", message(&e)));
         }
         match shipped::FILES.iter().find(|(known, _)| *known == name) {
             Some((_, text)) => Ok(self.text(&path, text)),

@@ -60,8 +60,28 @@ pub(super) fn resources(kinds: &Kinds, options: &Options, prototypes: &Library) 
         .chain(&options.context)
         .cloned()
         .collect();
-    Resources { functions, named }
+    let heap = options.sets.iter().any(|set| set.label == HEAP);
+    let usual = || HEAP_SYMBOLS.map(str::to_owned).to_vec();
+    Resources {
+        aliases: options.aliases.clone(),
+        expected: if heap { usual() } else { Vec::new() },
+        functions,
+        named,
+    }
 }
+
+/// The heap, as its set is called.
+const HEAP: &str = "heap";
+/// What a program that has an allocator has some of.
+const HEAP_SYMBOLS: [&str; 7] = [
+    "malloc",
+    "calloc",
+    "realloc",
+    "aligned_alloc",
+    "memalign",
+    "posix_memalign",
+    "free",
+];
 
 fn watch(prototype: Arc<Prototype>, returns: Returns, stack: Stack) -> Watch {
     Watch {

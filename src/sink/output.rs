@@ -1,5 +1,6 @@
 //! Where a trace goes: standard error, a file, or a command's standard input.
 
+use crate::base::message;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
@@ -36,6 +37,22 @@ impl Destination {
             }
             Destination::Pipe(command) => Box::new(Pipe::open(command)?),
         })
+    }
+}
+
+/// A file besides the trace that cannot be written.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write {}: {}", path.display(), message(why))]
+pub struct Unwritable {
+    /// As the user named it.
+    pub path: PathBuf,
+    /// Why.
+    pub why: io::Error,
+}
+
+impl From<Unwritable> for io::Error {
+    fn from(why: Unwritable) -> io::Error {
+        io::Error::other(why)
     }
 }
 

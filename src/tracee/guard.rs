@@ -14,6 +14,7 @@ use super::breakpoint::INT3;
 use crate::base::addr::Addr;
 use crate::base::machine::Machine;
 use crate::base::memory::Memory;
+use crate::base::message;
 use crate::sys;
 use crate::sys::memory::ProcessMemory;
 use crate::sys::proc::Mapping;
@@ -83,8 +84,7 @@ impl Guard {
         let machine = memory.machine();
         let (bytes, restorer) =
             handler::assemble(machine, code, table).map_err(|e| e.to_string())?;
-        let write =
-            |at: u64, bytes: &[u8]| memory.write(Addr(at), bytes).map_err(|e| e.to_string());
+        let write = |at: u64, bytes: &[u8]| memory.write(Addr(at), bytes).map_err(|e| message(&e));
         write(code, &bytes)?;
         write(
             code + CODE - SIGNATURE.len() as u64 - 8,
@@ -215,7 +215,7 @@ impl Guard {
         read.map_err(|_| "the replaced SIGTRAP action cannot be read")?;
         if !replaced.starts_with(&own) {
             let old = Addr(self.table + OLD_ACTION);
-            memory.write(old, &replaced).map_err(|e| e.to_string())?;
+            memory.write(old, &replaced).map_err(|e| message(&e))?;
         }
         Ok(())
     }

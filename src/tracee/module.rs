@@ -1,9 +1,9 @@
 //! One ELF file loaded into an address space.
 
 use super::files;
-use crate::base::Pid;
 use crate::base::addr::{Addr, Bias, Vaddr};
 use crate::base::memory::Memory;
+use crate::base::{Pid, message};
 use crate::elf;
 use crate::plan::{ModuleName, Point, Tracepoint};
 use crate::sys;
@@ -155,7 +155,8 @@ impl Found {
                 started_as: None,
             }),
             Err(why) => Err(format!(
-                "{path} cannot be read, and its calls are not traced: {why}"
+                "{path} cannot be read, and its calls are not traced: {}",
+                message(&why)
             )),
         })
     }

@@ -6,11 +6,11 @@ use super::callsite::{self, CallSite};
 use super::displaced::{self, SLOT};
 use super::guard::{self, Guard, Unguarded};
 use super::module::Module;
-use crate::base::Pid;
 use crate::base::addr::Addr;
 use crate::base::machine::Machine;
 use crate::base::memory::Memory;
 use crate::base::regs::Regs;
+use crate::base::{Pid, message};
 use crate::sys::double::Double;
 use crate::sys::memory::ProcessMemory;
 use crate::sys::proc;
@@ -105,7 +105,7 @@ pub enum Refused {
     #[error("a program can hold {} breakpoints, and this one does", guard::MOST)]
     Full,
     /// The process's memory cannot be written.
-    #[error("cannot write to the process's memory at {at}: {why}")]
+    #[error("cannot write to the process's memory at {at}: {}", message(why))]
     Unwritable {
         /// Where.
         at: Addr,

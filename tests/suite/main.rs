@@ -18,6 +18,7 @@ mod following;
 mod html;
 mod launch;
 mod leak_heap;
+mod leak_input;
 mod leak_options;
 mod leak_pairs;
 mod leak_programs;

@@ -239,6 +239,7 @@ fn signals_mark_and_keep() {
     tracer.wait_for_stderr("since attach)");
     tracer.signal(Signal::SIGUSR1);
     tracer.wait_for_stderr("since the mark)");
+    tracer.wait_for_stderr("LOST ");
     tracer.signal(Signal::SIGUSR2);
     tracer.wait_for_stderr("snapshot of process ");
     tracer.wait_for_stderr("kept.json.1\n");

@@ -16,7 +16,6 @@ use super::tracker::{Caller, Knowledge, Tracker};
 use super::view::{Asked, View};
 use crate::base::addr::Addr;
 use crate::base::frozen::Frozen;
-use crate::base::message;
 use crate::base::time::Timestamp;
 use crate::base::{Pid, Tid};
 use crate::event::{CallId, Event, Kind};
@@ -308,12 +307,26 @@ impl Hunter {
         prey.told = true;
         let mut report = match prey.last.take() {
             Some(report) => report,
-            None => self.report(pid, None, None),
+            None => self.report_older(pid, Duration::ZERO, None, None),
         };
         if how.is_some() {
             report.process.ended = how;
         }
         self.write(&report, Last::Yes)
+    }
+
+    /// A report of what is at least so old: nothing will become of what is young at the end.
+    fn report_older(
+        &mut self,
+        pid: Pid,
+        older: Duration,
+        checked: Option<&Checked>,
+        ended: Option<String>,
+    ) -> Report {
+        let usual = std::mem::replace(&mut self.setup.options.blocks.older, older);
+        let report = self.report(pid, checked, ended);
+        self.setup.options.blocks.older = usual;
+        report
     }
 
     fn report(&mut self, pid: Pid, checked: Option<&Checked>, ended: Option<String>) -> Report {
@@ -444,7 +457,7 @@ impl Hunter {
         let pid = report.process.pid;
         let said = match output::snapshot(report, &self.setup.options, self.snapshots) {
             Ok(path) => format!("snapshot of process {pid}: {}", path.display()),
-            Err(why) => format!("no snapshot of process {pid}: {}", message(&why)),
+            Err(why) => format!("no snapshot of process {pid}: {why}"),
         };
         match &mut self.setup.view {
             Some(view) => view.say(said),
@@ -508,11 +521,7 @@ impl Hunter {
             }
         }
         let ended = (moment == Moment::AtExit).then(|| "at exit".to_owned());
-        // Nothing will become of what is young at the end.
-        let usual = self.setup.options.blocks.older;
-        self.setup.options.blocks.older = older;
-        let report = self.report(pid, checked.as_ref(), ended);
-        self.setup.options.blocks.older = usual;
+        let report = self.report_older(pid, older, checked.as_ref(), ended);
         let held = checked.map_or(Duration::ZERO, |checked| checked.frozen.pause);
         self.cost = begun.elapsed() + held;
         match moment {

@@ -4,6 +4,7 @@ use super::kinds::Set;
 use super::report::model::Verdict;
 use super::report::text::Frames;
 use crate::base::frozen::Freezing;
+use crate::plan::resources::Alias;
 use regex::Regex;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,6 +14,8 @@ use std::time::Duration;
 pub struct Options {
     /// The pairs to track.
     pub sets: Vec<Set>,
+    /// The allocator's functions that have other names.
+    pub aliases: Vec<Alias>,
     /// How often to report meanwhile, if that was said.
     pub every: Option<Duration>,
     /// How long to watch.
@@ -165,6 +168,7 @@ impl Default for Options {
     fn default() -> Options {
         Options {
             sets: Vec::new(),
+            aliases: Vec::new(),
             every: None,
             watch: None,
             top: 10,

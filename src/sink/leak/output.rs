@@ -1,10 +1,11 @@
 //! Reports as bytes: to where the trace goes, and into files.
 
-use super::options::{Contents, Format, Options};
+use super::options::{Contents, Files, Format, Options};
 use super::report::model::Report;
 use super::report::{diff, exports, mtrace, suppress, text};
 use crate::base::message;
 use crate::export;
+use crate::sink::output::Unwritable;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -34,23 +35,66 @@ fn json(report: &Report) -> String {
 pub(super) fn files(report: &Report, options: &Options) -> io::Result<()> {
     let files = &options.files;
     for path in [&files.json, &files.save].into_iter().flatten() {
-        write(path, json(report).as_bytes())?;
+        write(path, |out| out.write_all(json(report).as_bytes()))?;
     }
     if let Some(path) = &files.folded {
-        export::folded::write(&exports::profile(report), &mut create(path)?)?;
+        write(path, |out| {
+            export::folded::write(&exports::profile(report), out)
+        })?;
     }
     if let Some(path) = &files.pprof {
-        export::pprof::write(&exports::profile(report), &mut create(path)?)?;
+        write(path, |out| {
+            export::pprof::write(&exports::profile(report), out)
+        })?;
     }
     if let Some(path) = &files.html {
-        export::html::write(&exports::page(report, None), &mut create(path)?)?;
+        write(path, |out| {
+            export::html::write(&exports::page(report, None), out)
+        })?;
     }
     Ok(())
 }
 
+/// Makes sure that all of them can be written, before anything is traced for them.
+pub fn try_files(files: &Files) -> Result<(), Unwritable> {
+    let Files {
+        json,
+        folded,
+        pprof,
+        html,
+        save,
+    } = files;
+    for path in [json, folded, pprof, html, save].into_iter().flatten() {
+        try_file(path).map_err(|why| Unwritable {
+            path: path.clone(),
+            why,
+        })?;
+    }
+    Ok(())
+}
+
+/// What it holds stays, and what was not there is not there afterwards.
+fn try_file(path: &Path) -> io::Result<()> {
+    match std::fs::metadata(path) {
+        // Whoever opens a pipe waits for its reader.
+        Ok(known) if !known.is_file() && !known.is_dir() => Ok(()),
+        known => {
+            File::options().append(true).create(true).open(path)?;
+            match known {
+                Ok(_) => Ok(()),
+                Err(_) => std::fs::remove_file(path),
+            }
+        }
+    }
+}
+
 /// Keeps a report for `--diff`, beside the file of `--save`: its name, a dot and a number. Without one it
 /// is named after the program.
-pub(super) fn snapshot(report: &Report, options: &Options, number: usize) -> io::Result<PathBuf> {
+pub(super) fn snapshot(
+    report: &Report,
+    options: &Options,
+    number: usize,
+) -> Result<PathBuf, Unwritable> {
     let process = &report.process;
     let base = match &options.files.save {
         Some(path) => path.clone(),
@@ -59,7 +103,7 @@ pub(super) fn snapshot(report: &Report, options: &Options, number: usize) -> io:
     let mut path = base.into_os_string();
     path.push(format!(".{number}"));
     let path = PathBuf::from(path);
-    write(&path, json(report).as_bytes())?;
+    write(&path, |out| out.write_all(json(report).as_bytes()))?;
     Ok(path)
 }
 
@@ -78,11 +122,9 @@ pub fn compare(
     };
     let (before, after) = (read(old)?, read(new)?);
     if let Some(path) = html {
-        let written = create(path).and_then(|mut file| {
-            export::html::write(&exports::page(&after, Some(&before)), &mut file)?;
-            file.flush()
-        });
-        written.map_err(|why| CannotCompare::File(path.display().to_string(), why))?;
+        write(path, |out| {
+            export::html::write(&exports::page(&after, Some(&before)), out)
+        })?;
     }
     Ok(diff::text(&before, &after, top))
 }
@@ -90,23 +132,29 @@ pub fn compare(
 /// Why two reports cannot be compared.
 #[derive(Debug, thiserror::Error)]
 pub enum CannotCompare {
-    /// A file cannot be read or written.
+    /// A file cannot be read.
     #[error("{0}: {why}", why = message(.1))]
     File(String, io::Error),
+    /// The page cannot be written.
+    #[error(transparent)]
+    Page(#[from] Unwritable),
     /// A file is no report.
     #[error(transparent)]
     Unreadable(#[from] diff::Unreadable),
 }
 
-fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = create(path)?;
-    file.write_all(bytes)?;
-    file.flush()
-}
-
-fn create(path: &Path) -> io::Result<BufWriter<File>> {
-    let named = |why: io::Error| {
-        io::Error::new(why.kind(), format!("{}: {}", path.display(), message(&why)))
-    };
-    File::create(path).map(BufWriter::new).map_err(named)
+/// Writes all of a file.
+fn write(
+    path: &Path,
+    content: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<(), Unwritable> {
+    let written = File::create(path).and_then(|file| {
+        let mut out = BufWriter::new(file);
+        content(&mut out)?;
+        out.flush()
+    });
+    written.map_err(|why| Unwritable {
+        path: path.to_owned(),
+        why,
+    })
 }
