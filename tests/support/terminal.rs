@@ -161,9 +161,16 @@ impl Screen {
             .contains(LocalFlags::ICANON | LocalFlags::ECHO)
     }
 
-    /// What was written after the view was left for the last time. The terminal is as it was.
+    /// What was written after the view was left for the last time, by a program that has ended. The terminal is as it was.
     #[track_caller]
     pub fn after(&self) -> String {
+        // Nobody writes any more, but what was written may still be on its way.
+        let deadline = Instant::now() + Duration::from_secs(10);
+        assert!(
+            self.written.wait_for_end(deadline),
+            "{}",
+            self.written.text()
+        );
         let written = self.written.text();
         assert!(self.is_cooked(), "{written:?}");
         let entered = written.matches(ENTER).count();
