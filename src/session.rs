@@ -219,12 +219,15 @@ impl Consumer {
         }
     }
 
-    /// Gives the sink what it has asked the engine to pause for.
+    /// Gives the sink what it has asked the engine to pause for, and whatever it asks for meanwhile: there may
+    /// be no later time.
     fn serve(&mut self, engine: &mut PtraceEngine) {
-        if let Some(pid) = self.wanted.take() {
+        while let Some(pid) = self.wanted.take() {
             let frozen = engine.freeze(pid, self.freezing, &mut |hit| self.take_quietly(hit));
             let taken = self.sink.frozen(pid, frozen);
-            let _ = self.note(taken);
+            if self.note(taken).is_continue() {
+                self.wanted = self.sink.wants();
+            }
         }
     }
 

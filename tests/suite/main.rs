@@ -22,6 +22,7 @@ mod leak_input;
 mod leak_options;
 mod leak_pairs;
 mod leak_programs;
+mod leak_servers;
 mod leak_verdicts;
 mod leaks;
 mod leaving;
