@@ -150,10 +150,13 @@ impl Resources {
                 found.aliases.push(index);
             }
         }
-        // A function that only its own source file can call is nobody's allocator.
+        // A function that only its own source file can call is nobody's allocator; but some linkers make
+        // `malloc` local where `__malloc` stays, its other name.
+        let callable = own.iter().filter(|own| own.scope != Scope::Local);
+        let callable: HashSet<Vaddr> = callable.map(|own| own.vaddr).collect();
         let own = own
             .iter()
-            .filter(|own| own.scope != Scope::Local || self.named.contains(&own.name));
+            .filter(|own| callable.contains(&own.vaddr) || self.named.contains(&own.name));
         let watched = |symbol: &&Symbol| {
             symbol.kind == SymbolKind::Func && self.functions.contains_key(&symbol.name)
         };

@@ -7,7 +7,8 @@
 //! SIGKILL instead, or its front end, or both, at random moments, of a program that forks, spawns and handles
 //! signals besides. `mix 1000 [SEED]` traces a mixture of threads,
 //! children, signals and libraries, from its start or by attaching and leaving at random moments, with the
-//! seeds from SEED on.
+//! seeds from SEED on. `leaks 5 8 125000` compares what `--leaks` counts with what eight threads count
+//! themselves that allocate, resize and free each other's blocks, 125,000 times each.
 #![allow(clippy::print_stdout)]
 
 #[path = "../support/mod.rs"]
@@ -38,6 +39,7 @@ fn main() {
         Some("attach") => attach(number(1, 500)),
         Some("kill") => kill(number(1, 200), number(2, 1)),
         Some("mix") => mix(number(1, 1000), number(2, 1)),
+        Some("leaks") => leaks(number(1, 5), number(2, 8), number(3, 125_000)),
         // A test runner that lists tests finds none.
         _ => {}
     }
@@ -108,4 +110,24 @@ fn mix(rounds: usize, seed: usize) {
         "mix: {rounds} rounds from seed {seed} on, {:.0} s",
         begun.elapsed().as_secs_f64()
     );
+}
+
+/// Allocated, freed and live: as the program counts them, and as `--leaks` does.
+fn leaks(rounds: usize, threads: usize, calls: usize) {
+    let program = fixture("leak_exact").expect("a C compiler");
+    let run = |calls: usize| support::leaks::counted(&program, "", threads, calls);
+    let (before, _) = run(0);
+    for round in 1..=rounds {
+        let begun = Instant::now();
+        let (after, own) = run(calls);
+        let ours: Vec<i64> = after.iter().zip(before).map(|(a, b)| a - b).collect();
+        assert_eq!(ours, own, "round {round}");
+        println!(
+            "leaks {round}/{rounds}: {} handed out, {} given back, {} bytes left, exactly; {:.1} s",
+            own[0],
+            own[1],
+            own[2],
+            begun.elapsed().as_secs_f64()
+        );
+    }
 }

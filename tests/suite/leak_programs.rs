@@ -1,9 +1,11 @@
 //! `--leaks` on programs and allocators of all kinds: nothing false is told, and nothing is harmed.
 
-use crate::support::fixture::fixture;
-use crate::support::leaks::{report, told};
-use crate::support::skip::command;
-use serde_json::Value;
+use crate::support::fixture::{fixture, shaped};
+use crate::support::leaks::{counted, report, told};
+use crate::support::ltrace;
+use crate::support::shape::Shape;
+use crate::support::skip::{command, skip};
+use std::path::{Path, PathBuf};
 
 #[test]
 fn programs_that_lose_nothing() {
@@ -12,6 +14,10 @@ fn programs_that_lose_nothing() {
         &["ps"],
         &["bash", "-c", "echo ha"],
         &["git", "--version"],
+        &["vim", "-es", "+q"],
+        &["sqlite3", ":memory:", "select 1"],
+        &["curl", "--silent", "file:///etc/passwd"],
+        &["python3", "-c", "print(1)"],
     ] {
         if command(program[0]).is_none() {
             continue;
@@ -26,41 +32,87 @@ fn programs_that_lose_nothing() {
     }
 }
 
-/// Allocated, freed and live bytes of a run.
-fn counted(threads: &str, calls: &str) -> Option<([i64; 3], [i64; 3])> {
-    let program = fixture("leak_exact")?;
-    let (report, finished) = report(&["--check", "off"], &[program.to_str()?, threads, calls]);
-    let heap = &report["heap"];
-    let number = |value: &Value| value.as_i64().expect("a number");
-    let ours = [
-        &heap["allocated"]["blocks"],
-        &heap["freed"]["blocks"],
-        &heap["live"]["bytes"],
-    ]
-    .map(number);
-    let line = finished
-        .stderr
-        .lines()
-        .find(|line| line.split(' ').count() == 3);
-    let own: Vec<i64> = line?
-        .split(' ')
-        .filter_map(|word| word.parse().ok())
-        .collect();
-    Some((ours, own.try_into().ok()?))
-}
-
-#[test]
-fn no_block_is_lost_or_invented() {
-    if fixture("leak_exact").is_none() {
-        return;
-    }
-    // What the C library allocates for threads is the same in both runs.
-    let (before, _) = counted("8", "0").expect("counts");
-    let (after, own) = counted("8", "3000").expect("counts");
+/// No block is lost or invented, by eight threads that free each other's.
+#[track_caller]
+fn exact(program: Option<PathBuf>, preload: &str) {
+    let Some(program) = program else { return };
+    // What the C library and the allocator have for themselves is the same in both runs.
+    let (before, _) = counted(&program, preload, 8, 0);
+    let (after, own) = counted(&program, preload, 8, 2000);
     let ours: Vec<i64> = after
         .iter()
         .zip(before)
         .map(|(after, before)| after - before)
         .collect();
-    assert_eq!(ours, own);
+    assert!(own[0] > 4000, "it allocates");
+    assert_eq!(ours, own, "{}, {preload}", program.display());
+}
+
+/// A library that is there, or the case is skipped.
+fn library(name: &str) -> Option<String> {
+    let path = format!("/usr/lib/x86_64-linux-gnu/{name}");
+    if !Path::new(&path).exists() {
+        skip(&format!("{name} is not installed"));
+        return None;
+    }
+    Some(path)
+}
+
+#[test]
+fn exact_in_every_shape() {
+    let shapes = [
+        Shape::Pie,
+        Shape::NoPie,
+        Shape::Stripped,
+        Shape::NoSections,
+        Shape::Static,
+        Shape::StaticPie,
+        Shape::Musl,
+    ];
+    for shape in shapes {
+        exact(shaped("leak_exact", shape), "");
+    }
+}
+
+#[test]
+fn exact_with_jemalloc() {
+    if let Some(library) = library("libjemalloc.so.2") {
+        exact(fixture("leak_exact"), &library);
+    }
+}
+
+#[test]
+fn exact_with_tcmalloc() {
+    if let Some(library) = library("libtcmalloc_minimal.so.4") {
+        exact(fixture("leak_exact"), &library);
+    }
+}
+
+/// Whose malloc it is, is told.
+#[test]
+fn allocators_by_name() {
+    let allocator = |shape: Shape, preload: &str| {
+        let program = shaped("leak_student", shape)?;
+        let finished = ltrace(["--leaks"])
+            .arg(program)
+            .env("LD_PRELOAD", preload)
+            .finish();
+        let first = finished.exits(0).stderr.lines().next()?.to_owned();
+        Some(first)
+    };
+    #[track_caller]
+    fn check(line: Option<String>, expected: &str) {
+        if let Some(line) = line {
+            assert!(line.contains(expected), "{line}");
+        }
+    }
+    check(allocator(Shape::Pie, ""), ", glibc malloc");
+    check(allocator(Shape::Musl, ""), ", musl malloc");
+    check(allocator(Shape::Static, ""), ", malloc of leak_student");
+    if let Some(library) = library("libjemalloc.so.2") {
+        check(allocator(Shape::Pie, &library), ", jemalloc");
+    }
+    if let Some(library) = library("libtcmalloc_minimal.so.4") {
+        check(allocator(Shape::Pie, &library), ", tcmalloc");
+    }
 }

@@ -10,7 +10,7 @@ use serde_json::Value;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A server, and the port it listens at.
 fn server(name: &str) -> Option<(Running, u16)> {
@@ -153,12 +153,18 @@ fn attached_and_left_under_load() {
                 let path = file.to_str().expect("a path");
                 let pid = server.pid().to_string();
                 let args = [
-                    "--leaks", "--for", "1500ms", "--older", "0s", "--per", "accept",
+                    "--leaks", "--every", "1h", "--older", "0s", "--per", "accept",
                 ];
-                let finished = ltrace(args)
-                    .args(["--json", path, "-p", &pid])
-                    .finish()
-                    .exits(0);
+                let tracer = ltrace(args).args(["--json", path, "-p", &pid]).start();
+                wait_until_planted(server.pid());
+                let so_far = answered.load(Ordering::Relaxed);
+                let deadline = Instant::now() + Duration::from_secs(60);
+                while answered.load(Ordering::Relaxed) < so_far + 40 {
+                    assert!(Instant::now() < deadline, "it does not answer");
+                    std::thread::sleep(Duration::from_millis(2));
+                }
+                tracer.signal(Signal::SIGINT);
+                let finished = tracer.finish().exits(0);
                 let report = read(&file);
                 let calls = report["per"]["calls"].as_i64().expect("calls");
                 let live = report["heap"]["live"]["blocks"].as_i64().expect("blocks");

@@ -1,8 +1,9 @@
 //! Real servers under load: attached and left again, with every answer right.
 
+use crate::support::leaks::{read, told};
 use crate::support::program::{Program, Running};
 use crate::support::skip::command;
-use crate::support::text::{assert_text_untouched, tracer_of};
+use crate::support::text::{assert_text_untouched, tracer_of, wait_until_planted};
 use crate::support::{ltrace, scratch};
 use nix::sys::signal::Signal;
 use std::fs;
@@ -88,6 +89,27 @@ fn attach_and_leave(pid: i32, call: &str, answers: &AtomicUsize) {
     }
 }
 
+/// Hunts leaks under load, and finds none.
+fn hunt(pid: i32, answers: &AtomicUsize) {
+    let file = scratch("hunt").join("report.json");
+    let path = file.to_str().unwrap();
+    let args = ["--leaks", "--every", "1h", "--json", path, "-p"];
+    let tracer = ltrace(args).arg(pid.to_string()).start();
+    wait_until_planted(pid);
+    wait_for_answers(answers, 60);
+    tracer.signal(Signal::SIGINT);
+    let finished = tracer.finish().exits(0);
+    let report = read(&file);
+    let sites: Vec<String> = told(&report);
+    let lost = sites.iter().find(|site| site.starts_with("lost"));
+    assert_eq!(lost, None, "{}", finished.told());
+    let allocated = report["heap"]["allocated"]["blocks"].as_u64();
+    assert!(allocated > Some(20), "{}", finished.told());
+    assert_eq!(tracer_of(pid), 0);
+    assert_text_untouched(pid);
+    wait_for_answers(answers, 20);
+}
+
 fn ask_nginx(port: u16) {
     let mut stream = connect(port);
     stream
@@ -145,7 +167,10 @@ fn nginx() {
         .unwrap();
     under_load(
         |_| ask_nginx(port),
-        |answers| attach_and_leave(worker, "epoll_wait(", answers),
+        |answers| {
+            attach_and_leave(worker, "epoll_wait(", answers);
+            hunt(worker, answers);
+        },
     );
     server.signal(Signal::SIGQUIT);
     server.finish().exits(0);
@@ -184,8 +209,50 @@ fn redis() {
     let pid = server.pid();
     under_load(
         |round| ask_redis(port, round),
-        |answers| attach_and_leave(pid, "epoll_wait(", answers),
+        |answers| {
+            attach_and_leave(pid, "epoll_wait(", answers);
+            hunt(pid, answers);
+        },
     );
     server.signal(Signal::SIGTERM);
     server.finish().exits(0);
+}
+
+const PYTHON: &str = "
+import http.server, sys
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = 'HTTP/1.0'
+    def do_GET(self):
+        body = (self.path * 50).encode()
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(body)
+    def log_message(self, *_): pass
+server = http.server.ThreadingHTTPServer(('127.0.0.1', int(sys.argv[1])), Handler)
+print('ready', flush=True)
+server.serve_forever()
+";
+
+#[test]
+fn python() {
+    let Some(python) = command("/usr/bin/python3") else {
+        return;
+    };
+    let port = free_port();
+    let server = Program::new(python)
+        .args(["-c", PYTHON, &port.to_string()])
+        .start();
+    server.wait_for_stdout("ready\n");
+    let ask = |round: usize| {
+        let mut stream = connect(port);
+        let path = format!("/page-{round}");
+        stream
+            .write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes())
+            .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let body = format!("\r\n\r\n{}", path.repeat(50));
+        assert!(answer.ends_with(&body), "{answer:?}");
+    };
+    under_load(ask, |answers| hunt(server.pid(), answers));
 }

@@ -5,6 +5,7 @@ use super::{ltrace, scratch};
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 /// A program's report as JSON, and how it ended.
 pub fn report(args: &[&str], program: &[&str]) -> (Value, Finished) {
@@ -46,4 +47,39 @@ pub fn told(report: &Value) -> Vec<String> {
         .iter()
         .map(one)
         .collect()
+}
+
+/// Allocated, freed and live bytes of a run of `leak_exact.c`, as ltrace and as the program itself counted them. `preload` goes
+/// before the C library.
+pub fn counted(
+    program: &Path,
+    preload: &str,
+    threads: usize,
+    calls: usize,
+) -> ([i64; 3], [i64; 3]) {
+    let file = scratch("exact").join("report.json");
+    let run = ltrace(["--leaks", "--check", "off", "--json"])
+        .arg(&file)
+        .arg(program)
+        .args([threads.to_string(), calls.to_string()])
+        .patience(Duration::from_secs(600))
+        .env("LD_PRELOAD", preload);
+    let finished = run.finish().exits(0);
+    let report = read(&file);
+    let heap = &report["heap"];
+    let number = |value: &Value| value.as_i64().expect("a number");
+    let ours = [
+        &heap["allocated"]["blocks"],
+        &heap["freed"]["blocks"],
+        &heap["live"]["bytes"],
+    ]
+    .map(number);
+    assert_eq!(report["not_counted"]["missed"], 0, "{}", finished.told());
+    assert_eq!(report["misuses"].as_array().map_or(0, Vec::len), 0);
+    let numbers = |line: &str| -> Option<Vec<i64>> {
+        line.split(' ').map(|word| word.parse().ok()).collect()
+    };
+    let own = finished.stderr.lines().find_map(numbers);
+    let own = own.unwrap_or_else(|| panic!("{}", finished.told()));
+    (ours, own.try_into().expect("three numbers"))
 }

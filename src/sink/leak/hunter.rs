@@ -469,7 +469,7 @@ impl Hunter {
     /// Looks at the clock.
     fn beat(&mut self, now: Timestamp) {
         self.now = self.now.max(now);
-        let begun = *self.begun.get_or_insert(now);
+        let Some(begun) = self.begun else { return };
         if now >= self.next_look {
             self.next_look = Timestamp(now.0 + LOOK);
             for prey in self.processes.values_mut() {
@@ -583,12 +583,16 @@ fn allocator(point: &Tracepoint) -> String {
 
 impl Sink for Hunter {
     fn event(&mut self, event: &Event) -> io::Result<()> {
-        self.beat(event.time);
-        // Not while processes are still being attached to: what there is to say of that comes first.
+        // Not while processes are still being attached to: what there is to say of that comes first, and the
+        // time that was asked for has not begun.
         let runs = matches!(
             event.kind,
             Kind::Tick | Kind::Call { .. } | Kind::Return { .. }
         );
+        if runs {
+            self.begun.get_or_insert(event.time);
+        }
+        self.beat(event.time);
         if runs && std::mem::take(&mut self.is_to_listen) {
             self.listen()?;
         }
