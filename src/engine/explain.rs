@@ -32,12 +32,25 @@ impl PtraceEngine {
 
     fn meaningless(&self) -> impl Iterator<Item = String> {
         let named = self.plan.named().enumerate();
-        named
+        let unmatched = named
             .filter(|(index, _)| !self.matched.contains(index))
             .filter_map(|(_, named)| named)
             .map(|(option, text)| {
                 format!("{option} '{text}': no module that was loaded has such a function")
-            })
+            });
+        let watched = self.plan.resources.named.iter();
+        let missing = watched.filter(|name| !self.is_watched(name)).map(|name| {
+            format!("{name}: no function of that name was found; it may have been inlined")
+        });
+        unmatched.chain(missing)
+    }
+
+    /// Some module has a function of that name to be traced.
+    fn is_watched(&self, name: &str) -> bool {
+        let modules = self.spaces.values().flat_map(|space| &space.modules);
+        modules
+            .flat_map(|module| &module.planned.points)
+            .any(|point| &*point.tracepoint.symbol == name)
     }
 
     /// What is expected of a program was not found, and none of its modules can come yet.

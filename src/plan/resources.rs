@@ -161,9 +161,10 @@ impl Resources {
             symbol.kind == SymbolKind::Func && self.functions.contains_key(&symbol.name)
         };
         let mut symbols: Vec<&Symbol> = image.exports.iter().chain(own).filter(watched).collect();
-        // By the name that users know: `open` rather than `__open` or `open64`.
+        // By the name that users say, or at least know: `open` rather than `__open` or `open64`.
         let underscores = |name: &str| name.len() - name.trim_start_matches('_').len();
-        symbols.sort_by_key(|symbol| (underscores(&symbol.name), symbol.name.len()));
+        let strangeness = |name: &str| (!self.named.contains(name), underscores(name), name.len());
+        symbols.sort_by_key(|symbol| strangeness(&symbol.name));
         for symbol in symbols {
             if let Some(watch) = self.functions.get(&symbol.name)
                 && seen.insert(symbol.vaddr)

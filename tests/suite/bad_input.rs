@@ -89,3 +89,23 @@ fn program_for_i386() {
     assert_eq!(run.stderr.lines().count(), 1, "{}", run.told());
     assert!(run.stderr.contains("32-bit"), "{}", run.told());
 }
+
+#[test]
+fn function_of_per_that_nobody_has() {
+    let Some(program) = fixture("many") else {
+        return;
+    };
+    let run = ltrace(["--leaks", "--per", "no_such"])
+        .arg(&program)
+        .arg("10")
+        .finish()
+        .exits(0);
+    let told = "ltrace: no_such: no function of that name was found; it may have been inlined";
+    assert_eq!(run.count(told), 1, "{}", run.told());
+    let run = ltrace(["--leaks", "--per", "main"])
+        .arg(&program)
+        .arg("10")
+        .finish()
+        .exits(0);
+    assert_eq!(run.count("no function of that name"), 0, "{}", run.told());
+}

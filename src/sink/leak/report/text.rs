@@ -128,8 +128,11 @@ pub(in crate::sink::leak) fn heads(report: &Report) -> Vec<(String, Option<Strin
         heap.grown,
     );
     let per = report.per.as_ref().map(|per| {
-        let bytes = bytes(per.bytes.round() as u64);
-        format!("per {}: {:.1} blocks, {bytes}", per.function, per.blocks)
+        let (function, bytes) = (&per.function, bytes(per.bytes.round() as u64));
+        match per.calls {
+            0 => format!("{function} was not called"),
+            _ => format!("per {function}: {:.1} blocks, {bytes}", per.blocks),
+        }
     });
     if report.is_of_heap() {
         heads.push((totals, per));
