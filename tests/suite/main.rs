@@ -12,6 +12,7 @@ mod children;
 mod control_flow;
 mod damaged_debug_info;
 mod entries;
+mod exports;
 mod filters;
 mod fixtures;
 mod following;

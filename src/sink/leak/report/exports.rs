@@ -1,6 +1,7 @@
 //! A report as a profile, for flame graph tools and pprof, and as a page to look at.
 
 use super::model::{Amount, Entry, Line, Moment, Origin, PairEntry, Report, Verdict};
+use super::numbers;
 use crate::export::{Frame, Page, Profile, Sample, Series, SiteRow, ValueKind};
 use std::collections::HashMap;
 use std::time::Duration;
@@ -206,7 +207,11 @@ fn word(verdict: Verdict) -> &'static str {
 }
 
 fn blocks(blocks: u64, bytes: u64) -> String {
-    format!("{bytes} B in {blocks} blocks")
+    format!(
+        "{} in {}",
+        numbers::bytes(bytes),
+        numbers::of(blocks, "block")
+    )
 }
 
 fn number(value: u64) -> i64 {
