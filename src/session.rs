@@ -162,6 +162,7 @@ fn trace(config: Config, link: Link, terminal: Option<Terminal>) -> Result<u8, E
     } else if refused == config.attach.len() || engine.is_hopeless() {
         return Ok(1);
     }
+    consumer.sink.begin();
     let outcome = loop {
         match engine.run(&mut |hit| consumer.take(hit))? {
             Outcome::Paused => consumer.serve(&mut engine),

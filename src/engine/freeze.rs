@@ -33,8 +33,15 @@ impl PtraceEngine {
     ) -> Option<Frozen> {
         let mut out = Out::new(on_hit);
         let plan = keep::Plan::new(pid, how);
+        self.placement.hurry();
+        let frozen = self.freeze_now(pid, &plan, &mut out);
+        self.placement.relax();
+        frozen
+    }
+
+    fn freeze_now(&mut self, pid: Pid, plan: &keep::Plan, out: &mut Out<'_>) -> Option<Frozen> {
         let began = Instant::now();
-        let held = self.hold_process(pid, &mut out)?;
+        let held = self.hold_process(pid, out)?;
         let still = self.batch.iter().filter(|(tid, _)| self.is_of(*tid, pid));
         let still = still.filter_map(|(_, onward)| onward.stopped());
         let stops = still.chain(held.values().map(|(stopped, _)| stopped));
@@ -69,7 +76,7 @@ impl PtraceEngine {
     fn keep(
         &mut self,
         pid: Pid,
-        plan: keep::Plan,
+        plan: &keep::Plan,
         writable: &[&Mapping],
         held: &HashMap<Tid, (Stopped, Stop)>,
     ) -> Kept {

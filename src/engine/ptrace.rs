@@ -64,7 +64,8 @@ pub struct PtraceEngine {
     /// The beat at which we looked after the guards.
     beats: u32,
     front: Link,
-    placement: Placement,
+    pub(super) placement: Placement,
+    is_placed: bool,
 }
 
 /// The command that we started.
@@ -207,6 +208,7 @@ impl PtraceEngine {
             asked: None,
             front,
             placement: Placement::default(),
+            is_placed: false,
         }
     }
 
@@ -223,7 +225,9 @@ impl PtraceEngine {
         on_hit: &mut dyn FnMut(&Hit<'_>) -> ControlFlow<Cease>,
     ) -> sys::Result<Outcome> {
         let mut out = Out::new(on_hit);
-        self.placement = Placement::take();
+        if !std::mem::replace(&mut self.is_placed, true) {
+            self.placement = Placement::take();
+        }
         let outcome = self.serve_all(&mut out);
         if !matches!(outcome, Ok(Outcome::Paused)) {
             self.leave(&mut out);

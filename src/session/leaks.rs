@@ -12,7 +12,7 @@ use crate::sink::leak::hunter::{ENDINGS, Outside, Wish};
 use crate::sink::leak::kinds::{Action, Kinds, Role};
 use crate::sink::leak::options::Options;
 use crate::stack::Bytes;
-use crate::sys::{file, proc, wishes};
+use crate::sys::{file, interrupt, proc, wishes};
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
 use std::path::Path;
@@ -175,5 +175,9 @@ impl Outside for System {
             wishes::Wish::Show => Wish::Show,
         };
         wishes::take().map(wish).collect()
+    }
+
+    fn is_asked_to_end(&self) -> bool {
+        interrupt::is_requested()
     }
 }

@@ -10,6 +10,11 @@ use std::io;
 pub struct Both<A, B>(pub A, pub B);
 
 impl<A: Sink, B: Sink> Sink for Both<A, B> {
+    fn begin(&mut self) {
+        self.0.begin();
+        self.1.begin();
+    }
+
     fn event(&mut self, event: &Event) -> io::Result<()> {
         self.0.event(event)?;
         self.1.event(event)

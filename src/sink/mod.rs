@@ -18,6 +18,9 @@ use std::io;
 
 /// Something that eats events.
 pub trait Sink {
+    /// Called once, when everybody is held who is to be traced, and before they go on.
+    fn begin(&mut self) {}
+
     /// Takes one event. An error means that nothing more can be written, and ends the session.
     fn event(&mut self, event: &Event) -> io::Result<()>;
 

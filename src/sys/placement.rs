@@ -62,6 +62,8 @@ enum Mode {
     Following,
     /// We starved; for a while as the scheduler has it.
     Resting,
+    /// A process is held; as the scheduler has it until it goes on.
+    Hurrying,
     /// On a processor of its own, polling.
     Polling,
 }
@@ -118,6 +120,7 @@ impl Placement {
             Mode::Resting if policy() == libc::SCHED_IDLE || set_policy(libc::SCHED_IDLE) => {
                 self.mode = Mode::Following;
             }
+            Mode::Hurrying => {}
             Mode::Resting | Mode::Alone | Mode::Polling => self.left = u32::MAX,
         }
     }
@@ -176,6 +179,27 @@ impl Placement {
             self.window = None;
         }
         verdict == Some(Verdict::Starved)
+    }
+
+    /// For a moment in which every task of a process is held: nobody shall be in our way. Until
+    /// [`Placement::relax`].
+    pub fn hurry(&mut self) {
+        if self.mode == Mode::Following && may_raise() && set_policy(libc::SCHED_OTHER) {
+            if let Some(allowed) = &self.allowed {
+                let _ = sched_setaffinity(Pid::from_raw(0), allowed);
+            }
+            self.cpu = None;
+            self.mode = Mode::Hurrying;
+        }
+    }
+
+    /// Takes the usual place again.
+    pub fn relax(&mut self) {
+        if self.mode == Mode::Hurrying {
+            set_policy(libc::SCHED_IDLE);
+            self.mode = Mode::Following;
+            self.left = 0;
+        }
     }
 
     /// Gives up following for a while: our policy if we may, or else at least the one processor.

@@ -1,16 +1,18 @@
 //! The sink: events in, reports out. Keeps a tracker for each process, asks for a frozen process when a
 //! report is due, and writes.
 
+mod checks;
+
+use super::aside::Aside;
 use super::book::Book;
 use super::history::History;
 use super::kinds::{Action, Kinds, Role, Shape};
 use super::options::{Checks, Options};
 use super::output;
 use super::report::build::{Subject, build};
-use super::report::checked::{Checked, Question};
+use super::report::checked::Checked;
 use super::report::model::{Process, Report, Since, Verdict};
 use super::report::suppress::Suppressions;
-use super::report::survey::lost_keys;
 use super::site::{Origin, Passed};
 use super::tracker::{Caller, Knowledge, Tracker};
 use super::view::{Asked, View};
@@ -24,6 +26,7 @@ use crate::sink::Sink;
 use crate::stack::Module;
 use crate::value::Value;
 use crate::value::render;
+use checks::{Pending, older};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -42,6 +45,9 @@ pub trait Outside {
 
     /// What somebody wished by a signal since this was asked last.
     fn wishes(&self) -> Vec<Wish>;
+
+    /// Somebody wants us to end, and has not been heard yet.
+    fn is_asked_to_end(&self) -> bool;
 }
 
 /// What can be wished while a hunt goes on.
@@ -91,6 +97,10 @@ pub struct Hunter {
     is_to_listen: bool,
     /// Processes that are to be looked at, and why.
     wanted: VecDeque<(Pid, Moment)>,
+    /// Where checks are made, once everything has begun.
+    aside: Option<Aside>,
+    /// Those that are being made.
+    checks: Vec<Pending>,
     /// What the last report cost: the process waited for so long.
     cost: Duration,
     /// Where this hunt has come to.
@@ -172,6 +182,8 @@ impl Hunter {
             next_look: Timestamp::default(),
             is_to_listen: false,
             wanted: VecDeque::new(),
+            aside: None,
+            checks: Vec::new(),
             cost: Duration::ZERO,
             stage: Stage::Running,
             failed: false,
@@ -287,6 +299,7 @@ impl Hunter {
         if !last {
             return Ok(());
         }
+        self.settle(event.pid)?;
         self.tell_last(event.pid, how)?;
         self.processes.remove(&event.pid);
         if let Some(view) = &mut self.setup.view {
@@ -422,7 +435,8 @@ impl Hunter {
     }
 
     fn want(&mut self, pid: Pid, moment: Moment) {
-        if !self.wanted.contains(&(pid, moment)) {
+        let is_checked = |check: &Pending| (check.pid, check.moment) == (pid, moment);
+        if !self.wanted.contains(&(pid, moment)) && !self.checks.iter().any(is_checked) {
             self.wanted.push_back((pid, moment));
         }
     }
@@ -497,33 +511,24 @@ impl Hunter {
         }
     }
 
-    fn looked_at(&mut self, pid: Pid, moment: Moment, frozen: Option<Frozen>) -> io::Result<()> {
+    /// Reports on a process.
+    fn looked_at(
+        &mut self,
+        pid: Pid,
+        moment: Moment,
+        checked: Option<Checked>,
+        pause: Duration,
+    ) -> io::Result<()> {
         let begun = Instant::now();
         let Some(prey) = self.processes.get_mut(&pid).filter(|prey| !prey.told) else {
             return Ok(());
         };
         prey.tracker.tick(self.now);
         prey.history.look_now(&prey.tracker);
-        let older = match moment {
-            Moment::AtExit | Moment::Dying => Duration::ZERO,
-            Moment::Meanwhile | Moment::Snapshot | Moment::Leaving => {
-                self.setup.options.blocks.older
-            }
-        };
-        let file = prey.allocator.as_ref().map(|(_, file)| file.as_str());
-        let checked = frozen.map(|frozen| {
-            let question = Question::new(&prey.tracker, older, file);
-            Checked::new(&prey.tracker, question.answer(frozen))
-        });
-        if let Some(checked) = &checked {
-            for (kind, keys) in lost_keys(&prey.tracker, checked) {
-                prey.tracker.mark_lost(kind, keys.into_iter());
-            }
-        }
         let ended = (moment == Moment::AtExit).then(|| "at exit".to_owned());
+        let older = older(moment, &self.setup.options);
         let report = self.report_older(pid, older, checked.as_ref(), ended);
-        let held = checked.map_or(Duration::ZERO, |checked| checked.frozen.pause);
-        self.cost = begun.elapsed() + held;
+        self.cost = begun.elapsed() + pause;
         match moment {
             Moment::Meanwhile => match &mut self.setup.view {
                 Some(view) => {
@@ -582,7 +587,14 @@ fn allocator(point: &Tracepoint) -> String {
 }
 
 impl Sink for Hunter {
+    fn begin(&mut self) {
+        self.aside.get_or_insert_with(Aside::begin);
+    }
+
     fn event(&mut self, event: &Event) -> io::Result<()> {
+        if !self.checks.is_empty() {
+            self.collect()?;
+        }
         // Not while processes are still being attached to: what there is to say of that comes first, and the
         // time that was asked for has not begun.
         let runs = matches!(
@@ -697,7 +709,10 @@ impl Sink for Hunter {
         let Some((_, moment)) = at.and_then(|at| self.wanted.remove(at)) else {
             return Ok(());
         };
-        self.looked_at(pid, moment, frozen)?;
+        match frozen {
+            Some(frozen) => self.look_at(pid, moment, frozen)?,
+            None => self.looked_at(pid, moment, None, Duration::ZERO)?,
+        }
         self.unchecked()
     }
 
@@ -716,6 +731,7 @@ impl Sink for Hunter {
     fn finish(&mut self) -> io::Result<()> {
         let all: Vec<Pid> = self.processes.keys().copied().collect();
         for pid in all {
+            self.settle(pid)?;
             self.tell_last(pid, None)?;
         }
         if let Some(mut view) = self.setup.view.take() {
@@ -737,7 +753,7 @@ impl Hunter {
             .filter(|(_, moment)| !self.wants_check(*moment))
         {
             self.wanted.pop_front();
-            self.looked_at(pid, moment, None)?;
+            self.looked_at(pid, moment, None, Duration::ZERO)?;
         }
         if self.stage == Stage::Ending && self.wanted.is_empty() {
             self.stage = Stage::Done;

@@ -1,5 +1,6 @@
 //! The leak hunter: what is handed out and never given back, by who asked for it.
 
+pub mod aside;
 pub mod book;
 mod history;
 pub mod hunter;

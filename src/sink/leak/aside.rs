@@ -1,0 +1,128 @@
+//! The thread that follows pointers, so that the one that serves the processes need not. It begins before
+//! the tracer takes its place beside them.
+
+use super::report::checked::{Answer, Question};
+use crate::base::addr::Addr;
+use crate::base::frozen::Frozen;
+use crate::base::memory::{Memory, Unreadable};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
+use std::thread;
+use std::time::Duration;
+
+/// Where questions go.
+pub struct Aside {
+    questions: Option<Sender<Job>>,
+}
+
+struct Job {
+    question: Question,
+    frozen: Frozen,
+    answer: Sender<Answer>,
+}
+
+/// An answer to come. Dropped, it is not wanted any more.
+pub struct Coming {
+    answer: Receiver<Answer>,
+    is_unwanted: Arc<AtomicBool>,
+}
+
+/// What has become of an answer.
+pub enum Fate {
+    /// It is there.
+    Here(Box<Answer>),
+    /// It is still being worked on.
+    NotYet,
+    /// Nobody works on it.
+    Never,
+}
+
+impl Aside {
+    /// Begins. Where no thread can be had there are no answers.
+    pub fn begin() -> Aside {
+        let (questions, jobs) = channel::<Job>();
+        let work = move || {
+            for job in jobs {
+                let answer = job.question.answer(job.frozen);
+                // Nobody may want it any more.
+                let _ = job.answer.send(answer);
+            }
+        };
+        let thread = thread::Builder::new().name("ltrace check".to_owned());
+        Aside {
+            questions: thread.spawn(work).is_ok().then_some(questions),
+        }
+    }
+
+    /// Asks.
+    pub fn ask(&self, question: Question, mut frozen: Frozen) -> Coming {
+        let (answer, coming) = channel();
+        let is_unwanted = Arc::new(AtomicBool::new(false));
+        let nothing = Box::new(crate::base::frozen::Copies::default());
+        frozen.memory = Box::new(Wanted {
+            memory: std::mem::replace(&mut frozen.memory, nothing),
+            is_unwanted: is_unwanted.clone(),
+        });
+        if let Some(questions) = &self.questions {
+            // A thread that has ended leaves no answer.
+            let _ = questions.send(Job {
+                question,
+                frozen,
+                answer,
+            });
+        }
+        Coming {
+            answer: coming,
+            is_unwanted,
+        }
+    }
+}
+
+impl Coming {
+    /// Looks whether it is there.
+    pub fn look(&self) -> Fate {
+        match self.answer.try_recv() {
+            Ok(answer) => Fate::Here(Box::new(answer)),
+            Err(TryRecvError::Empty) => Fate::NotYet,
+            Err(TryRecvError::Disconnected) => Fate::Never,
+        }
+    }
+
+    /// Waits for a moment whether it comes.
+    pub fn wait(&self, moment: Duration) -> Fate {
+        match self.answer.recv_timeout(moment) {
+            Ok(answer) => Fate::Here(Box::new(answer)),
+            Err(RecvTimeoutError::Timeout) => Fate::NotYet,
+            Err(RecvTimeoutError::Disconnected) => Fate::Never,
+        }
+    }
+}
+
+impl Drop for Coming {
+    fn drop(&mut self) {
+        self.is_unwanted.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Memory that cannot be read when nobody wants to know any more.
+struct Wanted {
+    memory: Box<dyn Memory + Send>,
+    is_unwanted: Arc<AtomicBool>,
+}
+
+impl Memory for Wanted {
+    fn read(&self, at: Addr, buf: &mut [u8]) -> Result<usize, Unreadable> {
+        match self.is_unwanted.load(Ordering::Relaxed) {
+            true => Err(Unreadable(at)),
+            false => self.memory.read(at, buf),
+        }
+    }
+
+    fn beyond(&self, at: Addr) -> Addr {
+        match self.is_unwanted.load(Ordering::Relaxed) {
+            true => Addr(u64::MAX),
+            false => self.memory.beyond(at),
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Checks on their way: asked for when a process was frozen, answered while it goes on, told then.
+
+use super::super::aside::{Aside, Coming, Fate};
+use super::super::options::Options;
+use super::super::report::checked::{Checked, Question};
+use super::super::report::survey::lost_keys;
+use super::{Hunter, LOOK, Moment};
+use crate::base::Pid;
+use crate::base::frozen::Frozen;
+use std::io;
+use std::time::Duration;
+
+/// A check that is being made.
+pub(super) struct Pending {
+    pub(super) pid: Pid,
+    pub(super) moment: Moment,
+    answer: Coming,
+    /// How long the process was held for it.
+    pause: Duration,
+}
+
+impl Hunter {
+    /// A process was frozen: has it checked.
+    pub(super) fn look_at(&mut self, pid: Pid, moment: Moment, frozen: Frozen) -> io::Result<()> {
+        let Some(prey) = self.processes.get_mut(&pid).filter(|prey| !prey.told) else {
+            return Ok(());
+        };
+        prey.tracker.tick(self.now);
+        let file = prey.allocator.as_ref().map(|(_, file)| file.as_str());
+        let older = older(moment, &self.setup.options);
+        let question = Question::new(&prey.tracker, older, file);
+        let pause = frozen.pause;
+        let answer = self
+            .aside
+            .get_or_insert_with(Aside::begin)
+            .ask(question, frozen);
+        self.checks.push(Pending {
+            pid,
+            moment,
+            answer,
+            pause,
+        });
+        match moment {
+            Moment::Meanwhile | Moment::Snapshot | Moment::Leaving => Ok(()),
+            // It is held, and will not be there any more.
+            Moment::AtExit | Moment::Dying => self.settle(pid),
+        }
+    }
+
+    /// Tells what checks have found by now.
+    pub(super) fn collect(&mut self) -> io::Result<()> {
+        let mut at = 0;
+        while let Some(check) = self.checks.get(at) {
+            match check.answer.look() {
+                Fate::NotYet => at += 1,
+                fate => {
+                    let check = self.checks.remove(at);
+                    self.answered(check, fate)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for the last checks of a process; the others are given up. Whoever asks us to end once more
+    /// does not want to wait.
+    pub(super) fn settle(&mut self, pid: Pid) -> io::Result<()> {
+        let is_passing = |moment| matches!(moment, Moment::Meanwhile | Moment::Snapshot);
+        self.checks
+            .retain(|check| check.pid != pid || !is_passing(check.moment));
+        while let Some(at) = self.checks.iter().position(|check| check.pid == pid) {
+            let check = self.checks.remove(at);
+            let fate = loop {
+                match check.answer.wait(LOOK) {
+                    Fate::NotYet if self.setup.outside.is_asked_to_end() => break Fate::Never,
+                    Fate::NotYet => {}
+                    fate => break fate,
+                }
+            };
+            self.answered(check, fate)?;
+        }
+        Ok(())
+    }
+
+    fn answered(&mut self, check: Pending, fate: Fate) -> io::Result<()> {
+        let Some(prey) = self.processes.get_mut(&check.pid) else {
+            return Ok(());
+        };
+        let checked = match fate {
+            Fate::Here(answer) => Some(Checked::new(&prey.tracker, *answer)),
+            Fate::NotYet | Fate::Never => None,
+        };
+        if let Some(checked) = &checked {
+            for (kind, keys) in lost_keys(&prey.tracker, checked) {
+                prey.tracker.mark_lost(kind, keys.into_iter());
+            }
+        }
+        self.looked_at(check.pid, check.moment, checked, check.pause)
+    }
+}
+
+/// How old a block must be to be judged.
+pub(super) fn older(moment: Moment, options: &Options) -> Duration {
+    match moment {
+        Moment::AtExit | Moment::Dying => Duration::ZERO,
+        Moment::Meanwhile | Moment::Snapshot | Moment::Leaving => options.blocks.older,
+    }
+}
