@@ -16,7 +16,7 @@ use crate::event::Why;
 use crate::sys;
 use crate::sys::ptrace::Stopped;
 use crate::sys::wait::{self, Stop};
-use crate::tracee::space::Space;
+use crate::tracee::space::{Missing, Space};
 use nix::libc;
 use std::ops::Range;
 
@@ -52,7 +52,11 @@ impl PtraceEngine {
             task.calls = parent.calls.for_child();
             self.announce(child, task, maker, out);
         } else if follows {
-            let copy = space.copy_for(Pid(child.0));
+            let mut copy = space.copy_for(Pid(child.0));
+            let missing = copy.take_missing(parent.planted);
+            if !missing.is_empty() {
+                self.incomplete.insert(child, missing);
+            }
             let calls = parent.calls.for_child();
             let memory: &dyn Memory = &copy.memory;
             let is_closed = memory.read_uint(Addr(regs.rip), 1).is_err();
@@ -76,9 +80,10 @@ impl PtraceEngine {
     }
 
     /// The first stop of a task, of which its parent's event may or may not have told already.
-    pub(super) fn first_stop(&mut self, stopped: Stopped, _: &mut Out<'_>) -> Onward {
+    pub(super) fn first_stop(&mut self, stopped: Stopped, out: &mut Out<'_>) -> Onward {
         let tid = stopped.tid();
         if self.tasks.contains_key(&tid) {
+            self.complete_copy(&stopped, out);
             return Onward::Run(stopped);
         }
         if let Some(mut copy) = self.to_release.remove(&tid) {
@@ -89,6 +94,21 @@ impl PtraceEngine {
         let _ = wait::consume(tid);
         self.unannounced.insert(tid, stopped);
         Onward::Nothing
+    }
+
+    /// Plants what a child's copy lacks, before the child has executed anything.
+    pub(super) fn complete_copy(&mut self, stopped: &Stopped, out: &mut Out<'_>) {
+        let Some(missing) = self.incomplete.remove(&stopped.tid()) else {
+            return;
+        };
+        let Some(id) = self.tasks.get(&stopped.tid()).map(|task| task.space) else {
+            return;
+        };
+        for Missing { at, purposes } in missing {
+            for purpose in purposes {
+                self.plant(stopped, id, at, purpose, out);
+            }
+        }
     }
 
     fn announce(&mut self, tid: Tid, task: Task, parent: Pid, out: &mut Out<'_>) {
@@ -136,6 +156,7 @@ impl PtraceEngine {
         let _ = wait::reap(tid);
         self.unannounced.remove(&tid);
         self.to_release.remove(&tid);
+        self.incomplete.remove(&tid);
         if !self.tasks.contains_key(&tid) {
             return Onward::Nothing;
         }

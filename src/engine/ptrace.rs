@@ -20,7 +20,7 @@ use crate::sys::placement::Placement;
 use crate::sys::ptrace::Stopped;
 use crate::sys::wait::{self, Patience, Status, Stop};
 use crate::tracee::module::{FileKey, Planned};
-use crate::tracee::space::{Home, Space};
+use crate::tracee::space::{Home, Missing, Space};
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -46,6 +46,8 @@ pub struct PtraceEngine {
     pub(super) unannounced: HashMap<Tid, Stopped>,
     /// Children to be let go at their first stop, their copies of our int3s taken out.
     pub(super) to_release: HashMap<Tid, Space>,
+    /// Children at whose first stop breakpoints are to be planted that their copies lack.
+    pub(super) incomplete: HashMap<Tid, Vec<Missing>>,
     pub(super) images: HashMap<(FileKey, Option<String>), Arc<Planned>>,
     pub(super) complained: HashSet<String>,
     pub(super) next_call: u64,
@@ -195,6 +197,7 @@ impl PtraceEngine {
             spaces: HashMap::new(),
             unannounced: HashMap::new(),
             to_release: HashMap::new(),
+            incomplete: HashMap::new(),
             images: HashMap::new(),
             complained: HashSet::new(),
             next_call: 0,
@@ -343,6 +346,16 @@ impl PtraceEngine {
     /// Serves what one task did.
     pub(super) fn serve(&mut self, tid: Tid, status: Status, out: &mut Out<'_>) -> Onward {
         self.placement.served(tid);
+        let onward = self.serve_one(tid, status, out);
+        if let Some(task) = self.tasks.get_mut(&tid)
+            && let Some(space) = self.spaces.get(&task.space)
+        {
+            task.planted = space.planted();
+        }
+        onward
+    }
+
+    fn serve_one(&mut self, tid: Tid, status: Status, out: &mut Out<'_>) -> Onward {
         match status {
             Status::Stopped(stopped, stop) => match self.stopped(stopped, stop, out) {
                 Ok(onward) => onward,
@@ -377,6 +390,7 @@ impl PtraceEngine {
             Stop::Interrupt | Stop::VforkDone | Stop::Syscall | Stop::Other => {
                 if stop == Stop::Interrupt {
                     start::unblock_trap(&stopped)?;
+                    self.complete_copy(&stopped, out);
                 }
                 if self.is_command(stopped.tid()) {
                     self.front.command_runs();

@@ -21,6 +21,8 @@ pub struct Task {
     pub role: Role,
     /// What it runs on.
     pub stacks: Stacks,
+    /// How many breakpoints its space had when it last stood still.
+    pub planted: u64,
 }
 
 /// Why a task is traced.
@@ -42,6 +44,7 @@ impl Task {
             calls: Calls::default(),
             role,
             stacks: Stacks::default(),
+            planted: 0,
         }
     }
 }

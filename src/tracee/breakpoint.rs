@@ -17,6 +17,8 @@ pub struct Breakpoint {
     pub slot: Slot,
     /// The general register that a jump or call of i386 finds its GOT slot by, if it does.
     pub base: Option<u8>,
+    /// How many were planted before it in its space.
+    pub number: u64,
     /// Why it stands here. It stays planted while the module is loaded.
     pub purposes: Vec<Purpose>,
 }

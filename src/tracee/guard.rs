@@ -21,7 +21,7 @@ use crate::sys::proc::Mapping;
 use crate::sys::ptrace::Stopped;
 use crate::sys::remote::{Call, Remote};
 use nix::libc;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Code and restorer; then the table's page of facts; then the table.
 const CODE: u64 = 4096;
@@ -232,6 +232,18 @@ impl Guard {
         let value = slot.0 | u64::from(original) << ORIGINAL_SHIFT;
         self.insert(memory, at.0.wrapping_add(1), value)?;
         self.insert(memory, slot.0, slot.0)
+    }
+
+    /// Whether the memory has the guard: a copy that was made before it came has not.
+    pub fn is_mapped(&self, memory: &dyn Memory) -> bool {
+        let has = |at: u64| memory.read_uint(Addr(at), 1).is_ok();
+        has(self.code) && has(self.table)
+    }
+
+    /// Takes int3s (by the address behind them) and their slots off the books of a copy whose table was made
+    /// before they came. All that came later is among them, so nothing that stays had to make way for one.
+    pub fn forget(&mut self, keys: &HashSet<u64>) {
+        self.taken.retain(|_, key| !keys.contains(key));
     }
 
     /// Gives the program its own SIGTRAP action back. Code and table stay: a task may be in them.

@@ -1,6 +1,8 @@
 //! One address space: its modules, its int3s, and the pages of slots where displaced instructions run.
 //! Threads and vfork children share it; a forked child gets a copy.
 
+mod copies;
+
 use super::breakpoint::{Breakpoint, INT3, Purpose, Slot};
 use super::callsite::{self, CallSite};
 use super::displaced::{self, SLOT};
@@ -20,6 +22,8 @@ use nix::libc;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ops::Range;
+
+pub use copies::Missing;
 
 /// How far a slot may be from its breakpoint, so that relative operands (32 bits, signed) still reach
 /// all of the module.
@@ -43,6 +47,8 @@ pub struct Space {
     /// The dynamic linker's `r_debug`, once known.
     pub r_debug: Option<Addr>,
     breakpoints: HashMap<u64, Breakpoint>,
+    /// How many were ever planted.
+    planted: u64,
     areas: Vec<Area>,
     remote: Option<Remote>,
     guard: Option<Result<Guard, Unguarded>>,
@@ -134,6 +140,7 @@ impl Space {
             modules: Vec::new(),
             r_debug: None,
             breakpoints: HashMap::new(),
+            planted: 0,
             areas: Vec::new(),
             remote: None,
             guard: None,
@@ -141,24 +148,6 @@ impl Space {
             call_sites: RefCell::default(),
             loops: RefCell::default(),
             code: RefCell::default(),
-        }
-    }
-
-    /// A forked child's copy: the same modules and int3s in memory of its own.
-    pub fn copy_for(&self, child: Pid) -> Space {
-        Space {
-            pid: child,
-            memory: ProcessMemory::new(child, self.memory.machine()),
-            modules: self.modules.clone(),
-            r_debug: self.r_debug,
-            breakpoints: self.breakpoints.clone(),
-            areas: self.areas.clone(),
-            remote: self.remote,
-            guard: self.guard.clone(),
-            guard_is_doubtful: self.guard_is_doubtful,
-            call_sites: self.call_sites.clone(),
-            loops: self.loops.clone(),
-            code: self.code.clone(),
         }
     }
 
@@ -299,9 +288,11 @@ impl Space {
                 original,
                 slot,
                 base: displaced.base,
+                number: self.planted,
                 purposes: vec![purpose],
             },
         );
+        self.planted += 1;
         Ok(())
     }
 

@@ -125,3 +125,22 @@ fn a_child_execs_what_cannot_be_traced_and_the_rest_goes_on() {
         );
     }
 }
+
+/// Whatever was planted while a child was made, the child has it all.
+#[test]
+fn a_child_made_while_breakpoints_are_planted() {
+    let Some(program) = fixture("fork_amid_calls") else {
+        return;
+    };
+    for _ in 0..5 {
+        let run = ltrace(["-f", "-b", "-e", "strtol"]).arg(&program).finish();
+        let run = run.exits(0);
+        let children: usize = run.stdout.trim().parse().unwrap();
+        let wanted = 1000 + 10 * children;
+        let returned = |line: &&str| line.ends_with("= 7");
+        let returned = run.stderr.lines().filter(returned).count();
+        assert_eq!(returned, wanted, "{}", run.told());
+        // Nor are they harmed when they are not followed.
+        ltrace(["-e", "strtol"]).arg(&program).finish().exits(0);
+    }
+}

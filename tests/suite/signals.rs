@@ -3,10 +3,13 @@
 use crate::support::expect::same_text;
 use crate::support::fixture::fixture;
 use crate::support::ltrace;
-use crate::support::server::{assert_unharmed, server};
+use crate::support::program::Running;
+use crate::support::server::{assert_still_works, assert_unharmed, server};
+use crate::support::text::tracer_of;
 use crate::support::trace::about;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use std::os::unix::process::ExitStatusExt;
 use std::time::{Duration, Instant};
 
 #[test]
@@ -101,4 +104,72 @@ fn stopping_and_continuing() {
     tracer.signal(Signal::SIGINT);
     tracer.finish().exits(0);
     assert_unharmed(server);
+}
+
+/// Whether all threads of a server make progress.
+fn goes_on(server: &mut Running, patience: Duration) -> bool {
+    let so_far = server.stdout.len();
+    server.say(b"\n");
+    server.stdout_goes_on(so_far, "alive\n", patience)
+}
+
+fn wait_until_traced(server: &Running) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while tracer_of(server.pid()) == 0 {
+        assert!(Instant::now() < deadline, "nobody traces it");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// A SIGSTOP at whatever point of attaching, of planting and of leaving.
+#[test]
+fn stopped_while_attached_to() {
+    let Some(mut server) = server(3) else { return };
+    let target = Pid::from_raw(server.pid());
+    for round in 0..15_u64 {
+        let tracer = ltrace(["-o", "/dev/null", "-p", &server.pid().to_string()]).start();
+        std::thread::sleep(Duration::from_micros(round * 3000));
+        kill(target, Signal::SIGSTOP).unwrap();
+        wait_until_traced(&server);
+        let so_far = server.stdout.len();
+        assert!(
+            !goes_on(&mut server, Duration::from_millis(100)),
+            "it was stopped"
+        );
+        if round % 2 == 0 {
+            tracer.signal(Signal::SIGINT);
+            tracer.finish();
+            assert!(!server.stdout_goes_on(so_far, "alive\n", Duration::from_millis(50)));
+            wait_for_state(server.pid(), 'T');
+            kill(target, Signal::SIGCONT).unwrap();
+            server.wait_for_stdout_beyond(so_far, "alive\n");
+        } else {
+            kill(target, Signal::SIGCONT).unwrap();
+            server.wait_for_stdout_beyond(so_far, "alive\n");
+            tracer.signal(Signal::SIGINT);
+            tracer.finish().exits(0);
+        }
+        assert_still_works(&mut server);
+    }
+    assert_unharmed(server);
+}
+
+/// A fatal signal at whatever point of attaching ends the program as ever, and the tracer with it.
+#[test]
+fn killed_while_attached_to() {
+    for round in 0..16_u64 {
+        let Some(mut server) = server(3) else { return };
+        let tracer = ltrace(["-p", &server.pid().to_string()]).start();
+        std::thread::sleep(Duration::from_micros(round * 3000));
+        let signal = [Signal::SIGKILL, Signal::SIGTERM][round as usize % 2];
+        kill(Pid::from_raw(server.pid()), signal).unwrap();
+        assert_eq!(server.wait().signal(), Some(signal as i32));
+        let run = tracer.finish();
+        assert!(run.code() <= 1, "{}", run.told());
+        assert!(
+            run.code() == 0 || run.stderr.lines().count() == 1,
+            "{}",
+            run.told()
+        );
+    }
 }
