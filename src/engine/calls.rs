@@ -73,6 +73,19 @@ pub struct Calls {
     returning_again: Vec<OpenCall>,
     /// The last call whose return nobody waits for.
     passed: Option<OpenCall>,
+    /// Where a signal took the task away from the breakpoint of a return, which it will hit once more.
+    interrupted: Option<Landing>,
+}
+
+/// Where a call has come back, as far as it tells one return from another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Landing {
+    /// The return address.
+    pub address: Addr,
+    /// The stack pointer.
+    pub rsp: u64,
+    /// The result.
+    pub result: u64,
 }
 
 impl Calls {
@@ -199,6 +212,16 @@ impl Calls {
         self.returning_again.iter().rev().find(is_back)
     }
 
+    /// A signal takes the task away from where a call may have just come back.
+    pub fn lands_again(&mut self, landing: Landing) {
+        self.interrupted = Some(landing);
+    }
+
+    /// Whether this is that very return, its breakpoint hit once more after the signal.
+    pub fn has_landed(&mut self, landing: Landing) -> bool {
+        self.interrupted.take_if(|last| *last == landing).is_some()
+    }
+
     /// What a forked child inherits: no open call is its own, but the fork returns in it as well.
     pub fn for_child(&self) -> Calls {
         let fork = self
@@ -210,6 +233,7 @@ impl Calls {
             open: Vec::new(),
             returning_again,
             passed: None,
+            interrupted: None,
         }
     }
 

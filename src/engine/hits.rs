@@ -1,7 +1,7 @@
 //! What a hit breakpoint means: a call begins, a call returns, or the dynamic linker has news.
 
 use super::What;
-use super::calls::{OpenCall, Position};
+use super::calls::{Landing, OpenCall, Position};
 use super::ptrace::{Onward, Out, PtraceEngine};
 use super::stacks::Runner;
 use super::task::{Role, SpaceId, Task};
@@ -363,7 +363,13 @@ fn come_back(
     let returned = task.calls.returned(at, position);
     let unwound = task.calls.unwound_by_return(position);
     tell_unwound(task, stopped, unwound, out);
+    let landed = task.calls.has_landed(Landing {
+        address: at,
+        rsp: regs.rsp,
+        result: regs.rax,
+    });
     if returned.is_empty()
+        && !landed
         && let Some(call) = task.calls.again(at, regs.rsp)
     {
         let depth = task.calls.depth();

@@ -5,6 +5,7 @@
 //! hits in `hits`, births, execs and deaths in `lives`, the modules of a program in `modules`, the
 //! beginning in `start` and the end in `leave`.
 
+use super::calls::Landing;
 use super::start;
 use super::task::{Role, SpaceId, Task};
 use super::{Hit, What};
@@ -419,6 +420,13 @@ impl PtraceEngine {
         if let Some(home) = home {
             put_home(&mut regs, home);
             stopped.set_regs(&regs)?;
+            if let Home::Before(address) = home {
+                task.calls.lands_again(Landing {
+                    address,
+                    rsp: regs.rsp,
+                    result: regs.rax,
+                });
+            }
             if !matches!(home, Home::After(_)) {
                 task.calls.entered_again(regs.rsp);
             }

@@ -1,10 +1,12 @@
 //! Rounds of the fixture `mixture` under a tracer that comes and goes at random moments. The seed of a
 //! round decides all that can be decided.
 
+use super::balance::{self, Account};
 use super::fixture::fixture;
 use super::program::{Program, Running};
 use super::{ltrace, scratch};
 use nix::sys::signal::Signal;
+use std::path::Path;
 use std::time::Duration;
 
 /// A sequence of numbers, the same for the same seed (Knuth's MMIX generator).
@@ -19,6 +21,16 @@ impl Random {
             .wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % limit
     }
+}
+
+/// The trace, when it has no fault; an attach that came too late wrote none.
+#[track_caller]
+fn read(file: &Path, seed: u64) -> String {
+    let trace = std::fs::read_to_string(file).unwrap_or_default();
+    if let Some(fault) = balance::fault(&trace) {
+        panic!("seed {seed}: {fault}; see {file:?}");
+    }
+    trace
 }
 
 /// One round. The target checks itself and must end well, whatever became of the tracer.
@@ -43,6 +55,12 @@ pub fn round(seed: u64) {
             .finish()
             .exits(0);
         assert!(run.stdout.ends_with("ok\n"), "seed {seed}: {}", run.told());
+        let trace = read(&file, seed);
+        let account = Account::read(&run.stdout).expect("an account");
+        if let Some(wrong) = account.differs_from(&trace, filter == ["-f"]) {
+            panic!("seed {seed}: {wrong}; see {file:?}");
+        }
+        std::fs::remove_file(file).expect("trace");
         return;
     }
     let mut target: Running = Program::new(&program)
@@ -67,6 +85,7 @@ pub fn round(seed: u64) {
         tracer.wait();
         let told = tracer.stderr.text();
         assert!(!told.contains("panicked"), "seed {seed}: {told}");
+        read(&file, seed);
     }
     let finished = target.finish();
     assert_eq!(finished.code(), 0, "seed {seed}: {}", finished.told());

@@ -5,6 +5,7 @@
 // Each of the test binaries that share this uses a part of it.
 #![allow(dead_code, missing_docs, unreachable_pub)]
 
+pub mod balance;
 pub mod browser;
 pub mod expect;
 pub mod fixture;
