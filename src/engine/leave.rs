@@ -4,7 +4,7 @@
 use super::What;
 use super::hits::tell_no_return;
 use super::lives::clone_flags;
-use super::ptrace::{Cease, Out, PtraceEngine, finish, put_home};
+use super::ptrace::{Cease, Ending, Out, PtraceEngine, finish, put_home};
 use super::task::{Role, SpaceId, Task};
 use crate::base::addr::Addr;
 use crate::base::regs::Regs;
@@ -28,7 +28,7 @@ impl PtraceEngine {
     /// Lets go of every task.
     pub(super) fn leave(&mut self, out: &mut Out<'_>) {
         self.batch.drain(..).for_each(|(_, onward)| finish(onward));
-        let held = self.hold_everyone();
+        let held = self.hold_everyone(out);
         self.see_to_spaces();
         let mut tids: Vec<Tid> = self.tasks.keys().copied().collect();
         tids.sort();
@@ -79,7 +79,7 @@ impl PtraceEngine {
     }
 
     /// Stops every task.
-    fn hold_everyone(&mut self) -> Vec<Stopped> {
+    fn hold_everyone(&mut self, out: &mut Out<'_>) -> Vec<Stopped> {
         let mut held: HashMap<Tid, Stopped> = HashMap::new();
         for (tid, stopped) in self.unannounced.drain() {
             held.insert(tid, stopped);
@@ -98,10 +98,11 @@ impl PtraceEngine {
         while !waiting.is_empty() && began.elapsed() < PATIENCE {
             let mut next = Vec::new();
             for tid in waiting.drain(..) {
-                match self.hold_one(tid, &mut next) {
+                match self.hold_one(tid, &mut next, out) {
                     Ok(Some(stop)) => drop(held.insert(tid, stop)),
                     Ok(None) => next.push(tid),
-                    Err(_) => drop(self.tasks.remove(&tid)),
+                    Err(_) if is_gone(tid) => drop(self.close(tid, Why::Gone, out)),
+                    Err(_) => next.push(tid),
                 }
             }
             waiting = next;
@@ -114,18 +115,35 @@ impl PtraceEngine {
 
     /// Looks whether one task has come to the stop that we asked for. What comes before it goes its way:
     /// signals are delivered, though no handler's instruction is executed before that stop.
-    fn hold_one(&mut self, tid: Tid, new: &mut Vec<Tid>) -> sys::Result<Option<Stopped>> {
-        let (stopped, stop) = match wait::look_at(tid, Patience::Poll)? {
-            Some(Status::Stopped(stopped, stop)) => (stopped, stop),
-            Some(_) => {
-                let _ = wait::reap(tid);
-                return Err(sys::Error {
-                    call: "waitid",
-                    errno: nix::errno::Errno::ESRCH,
-                });
+    fn hold_one(
+        &mut self,
+        tid: Tid,
+        new: &mut Vec<Tid>,
+        out: &mut Out<'_>,
+    ) -> sys::Result<Option<Stopped>> {
+        let ending = match wait::look_at(tid, Patience::Poll)? {
+            Some(Status::Stopped(stopped, stop)) => {
+                return self.hold_stopped(stopped, stop, new, out);
             }
+            Some(Status::Exited(status)) => Ending::Exited(status),
+            Some(Status::Killed(signal)) => Ending::Killed(signal),
             None => return Ok(None),
         };
+        self.ended(tid, ending, out);
+        Err(sys::Error {
+            call: "waitid",
+            errno: nix::errno::Errno::ESRCH,
+        })
+    }
+
+    fn hold_stopped(
+        &mut self,
+        stopped: Stopped,
+        stop: Stop,
+        new: &mut Vec<Tid>,
+        out: &mut Out<'_>,
+    ) -> sys::Result<Option<Stopped>> {
+        let tid = stopped.tid();
         match stop {
             // An int3 was hit, but its SIGTRAP waits behind the stop we asked for: let it come, and ask anew.
             Stop::Interrupt if proc::is_pending(tid, libc::SIGTRAP) => {
@@ -143,6 +161,7 @@ impl PtraceEngine {
             Stop::Signal(other) => signal = Some(other),
             Stop::Fork | Stop::Vfork | Stop::Clone => new.extend(self.adopt(tid, &stopped, stop)?),
             Stop::Exec => {
+                self.close(tid, Why::Gone, out);
                 let fresh = self.add_space(Space::new(Pid(tid.0), stopped.regs()?.machine()));
                 self.tasks
                     .insert(tid, Task::new(Pid(tid.0), fresh, Role::Borrower));
@@ -181,6 +200,10 @@ impl PtraceEngine {
             .and_then(|task| self.spaces.get(&task.space))?;
         Some(space.breakpoint(Addr(regs.rip.wrapping_sub(1)))?.slot.start)
     }
+}
+
+fn is_gone(tid: Tid) -> bool {
+    matches!(proc::state(tid), None | Some('Z' | 'X'))
 }
 
 /// Moves a stopped task to where the program would be without us.

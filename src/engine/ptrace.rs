@@ -64,6 +64,8 @@ pub struct PtraceEngine {
     pub(super) batch: Vec<(Tid, Onward)>,
     /// What we are about to end for, once the consumer knows.
     asked: Option<Request>,
+    /// The task that could not be served the last time.
+    failed: Option<Tid>,
     /// The beat at which we looked after the guards.
     beats: u32,
     front: Link,
@@ -171,6 +173,8 @@ pub(super) enum Onward {
     Listen(Stopped),
     /// We let go of it.
     Release(Stopped),
+    /// It could not be served; its stop shows itself again.
+    Again,
     /// It stays as it is for now, or is no more.
     Nothing,
 }
@@ -183,7 +187,7 @@ impl Onward {
             | Onward::Deliver(stopped, _)
             | Onward::Listen(stopped)
             | Onward::Release(stopped) => Some(stopped),
-            Onward::Nothing => None,
+            Onward::Again | Onward::Nothing => None,
         }
     }
 }
@@ -208,6 +212,7 @@ impl PtraceEngine {
             matched: HashSet::new(),
             provided: false,
             batch: Vec::new(),
+            failed: None,
             beats: 0,
             asked: None,
             front,
@@ -306,13 +311,18 @@ impl PtraceEngine {
     fn serve_batch(&mut self, tid: Tid, status: Status, out: &mut Out<'_>) {
         let mut next = Some((tid, status));
         while let Some((tid, status)) = next.take() {
-            let is_exec = status.is_exec();
-            if is_exec {
-                // Until then the kernel refuses a task that took another's id: the tracer might mean the
-                // other one (kernel/ptrace.c, looks_like_a_spurious_pid).
-                let _ = wait::consume(tid);
-            }
+            // Until then the kernel refuses a task that took another's id: the tracer might mean the
+            // other one (kernel/ptrace.c, looks_like_a_spurious_pid).
+            let exec = status.is_exec().then(|| wait::consume(tid));
+            let is_exec = exec.is_some();
             let mut onward = self.serve(tid, status, out);
+            if matches!(onward, Onward::Again) {
+                match exec {
+                    Some(Ok(Some(status))) => onward = self.serve(tid, status, out),
+                    // Not consumed: the next look finds it.
+                    _ => break,
+                }
+            }
             if self.batch.is_empty() && self.tasks.len() < 2 && out.ceased.is_none() {
                 return finish(onward);
             }
@@ -329,6 +339,11 @@ impl PtraceEngine {
                 Ok(Some(status)) if !is_exec && status.is_exec() => {
                     onward = self.serve(tid, status, out);
                     let _ = wait::consume(tid);
+                }
+                Err(_) => {
+                    // Left to be looked at, it would be served a second time.
+                    finish(onward);
+                    break;
                 }
                 _ => {}
             }
@@ -359,9 +374,13 @@ impl PtraceEngine {
     fn serve_one(&mut self, tid: Tid, status: Status, out: &mut Out<'_>) -> Onward {
         match status {
             Status::Stopped(stopped, stop) => match self.stopped(stopped, stop, out) {
-                Ok(onward) => onward,
-                // ESRCH, here and nowhere else: the task was killed while it was served. Its end comes
-                // through a wait of its own.
+                Ok(onward) => {
+                    self.failed.take_if(|failed| *failed == tid);
+                    onward
+                }
+                // It was killed while it was served, so that its end shows itself next; or it is still there.
+                Err(_) if self.failed.replace(tid) != Some(tid) => Onward::Again,
+                // ESRCH, here and nowhere else: gone.
                 Err(e) if e.is_gone() => Onward::Nothing,
                 Err(e) => {
                     self.complain(tid, &format!("lost a stop of task {tid}: {e}"), out);
@@ -467,6 +486,6 @@ pub(super) fn finish(onward: Onward) {
         Onward::Deliver(stopped, signal) => stopped.resume(Some(signal)),
         Onward::Listen(stopped) => stopped.listen(),
         Onward::Release(stopped) => stopped.detach(None),
-        Onward::Nothing => Ok(()),
+        Onward::Again | Onward::Nothing => Ok(()),
     };
 }

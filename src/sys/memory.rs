@@ -1,6 +1,7 @@
 //! The memory of another process: read in batches by process_vm_readv(2), written through
 //! /proc/PID/mem, which reaches read-only pages of the process's own private copy (proc(5)).
 
+use super::fault;
 use crate::base::Pid;
 use crate::base::addr::Addr;
 use crate::base::machine::Machine;
@@ -47,12 +48,18 @@ impl ProcessMemory {
                 self.mem.get_or_init(|| file)
             }
         };
+        if let Some(errno) = fault::strike("pwrite") {
+            return Err(errno.into());
+        }
         file.write_all_at(bytes, at.0)
     }
 }
 
 impl Memory for ProcessMemory {
     fn read(&self, at: Addr, buf: &mut [u8]) -> Result<usize, Unreadable> {
+        if fault::strike("process_vm_readv").is_some() {
+            return Err(Unreadable(at));
+        }
         let local = libc::iovec {
             iov_base: buf.as_mut_ptr().cast(),
             iov_len: buf.len(),
@@ -134,7 +141,7 @@ impl<'m> Glimpse<'m> {
             };
             count += 1;
         }
-        if count == 0 {
+        if count == 0 || fault::strike("process_vm_readv").is_some() {
             return glimpse;
         }
         // SAFETY: each local vector names a different array of `glimpse`, no longer than that array;

@@ -2,6 +2,7 @@
 //! making. The only place with `unsafe`. Knows nothing of symbols, calls or output.
 
 pub mod double;
+mod fault;
 pub mod file;
 pub mod front;
 pub mod interrupt;

@@ -1,6 +1,6 @@
 //! ptrace(2), one request a function. A [`Stopped`] task is a token that can be resumed once.
 
-use super::{Error, Result};
+use super::{Error, Result, fault, proc};
 use crate::base::Tid;
 use crate::base::regs::{FloatRegs, Regs};
 use crate::base::signal::Signal;
@@ -60,7 +60,7 @@ pub fn seize(tid: Tid) -> Result<()> {
 
 /// Asks a seized task to stop (PTRACE_INTERRUPT); the stop comes through a wait.
 pub fn interrupt(tid: Tid) -> Result<()> {
-    request(
+    insist(
         "ptrace(PTRACE_INTERRUPT)",
         libc::PTRACE_INTERRUPT,
         tid,
@@ -100,7 +100,7 @@ impl Stopped {
     /// Lets it run, delivering a signal when one is given (PTRACE_CONT).
     pub fn resume(self, signal: Option<Signal>) -> Result<()> {
         let signal = signal.map_or(0, |s| s.0 as usize);
-        request(
+        insist(
             "ptrace(PTRACE_CONT)",
             libc::PTRACE_CONT,
             self.tid,
@@ -113,7 +113,7 @@ impl Stopped {
     /// Lets it run to the entry or exit of a system call (PTRACE_SYSCALL). This and its siblings are for
     /// [`super::remote`], which waits for the stop that follows before anybody else sees the token.
     pub(super) fn resume_to_syscall(&self) -> Result<()> {
-        request(
+        insist(
             "ptrace(PTRACE_SYSCALL)",
             libc::PTRACE_SYSCALL,
             self.tid,
@@ -126,7 +126,7 @@ impl Stopped {
     /// The same, delivering a signal.
     pub(super) fn resume_to_syscall_with(&self, signal: Signal) -> Result<()> {
         let signal = signal.0 as usize;
-        request(
+        insist(
             "ptrace(PTRACE_SYSCALL)",
             libc::PTRACE_SYSCALL,
             self.tid,
@@ -138,18 +138,18 @@ impl Stopped {
 
     /// Lets it run, into a stop that was asked for already (PTRACE_CONT).
     pub(super) fn resume_again(&self) -> Result<()> {
-        request("ptrace(PTRACE_CONT)", libc::PTRACE_CONT, self.tid, 0, 0).map(drop)
+        insist("ptrace(PTRACE_CONT)", libc::PTRACE_CONT, self.tid, 0, 0).map(drop)
     }
 
     /// Leaves it in its group-stop, but listens for its end (PTRACE_LISTEN; ptrace(2), "Group-stop").
     pub fn listen(self) -> Result<()> {
-        request("ptrace(PTRACE_LISTEN)", libc::PTRACE_LISTEN, self.tid, 0, 0).map(drop)
+        insist("ptrace(PTRACE_LISTEN)", libc::PTRACE_LISTEN, self.tid, 0, 0).map(drop)
     }
 
     /// Lets go of it for good, delivering a signal when one is given (PTRACE_DETACH).
     pub fn detach(self, signal: Option<Signal>) -> Result<()> {
         let signal = signal.map_or(0, |s| s.0 as usize);
-        request(
+        insist(
             "ptrace(PTRACE_DETACH)",
             libc::PTRACE_DETACH,
             self.tid,
@@ -319,6 +319,21 @@ const MOST_EXTENDED: usize = 16384;
 #[repr(C, align(16))]
 struct FxArea([u8; 512]);
 
+/// A request that is made once more when it fails though the task is there: one that is not resumed stands
+/// still as long as we live, and one that is not asked to stop is waited for in vain.
+fn insist(
+    call: &'static str,
+    number: libc::c_uint,
+    tid: Tid,
+    addr: usize,
+    data: usize,
+) -> Result<libc::c_long> {
+    request(call, number, tid, addr, data).or_else(|e| match proc::state(tid) {
+        None | Some('Z' | 'X') => Err(e),
+        Some(_) => request(call, number, tid, addr, data),
+    })
+}
+
 /// The one door to ptrace(2). `data` and `addr` are numbers or addresses of live, properly laid out
 /// objects of the caller, as each request asks for.
 fn request(
@@ -328,6 +343,9 @@ fn request(
     addr: usize,
     data: usize,
 ) -> Result<libc::c_long> {
+    if let Some(errno) = fault::strike(call) {
+        return Err(Error { call, errno });
+    }
     Errno::clear();
     // SAFETY: every caller above passes numbers, or the address of a local object of the size that
     // its request reads or fills; the kernel touches nothing else of ours.

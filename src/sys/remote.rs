@@ -21,6 +21,7 @@ use crate::base::regs::Regs;
 use crate::base::{Pid, Tid};
 use nix::errno::Errno;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 /// A system call that a tracee can be made to perform. Its arguments are the same on each machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +61,8 @@ const SIGRETURN: [u8; 9] = [0x48, 0xc7, 0xc0, 15, 0, 0, 0, 0x0f, 0x05];
 const INT_80: [u8; 2] = [0xcd, 0x80];
 /// No module's text is longer than is looked through for these.
 const MOST_TEXT: u64 = 8 << 20;
+/// How long a task may take to stop that has one system call to make.
+const UNDOING: Duration = Duration::from_millis(200);
 
 /// How a process makes system calls for us.
 #[derive(Clone, Copy, Debug)]
@@ -159,7 +162,6 @@ impl Remote {
         call: Call,
         args: [u64; 6],
     ) -> Result<u64> {
-        let tid = stopped.tid();
         let saved = stopped.regs()?;
         let mask = stopped.signal_mask()?;
         stopped.set_signal_mask(!0)?;
@@ -170,25 +172,20 @@ impl Remote {
             regs.rsp = rsp;
         }
         self.set_up(&mut regs, call, args);
-        stopped.set_regs(&regs)?;
-        // The stops at its entry and exit are such that the task takes no harm if we die at one.
-        stopped.resume_to_syscall()?;
-        next_stop_of(tid, Stop::Syscall)?;
-        stopped.resume_to_syscall()?;
-        next_stop_of(tid, Stop::Syscall)?;
-        let done = stopped.regs()?;
-        // Only from a stop like this does the kernel look after an interrupted call of the task's own.
-        ptrace::interrupt(tid)?;
-        stopped.resume_again()?;
-        let last = next_stop_of(tid, Stop::Interrupt)?;
-        stopped.set_regs(&saved)?;
-        stopped.set_signal_mask(mask)?;
-        if matches!(last, Stop::Group(_)) {
-            // Interrupted, it falls back into its group-stop before it executes anything (kernel/signal.c,
-            // do_jobctl_trap).
-            ptrace::interrupt(tid)?;
+        let done = pass_through(stopped, &regs).and_then(|(done, last)| {
+            stopped.set_regs(&saved)?;
+            stopped.set_signal_mask(mask)?;
+            if matches!(last, Stop::Group(_)) {
+                // Interrupted, it falls back into its group-stop before it executes anything
+                // (kernel/signal.c, do_jobctl_trap).
+                ptrace::interrupt(stopped.tid())?;
+            }
+            Ok(done)
+        });
+        if done.is_err() {
+            undo(stopped, saved, mask);
         }
-        self.result(&done)
+        self.result(&done?)
     }
 
     /// Where the kernel looks for a call and its arguments (syscall(2), "Architecture calling conventions").
@@ -260,6 +257,45 @@ fn with_recovery(code: impl Iterator<Item = Code>) -> Option<(Addr, Option<Addr>
         }
     }
     Some((plain?, None))
+}
+
+/// Takes a task with these registers through a system call. The result are those that it comes out with, and the
+/// stop that it is in.
+fn pass_through(stopped: &Stopped, regs: &Regs) -> Result<(Regs, Stop)> {
+    let tid = stopped.tid();
+    stopped.set_regs(regs)?;
+    // The stops at its entry and exit are such that the task takes no harm if we die at one.
+    stopped.resume_to_syscall()?;
+    next_stop_of(tid, Stop::Syscall)?;
+    stopped.resume_to_syscall()?;
+    next_stop_of(tid, Stop::Syscall)?;
+    let done = stopped.regs()?;
+    // Only from a stop like this does the kernel look after an interrupted call of the task's own.
+    ptrace::interrupt(tid)?;
+    stopped.resume_again()?;
+    Ok((done, next_stop_of(tid, Stop::Interrupt)?))
+}
+
+/// Puts a task right for which something has failed in the middle, wherever it stands. One that is gone needs
+/// nothing.
+fn undo(stopped: &Stopped, saved: Regs, mask: u64) {
+    let began = Instant::now();
+    // On its way to a stop, or in one that was consumed.
+    while proc::state(stopped.tid()) != Some('t') && began.elapsed() < UNDOING {
+        std::thread::sleep(Duration::from_micros(100));
+    }
+    // A system call that it is about to enter is skipped.
+    let skipping = Regs {
+        orig_rax: !0,
+        ..saved
+    };
+    let _ = stopped
+        .set_regs(&skipping)
+        .and_then(|()| ptrace::interrupt(stopped.tid()))
+        .and_then(|()| stopped.resume_again())
+        .and_then(|()| next_stop_of(stopped.tid(), Stop::Interrupt));
+    let _ = stopped.set_regs(&saved);
+    let _ = stopped.set_signal_mask(mask);
 }
 
 /// Waits until one task stops in this way. A SIGSTOP, which cannot be blocked, may come in between.

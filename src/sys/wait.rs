@@ -6,7 +6,7 @@
 //! registers are right again.
 
 use super::ptrace::Stopped;
-use super::{Error, Result};
+use super::{Error, Result, fault};
 use crate::base::Tid;
 use crate::base::signal::Signal;
 use nix::errno::Errno;
@@ -104,6 +104,10 @@ fn wait(
         Patience::Block => 0,
         Patience::Poll => libc::WNOHANG,
     };
+    if let Some(errno) = fault::strike("waitid") {
+        let call = "waitid";
+        return Err(Error { call, errno });
+    }
     // SAFETY: an all-zero siginfo_t is a valid value of that plain C structure.
     let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
     let ends = if flags == WITHOUT_ENDS {

@@ -9,6 +9,8 @@
 //! children, signals and libraries, from its start or by attaching and leaving at random moments, with the
 //! seeds from SEED on. `leaks 5 8 125000` compares what `--leaks` counts with what eight threads count
 //! themselves that allocate, resize and free each other's blocks, 125,000 times each.
+//! seeds from SEED on. `faults` (without --release) makes every ptrace, waitid and process_vm_readv of the
+//! tracer fail, one in each run; `faults 3` leaves out more and more of the later ones, by that factor.
 #![allow(clippy::print_stdout)]
 
 #[path = "../support/mod.rs"]
@@ -16,6 +18,7 @@ mod support;
 
 use nix::sys::signal::Signal;
 use std::time::Instant;
+use support::faults::{self, SCENARIOS};
 use support::fixture::fixture;
 use support::kills;
 use support::mixture::Random;
@@ -40,6 +43,7 @@ fn main() {
         Some("kill") => kill(number(1, 200), number(2, 1)),
         Some("mix") => mix(number(1, 1000), number(2, 1)),
         Some("leaks") => leaks(number(1, 5), number(2, 8), number(3, 125_000)),
+        Some("faults") => faults(number(1, 2) as u32),
         // A test runner that lists tests finds none.
         _ => {}
     }
@@ -98,6 +102,23 @@ fn kill(rounds: usize, seed: usize) {
         end.code(),
         begun.elapsed().as_secs_f64()
     );
+}
+
+/// Every call of the tracer fails once, with every errno.
+fn faults(factor: u32) {
+    for scenario in SCENARIOS {
+        let begun = Instant::now();
+        let next = |n: u32| Some((n * factor / 2).max(n + 1));
+        let mut wrong = 0;
+        let runs = faults::sweep(scenario, true, next, |what| {
+            println!("{what}");
+            wrong += 1;
+        });
+        println!(
+            "{scenario:?}: {runs} runs, {wrong} of them wrong, {:.0} s",
+            begun.elapsed().as_secs_f64()
+        );
+    }
 }
 
 /// Rounds of everything mixed, each with a seed of its own; a failed round tells its seed.

@@ -13,6 +13,7 @@ mod control_flow;
 mod damaged_debug_info;
 mod entries;
 mod exports;
+mod faults;
 mod filters;
 mod fixtures;
 mod following;

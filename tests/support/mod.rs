@@ -8,6 +8,7 @@
 pub mod balance;
 pub mod browser;
 pub mod expect;
+pub mod faults;
 pub mod fixture;
 pub mod kills;
 pub mod leaks;
