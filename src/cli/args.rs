@@ -126,7 +126,11 @@ pub(super) const PROCESSES: &str = "Processes";
 pub(super) const OUTPUT: &str = "Output";
 pub(super) const LINES: &str = "Lines";
 pub(super) const VALUES: &str = "Values";
-pub(super) const LEAKS: &str = "Leaks (docs/leaks.md)";
+pub(super) const LEAKS: &str = "Leaks";
+pub(super) const BLOCKS: &str = "Which blocks count (--leaks)";
+pub(super) const CLUES: &str = "What is told of a site (--leaks)";
+pub(super) const THINGS: &str = "Which things are watched (--leaks)";
+pub(super) const FILES: &str = "Files and formats (--leaks)";
 pub(super) const OTHER: &str = "Other";
 
 const EXAMPLES: &str = "\
@@ -135,7 +139,11 @@ Examples:
   ltrace -e malloc+free -o trace.txt ./server
                                         two functions only, into a file
   ltrace -c -l 'libsqlite3.so*' -p 4711
-                                        count what a running program calls of one library";
+                                        count what a running program calls of one library
+  ltrace --leaks -p 4711                which memory is never freed, and who asked for it
+  ltrace --leaks --fail-on lost ./prog  the same of a command, for tests
+
+More: docs/manual.md, docs/leaks.md";
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(super) enum When {

@@ -1,6 +1,6 @@
 //! The options of `--leaks`, understood as [`Options`].
 
-use super::args::LEAKS;
+use super::args::{BLOCKS, CLUES, FILES, LEAKS, THINGS};
 use crate::base::frozen::Freezing;
 use crate::base::message;
 use crate::config::Aim;
@@ -21,134 +21,137 @@ use std::time::Duration;
 /// Everything that goes with `--leaks`.
 #[derive(Args, Debug, Default)]
 pub(super) struct LeakArgs {
-    /// Show what is allocated or opened and never given back, by call stack
+    /// Show what is allocated or opened and never given back, by call stack; with -p on a terminal as a view
+    /// that refreshes, where ? tells the keys
     #[arg(long, help_heading = LEAKS)]
     pub(super) leaks: bool,
 
-    /// Report so often [default: 5s with -p]
-    #[arg(long, value_name = "TIME", help_heading = LEAKS)]
-    every: Option<String>,
-
-    /// Watch for so long, then report and let go
+    /// Watch for so long, then report and let go: 10s, 5m
     #[arg(long = "for", value_name = "TIME", help_heading = LEAKS)]
     watch: Option<String>,
+
+    /// Report so often [default: 5s with -p, 1s in the view]
+    #[arg(long, value_name = "TIME", help_heading = LEAKS)]
+    every: Option<String>,
 
     /// Sites to show [default: 10]
     #[arg(long, value_name = "N", help_heading = LEAKS)]
     top: Option<String>,
 
-    /// Their order: bytes, blocks, rate or age
+    /// Their order: bytes, blocks, rate or age [default: bytes]
     #[arg(long, value_name = "BY", help_heading = LEAKS)]
     sort: Option<String>,
 
-    /// Only what is at least so old [default: 500ms]
-    #[arg(long, value_name = "TIME", help_heading = LEAKS)]
-    older: Option<String>,
-
-    /// Only blocks of at least so many bytes
-    #[arg(long, value_name = "N", help_heading = LEAKS)]
-    min_size: Option<String>,
-
-    /// Only blocks of no more than so many bytes
-    #[arg(long, value_name = "N", help_heading = LEAKS)]
-    max_size: Option<String>,
-
-    /// Only stacks with a function or FILE:LINE that fits
-    #[arg(long, value_name = "REGEX", help_heading = LEAKS)]
-    site: Vec<String>,
-
-    /// Only what this thread asked for, by its id or name
-    #[arg(long, value_name = "THREAD", help_heading = LEAKS)]
-    thread: Option<String>,
-
-    /// Leave out what was allocated in the first TIME
-    #[arg(long, value_name = "TIME", help_heading = LEAKS)]
-    skip_first: Option<String>,
-
-    /// Check who can still be reached: for each report, for the final one, or off
-    #[arg(long, value_name = "WHEN", help_heading = LEAKS)]
-    check: Option<String>,
-
-    /// How memory is kept for a check: auto, copy, or fork: by a child that the process is made to have,
-    /// which takes less time than copying much memory
-    #[arg(long, value_name = "HOW", help_heading = LEAKS)]
-    freeze: Option<String>,
-
-    /// Verdicts to show: lost,indirect,possible,reachable [default: lost,possible]
+    /// Verdicts to show: lost,indirect,possible,reachable [default: lost,possible, and what grows]
     #[arg(long, value_name = "LIST", help_heading = LEAKS)]
     kinds: Option<String>,
 
-    /// Tell growth for each call of this function
-    #[arg(long, value_name = "FUNCTION", help_heading = LEAKS)]
+    /// When it is checked who still holds what, for which the process is held for some milliseconds: report
+    /// (each one), final or off [default: report]
+    #[arg(long, value_name = "WHEN", help_heading = LEAKS)]
+    check: Option<String>,
+
+    /// How memory is kept for the check: copy, fork (a child that the process is made to have: quicker where
+    /// there is much of it) or auto [default: auto]
+    #[arg(long, value_name = "HOW", help_heading = LEAKS)]
+    freeze: Option<String>,
+
+    /// Only blocks of at least this age [default: 500ms]
+    #[arg(long, value_name = "TIME", help_heading = BLOCKS)]
+    older: Option<String>,
+
+    /// Only blocks of at least so many bytes
+    #[arg(long, value_name = "N", help_heading = BLOCKS)]
+    min_size: Option<String>,
+
+    /// Only blocks of no more than so many bytes
+    #[arg(long, value_name = "N", help_heading = BLOCKS)]
+    max_size: Option<String>,
+
+    /// Only stacks with a function or FILE:LINE that fits
+    #[arg(long, value_name = "REGEX", help_heading = BLOCKS)]
+    site: Vec<String>,
+
+    /// Only what this thread asked for, by its id or name
+    #[arg(long, value_name = "THREAD", help_heading = BLOCKS)]
+    thread: Option<String>,
+
+    /// Not what was allocated in the first TIME
+    #[arg(long, value_name = "TIME", help_heading = BLOCKS)]
+    skip_first: Option<String>,
+
+    /// Not what a file names, in LeakSanitizer's or memcheck's language
+    #[arg(long, value_name = "FILE", help_heading = BLOCKS)]
+    suppress: Vec<PathBuf>,
+
+    /// How much stays for each call of this function
+    #[arg(long, value_name = "FUNCTION", help_heading = CLUES)]
     per: Option<String>,
 
-    /// Tell the last call of these that came before an allocation in its thread: send,write
-    #[arg(long, value_name = "LIST", help_heading = LEAKS)]
+    /// Which call of these its thread made last before an allocation: send,write
+    #[arg(long, value_name = "LIST", help_heading = CLUES)]
     context: Option<String>,
 
-    /// Frames of a stack: user, all, or the first N
-    #[arg(long, value_name = "WHICH", help_heading = LEAKS)]
-    frames: Option<String>,
-
-    /// Show the first bytes of three blocks of each site
-    #[arg(long, help_heading = LEAKS)]
+    /// The first bytes of three blocks of each site
+    #[arg(long, help_heading = CLUES)]
     contents: bool,
 
-    /// Other things than the heap: new,fd,file,dir,sqlite,dl,thread,mmap,socket
-    #[arg(long, value_name = "LIST", help_heading = LEAKS)]
+    /// Frames of a stack: user, all, or the first N [default: user]
+    #[arg(long, value_name = "WHICH", help_heading = CLUES)]
+    frames: Option<String>,
+
+    /// Other things than the heap, too: new,fd,file,dir,sqlite,dl,thread,mmap,socket
+    #[arg(long, value_name = "LIST", help_heading = THINGS)]
     pairs: Option<String>,
 
-    /// Things of your own: 'my_open(_, out h) -> my_close(h) if ret==0'
-    #[arg(long, value_name = "SPEC", help_heading = LEAKS)]
+    /// Things of your own, too: 'my_open(_, out h) -> my_close(h) if ret==0'
+    #[arg(long, value_name = "SPEC", help_heading = THINGS)]
     pair: Vec<String>,
 
     /// Not the heap
-    #[arg(long, help_heading = LEAKS)]
+    #[arg(long, help_heading = THINGS)]
     no_heap: bool,
 
-    /// The allocator's functions by their names or addresses in the program: malloc=my_malloc,free=0x401136
-    #[arg(long, value_name = "LIST", help_heading = LEAKS)]
+    /// The allocator's functions, where they have other names or, in a stripped program, none:
+    /// malloc=my_malloc,free=0x401136
+    #[arg(long, value_name = "LIST", help_heading = THINGS)]
     alloc_sym: Vec<String>,
 
-    /// Write the last report as JSON
-    #[arg(long, value_name = "FILE", help_heading = LEAKS)]
-    json: Option<PathBuf>,
-
-    /// Write the sites as folded stacks, for flame graph tools
-    #[arg(long, value_name = "FILE", help_heading = LEAKS)]
-    folded: Option<PathBuf>,
-
-    /// Write the sites as a profile for pprof
-    #[arg(long, value_name = "FILE", help_heading = LEAKS)]
-    pprof: Option<PathBuf>,
-
-    /// Write a page to look at: time line, flame graph, table
-    #[arg(long, value_name = "FILE", help_heading = LEAKS)]
+    /// A page to look at: time line, flame graph, table
+    #[arg(long, value_name = "FILE", help_heading = FILES)]
     html: Option<PathBuf>,
 
-    /// Keep the last report, for --diff
-    #[arg(long, value_name = "FILE", help_heading = LEAKS)]
+    /// The last report as JSON
+    #[arg(long, value_name = "FILE", help_heading = FILES)]
+    json: Option<PathBuf>,
+
+    /// A profile for pprof
+    #[arg(long, value_name = "FILE", help_heading = FILES)]
+    pprof: Option<PathBuf>,
+
+    /// Folded stacks, for flame graph tools
+    #[arg(long, value_name = "FILE", help_heading = FILES)]
+    folded: Option<PathBuf>,
+
+    /// The last report, for --diff; and on each SIGUSR2 to ltrace one as FILE.1, FILE.2
+    #[arg(long, value_name = "FILE", help_heading = FILES)]
     save: Option<PathBuf>,
 
-    /// Compare two reports that were kept: what grew, by site
-    #[arg(long, num_args = 2, value_names = ["OLD", "NEW"], help_heading = LEAKS)]
+    /// Compare two that were saved: what grew, by site
+    #[arg(long, num_args = 2, value_names = ["OLD", "NEW"], help_heading = FILES)]
     diff: Option<Vec<PathBuf>>,
 
-    /// The report as text, json or mtrace
-    #[arg(long, value_name = "FORMAT", help_heading = LEAKS)]
+    /// Reports as text, json or mtrace (a table of live blocks) [default: text]
+    #[arg(long, value_name = "FORMAT", help_heading = FILES)]
     format: Option<String>,
 
-    /// Exit with 99 when this is found: lost, possible or reachable, and more than so many bytes: `lost>1000`
-    #[arg(long, value_name = "WHAT", help_heading = LEAKS)]
-    fail_on: Option<String>,
-
-    /// Write suppressions for what is told
-    #[arg(long, help_heading = LEAKS)]
+    /// Suppressions for what is told, after the report
+    #[arg(long, help_heading = FILES)]
     gen_suppress: bool,
 
-    /// Leave out what a file says, in LeakSanitizer's or memcheck's language
-    #[arg(long, value_name = "FILE", help_heading = LEAKS)]
-    suppress: Vec<PathBuf>,
+    /// Exit with 99 when this is found: lost, indirect, possible or reachable, maybe with a limit: `lost>1000`
+    #[arg(long, value_name = "WHAT", help_heading = FILES)]
+    fail_on: Option<String>,
 }
 
 impl LeakArgs {
