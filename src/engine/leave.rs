@@ -7,14 +7,13 @@ use super::lives::clone_flags;
 use super::ptrace::{Cease, Ending, Out, PtraceEngine, finish, put_home};
 use super::task::{Role, SpaceId, Task};
 use crate::base::addr::Addr;
-use crate::base::regs::Regs;
 use crate::base::signal::Signal;
 use crate::base::{Pid, Tid};
 use crate::event::Why;
 use crate::sys::ptrace::{self, Stopped};
 use crate::sys::wait::{self, Patience, Status, Stop};
 use crate::sys::{self, proc};
-use crate::tracee::space::Space;
+use crate::tracee::space::{Home, Space};
 use nix::libc;
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -154,7 +153,7 @@ impl PtraceEngine {
         }
         let mut signal = None;
         match stop {
-            Stop::Signal(Signal(libc::SIGTRAP)) => match self.past_int3(tid, &stopped.regs()?) {
+            Stop::Signal(Signal(libc::SIGTRAP)) => match self.past_int3(&stopped)? {
                 Some(slot) => stopped.set_rip(slot.0)?,
                 None => signal = Some(Signal(libc::SIGTRAP)),
             },
@@ -192,13 +191,22 @@ impl PtraceEngine {
         Ok(Some(child))
     }
 
-    /// The slot in which a task that has hit one of our int3s goes on.
-    fn past_int3(&self, tid: Tid, regs: &Regs) -> Option<Addr> {
-        let space = self
-            .tasks
-            .get(&tid)
-            .and_then(|task| self.spaces.get(&task.space))?;
-        Some(space.breakpoint(Addr(regs.rip.wrapping_sub(1)))?.slot.start)
+    /// The slot in which a task that has hit one of our int3s goes on, or does so already, served and not yet
+    /// resumed when we came to leave.
+    fn past_int3(&self, stopped: &Stopped) -> sys::Result<Option<Addr>> {
+        let tid = stopped.tid();
+        let space = self.tasks.get(&tid);
+        let Some(space) = space.and_then(|task| self.spaces.get(&task.space)) else {
+            return Ok(None);
+        };
+        let rip = stopped.regs()?.rip;
+        if let Some(breakpoint) = space.breakpoint(Addr(rip.wrapping_sub(1))) {
+            return Ok(Some(breakpoint.slot.start));
+        }
+        // Only an int3's SIGTRAP comes from the kernel so (arch/x86/kernel/traps.c, do_int3).
+        let served = matches!(space.home(rip), Some(Home::Before(_)))
+            && stopped.signal_info()?.code() == libc::SI_KERNEL;
+        Ok(served.then_some(Addr(rip)))
     }
 }
 

@@ -1,7 +1,8 @@
 //! System calls that fail on purpose, so that tests can see what becomes of the program then.
 //!
 //! `LTRACE_FAULT=CALL:N:ERRNO:FILE` makes the N-th use of a call fail with an error number, and creates FILE
-//! when that has happened. It is looked at in debug builds only; in release builds there is nothing here.
+//! when that has happened; with 0 for ERRNO the tracer panics there. It is looked at in debug builds only; in
+//! release builds there is nothing here.
 
 use nix::errno::Errno;
 
@@ -52,6 +53,11 @@ impl Fault {
         }
         // A test that cannot be told takes the call for one that is not made so often.
         let _ = std::fs::write(&self.told, "");
+        // Errno 0 is nobody's.
+        assert!(
+            self.errno != Errno::UnknownErrno,
+            "as LTRACE_FAULT wants it"
+        );
         Some(self.errno)
     }
 }

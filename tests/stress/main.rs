@@ -5,21 +5,23 @@
 //! prints how long it took; `storm` does so under a storm of signals. `attach 500` attaches to a
 //! program of four threads and leaves it, five hundred times; `kill 200 [SEED]` kills the tracer with
 //! SIGKILL instead, or its front end, or both, at random moments, of a program that forks, spawns and handles
-//! signals besides. `mix 1000 [SEED]` traces a mixture of threads,
-//! children, signals and libraries, from its start or by attaching and leaving at random moments, with the
-//! seeds from SEED on. `leaks 5 8 125000` compares what `--leaks` counts with what eight threads count
-//! themselves that allocate, resize and free each other's blocks, 125,000 times each.
-//! seeds from SEED on. `faults` (without --release) makes every ptrace, waitid and process_vm_readv of the
-//! tracer fail, one in each run; `faults 3` leaves out more and more of the later ones, by that factor.
+//! signals besides. `mix 1000 [SEED]` traces a mixture of threads, children, signals and libraries, from its
+//! start or by attaching and leaving at random moments, with the seeds from SEED on. `leaks 5 8 125000` compares
+//! what `--leaks` counts with what eight threads count themselves that allocate, resize and free each other's
+//! blocks, 125,000 times each. `flat 10000000 10000` prints the memory that the tracer holds over so many calls,
+//! and over so many children and threads. `faults` (without --release) makes every ptrace, waitid and
+//! process_vm_readv of the tracer fail, one in each run; `faults 3` leaves out more and more of the later ones,
+//! by that factor.
 #![allow(clippy::print_stdout)]
 
 #[path = "../support/mod.rs"]
 mod support;
 
 use nix::sys::signal::Signal;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use support::faults::{self, SCENARIOS};
 use support::fixture::fixture;
+use support::flat::{self, Load};
 use support::kills;
 use support::mixture::Random;
 use support::server::{assert_still_works, assert_unharmed, busy, server};
@@ -43,6 +45,7 @@ fn main() {
         Some("kill") => kill(number(1, 200), number(2, 1)),
         Some("mix") => mix(number(1, 1000), number(2, 1)),
         Some("leaks") => leaks(number(1, 5), number(2, 8), number(3, 125_000)),
+        Some("flat") => flat(number(1, 10_000_000), number(2, 10_000)),
         Some("faults") => faults(number(1, 2) as u32),
         // A test runner that lists tests finds none.
         _ => {}
@@ -102,6 +105,37 @@ fn kill(rounds: usize, seed: usize) {
         end.code(),
         begun.elapsed().as_secs_f64()
     );
+}
+
+/// What the tracer holds over time, as it begins, in the middle and at the end.
+fn flat(calls: usize, tasks: usize) {
+    let quiet: &[&str] = &["-o", "/dev/null"];
+    let loads: [(&[&str], &[&str], usize); 6] = [
+        (&["many"], quiet, calls / 2),
+        (&["many"], &["-c", "-o", "/dev/null"], calls / 2),
+        (&["many"], &["--leaks", "-o", "/dev/null"], calls / 2),
+        (
+            &["short_lived", "children"],
+            &["-f", "-o", "/dev/null"],
+            tasks,
+        ),
+        (&["short_lived", "children"], quiet, tasks),
+        (&["short_lived", "threads"], quiet, tasks),
+    ];
+    for (command, options, count) in loads {
+        let load = Load { command, options };
+        let (held, took) = flat::run(load, count, Duration::from_millis(500));
+        let at = |part: usize| held.get(held.len() * part / 10).unwrap_or(&0);
+        println!(
+            "{command:?} {count} under {options:?}: {} KiB after a tenth, {} after half, {} after nine tenths, \
+             at most {}; {:.0} s",
+            at(1),
+            at(5),
+            at(9),
+            held.iter().max().unwrap_or(&0),
+            took.as_secs_f64()
+        );
+    }
 }
 
 /// Every call of the tracer fails once, with every errno.

@@ -1,5 +1,6 @@
 //! However the tracer ends, the target goes on; an error is told in one line.
 
+use crate::support::faults::panicking;
 use crate::support::fixture::fixture;
 use crate::support::ltrace;
 use crate::support::program::Program;
@@ -56,15 +57,16 @@ fn full_disk_when_attached() {
 
 #[test]
 fn full_disk_when_launched() {
-    let Some(program) = fixture("threads") else {
+    let Some(program) = fixture("mixture") else {
         return;
     };
     let run = ltrace(["-o", "/dev/full"])
         .arg(program)
-        .args(["2", "100"])
+        .args(["5", "60"])
         .finish();
     assert_ne!(run.code(), 0, "{}", run.told());
     assert!(run.stderr.contains("No space left"), "{}", run.told());
+    assert!(run.stdout.ends_with("ok\n"), "{}", run.told());
 }
 
 /// A command that was launched is left running on these signals.
@@ -100,6 +102,65 @@ fn terminate_leaves_the_command_running() {
 #[test]
 fn hangup_leaves_the_command_running() {
     check_left_running(Signal::SIGHUP);
+}
+
+#[test]
+fn quit_leaves_the_command_running() {
+    check_left_running(Signal::SIGQUIT);
+}
+
+/// A program that was attached to is left as it was found.
+fn check_left_alone(signal: Signal) {
+    let Some(server) = server(4) else { return };
+    let tracer = ltrace(["-p", &server.pid().to_string()]).start();
+    tracer.wait_for_stderr("malloc(1001");
+    tracer.signal(signal);
+    tracer.finish().exits(0);
+    assert_unharmed(server);
+}
+
+#[test]
+fn signals_when_attached() {
+    for signal in [
+        Signal::SIGINT,
+        Signal::SIGTERM,
+        Signal::SIGHUP,
+        Signal::SIGQUIT,
+    ] {
+        check_left_alone(signal);
+    }
+}
+
+/// Wherever the tracer panics, the program that it was attached to is left as it was found.
+#[test]
+fn panic_when_attached() {
+    for (call, number) in [
+        ("ptrace(PTRACE_SETREGS)", 5),
+        ("pwrite", 100),
+        ("ptrace(PTRACE_GETREGS)", 300),
+        ("ptrace(PTRACE_POKEUSER)", 200),
+        ("process_vm_readv", 400),
+        ("ptrace(PTRACE_CONT)", 250),
+        ("waitid", 700),
+    ] {
+        let Some(server) = server(4) else { return };
+        let pid = server.pid().to_string();
+        let run = panicking(call, number, &["-o", "/dev/null", "-p", &pid]).finish();
+        assert_ne!(run.code(), 0, "{call} {number}: {}", run.told());
+        assert!(run.stderr.contains("LTRACE_FAULT"), "{}", run.told());
+        assert_unharmed(server);
+    }
+}
+
+#[test]
+fn panic_when_launched() {
+    let Some(program) = fixture("mixture") else {
+        return;
+    };
+    let run = panicking("ptrace(PTRACE_GETREGS)", 200, &["-o", "/dev/null"]).arg(program);
+    let run = run.args(["5", "60"]).finish();
+    assert_ne!(run.code(), 0, "{}", run.told());
+    assert!(run.stdout.ends_with("ok\n"), "{}", run.told());
 }
 
 /// Ctrl-C reaches the tracer and the command: tracing goes on to the command's end.

@@ -113,6 +113,13 @@ struct Fault<'a> {
     told: &'a Path,
 }
 
+/// The tracer, about to panic at the n-th use of a call.
+pub fn panicking(call: &str, number: u32, options: &[&str]) -> Program {
+    let told = scratch("panic").join("told");
+    let fault = format!("{call}:{number}:0:{}", told.display());
+    ltrace(options).env("LTRACE_FAULT", fault)
+}
+
 impl Fault<'_> {
     fn tracer(&self, options: &[&str]) -> Program {
         let Fault {

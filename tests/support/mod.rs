@@ -10,6 +10,7 @@ pub mod browser;
 pub mod expect;
 pub mod faults;
 pub mod fixture;
+pub mod flat;
 pub mod kills;
 pub mod leaks;
 pub mod lines;
