@@ -2,9 +2,11 @@
 
 use crate::support::expect::same_text;
 use crate::support::fixture::{fixture, shaped};
-use crate::support::ltrace;
 use crate::support::shape::Shape;
-use crate::support::trace::about;
+use crate::support::trace::{about, calls};
+use crate::support::{ltrace, scratch};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 /// The fixture checks what becomes of its children; only its own calls are traced.
 fn check(name: &str, shape: Shape) {
@@ -84,13 +86,73 @@ fn exec_of_a_static_program_a_script_and_a_32_bit_program() {
     }
 }
 
+/// What there is no program in, the kernel refuses, and the one that asked goes on.
 #[test]
 fn exec_that_fails() {
     let Some(program) = fixture("exec") else {
         return;
     };
-    let run = ltrace([program]).arg("/no/such/program").finish().exits(97);
-    assert_eq!(run.count("--- Called exec() ---"), 0, "{}", run.told());
+    let dir = scratch("not_programs");
+    let file = |name, bytes: &[u8]| {
+        let path = dir.join(name);
+        fs::write(&path, bytes).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        path
+    };
+    let mut cut = fs::read(&program).unwrap();
+    cut.truncate(70);
+    for next in [
+        "/no/such/program".into(),
+        dir.clone(),
+        file("empty", b""),
+        file("text", b"exit 3\n"),
+        file("cut", &cut),
+        file("no_interpreter", b"#!/no/such/interpreter\n"),
+    ] {
+        let run = ltrace([&program, &next]).finish().exits(97);
+        assert_eq!(run.count("--- Called exec() ---"), 0, "{}", run.told());
+        assert_eq!(run.count("free("), 1, "{}", run.told());
+    }
+}
+
+/// A script is its interpreter's program.
+#[test]
+fn exec_of_a_script() {
+    let Some(program) = fixture("exec") else {
+        return;
+    };
+    let script = scratch("script").join("script");
+    fs::write(&script, "#!/bin/sh\nexit $1\n").unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    for command in [vec![&program, &script], vec![&script]] {
+        let run = ltrace(&command).arg("9").finish().exits(9);
+        let execs = run.count("--- Called exec() ---");
+        assert_eq!(execs, command.len() - 1, "{}", run.told());
+    }
+}
+
+/// The new program is seen through the same filter.
+#[test]
+fn exec_keeps_the_filter() {
+    let (Some(program), Some(next)) = (fixture("exec"), fixture("no_return")) else {
+        return;
+    };
+    let run = ltrace(["-e", "malloc"])
+        .args([&program, &next])
+        .finish()
+        .exits(3);
+    let called: Vec<&str> = calls(&run.stderr);
+    assert_eq!(
+        called,
+        ["exec->malloc", "no_return->malloc"],
+        "{}",
+        run.told()
+    );
+    let run = ltrace(["-x", "main"])
+        .args([&program, &next])
+        .finish()
+        .exits(3);
+    assert_eq!(run.count("main("), 2, "{}", run.told());
 }
 
 #[test]

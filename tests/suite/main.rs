@@ -31,6 +31,7 @@ mod leaving;
 mod leftovers;
 mod libraries;
 mod m32;
+mod offspring;
 mod options;
 mod per_process;
 mod placement;

@@ -1,0 +1,120 @@
+//! Every way to make a child, followed and not, with a parent that stays and one that does not.
+
+use crate::support::fixture::fixture;
+use crate::support::ltrace;
+use crate::support::program::{Finished, Running};
+use crate::support::text::{assert_text_untouched, tracer_of};
+use nix::sys::signal::Signal;
+use std::ops::RangeInclusive;
+
+const KINDS: RangeInclusive<i32> = 1..=7;
+
+/// The fixture under the tracer, when all its children have begun.
+fn start(options: &[&str]) -> Option<Running> {
+    let program = fixture("offspring")?;
+    let (flags, args): (Vec<&str>, Vec<&str>) = options.iter().partition(|o| o.starts_with('-'));
+    let tracer = ltrace(flags).arg(program).args(args).start();
+    for kind in KINDS {
+        tracer.wait_for_stdout(&format!("kind {kind} "));
+    }
+    Some(tracer)
+}
+
+fn pids(tracer: &Running) -> Vec<i32> {
+    let text = tracer.stdout.text();
+    let numbers = text.lines().map(|line| line.rsplit(' ').next().unwrap());
+    numbers.map(|pid| pid.parse().unwrap()).collect()
+}
+
+/// Nobody traces the children, and their instructions are their own.
+#[track_caller]
+fn assert_left_alone(pids: &[i32]) {
+    assert_eq!(pids.len(), KINDS.count());
+    for &pid in pids {
+        assert_eq!(tracer_of(pid), 0);
+        assert_text_untouched(pid);
+    }
+}
+
+#[track_caller]
+fn assert_all_ended(run: &Finished) {
+    for kind in KINDS {
+        let ends = format!("kind {kind} ends\n");
+        assert!(run.stdout.contains(&ends), "{}", run.told());
+    }
+}
+
+/// How often the child of this kind was seen to call.
+fn calls(run: &Finished, kind: i32) -> usize {
+    let call = format!("offspring->malloc({}", 30 + kind);
+    run.stderr.matches(&call).count()
+}
+
+#[test]
+fn left_alone() {
+    let Some(tracer) = start(&["-emalloc"]) else {
+        return;
+    };
+    assert_left_alone(&pids(&tracer));
+    let run = tracer.finish().exits(0);
+    assert_all_ended(&run);
+    for kind in KINDS {
+        assert_eq!(calls(&run, kind), 0, "{}", run.told());
+    }
+}
+
+/// The tracer does not wait for children that it does not trace.
+#[test]
+fn left_alone_by_their_parent_too() {
+    let Some(mut tracer) = start(&["go"]) else {
+        return;
+    };
+    assert!(tracer.wait().success());
+    assert_left_alone(&pids(&tracer));
+    tracer.close_input();
+    for kind in KINDS {
+        tracer.wait_for_stdout(&format!("kind {kind} ends\n"));
+    }
+    assert_all_ended(&tracer.finish().exits(0));
+}
+
+#[test]
+fn followed() {
+    for options in [&["-f", "-emalloc"][..], &["-f", "-emalloc", "go"]] {
+        let Some(tracer) = start(options) else {
+            return;
+        };
+        for pid in pids(&tracer) {
+            assert_ne!(tracer_of(pid), 0);
+        }
+        let run = tracer.finish().exits(0);
+        assert_all_ended(&run);
+        for kind in KINDS {
+            assert_eq!(calls(&run, kind), 50, "kind {kind}\n{}", run.told());
+            let end = format!("+++ exited (status {}) +++", 20 + kind);
+            assert_eq!(run.stderr.matches(&end).count(), 1, "{}", run.told());
+        }
+        let execs = run.stderr.matches("--- Called exec() ---").count();
+        assert_eq!(execs, 2, "{}", run.told());
+        // Each of them, the daemon's maker, and the parent.
+        let ends = run.stderr.matches("+++ exited").count();
+        assert_eq!(ends, KINDS.count() + 2, "{}", run.told());
+    }
+}
+
+/// When the tracer leaves, the children that it followed go on as they would without it.
+#[test]
+fn followed_and_left() {
+    let Some(mut tracer) = start(&["-f", "-emalloc"]) else {
+        return;
+    };
+    let pids = pids(&tracer);
+    tracer.signal(Signal::SIGTERM);
+    assert_eq!(tracer.wait().code(), Some(143));
+    assert_left_alone(&pids);
+    tracer.close_input();
+    for kind in KINDS {
+        tracer.wait_for_stdout(&format!("kind {kind} ends\n"));
+    }
+    assert_all_ended(&tracer.finish());
+}
