@@ -4,18 +4,18 @@
 use super::ptrace::{Out, PtraceEngine};
 use crate::base::Tid;
 use crate::elf::Binding;
+use crate::plan::Named;
 use crate::tracee::module::Module;
 use crate::tracee::space::Space;
 
 impl PtraceEngine {
-    /// Tells once of each filter of `-x` and each alias that has meant nothing so far, of an allocator that
-    /// is nowhere, or, if nothing of any program was
-    /// ever planted, what there is to see in the task's.
+    /// Tells once of each filter and each alias that has meant nothing so far, of an allocator that is
+    /// nowhere, or, if nothing of any program was ever planted, what there is to see in the task's.
     pub(super) fn explain_nothing(&mut self, tid: Tid, out: &mut Out<'_>) {
         if self.is_ending() {
             return;
         }
-        let mut told: Vec<String> = self.meaningless().collect();
+        let mut told = self.meaningless();
         let space = self.tasks.get(&tid).map(|task| task.space);
         let modules = space.and_then(|id| Some(&self.spaces.get(&id)?.modules));
         if let Some([main, others @ ..]) = modules.map(Vec::as_slice) {
@@ -30,19 +30,23 @@ impl PtraceEngine {
         }
     }
 
-    fn meaningless(&self) -> impl Iterator<Item = String> {
+    fn meaningless(&self) -> Vec<String> {
         let named = self.plan.named().enumerate();
-        let unmatched = named
-            .filter(|(index, _)| !self.matched.contains(index))
-            .filter_map(|(_, named)| named)
-            .map(|(option, text)| {
-                format!("{option} '{text}': no module that was loaded has such a function")
-            });
+        let unmatched = named.filter(|(index, _)| !self.matched.contains(index));
+        let unmatched = unmatched.map(|(_, named)| named);
+        let (calls, functions): (Vec<Named>, Vec<Named>) = unmatched
+            .filter(|named| !named.text.is_empty())
+            .partition(|named| matches!(named.option, "-e" | "-l"));
         let watched = self.plan.resources.named.iter();
         let missing = watched.filter(|name| !self.is_watched(name)).map(|name| {
             format!("{name}: no function of that name was found; it may have been inlined")
         });
-        unmatched.chain(missing)
+        let mut told: Vec<String> = functions.iter().map(meaningless).chain(missing).collect();
+        // Otherwise there is more to be said.
+        if self.planted || !told.is_empty() {
+            told.extend(calls.iter().map(meaningless));
+        }
+        told
     }
 
     /// Some module has a function of that name to be traced.
@@ -79,6 +83,16 @@ impl PtraceEngine {
             self.plan.resources.expected.join(", ")
         )
     }
+}
+
+fn meaningless(named: &Named<'_>) -> String {
+    let Named { option, text } = named;
+    let lacking = match *option {
+        "-e" => "no module that was loaded calls such a function",
+        "-l" => "no such library was loaded",
+        _ => "no module that was loaded has such a function",
+    };
+    format!("{option} '{text}': {lacking}")
 }
 
 fn nothing_to_trace(main: &Module) -> String {

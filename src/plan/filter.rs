@@ -224,14 +224,16 @@ impl Library {
 /// The libraries that one `-l` means: a single pattern, in which signs are nothing special.
 #[derive(Clone, Debug)]
 pub struct LibraryPattern {
+    /// As the user wrote it.
+    pub text: String,
     library: Library,
 }
 
 impl LibraryPattern {
     /// Reads a pattern as the user wrote it.
     pub fn parse(text: &str) -> Result<LibraryPattern, FilterError> {
-        let text: Vec<char> = text.chars().collect();
-        let mut scanner = Scanner::new(&text);
+        let characters: Vec<char> = text.chars().collect();
+        let mut scanner = Scanner::new(&characters);
         let library = match scanner.peek() {
             None => return Err(scanner.error("a library is missing here")),
             Some('/') if scanner.is_regex_to_the_end() => {
@@ -240,7 +242,8 @@ impl LibraryPattern {
             Some('/') => Library::Path(Pattern::glob(scanner.rest())?),
             _ => Library::of_name(Pattern::glob(scanner.rest())?),
         };
-        Ok(LibraryPattern { library })
+        let text = text.to_owned();
+        Ok(LibraryPattern { text, library })
     }
 
     /// Whether the module is one of those.

@@ -152,6 +152,15 @@ pub struct Points {
     pub matched: Vec<usize>,
 }
 
+/// What the user named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Named<'a> {
+    /// By which option.
+    pub option: &'static str,
+    /// In these words.
+    pub text: &'a str,
+}
+
 /// The symbols that the libraries of `-l` provide.
 pub type Provided = HashSet<String>;
 
@@ -185,6 +194,7 @@ impl Plan {
             ..Points::default()
         };
         self.add_functions(image, bytes, name, &mut found);
+        found.matched.extend(self.named_calls(image, name));
         match self.resources.points(image, bytes, name) {
             Ok(provided) => {
                 found.points.extend(provided.points);
@@ -197,17 +207,32 @@ impl Plan {
         found
     }
 
-    /// What the user named, with its option; nothing for what means whatever there is.
-    pub fn named(&self) -> impl Iterator<Item = Option<(&'static str, &str)>> {
-        let entries = self
-            .entries
-            .iter()
-            .map(|filter| match filter.text.as_str() {
-                "" => None,
-                text => Some(("-x", text)),
-            });
+    /// What the user named; nothing for what means whatever there is.
+    pub fn named(&self) -> impl Iterator<Item = Named<'_>> {
+        let entries = self.entries.iter().map(|filter| ("-x", &filter.text));
         let aliases = self.resources.aliases.iter();
-        entries.chain(aliases.map(|alias| Some(("--alloc-sym", alias.text.as_str()))))
+        let aliases = aliases.map(|alias| ("--alloc-sym", &alias.text));
+        let calls = self.calls.iter().flatten();
+        let calls = calls.map(|filter| ("-e", &filter.text));
+        let libraries = self.libraries.iter().map(|pattern| ("-l", &pattern.text));
+        let all = entries.chain(aliases).chain(calls).chain(libraries);
+        all.map(|(option, text)| Named { option, text })
+    }
+
+    /// What of the filters of `-e` and `-l` means anything in a module, by their places in what is named.
+    fn named_calls(&self, image: &elf::Image, name: &ModuleName) -> Vec<usize> {
+        let calls = self.calls.as_deref().unwrap_or_default();
+        let before = self.entries.len() + self.resources.aliases.len();
+        let is_called = |filter: &Filter| {
+            let mut imports = image.imports.iter();
+            imports.any(|import| filter.matches(&import.symbol, name))
+        };
+        let calls_here = calls.iter().map(is_called);
+        let libraries = self.libraries.iter().map(|pattern| pattern.matches(name));
+        let all = (before..).zip(calls_here.chain(libraries));
+        all.filter(|(_, means)| *means)
+            .map(|(index, _)| index)
+            .collect()
     }
 
     /// The symbols that those of the modules provide which `-l` names.

@@ -208,6 +208,33 @@ fn a_filter_that_matches_nothing_is_told() {
     assert_eq!(lines[1], "+++ exited (status 0) +++");
 }
 
+/// And so is each of several, also where another one means something.
+#[test]
+fn each_filter_that_matches_nothing_is_told() {
+    let Some(program) = fixture("basic") else {
+        return;
+    };
+    let check = |options: &[&str], told: &[&str]| {
+        let run = ltrace(options).arg(&program).finish().exits(0);
+        let lines = run.stderr.lines();
+        let lines = lines.filter_map(|line| line.strip_prefix("ltrace: "));
+        assert_eq!(lines.collect::<Vec<_>>(), told, "{}", run.told());
+    };
+    let no_call = "-e 'nosuch@libz*': no module that was loaded calls such a function";
+    let no_library = "-l 'libz*': no such library was loaded";
+    let no_function = "-x 'nosuch': no module that was loaded has such a function";
+    check(&["-e", "malloc", "-e", "nosuch@libz*"], &[no_call]);
+    check(&["-x", "malloc", "-e", "nosuch@libz*"], &[no_call]);
+    check(&["-e", "malloc", "-l", "libz*"], &[no_library]);
+    check(
+        &["-e", "nosuch@libz*", "-x", "nosuch", "-l", "libz*"],
+        &[no_function, no_call, no_library],
+    );
+    check(&["-e", "malloc", "-l", "libc.so*", "-x", "main"], &[]);
+    check(&["-e", "", "-x", "main"], &[]);
+    check(&["-e", "-malloc"], &[]);
+}
+
 /// A filter with a mistake is a usage error, with a caret under the spot.
 #[track_caller]
 fn check_mistake(filter: &str, column: usize) {

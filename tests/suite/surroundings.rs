@@ -232,6 +232,11 @@ fn as_another_user() {
         .finish()
         .exits(0);
     assert_eq!(id.stdout, "65534\n");
+    // All the user's groups, and none of ours.
+    let groups = |program: Program| program.dir("/").finish().exits(0).stdout;
+    let users = groups(Program::new("id").args(["-G", "nobody"]));
+    let traced = ltrace(["-o", "/dev/null", "-u", "nobody", "id", "-G"]);
+    assert_eq!(groups(traced), users);
     let run = ltrace(["-u", "no-such-user-here", "true"])
         .finish()
         .exits(1);
