@@ -139,17 +139,35 @@ pub(super) fn open(path: &Path) -> Option<Bytes> {
 /// What /proc tells.
 pub(super) struct System;
 
+/// The name by which a program was called, where it goes by several: redis-server is a link to
+/// redis-check-rdb. The kernel and the program itself must agree on it.
+fn called(pid: Pid, file: &str) -> Option<String> {
+    let own = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+    let own = own.trim_end();
+    let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    let first = line
+        .split(|byte| byte.is_ascii_whitespace() || *byte == 0)
+        .next()?;
+    let first = String::from_utf8_lossy(first);
+    let name = first.rsplit('/').next()?;
+    let agreed = !own.is_empty() && name.starts_with(own) && !file.starts_with(own);
+    agreed.then(|| name.to_owned())
+}
+
 impl Outside for System {
     fn program(&self, pid: Pid) -> Option<String> {
         let path = proc::program(pid).ok()?;
-        Some(path.file_name()?.to_string_lossy().into_owned())
+        let file = path.file_name()?.to_string_lossy().into_owned();
+        Some(called(pid, &file).unwrap_or(file))
+    }
+
+    fn thread(&self, pid: Pid, tid: Tid) -> Option<String> {
+        let name = fs::read_to_string(format!("/proc/{pid}/task/{tid}/comm")).ok()?;
+        Some(name.trim_end().to_owned())
     }
 
     fn threads(&self, pid: Pid) -> HashMap<Tid, String> {
-        let name = |tid: Tid| {
-            let name = fs::read_to_string(format!("/proc/{pid}/task/{tid}/comm")).ok()?;
-            Some((tid, name.trim_end().to_owned()))
-        };
+        let name = |tid: Tid| Some((tid, self.thread(pid, tid)?));
         proc::tasks(pid)
             .unwrap_or_default()
             .into_iter()

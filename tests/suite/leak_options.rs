@@ -1,6 +1,7 @@
 //! The options of `--leaks`: what they add to a report, and mistakes in them.
 
 use crate::support::fixture::fixture;
+use crate::support::leaks::{report, users};
 use crate::support::{ltrace, scratch};
 use std::fs;
 
@@ -115,4 +116,120 @@ fn mistakes() {
         &["--leaks", "--suppress", file, "ls"],
         &format!("ltrace: {file}:2:1: "),
     );
+}
+
+/// The functions of the sites that are told of `leak_many.c`, in order.
+#[track_caller]
+fn sites(options: &[&str], expected: &[&str]) {
+    let Some(program) = fixture("leak_many") else {
+        return;
+    };
+    let (report, finished) = report(options, &[program.to_str().expect("a path")]);
+    let finished = finished.exits(0);
+    let sites = report["sites"].as_array().expect("sites");
+    let found: Vec<&str> = sites
+        .iter()
+        .filter_map(|site| users(site).first().copied())
+        .collect();
+    assert_eq!(found, expected, "{options:?}: {}", finished.told());
+}
+
+#[test]
+fn which_sites_in_which_order() {
+    sites(&[], &["big", "threaded", "many"]);
+    sites(&["--sort", "blocks"], &["many", "threaded", "big"]);
+    sites(&["--sort", "age"], &["many", "threaded", "big"]);
+    sites(&["--top", "1"], &["big"]);
+    sites(&["--min-size", "100"], &["big", "threaded"]);
+    sites(&["--max-size", "100"], &["threaded", "many"]);
+    sites(&["--site", "^many$"], &["many"]);
+    sites(&["--site", "^many$", "--site", "^big$"], &["big", "many"]);
+    sites(&["--site", "leak_many.c:12$"], &["many"]);
+    sites(&["--thread", "worker"], &["threaded"]);
+    sites(&["--kinds", "reachable"], &["keep"]);
+    sites(&["--skip-first", "1h"], &[]);
+    // Nothing will become of what is young when the program ends.
+    sites(&["--older", "1h"], &["big", "threaded", "many"]);
+    sites(&["--check", "off"], &["big", "threaded", "many", "keep"]);
+}
+
+#[test]
+fn how_much_of_stacks() {
+    let Some(program) = fixture("leak_many") else {
+        return;
+    };
+    let frames = |frames: &str| {
+        let finished = ltrace(["--leaks", "--site", "^many$", "--frames", frames])
+            .arg(&program)
+            .finish();
+        let lines: Vec<String> = finished.stderr.lines().skip(4).map(str::to_owned).collect();
+        lines
+    };
+    assert_eq!(frames("1")[0], "     many   leak_many.c:12");
+    assert!(frames("1")[1].starts_with("     holds  "));
+    assert_eq!(frames("user")[1], "     main   leak_many.c:25");
+    let all = frames("all");
+    assert!(all.iter().any(|line| line.contains("malloc")), "{all:?}");
+    assert!(
+        all.iter().any(|line| line.starts_with("     _start ")),
+        "{all:?}"
+    );
+}
+
+#[test]
+fn contents() {
+    let Some(program) = fixture("leak_many") else {
+        return;
+    };
+    let finished = ltrace(["--leaks", "--site", "^many$", "--contents"])
+        .arg(program)
+        .finish();
+    let samples = finished
+        .stderr
+        .lines()
+        .filter(|line| line.contains(": 6d 6d 6d 6d ") && line.ends_with("|mmmmmmmmmmmmmmmm|"));
+    assert_eq!(samples.count(), 3, "{}", finished.told());
+}
+
+/// What a suppression file leaves of `leak_many.c`.
+#[track_caller]
+fn suppressed(text: &str, expected: &[&str]) {
+    let file = scratch("suppressions").join("file");
+    fs::write(&file, text).expect("written");
+    sites(&["--suppress", file.to_str().expect("a path")], expected);
+}
+
+#[test]
+fn suppressions_of_both_tools() {
+    suppressed("# a comment\nleak:many\nleak:threaded\n", &[]);
+    suppressed("leak:^big$\n", &["threaded", "many"]);
+    suppressed("leak:thr*d\n", &["big", "many"]);
+    let memcheck = |lines: &str| format!("{{\n  a name\n  Memcheck:Leak\n{lines}\n}}\n");
+    suppressed(&memcheck("  fun:malloc\n  fun:big"), &["threaded", "many"]);
+    suppressed(&memcheck("  fun:big"), &["big", "threaded", "many"]);
+    suppressed(&memcheck("  ...\n  fun:main"), &["threaded"]);
+    suppressed(
+        &memcheck("  match-leak-kinds: reachable\n  ...\n  fun:big"),
+        &["big", "threaded", "many"],
+    );
+    let other = "{\n  a name\n  Memcheck:Cond\n  ...\n  fun:main\n}\n";
+    suppressed(other, &["big", "threaded", "many"]);
+}
+
+#[test]
+fn what_a_failure_is() {
+    let Some(program) = fixture("leak_many") else {
+        return;
+    };
+    let check = |on: &str, status: i32| {
+        let args = ["--leaks", "--fail-on", on];
+        let finished = ltrace(args).arg(&program).finish();
+        assert_eq!(finished.code(), status, "{on}: {}", finished.told());
+    };
+    check("lost", 99);
+    check("lost>6799", 99);
+    check("lost>6800", 0);
+    check("possible", 0);
+    check("reachable>299", 99);
+    check("reachable>300", 0);
 }

@@ -21,6 +21,7 @@ mod html;
 mod launch;
 mod leak_heap;
 mod leak_input;
+mod leak_json;
 mod leak_options;
 mod leak_pairs;
 mod leak_programs;

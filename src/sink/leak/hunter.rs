@@ -7,7 +7,7 @@ use super::aside::Aside;
 use super::book::Book;
 use super::history::History;
 use super::kinds::{Action, Kinds, Role, Shape};
-use super::options::{Checks, Options};
+use super::options::{Checks, Options, Thread};
 use super::output;
 use super::report::build::{Subject, build};
 use super::report::checked::Checked;
@@ -36,6 +36,9 @@ use std::time::{Duration, Instant};
 pub trait Outside {
     /// The program's name.
     fn program(&self, pid: Pid) -> Option<String>;
+
+    /// The name of a thread.
+    fn thread(&self, pid: Pid, tid: Tid) -> Option<String>;
 
     /// The names of its threads.
     fn threads(&self, pid: Pid) -> HashMap<Tid, String>;
@@ -120,6 +123,8 @@ struct Prey {
     /// The allocator's name, and its file.
     allocator: Option<(String, String)>,
     threads: BTreeSet<Tid>,
+    /// The names that threads had, where they are asked for: some are no more.
+    names: HashMap<Tid, String>,
     /// Calls of the function of `--per`.
     calls: u64,
     marked: bool,
@@ -210,6 +215,7 @@ impl Hunter {
             name: setup.outside.program(pid).unwrap_or_default(),
             allocator: None,
             threads: BTreeSet::new(),
+            names: HashMap::new(),
             calls: 0,
             marked: false,
             history: History::default(),
@@ -265,8 +271,23 @@ impl Hunter {
                 prey.tracker.set_allocator(range);
             }
         }
+        self.learn_name(event.pid, event.tid);
         if !self.is_own_mapping(event.pid, point, caller) {
             self.prey(event.pid).tracker.call(&from, args);
+        }
+    }
+
+    /// With `--thread NAME` a thread's name is looked up until it is that one: it may be given late, and a
+    /// thread that has ended has none.
+    fn learn_name(&mut self, pid: Pid, tid: Tid) {
+        let Some(Thread::Name(wanted)) = &self.setup.options.blocks.thread else {
+            return;
+        };
+        if let Some(prey) = self.processes.get_mut(&pid)
+            && prey.names.get(&tid) != Some(wanted)
+            && let Some(name) = self.setup.outside.thread(pid, tid)
+        {
+            prey.names.insert(tid, name);
         }
     }
 
@@ -363,13 +384,15 @@ impl Hunter {
             allocator: prey.allocator.as_ref().map(|(name, _)| name.clone()),
             ended,
         };
+        let mut names = prey.names.clone();
+        names.extend(threads);
         let subject = Subject {
             pid,
             tracker: &prey.tracker,
             checked,
             options: &setup.options,
             suppressions: &setup.suppressions,
-            threads,
+            threads: names,
             descriptors: setup.outside.descriptors(pid),
             calls: prey.calls,
             marked: prey.marked,
@@ -382,10 +405,9 @@ impl Hunter {
         if last == Last::Yes {
             let bad = |verdict: &Verdict| match verdict {
                 Verdict::Lost | Verdict::Indirect => report.lost.bytes,
-                other => {
-                    let entries = report.sites.iter().filter(|entry| entry.verdict == *other);
-                    entries.map(|entry| entry.live.bytes).sum()
-                }
+                Verdict::Possible => report.possible.bytes,
+                Verdict::Reachable => report.reachable.bytes,
+                Verdict::Unchecked => 0,
             };
             if let Some((verdict, limit)) = &self.setup.options.fail_on {
                 self.failed |= bad(verdict) > *limit;

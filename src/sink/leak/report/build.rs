@@ -138,7 +138,8 @@ fn blocks(subject: &Subject<'_>, names: &mut dyn Names) -> Vec<Block> {
     let block = |(address, live): (u64, &Live)| {
         let site = tracker.sites.get(live.site)?;
         let stack = names.stack(subject.pid, site.origin);
-        let is_told = !is_runtime(&stack, Some(live.size)) && !subject.suppressions.cover(&stack);
+        let is_told = !is_runtime(&stack, Some(live.size))
+            && !subject.suppressions.cover(&stack, Verdict::Unchecked);
         is_told.then_some(Block {
             address,
             size: live.size,

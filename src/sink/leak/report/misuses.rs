@@ -4,7 +4,7 @@ use super::super::book::Names;
 use super::super::misuse::{Misuse, Wrong};
 use super::super::site::SiteId;
 use super::build::Subject;
-use super::model::{Line, MisuseEntry};
+use super::model::{Line, MisuseEntry, Verdict};
 use crate::stack::names::spoken;
 
 /// All of them, in the order in which they were first seen.
@@ -16,7 +16,8 @@ pub(super) fn misuses(subject: &Subject<'_>, names: &mut dyn Names) -> Vec<Misus
         .map(|misuse| entry(subject, misuse, names));
     let told: Vec<MisuseEntry> = told.collect();
     let is_wanted = |entry: &MisuseEntry| {
-        !subject.suppressions.cover(&entry.stack) && !is_thread_end(&entry.stack)
+        !subject.suppressions.cover(&entry.stack, Verdict::Unchecked)
+            && !is_thread_end(&entry.stack)
     };
     told.into_iter().filter(is_wanted).collect()
 }

@@ -45,6 +45,8 @@ pub struct Report {
     pub lost: Amount,
     /// At how many sites.
     pub lost_sites: u64,
+    /// The sum of what only pointers to its inside lead to.
+    pub possible: Amount,
     /// The sum of what can still be reached.
     pub reachable: Amount,
     /// Live bytes over time, oldest first.

@@ -30,7 +30,7 @@ pub(super) fn pairs(
             entry.kind = "fd".to_owned();
             ask_kernel(subject, &mut entry);
         }
-        if entry.open == 0 || subject.suppressions.cover(&entry.stack) {
+        if entry.open == 0 || subject.suppressions.cover(&entry.stack, Verdict::Unchecked) {
             continue;
         }
         let key = super::model::key(&entry.title, &entry.stack);

@@ -93,7 +93,7 @@ impl Drafts {
         if !is_site(subject.options, &entry.stack) {
             return;
         }
-        if subject.suppressions.cover(&entry.stack) {
+        if subject.suppressions.cover(&entry.stack, entry.verdict) {
             report.not_counted.suppressed += found.live;
             self.told.insert(id);
             return;
@@ -102,7 +102,8 @@ impl Drafts {
         match entry.verdict {
             Verdict::Lost | Verdict::Indirect => report.lost += found.live,
             Verdict::Reachable => report.reachable += found.live,
-            Verdict::Possible | Verdict::Unchecked => {}
+            Verdict::Possible => report.possible += found.live,
+            Verdict::Unchecked => {}
         }
         if entry.verdict == Verdict::Lost {
             self.lost.insert(entry.key());

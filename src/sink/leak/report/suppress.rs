@@ -1,6 +1,7 @@
 //! What the user does not want to hear of: LeakSanitizer's `leak:` lines and memcheck's `.supp` files.
 
-use super::model::{Line, Report};
+use super::model::{Line, Report, Verdict};
+use crate::stack::names::spoken;
 use regex::Regex;
 use std::fmt::Write as _;
 
@@ -9,8 +10,17 @@ use std::fmt::Write as _;
 pub struct Suppressions {
     /// Any frame that fits is enough.
     any: Vec<Pattern>,
+    /// memcheck's.
+    stacks: Vec<Stack>,
+}
+
+/// A suppression of a `.supp` file.
+#[derive(Clone, Debug, Default)]
+struct Stack {
+    /// The verdicts that it is for; all if there are none.
+    kinds: Vec<Verdict>,
     /// The innermost frames must fit, in this order.
-    stacks: Vec<Vec<Frame>>,
+    frames: Vec<Frame>,
 }
 
 /// A frame of a `.supp` file.
@@ -83,9 +93,13 @@ impl Suppressions {
     }
 
     /// Whether this stack is not to be told.
-    pub fn cover(&self, stack: &[Line]) -> bool {
+    pub fn cover(&self, stack: &[Line], verdict: Verdict) -> bool {
         let fits_any = |pattern: &Pattern| stack.iter().any(|line| pattern.fits(line));
-        self.any.iter().any(fits_any) || self.stacks.iter().any(|frames| fits(frames, stack))
+        let is_for = |kinds: &[Verdict]| {
+            kinds.is_empty() || verdict == Verdict::Unchecked || kinds.contains(&verdict)
+        };
+        let covers = |known: &Stack| is_for(&known.kinds) && fits(&known.frames, stack);
+        self.any.iter().any(fits_any) || self.stacks.iter().any(covers)
     }
 }
 
@@ -95,8 +109,8 @@ fn memcheck<'t>(
     name: &str,
     first: usize,
     lines: &mut impl Iterator<Item = (usize, &'t str)>,
-) -> Result<Option<Vec<Frame>>, Complaint> {
-    let mut frames = Vec::new();
+) -> Result<Option<Stack>, Complaint> {
+    let mut stack = Stack::default();
     let mut heads = 0;
     let mut is_leak = false;
     for (number, line) in lines {
@@ -110,7 +124,7 @@ fn memcheck<'t>(
         match (heads, said) {
             (_, "") => continue,
             (_, "}") if heads < 2 => return Err(complaint("the suppression ends before its kind")),
-            (_, "}") => return Ok((is_leak && !frames.is_empty()).then_some(frames)),
+            (_, "}") => return Ok((is_leak && !stack.frames.is_empty()).then_some(stack)),
             (0, _) => heads = 1,
             (1, _) => {
                 heads = 2;
@@ -121,12 +135,18 @@ fn memcheck<'t>(
                         && kind == "Leak"
                 });
             }
-            (_, "...") => frames.push(Frame::Any),
+            (_, "...") => stack.frames.push(Frame::Any),
             _ => match said.split_once(':') {
-                Some(("match-leak-kinds", _)) => {}
-                Some(("fun", pattern)) => frames.push(Frame::Function(Pattern::glob(pattern))),
-                Some(("obj", pattern)) => frames.push(Frame::Object(Pattern::glob(pattern))),
-                Some(("src", pattern)) => frames.push(Frame::Source(Pattern::glob(pattern))),
+                Some(("match-leak-kinds", kinds)) => {
+                    stack.kinds = leak_kinds(kinds)
+                        .ok_or_else(|| complaint("a kind is none of those of memcheck"))?
+                }
+                // memcheck writes symbols as they are: `_Znwm`.
+                Some(("fun", pattern)) => stack
+                    .frames
+                    .push(Frame::Function(Pattern::glob(&spoken(pattern)))),
+                Some(("obj", pattern)) => stack.frames.push(Frame::Object(Pattern::glob(pattern))),
+                Some(("src", pattern)) => stack.frames.push(Frame::Source(Pattern::glob(pattern))),
                 _ if !is_leak => {}
                 _ => return Err(complaint("a frame is `fun:', `obj:', `src:' or `...'")),
             },
@@ -138,6 +158,22 @@ fn memcheck<'t>(
         column: 1,
         message: "this `{' has no `}'",
     })
+}
+
+/// memcheck's names of verdicts (Valgrind manual 4.3, `--show-leak-kinds`).
+fn leak_kinds(text: &str) -> Option<Vec<Verdict>> {
+    let mut kinds = Vec::new();
+    for name in text.split(',').map(str::trim) {
+        match name {
+            "definite" => kinds.push(Verdict::Lost),
+            "indirect" => kinds.push(Verdict::Indirect),
+            "possible" => kinds.push(Verdict::Possible),
+            "reachable" => kinds.push(Verdict::Reachable),
+            "all" => return Some(Vec::new()),
+            _ => return None,
+        }
+    }
+    Some(kinds)
 }
 
 /// Frames against a stack, from its innermost call on; what follows the last one does not matter.
@@ -169,7 +205,12 @@ impl Frame {
     fn fits(&self, line: &Line) -> bool {
         match self {
             Frame::Any => true,
-            Frame::Function(pattern) => pattern.0.is_match(&line.function),
+            // glibc's own name of malloc, where its debug information tells it.
+            Frame::Function(pattern) => {
+                let plain = line.function.strip_prefix("__libc_");
+                pattern.0.is_match(&line.function)
+                    || plain.is_some_and(|plain| pattern.0.is_match(plain))
+            }
             Frame::Object(pattern) => {
                 pattern.0.is_match(&line.module) || pattern.0.is_match(&format!("/{}", line.module))
             }
@@ -285,7 +326,11 @@ mod tests {
     fn check(text: &str, expected: bool) {
         let mut suppressions = Suppressions::default();
         suppressions.add("f", text).expect("good suppressions");
-        assert_eq!(suppressions.cover(&stack(&STACK)), expected, "{text}");
+        assert_eq!(
+            suppressions.cover(&stack(&STACK), Verdict::Lost),
+            expected,
+            "{text}"
+        );
     }
 
     #[test]
@@ -369,7 +414,7 @@ mod tests {
         fn any_text_is_taken(text in "(leak:|\\{\n| x\n|Memcheck:Leak\n|fun:a\n|\\.\\.\\.\n|\\}\n|[*?:^$\\[a]){0,20}|.{0,30}") {
             let mut suppressions = Suppressions::default();
             if suppressions.add("f", &text).is_ok() {
-                suppressions.cover(&stack(&STACK));
+                suppressions.cover(&stack(&STACK), Verdict::Lost);
             }
         }
     }
