@@ -25,6 +25,7 @@ use crate::sink::leak;
 use crate::sink::leak::book::Book;
 use crate::sink::leak::hunter::{Hunter, Setup};
 use crate::sink::leak::kinds::Kinds;
+use crate::sink::leak::progress::Progress;
 use crate::sink::leak::tracker::Knowledge;
 use crate::sink::leak::view::View;
 use crate::sink::output::{Destination, Shared};
@@ -74,10 +75,9 @@ pub fn run(config: Config) -> Result<u8, Error> {
     if config.aim == Aim::TakeOut {
         return Ok(take_out(&config.attach));
     }
-    let duties = duties(&config);
-    let terminal = duties.terminal.clone();
-    match front::split(duties)? {
-        Side::Tracer(link) => trace(config, link, terminal),
+    let drawn = drawn(&config.report);
+    match front::split(duties(&config, &drawn))? {
+        Side::Tracer(link) => trace(config, link, drawn),
         Side::Front(front) => match front.stand()? {
             End::Exited(status) => Ok(status),
             End::Asked(signal) => Ok(signalled(signal)),
@@ -86,8 +86,28 @@ pub fn run(config: Config) -> Result<u8, Error> {
     }
 }
 
+/// What is drawn on the terminal, besides lines.
+enum Drawn {
+    Nothing,
+    /// How far something is that takes long.
+    Bars,
+    View(Terminal),
+}
+
+/// Asked before the front end and the tracer part: the tracer is in nobody's foreground.
+fn drawn(report: &Report) -> Drawn {
+    match report {
+        Report::Leaks { view, .. } => match view.and_then(|_| Terminal::ours()) {
+            Some(terminal) => Drawn::View(terminal),
+            None if Terminal::can_draw() => Drawn::Bars,
+            None => Drawn::Nothing,
+        },
+        Report::Lines(_) | Report::Summary { .. } => Drawn::Nothing,
+    }
+}
+
 /// What the front end has to do.
-fn duties(config: &Config) -> Duties {
+fn duties(config: &Config, drawn: &Drawn) -> Duties {
     Duties {
         stops: match config.launch {
             Some(_) => Stops::AsCommand,
@@ -97,15 +117,15 @@ fn duties(config: &Config) -> Duties {
             Report::Leaks { .. } => Wishes::Heard,
             Report::Lines(_) | Report::Summary { .. } => Wishes::Unknown,
         },
-        terminal: match config.report {
-            Report::Leaks { view: Some(_), .. } => Terminal::ours(),
-            _ => None,
+        terminal: match drawn {
+            Drawn::View(terminal) => Some(terminal.clone()),
+            Drawn::Bars | Drawn::Nothing => None,
         },
     }
 }
 
 /// The tracer's part.
-fn trace(config: Config, link: Link, terminal: Option<Terminal>) -> Result<u8, Error> {
+fn trace(config: Config, link: Link, drawn: Drawn) -> Result<u8, Error> {
     let command = config.launch.as_ref().map(program::command).transpose()?;
     let mut out = config
         .output
@@ -141,15 +161,8 @@ fn trace(config: Config, link: Link, terminal: Option<Terminal>) -> Result<u8, E
     let mut consumer = Consumer {
         decoder: Decoder::new(config.limits),
         elsewhere: config.output != Destination::Stderr
-            || matches!(config.report, Report::Leaks { .. }) && terminal.is_none(),
-        sink: sink(
-            config.report,
-            &config.output,
-            out,
-            terminal,
-            kinds,
-            knowledge,
-        ),
+            || matches!(config.report, Report::Leaks { .. }) && !matches!(drawn, Drawn::View(_)),
+        sink: sink(config.report, &config.output, out, drawn, kinds, knowledge),
         failure: None,
         wanted: None,
         freezing,
@@ -344,7 +357,7 @@ fn sink(
     report: Report,
     to: &Destination,
     out: Box<dyn Write + Send>,
-    terminal: Option<Terminal>,
+    drawn: Drawn,
     kinds: Arc<Kinds>,
     knowledge: Knowledge,
 ) -> Box<dyn Sink> {
@@ -363,6 +376,11 @@ fn sink(
             view,
         } => {
             let out = Shared::new(out);
+            let (bars, terminal): (Option<Box<dyn Write>>, _) = match drawn {
+                Drawn::Nothing => (None, None),
+                Drawn::Bars => (Some(Box::new(io::stderr())), None),
+                Drawn::View(terminal) => (None, Some(terminal)),
+            };
             let view = view
                 .zip(terminal)
                 .map(|(look, terminal)| View::new(Box::new(OnTerminal::new(terminal)), look));
@@ -374,6 +392,7 @@ fn sink(
                 book: Book::new(Symbolizer::new(leaks::open)),
                 outside: Box::new(leaks::System),
                 out: Box::new(out.clone()),
+                progress: Progress::new(bars),
                 view,
             });
             return match lines {

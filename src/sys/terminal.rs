@@ -22,17 +22,23 @@ const ENTER: &str = "\x1b[?1049h\x1b[?25l";
 const LEAVE: &str = "\x1b[?25h\x1b[?1049l";
 
 impl Terminal {
-    /// The terminal, if we run in its foreground and it can move its cursor.
+    /// The terminal, if [`Terminal::can_draw`].
     pub fn ours() -> Option<Terminal> {
         let (stdin, stderr) = (io::stdin(), io::stderr());
-        let can_draw = std::env::var("TERM").is_ok_and(|term| !["", "dumb"].contains(&&*term));
-        if !(stdin.is_terminal() && stderr.is_terminal() && can_draw) {
+        if !(stdin.is_terminal() && Terminal::can_draw()) {
             return None;
         }
         let is_same = fstat(&stdin).ok()?.st_rdev == fstat(&stderr).ok()?.st_rdev;
-        let is_in_front = tcgetpgrp(&stdin).ok()? == getpgrp();
         let before = tcgetattr(&stdin).ok()?.into();
-        (is_same && is_in_front).then_some(Terminal { before })
+        is_same.then_some(Terminal { before })
+    }
+
+    /// Standard error is a terminal that can move its cursor, and we run in its foreground.
+    pub fn can_draw() -> bool {
+        let stderr = io::stderr();
+        let knows_how = std::env::var("TERM").is_ok_and(|term| !["", "dumb"].contains(&&*term));
+        let is_in_front = || tcgetpgrp(&stderr).is_ok_and(|group| group == getpgrp());
+        stderr.is_terminal() && knows_how && is_in_front()
     }
 
     /// Takes it over. Ctrl-C, Ctrl-\ and Ctrl-Z stay signals; Ctrl-S would let us, and with us whoever is

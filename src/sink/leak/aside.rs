@@ -6,7 +6,7 @@ use crate::base::addr::Addr;
 use crate::base::frozen::Frozen;
 use crate::base::memory::{Memory, Unreadable};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
 use std::thread;
 use std::time::Duration;
@@ -25,6 +25,9 @@ struct Job {
 /// An answer to come. Dropped, it is not wanted any more.
 pub struct Coming {
     answer: Receiver<Answer>,
+    /// So many bytes of memory have been looked at, of so many.
+    done: Arc<AtomicU64>,
+    total: u64,
     is_unwanted: Arc<AtomicBool>,
 }
 
@@ -59,10 +62,15 @@ impl Aside {
     pub fn ask(&self, question: Question, mut frozen: Frozen) -> Coming {
         let (answer, coming) = channel();
         let is_unwanted = Arc::new(AtomicBool::new(false));
+        let done = Arc::new(AtomicU64::new(0));
+        let lengths = frozen.regions.iter();
+        let lengths = lengths.map(|region| region.range.end.saturating_sub(region.range.start));
+        let total = lengths.fold(0, u64::saturating_add);
         let nothing = Box::new(crate::base::frozen::Copies::default());
         frozen.memory = Box::new(Wanted {
             memory: std::mem::replace(&mut frozen.memory, nothing),
             is_unwanted: is_unwanted.clone(),
+            done: done.clone(),
         });
         if let Some(questions) = &self.questions {
             // A thread that has ended leaves no answer.
@@ -74,12 +82,21 @@ impl Aside {
         }
         Coming {
             answer: coming,
+            done,
+            total,
             is_unwanted,
         }
     }
 }
 
 impl Coming {
+    /// How much of the work is done, as far as that can be told: some memory is looked at twice, and after
+    /// that some work is left.
+    pub fn part(&self) -> f64 {
+        let looked_at = self.done.load(Ordering::Relaxed) as f64 / self.total.max(1) as f64;
+        (0.7 * looked_at).min(0.95)
+    }
+
     /// Looks whether it is there.
     pub fn look(&self) -> Fate {
         match self.answer.try_recv() {
@@ -109,13 +126,18 @@ impl Drop for Coming {
 struct Wanted {
     memory: Box<dyn Memory + Send>,
     is_unwanted: Arc<AtomicBool>,
+    done: Arc<AtomicU64>,
 }
 
 impl Memory for Wanted {
     fn read(&self, at: Addr, buf: &mut [u8]) -> Result<usize, Unreadable> {
         match self.is_unwanted.load(Ordering::Relaxed) {
             true => Err(Unreadable(at)),
-            false => self.memory.read(at, buf),
+            false => {
+                let read = self.memory.read(at, buf)?;
+                self.done.fetch_add(read as u64, Ordering::Relaxed);
+                Ok(read)
+            }
         }
     }
 

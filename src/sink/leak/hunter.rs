@@ -9,11 +9,12 @@ use super::history::History;
 use super::kinds::{Action, Kinds, Role, Shape};
 use super::options::{Checks, Options, Thread};
 use super::output;
+use super::progress::Progress;
 use super::report::build::{Subject, build};
 use super::report::checked::Checked;
 use super::report::model::{Process, Report, Since, Verdict};
 use super::report::suppress::Suppressions;
-use super::site::{Origin, Passed};
+use super::site::{Origin, Passed, SiteId};
 use super::tracker::{Caller, Knowledge, Tracker};
 use super::view::{Asked, View};
 use crate::base::addr::Addr;
@@ -27,7 +28,7 @@ use crate::stack::Module;
 use crate::value::Value;
 use crate::value::render;
 use checks::{Pending, older};
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -84,6 +85,8 @@ pub struct Setup {
     pub out: Box<dyn Write>,
     /// Where those are shown that are not the last ones.
     pub view: Option<View>,
+    /// Where it is told how far something is that takes long.
+    pub progress: Progress,
 }
 
 /// The hunt.
@@ -129,6 +132,8 @@ struct Prey {
     calls: u64,
     marked: bool,
     history: History,
+    /// Sites whose stacks have names.
+    named: HashSet<SiteId>,
     /// The report that is told if the process ends before another one.
     last: Option<Report>,
     /// The last one was told.
@@ -219,6 +224,7 @@ impl Hunter {
             calls: 0,
             marked: false,
             history: History::default(),
+            named: HashSet::new(),
             last: None,
             told: false,
         })
@@ -450,6 +456,7 @@ impl Hunter {
                 Asked::Quit => self.end(),
             }
         }
+        self.tell_checks();
         match &mut self.setup.view {
             Some(view) => view.draw(self.now, self.setup.options.sort),
             None => Ok(()),
@@ -473,6 +480,9 @@ impl Hunter {
         if self.stage == Stage::Running {
             self.stage = Stage::Ending;
             self.want_all(Moment::Leaving);
+            if let Some(view) = &mut self.setup.view {
+                view.say("a last report ...".to_owned());
+            }
         }
     }
 
@@ -549,6 +559,7 @@ impl Hunter {
         prey.history.look_now(&prey.tracker);
         let ended = (moment == Moment::AtExit).then(|| "at exit".to_owned());
         let older = older(moment, &self.setup.options);
+        self.name_stacks(pid);
         let report = self.report_older(pid, older, checked.as_ref(), ended);
         self.cost = begun.elapsed() + pause;
         match moment {

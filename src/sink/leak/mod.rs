@@ -9,6 +9,7 @@ pub mod misuse;
 pub mod options;
 pub mod output;
 pub mod pages;
+pub mod progress;
 pub mod reach;
 pub mod report;
 pub mod site;

@@ -141,6 +141,19 @@ impl View {
         self.is_new = true;
     }
 
+    /// Shows a bar in the last line, until the next picture.
+    pub fn bar(&mut self, bar: &str) {
+        let (columns, rows) = self.screen.size();
+        let bar: String = bar.chars().take(columns).collect();
+        // One that cannot be shown is missed by nobody.
+        let _ = self.screen.show(&format!("\x1b[{rows};1H{bar}\x1b[K"));
+    }
+
+    /// There is to be a new picture.
+    pub fn refresh(&mut self) {
+        self.is_new = true;
+    }
+
     /// The terminal is left to others for now.
     pub fn hide(&mut self) {
         self.screen.hide();

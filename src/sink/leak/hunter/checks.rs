@@ -1,19 +1,22 @@
 //! Checks on their way: asked for when a process was frozen, answered while it goes on, told then.
 
 use super::super::aside::{Aside, Coming, Fate};
+use super::super::book::Names;
 use super::super::options::Options;
 use super::super::report::checked::{Checked, Question};
 use super::super::report::survey::lost_keys;
+use super::super::site::{Origin, Site, SiteId};
 use super::{Hunter, LOOK, Moment};
 use crate::base::Pid;
 use crate::base::frozen::Frozen;
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A check that is being made.
 pub(super) struct Pending {
     pub(super) pid: Pid,
     pub(super) moment: Moment,
+    begun: Instant,
     answer: Coming,
     /// How long the process was held for it.
     pause: Duration,
@@ -37,6 +40,7 @@ impl Hunter {
         self.checks.push(Pending {
             pid,
             moment,
+            begun: Instant::now(),
             answer,
             pause,
         });
@@ -73,13 +77,56 @@ impl Hunter {
             let fate = loop {
                 match check.answer.wait(LOOK) {
                     Fate::NotYet if self.setup.outside.is_asked_to_end() => break Fate::Never,
-                    Fate::NotYet => {}
+                    Fate::NotYet => self.tell_progress(check.begun, FOLLOWING, check.answer.part()),
                     fate => break fate,
                 }
             };
             self.answered(check, fate)?;
         }
         Ok(())
+    }
+
+    /// Tells how far the oldest check is that is being made.
+    pub(super) fn tell_checks(&mut self) {
+        let first = self.checks.first();
+        match first.map(|check| (check.begun, check.answer.part())) {
+            Some((begun, part)) => self.tell_progress(begun, FOLLOWING, part),
+            None => self.end_progress(),
+        }
+    }
+
+    /// Tells how far something is that began then.
+    fn tell_progress(&mut self, since: Instant, what: &str, part: f64) {
+        let bar = self.setup.progress.at(since, what, part);
+        if let (Some(view), Some(bar)) = (&mut self.setup.view, bar) {
+            view.bar(&bar);
+        }
+    }
+
+    fn end_progress(&mut self) {
+        let was_drawn = self.setup.progress.done();
+        if let Some(view) = self.setup.view.as_mut().filter(|_| was_drawn) {
+            view.refresh();
+        }
+    }
+
+    /// Finds names for the stacks of everything that is live: debug information is read for the first of
+    /// them, which may take its time.
+    pub(super) fn name_stacks(&mut self, pid: Pid) {
+        let begun = Instant::now();
+        let Some(prey) = self.processes.get_mut(&pid) else {
+            return;
+        };
+        let is_new =
+            |(id, site): &(SiteId, &Site)| site.live().blocks > 0 && !prey.named.contains(id);
+        let sites = prey.tracker.sites.iter().filter(is_new);
+        let new: Vec<(SiteId, Origin)> = sites.map(|(id, site)| (id, site.origin)).collect();
+        prey.named.extend(new.iter().map(|(id, _)| *id));
+        for (at, (_, origin)) in new.iter().enumerate() {
+            self.setup.book.stack(pid, *origin);
+            self.tell_progress(begun, READING, (at + 1) as f64 / new.len() as f64);
+        }
+        self.end_progress();
     }
 
     fn answered(&mut self, check: Pending, fate: Fate) -> io::Result<()> {
@@ -98,6 +145,10 @@ impl Hunter {
         self.looked_at(check.pid, check.moment, checked, check.pause)
     }
 }
+
+/// What takes time.
+const FOLLOWING: &str = "following pointers";
+const READING: &str = "reading debug information";
 
 /// How old a block must be to be judged.
 pub(super) fn older(moment: Moment, options: &Options) -> Duration {
