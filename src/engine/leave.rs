@@ -45,6 +45,7 @@ impl PtraceEngine {
         for stop in &held {
             let task = self.tasks.get(&stop.tid());
             if let Some(space) = task.and_then(|task| self.spaces.get(&task.space)) {
+                space.memory.write_by(stop);
                 // ESRCH: it was killed meanwhile and needs no help.
                 let _ = put_back(stop, space);
             }

@@ -1,13 +1,15 @@
 //! The memory of another process: read in batches by process_vm_readv(2), written through
-//! /proc/PID/mem, which reaches read-only pages of the process's own private copy (proc(5)).
+//! /proc/PID/mem, which reaches read-only pages of the process's own private copy (proc(5)), or where that
+//! is forbidden word by word by ptrace(2).
 
-use super::fault;
-use crate::base::Pid;
+use super::ptrace::{self, Stopped};
+use super::{Result, fault};
 use crate::base::addr::Addr;
 use crate::base::machine::Machine;
 use crate::base::memory::{Memory, Unreadable};
+use crate::base::{Pid, Tid};
 use nix::errno::Errno;
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -19,6 +21,8 @@ pub struct ProcessMemory {
     machine: Machine,
     /// Opened at the first write; after exec it would still be the old program's memory.
     mem: OnceCell<File>,
+    /// A task that stands still, to write by.
+    writer: Cell<Tid>,
 }
 
 impl ProcessMemory {
@@ -28,6 +32,7 @@ impl ProcessMemory {
             pid,
             machine,
             mem: OnceCell::new(),
+            writer: Cell::new(Tid(pid.0)),
         }
     }
 
@@ -36,27 +41,55 @@ impl ProcessMemory {
         self.pid
     }
 
+    /// From now on, this is a task of the process that stands still.
+    pub fn write_by(&self, stopped: &Stopped) {
+        self.writer.set(stopped.tid());
+    }
+
     /// Writes over whatever protection the page has.
     pub fn write(&self, at: Addr, bytes: &[u8]) -> io::Result<()> {
-        let file = match self.mem.get() {
-            Some(file) => file,
-            None => {
-                let file = OpenOptions::new()
-                    .read(true)
-                    .write(true)
-                    .open(format!("/proc/{}/mem", self.pid))?;
-                self.mem.get_or_init(|| file)
-            }
-        };
         if let Some(errno) = fault::strike("pwrite") {
             return Err(errno.into());
         }
-        file.write_all_at(bytes, at.0)
+        let Err(why) = self.write_by_file(at, bytes) else {
+            return Ok(());
+        };
+        // A /proc that may only be read, or a kernel with proc_mem.force_override=never.
+        poke(self.writer.get(), at, bytes).map_err(|_| why)
+    }
+
+    fn write_by_file(&self, at: Addr, bytes: &[u8]) -> io::Result<()> {
+        self.file()?.write_all_at(bytes, at.0)
+    }
+
+    fn file(&self) -> io::Result<&File> {
+        if let Some(file) = self.mem.get() {
+            return Ok(file);
+        }
+        let path = format!("/proc/{}/mem", self.pid);
+        let file = OpenOptions::new().read(true).write(true).open(path)?;
+        Ok(self.mem.get_or_init(|| file))
     }
 }
 
+/// Writes by ptrace(2), which knows aligned words only.
+fn poke(tid: Tid, at: Addr, bytes: &[u8]) -> Result<()> {
+    let (mut at, mut rest) = (at.0, bytes);
+    while !rest.is_empty() {
+        let inside = (at % 8) as usize;
+        let (now, later) = rest.split_at(rest.len().min(8 - inside));
+        let start = Addr(at - inside as u64);
+        let mut word = ptrace::peek(tid, start)?.to_le_bytes();
+        word[inside..inside + now.len()].copy_from_slice(now);
+        ptrace::poke(tid, start, u64::from_le_bytes(word))?;
+        at = at.wrapping_add(now.len() as u64);
+        rest = later;
+    }
+    Ok(())
+}
+
 impl Memory for ProcessMemory {
-    fn read(&self, at: Addr, buf: &mut [u8]) -> Result<usize, Unreadable> {
+    fn read(&self, at: Addr, buf: &mut [u8]) -> std::result::Result<usize, Unreadable> {
         if fault::strike("process_vm_readv").is_some() {
             return Err(Unreadable(at));
         }
@@ -76,7 +109,9 @@ impl Memory for ProcessMemory {
         match usize::try_from(got) {
             Ok(0) if !buf.is_empty() => Err(Unreadable(at)),
             Ok(got) => Ok(got),
-            Err(_) if Errno::last() == Errno::EPERM => self.read_by_file(at, buf),
+            Err(_) if matches!(Errno::last(), Errno::EPERM | Errno::ENOSYS) => {
+                self.read_by_file(at, buf)
+            }
             Err(_) => Err(Unreadable(at)),
         }
     }
@@ -87,10 +122,11 @@ impl Memory for ProcessMemory {
 }
 
 impl ProcessMemory {
-    /// The process has become undumpable (PR_SET_DUMPABLE), since when process_vm_readv(2) refuses those
-    /// without CAP_SYS_PTRACE. A file that was opened before goes on to serve: the right is looked at then.
-    fn read_by_file(&self, at: Addr, buf: &mut [u8]) -> Result<usize, Unreadable> {
-        let file = self.mem.get().ok_or(Unreadable(at))?;
+    /// A sandbox of ours forbids process_vm_readv(2), or the process has become undumpable (PR_SET_DUMPABLE),
+    /// since when it refuses those without CAP_SYS_PTRACE. A file that was opened before goes on to serve: the
+    /// right is looked at then.
+    fn read_by_file(&self, at: Addr, buf: &mut [u8]) -> std::result::Result<usize, Unreadable> {
+        let file = self.file().map_err(|_| Unreadable(at))?;
         match file.read_at(buf, at.0) {
             Ok(0) | Err(_) if !buf.is_empty() => Err(Unreadable(at)),
             Ok(got) => Ok(got),
@@ -170,7 +206,7 @@ impl<'m> Glimpse<'m> {
 }
 
 impl Memory for Glimpse<'_> {
-    fn read(&self, at: Addr, buf: &mut [u8]) -> Result<usize, Unreadable> {
+    fn read(&self, at: Addr, buf: &mut [u8]) -> std::result::Result<usize, Unreadable> {
         let places = self.places[..self.count].iter().zip(&self.bytes);
         for (&(start, length), bytes) in places {
             let Some(from) =

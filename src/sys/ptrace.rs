@@ -2,6 +2,7 @@
 
 use super::{Error, Result, fault, proc};
 use crate::base::Tid;
+use crate::base::addr::Addr;
 use crate::base::regs::{FloatRegs, Regs};
 use crate::base::signal::Signal;
 use nix::errno::Errno;
@@ -66,6 +67,26 @@ pub fn interrupt(tid: Tid) -> Result<()> {
         tid,
         0,
         0,
+    )
+    .map(drop)
+}
+
+/// One word of the memory of a task that stands still (PTRACE_PEEKDATA).
+pub(super) fn peek(tid: Tid, at: Addr) -> Result<u64> {
+    let call = "ptrace(PTRACE_PEEKDATA)";
+    // The C library's function gives the word, where the system call would store it (ptrace(2), "C
+    // library/kernel differences").
+    request(call, libc::PTRACE_PEEKDATA, tid, at.0 as usize, 0).map(|word| word as u64)
+}
+
+/// Writes one, over whatever protection the page has (PTRACE_POKEDATA).
+pub(super) fn poke(tid: Tid, at: Addr, word: u64) -> Result<()> {
+    request(
+        "ptrace(PTRACE_POKEDATA)",
+        libc::PTRACE_POKEDATA,
+        tid,
+        at.0 as usize,
+        word as usize,
     )
     .map(drop)
 }

@@ -252,6 +252,7 @@ impl Space {
         if !self.is_code(at) {
             return Err(Refused::NoCode(at));
         }
+        self.memory.write_by(stopped);
         if self.guard.is_none() {
             self.guard = Some(self.install_guard(stopped));
         }

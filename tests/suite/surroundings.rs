@@ -4,6 +4,7 @@
 use crate::support::fixture::fixture;
 use crate::support::outsider::Outsider;
 use crate::support::program::{Program, Running};
+use crate::support::server::{assert_still_works, assert_unharmed, start_server};
 use crate::support::skip::{command, skip};
 use crate::support::text::{assert_text_untouched, tracer_of, wait_until_planted};
 use crate::support::trace::calls;
@@ -192,6 +193,45 @@ fn other_pid_and_mount_namespaces() {
         .finish()
         .exits(0);
     assert_eq!(run.count("malloc(10)"), 1, "{}", run.told());
+}
+
+/// Nothing can be written to /proc/PID/mem there.
+#[test]
+fn a_proc_that_can_only_be_read() {
+    let (Some(unshare), Some(program), Some(server)) =
+        (unshare(), fixture("threads"), fixture("server"))
+    else {
+        return;
+    };
+    let script =
+        "mount --bind /proc /proc && mount -o remount,bind,ro /proc || exit 77; exec \"$@\"";
+    let ltrace = |options: &[&str]| {
+        Program::new(&unshare)
+            .args(["--mount", "sh", "-c", script, "sh"])
+            .arg(env!("CARGO_BIN_EXE_ltrace"))
+            .args(options)
+    };
+    let run = ltrace(&[]).arg(&program).args(["4", "50"]).finish();
+    if run.code() == 77 {
+        return skip("/proc cannot be mounted here");
+    }
+    let run = run.exits(0);
+    assert!(!run.stderr.contains("ltrace: "), "{}", run.told());
+    let begun = calls(&run.stderr)
+        .iter()
+        .filter(|f| **f == "malloc")
+        .count();
+    assert_eq!(begun, 4 * 50, "{}", run.told());
+    let mut target = start_server(&server, 3);
+    for _ in 0..3 {
+        let tracer = ltrace(&["-p", &target.pid().to_string()]).start();
+        tracer.wait_for_stderr("malloc(1002");
+        tracer.signal(Signal::SIGINT);
+        let run = tracer.finish().exits(0);
+        assert!(!run.stderr.contains("ltrace: "), "{}", run.told());
+        assert_still_works(&mut target);
+    }
+    assert_unharmed(target);
 }
 
 #[test]
