@@ -1,7 +1,7 @@
 //! The options of `--leaks`: what they add to a report, and mistakes in them.
 
 use crate::support::fixture::fixture;
-use crate::support::leaks::{report, users};
+use crate::support::leaks::{read, report, users};
 use crate::support::{ltrace, scratch};
 use std::fs;
 
@@ -232,4 +232,33 @@ fn what_a_failure_is() {
     check("possible", 0);
     check("reachable>299", 99);
     check("reachable>300", 0);
+}
+
+#[test]
+fn a_file_for_each_process() {
+    let Some(program) = fixture("leak_many") else {
+        return;
+    };
+    let dir = scratch("each");
+    let file = dir.join("report.json");
+    let commands = format!("{0}; {0}; true", program.display());
+    ltrace(["--leaks", "-f", "--json"])
+        .arg(&file)
+        .args(["bash", "-c", &commands])
+        .finish()
+        .exits(0);
+    assert_eq!(read(&file)["process"]["name"], "bash");
+    let entries = fs::read_dir(&dir).expect("reports").flatten();
+    let mut lost = Vec::new();
+    for other in entries
+        .map(|entry| entry.path())
+        .filter(|path| *path != file)
+    {
+        let report = read(&other);
+        let pid = report["process"]["pid"].to_string();
+        assert_eq!(other.extension(), Some(pid.as_ref()));
+        assert_eq!(report["process"]["name"], "leak_many");
+        lost.push(report["lost"]["bytes"].as_u64());
+    }
+    assert_eq!(lost, [Some(6800), Some(6800)]);
 }

@@ -93,6 +93,8 @@ pub struct Setup {
 pub struct Hunter {
     setup: Setup,
     processes: BTreeMap<Pid, Prey>,
+    /// The one that was first.
+    first: Option<Pid>,
     begun: Option<Timestamp>,
     now: Timestamp,
     /// When the next report is due.
@@ -186,6 +188,7 @@ impl Hunter {
         Hunter {
             setup,
             processes: BTreeMap::new(),
+            first: None,
             begun: None,
             now: Timestamp::default(),
             due: None,
@@ -215,6 +218,7 @@ impl Hunter {
 
     fn prey(&mut self, pid: Pid) -> &mut Prey {
         let (setup, now) = (&self.setup, self.now);
+        self.first.get_or_insert(pid);
         self.processes.entry(pid).or_insert_with(|| Prey {
             tracker: Tracker::new(setup.kinds.clone(), setup.knowledge, now),
             name: setup.outside.program(pid).unwrap_or_default(),
@@ -418,7 +422,9 @@ impl Hunter {
             if let Some((verdict, limit)) = &self.setup.options.fail_on {
                 self.failed |= bad(verdict) > *limit;
             }
-            output::files(report, &self.setup.options)?;
+            let pid = Pid(report.process.pid);
+            let other = self.first.filter(|first| *first != pid).map(|_| pid);
+            output::files(report, &self.setup.options, other)?;
         }
         let text = output::text(report, &self.setup.options);
         if self.setup.view.is_some() {

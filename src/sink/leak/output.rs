@@ -3,6 +3,7 @@
 use super::options::{Contents, Files, Format, Options};
 use super::report::model::Report;
 use super::report::{diff, exports, mtrace, suppress, text};
+use crate::base::Pid;
 use crate::base::message;
 use crate::export;
 use crate::sink::output::Unwritable;
@@ -31,28 +32,43 @@ fn json(report: &Report) -> String {
     text
 }
 
-/// The files that were asked for.
-pub(super) fn files(report: &Report, options: &Options) -> io::Result<()> {
+/// The files that were asked for; for any process but the first one with its id behind their names.
+pub(super) fn files(report: &Report, options: &Options, other: Option<Pid>) -> io::Result<()> {
     let files = &options.files;
     for path in [&files.json, &files.save].into_iter().flatten() {
-        write(path, |out| out.write_all(json(report).as_bytes()))?;
+        write(&of(path, other), |out| {
+            out.write_all(json(report).as_bytes())
+        })?;
     }
     if let Some(path) = &files.folded {
-        write(path, |out| {
+        write(&of(path, other), |out| {
             export::folded::write(&exports::profile(report), out)
         })?;
     }
     if let Some(path) = &files.pprof {
-        write(path, |out| {
+        write(&of(path, other), |out| {
             export::pprof::write(&exports::profile(report), out)
         })?;
     }
     if let Some(path) = &files.html {
-        write(path, |out| {
+        write(&of(path, other), |out| {
             export::html::write(&exports::page(report, None), out)
         })?;
     }
     Ok(())
+}
+
+/// A pipe or a device is one for all.
+fn of(path: &Path, other: Option<Pid>) -> PathBuf {
+    let is_special = std::fs::metadata(path).is_ok_and(|known| !known.is_file());
+    match other.filter(|_| !is_special) {
+        Some(pid) => {
+            let mut path = path.as_os_str().to_owned();
+            path.push(format!(".{pid}"));
+            path.into()
+        }
+        None => path.to_owned(),
+    }
 }
 
 /// Makes sure that all of them can be written, before anything is traced for them.
