@@ -22,6 +22,7 @@ mod launch;
 mod leak_heap;
 mod leak_input;
 mod leak_json;
+mod leak_memcheck;
 mod leak_options;
 mod leak_pairs;
 mod leak_programs;

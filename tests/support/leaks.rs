@@ -9,10 +9,15 @@ use std::time::Duration;
 
 /// A program's report as JSON, and how it ended.
 pub fn report(args: &[&str], program: &[&str]) -> (Value, Finished) {
+    report_with(args, program, "")
+}
+
+/// The same with something on its standard input.
+pub fn report_with(args: &[&str], program: &[&str], input: &str) -> (Value, Finished) {
     let file = scratch("leaks").join("report.json");
     let path = file.to_str().expect("a path");
     let all = [&["--leaks", "--json", path], args, program].concat();
-    let finished = ltrace(all).finish();
+    let finished = ltrace(all).input(input).finish();
     (read(&file), finished)
 }
 
