@@ -211,7 +211,7 @@ fn plain_reports_elsewhere() {
         assert!(!written.contains('\x1b'), "{written:?}");
         assert!(written.contains("LOST"), "{written:?}");
     };
-    let words = ["--leaks", "--for", "3s", "-p", &pid];
+    let words = ["--leaks", "--older", "0s", "--for", "3s", "-p", &pid];
     plain("dumb", LTRACE, &words);
     plain(
         "xterm",
@@ -219,7 +219,7 @@ fn plain_reports_elsewhere() {
         &[&["-o", "/dev/stderr"], &words[..]].concat(),
     );
     // In the background the terminal is somebody else's.
-    let script = "\"$0\" --leaks --for 3s -p $1 & wait";
+    let script = "\"$0\" --leaks --older 0s --for 3s -p $1 & wait";
     plain("xterm", "bash", &["-mc", script, LTRACE, &pid]);
 }
 

@@ -2,6 +2,7 @@
 //! report is due, and writes.
 
 mod checks;
+mod wishes;
 
 use super::aside::Aside;
 use super::book::Book;
@@ -16,7 +17,7 @@ use super::report::model::{Process, Report, Since, Verdict};
 use super::report::suppress::Suppressions;
 use super::site::{Origin, Passed, SiteId};
 use super::tracker::{Caller, Knowledge, Tracker};
-use super::view::{Asked, View};
+use super::view::View;
 use crate::base::addr::Addr;
 use crate::base::frozen::Frozen;
 use crate::base::time::Timestamp;
@@ -165,11 +166,6 @@ enum Stage {
     Done,
 }
 
-/// How often there is a report on a process that we attached to.
-const USUAL: Duration = Duration::from_secs(5);
-/// And in a view at most, if it costs no more than one part in so many of the time.
-const VIEWED: Duration = Duration::from_secs(1);
-const SHARE: u32 = 10;
 /// How often it is noted how much is live.
 const LOOK: Duration = Duration::from_millis(100);
 /// The exit status for `--fail-on`: a program's own is seldom this one.
@@ -202,17 +198,6 @@ impl Hunter {
             failed: false,
             snapshots: 0,
             held_back: String::new(),
-        }
-    }
-
-    /// Sets the mark in all processes: growth is told from here on.
-    pub fn mark(&mut self) {
-        for prey in self.processes.values_mut() {
-            prey.tracker.sites.mark();
-            prey.marked = true;
-        }
-        if let Some(view) = &mut self.setup.view {
-            view.say("marked".to_owned());
         }
     }
 
@@ -432,89 +417,6 @@ impl Hunter {
             return Ok(());
         }
         self.setup.out.write_all(text.as_bytes())?;
-        self.setup.out.flush()
-    }
-
-    /// Looks what keys and signals ask for, and draws.
-    fn listen(&mut self) -> io::Result<()> {
-        for wish in self.setup.outside.wishes() {
-            match (wish, &mut self.setup.view) {
-                (Wish::Mark, _) => self.mark(),
-                (Wish::Snapshot, _) => self.want_all(Moment::Snapshot),
-                (Wish::Hide, Some(view)) => view.hide(),
-                (Wish::Show, Some(view)) => view.again(),
-                (Wish::Hide | Wish::Show, None) => {}
-            }
-        }
-        let asked = self.setup.view.as_mut().map(View::keys);
-        for asked in asked.into_iter().flatten() {
-            match asked {
-                Asked::Sort => {
-                    self.setup.options.sort = self.setup.options.sort.next();
-                    self.want_all(Moment::Meanwhile);
-                }
-                Asked::Mark => {
-                    self.mark();
-                    self.want_all(Moment::Meanwhile);
-                }
-                Asked::Check(pid) => self.want(pid, Moment::Meanwhile),
-                Asked::Snapshot => self.want_all(Moment::Snapshot),
-                Asked::Quit => self.end(),
-            }
-        }
-        self.tell_checks();
-        match &mut self.setup.view {
-            Some(view) => view.draw(self.now, self.setup.options.sort),
-            None => Ok(()),
-        }
-    }
-
-    fn want(&mut self, pid: Pid, moment: Moment) {
-        let is_checked = |check: &Pending| (check.pid, check.moment) == (pid, moment);
-        if !self.wanted.contains(&(pid, moment)) && !self.checks.iter().any(is_checked) {
-            self.wanted.push_back((pid, moment));
-        }
-    }
-
-    fn want_all(&mut self, moment: Moment) {
-        let all: Vec<Pid> = self.processes.keys().copied().collect();
-        all.into_iter().for_each(|pid| self.want(pid, moment));
-    }
-
-    /// Nothing more is to be seen: all that is left are the last reports.
-    fn end(&mut self) {
-        if self.stage == Stage::Running {
-            self.stage = Stage::Ending;
-            self.want_all(Moment::Leaving);
-            if let Some(view) = &mut self.setup.view {
-                view.say("a last report ...".to_owned());
-            }
-        }
-    }
-
-    /// When the next report is due.
-    fn pause(&self) -> Option<Duration> {
-        let options = &self.setup.options;
-        match (options.every, &self.setup.view, self.setup.knowledge) {
-            (Some(every), _, _) => Some(every),
-            (None, Some(_), _) => Some(self.cost.saturating_mul(SHARE).clamp(VIEWED, USUAL)),
-            (None, None, Knowledge::SinceAttach) => options.watch.is_none().then_some(USUAL),
-            (None, None, Knowledge::All) => None,
-        }
-    }
-
-    /// Keeps a report in a file, and says in which.
-    fn keep(&mut self, report: &Report) -> io::Result<()> {
-        self.snapshots += 1;
-        let pid = report.process.pid;
-        let said = match output::snapshot(report, &self.setup.options, self.snapshots) {
-            Ok(path) => format!("snapshot of process {pid}: {}", path.display()),
-            Err(why) => format!("no snapshot of process {pid}: {why}"),
-        };
-        match &mut self.setup.view {
-            Some(view) => view.say(said),
-            None => writeln!(self.setup.out, "{said}")?,
-        }
         self.setup.out.flush()
     }
 
