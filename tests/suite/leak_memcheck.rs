@@ -5,7 +5,6 @@ use crate::support::leaks::report_with;
 use crate::support::program::Program;
 use crate::support::skip::command;
 use regex::Regex;
-use serde_json::Value;
 use std::path::Path;
 use std::time::Duration;
 

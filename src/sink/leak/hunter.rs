@@ -4,12 +4,14 @@
 mod checks;
 mod wishes;
 
+use super::allocators;
 use super::aside::Aside;
 use super::book::Book;
 use super::history::History;
 use super::kinds::{Action, Kinds, Role, Shape};
 use super::options::{Checks, Options, Thread};
 use super::output;
+use super::outside::{Outside, Wish};
 use super::progress::Progress;
 use super::report::build::{Subject, build};
 use super::report::checked::Checked;
@@ -33,40 +35,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-/// What the system knows of a process besides.
-pub trait Outside {
-    /// The program's name.
-    fn program(&self, pid: Pid) -> Option<String>;
-
-    /// The name of a thread.
-    fn thread(&self, pid: Pid, tid: Tid) -> Option<String>;
-
-    /// The names of its threads.
-    fn threads(&self, pid: Pid) -> HashMap<Tid, String>;
-
-    /// What its descriptors are; `None` when nobody can tell.
-    fn descriptors(&self, pid: Pid) -> Option<BTreeMap<u64, String>>;
-
-    /// What somebody wished by a signal since this was asked last.
-    fn wishes(&self) -> Vec<Wish>;
-
-    /// Somebody wants us to end, and has not been heard yet.
-    fn is_asked_to_end(&self) -> bool;
-}
-
-/// What can be wished while a hunt goes on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wish {
-    /// Growth is told from now on.
-    Mark,
-    /// A report is kept.
-    Snapshot,
-    /// The terminal is left to others.
-    Hide,
-    /// The terminal is ours again.
-    Show,
-}
 
 /// What is given to a hunt.
 pub struct Setup {
@@ -171,8 +139,6 @@ const LOOK: Duration = Duration::from_millis(100);
 /// The exit status for `--fail-on`: a program's own is seldom this one.
 const FAILURE: u8 = 99;
 
-/// Functions that only an allocator has.
-const ALLOCATORS: [&str; 5] = ["malloc", "calloc", "realloc", "free", "posix_memalign"];
 /// Functions by which a program ends itself: nothing of its own runs after them.
 pub const ENDINGS: [&str; 3] = ["_exit", "_Exit", "quick_exit"];
 /// Signals that tell of a mistake, and mostly end a process (signal(7)).
@@ -257,10 +223,10 @@ impl Hunter {
             return_address: caller,
         };
         let is_first = self.prey(event.pid).allocator.is_none();
-        if is_first && ALLOCATORS.contains(&&**symbol) {
+        if is_first && allocators::ALLOCATORS.contains(&&**symbol) {
             let range = self.setup.book.module(event.pid, &point.module.path);
             let prey = self.prey(event.pid);
-            prey.allocator = Some((allocator(point), point.module.path.clone()));
+            prey.allocator = Some((allocators::name(point), point.module.path.clone()));
             // A program that brings its own calls it from everywhere.
             if let Some(range) = range.filter(|_| !point.module.is_main) {
                 prey.tracker.set_allocator(range);
@@ -505,26 +471,6 @@ impl Hunter {
 enum Last {
     Yes,
     No,
-}
-
-/// Whose malloc it is.
-fn allocator(point: &Tracepoint) -> String {
-    let known = [
-        ("libc.so.6", "glibc malloc"),
-        ("libc-2", "glibc malloc"),
-        ("libc.so", "musl malloc"),
-        ("ld-musl", "musl malloc"),
-        ("libc.musl", "musl malloc"),
-        ("libjemalloc", "jemalloc"),
-        ("libtcmalloc", "tcmalloc"),
-        ("libmimalloc", "mimalloc"),
-    ];
-    let name = &point.module.name;
-    let found = known.iter().find(|(prefix, _)| name.starts_with(prefix));
-    found.map_or_else(
-        || format!("malloc of {name}"),
-        |(_, allocator)| (*allocator).to_owned(),
-    )
 }
 
 impl Sink for Hunter {

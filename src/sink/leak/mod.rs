@@ -1,5 +1,6 @@
 //! The leak hunter: what is handed out and never given back, by who asked for it.
 
+mod allocators;
 pub mod aside;
 pub mod book;
 mod history;
@@ -8,6 +9,7 @@ pub mod kinds;
 pub mod misuse;
 pub mod options;
 pub mod output;
+pub mod outside;
 pub mod pages;
 pub mod progress;
 pub mod reach;

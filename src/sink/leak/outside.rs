@@ -1,0 +1,38 @@
+//! What a hunt asks of the system and of the user while it goes on.
+
+use crate::base::{Pid, Tid};
+use std::collections::{BTreeMap, HashMap};
+
+/// What the system knows of a process besides.
+pub trait Outside {
+    /// The program's name.
+    fn program(&self, pid: Pid) -> Option<String>;
+
+    /// The name of a thread.
+    fn thread(&self, pid: Pid, tid: Tid) -> Option<String>;
+
+    /// The names of its threads.
+    fn threads(&self, pid: Pid) -> HashMap<Tid, String>;
+
+    /// What its descriptors are; `None` when nobody can tell.
+    fn descriptors(&self, pid: Pid) -> Option<BTreeMap<u64, String>>;
+
+    /// What somebody wished by a signal since this was asked last.
+    fn wishes(&self) -> Vec<Wish>;
+
+    /// Somebody wants us to end, and has not been heard yet.
+    fn is_asked_to_end(&self) -> bool;
+}
+
+/// What can be wished while a hunt goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// Growth is told from now on.
+    Mark,
+    /// A report is kept.
+    Snapshot,
+    /// The terminal is left to others.
+    Hide,
+    /// The terminal is ours again.
+    Show,
+}
