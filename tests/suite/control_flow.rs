@@ -214,6 +214,8 @@ fn check_ends(name: &str, functions: &[(&str, usize, usize)]) {
     let file = scratch(name).join("trace");
     ltrace(["-o"]).arg(&file).arg(program).finish().exits(0);
     let trace = std::fs::read_to_string(file).unwrap();
+    // Lines name no task while there is but one, which is the oldest.
+    let oldest = trace.lines().filter_map(|line| Line::parse(line).tid).min();
     let mut tasks: BTreeMap<(Option<i32>, &str), Ends> = BTreeMap::new();
     for line in trace
         .lines()
@@ -221,7 +223,8 @@ fn check_ends(name: &str, functions: &[(&str, usize, usize)]) {
     {
         let line = Line::parse(line);
         if let Some(function) = line.function() {
-            let ends = tasks.entry((line.tid, function)).or_default();
+            let task = line.tid.or(oldest);
+            let ends = tasks.entry((task, function)).or_default();
             ends.begun += usize::from(line.begins());
             ends.returned += usize::from(line.returns());
             ends.marked += usize::from(matches!(
@@ -304,4 +307,25 @@ fn threads_that_end_in_the_middle_of_calls() {
             ("pthread_join", 45, 45),
         ],
     );
+}
+
+/// However control leaves them.
+#[test]
+fn every_call_has_one_end() {
+    for (name, functions) in [
+        (
+            "exceptions",
+            &[("qsort", 20, 0), ("__cxa_throw", 20, 0)][..],
+        ),
+        ("longjmp", &[("qsort", 200, 0), ("longjmp", 200, 0)]),
+        ("siglongjmp", &[("raise", 50, 0), ("siglongjmp", 50, 0)]),
+        (
+            "tail_calls",
+            &[("close", 2, 2), ("malloc", 2, 2), ("free", 2, 2)],
+        ),
+        ("coroutines", &[]),
+        ("cancel", &[]),
+    ] {
+        check_ends(name, functions);
+    }
 }

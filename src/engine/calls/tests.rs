@@ -1,6 +1,6 @@
 //! A program's stacks as they really are, against what the open calls make of its events.
 
-use super::{Calls, OpenCall, Position};
+use super::{Calls, Landing, OpenCall, Position};
 use crate::base::addr::{Addr, Vaddr};
 use crate::base::machine::Machine;
 use crate::base::memory::{Memory, Unreadable};
@@ -332,4 +332,22 @@ proptest! {
         prop_assert_eq!(world.ended.len() as u64, world.next);
         prop_assert_eq!(world.calls.depth(), 0);
     }
+}
+
+#[test]
+fn a_return_that_a_signal_interrupted_is_met_again_once() {
+    let landing = |address, rsp, result| Landing {
+        address: Addr(address),
+        rsp,
+        result,
+    };
+    let mut calls = Calls::default();
+    assert!(!calls.has_landed(landing(1, 2, 0)));
+    calls.lands_again(landing(1, 2, 0));
+    // A longjmp to the same place brings another result.
+    for other in [landing(1, 2, 7), landing(1, 3, 0), landing(2, 2, 0)] {
+        assert!(!calls.has_landed(other), "{other:?}");
+    }
+    assert!(calls.has_landed(landing(1, 2, 0)));
+    assert!(!calls.has_landed(landing(1, 2, 0)));
 }
