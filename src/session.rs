@@ -166,6 +166,7 @@ fn trace(config: Config, link: Link, drawn: Drawn) -> Result<u8, Error> {
         failure: None,
         wanted: None,
         freezing,
+        rest: false,
     };
     let refused = attach_all(&mut engine, &config.attach, &mut consumer);
     if let (Some(command), Some(launch)) = (command, &config.launch) {
@@ -203,6 +204,8 @@ struct Consumer {
     wanted: Option<Pid>,
     /// How that is done.
     freezing: Freezing,
+    /// It wants no more calls trapped.
+    rest: bool,
 }
 
 impl Consumer {
@@ -223,7 +226,9 @@ impl Consumer {
         match self.note(written) {
             ControlFlow::Continue(()) => {
                 self.wanted = self.sink.wants();
+                self.rest |= self.sink.wants_rest();
                 match self.wanted {
+                    _ if self.rest => ControlFlow::Break(Cease::Pause),
                     Some(_) => ControlFlow::Break(Cease::Pause),
                     None if self.sink.is_done() => ControlFlow::Break(Cease::End),
                     None => ControlFlow::Continue(()),
@@ -236,6 +241,9 @@ impl Consumer {
     /// Gives the sink what it has asked the engine to pause for, and whatever it asks for meanwhile: there may
     /// be no later time.
     fn serve(&mut self, engine: &mut PtraceEngine) {
+        if std::mem::take(&mut self.rest) {
+            engine.rest(&mut |hit| self.take_quietly(hit));
+        }
         while let Some(pid) = self.wanted.take() {
             let frozen = engine.freeze(pid, self.freezing, &mut |hit| self.take_quietly(hit));
             let taken = self.sink.frozen(pid, frozen);

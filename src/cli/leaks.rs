@@ -34,6 +34,11 @@ pub(super) struct LeakArgs {
     #[arg(long, value_name = "TIME", help_heading = LEAKS)]
     every: Option<String>,
 
+    /// Trap calls only so long, then let the program run at full speed; what of it is still there is found out
+    /// by the C library's heap
+    #[arg(long, value_name = "TIME", help_heading = LEAKS)]
+    window: Option<String>,
+
     /// Sites to show [default: 10]
     #[arg(long, value_name = "N", help_heading = LEAKS)]
     top: Option<String>,
@@ -160,6 +165,7 @@ impl LeakArgs {
         let given = [
             ("every", self.every.is_some()),
             ("for", self.watch.is_some()),
+            ("window", self.window.is_some()),
             ("top", self.top.is_some()),
             ("sort", self.sort.is_some()),
             ("older", self.older.is_some()),
@@ -203,6 +209,7 @@ impl LeakArgs {
             sets: self.sets()?,
             aliases: self.aliases()?,
             every: time("every", self.every.as_deref())?,
+            window: time("window", self.window.as_deref())?,
             watch: time("for", self.watch.as_deref())?,
             top: size("top", self.top.as_deref())?.map_or(usual.top, |top| top as usize),
             sort: word("sort", self.sort.as_deref(), &SORTS)?,

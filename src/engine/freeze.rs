@@ -108,7 +108,7 @@ impl PtraceEngine {
 
     /// Stops every task of a process, those included that are born meanwhile; `None` when one does
     /// not come to a stop.
-    fn hold_process(
+    pub(super) fn hold_process(
         &mut self,
         pid: Pid,
         out: &mut Out<'_>,
@@ -170,7 +170,7 @@ impl PtraceEngine {
     }
 }
 
-fn let_go(held: HashMap<Tid, (Stopped, Stop)>) {
+pub(super) fn let_go(held: HashMap<Tid, (Stopped, Stop)>) {
     for (stopped, stop) in held.into_values() {
         // ESRCH: it was killed meanwhile; its end comes through a wait.
         let _ = match stop {

@@ -216,7 +216,7 @@ fn is_gone(tid: Tid) -> bool {
 }
 
 /// Moves a stopped task to where the program would be without us.
-fn put_back(stopped: &Stopped, space: &Space) -> sys::Result<()> {
+pub(super) fn put_back(stopped: &Stopped, space: &Space) -> sys::Result<()> {
     let mut regs = stopped.regs()?;
     if let Some(home) = space.home(regs.rip) {
         put_home(&mut regs, home);

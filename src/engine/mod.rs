@@ -14,6 +14,7 @@ mod lives;
 mod modules;
 mod privileges;
 pub mod ptrace;
+mod rest;
 pub mod stacks;
 pub mod start;
 pub mod task;

@@ -340,7 +340,7 @@ impl PtraceEngine {
         purpose: Purpose,
         out: &mut Out<'_>,
     ) {
-        let Some(space) = self.spaces.get_mut(&id) else {
+        let Some(space) = self.spaces.get_mut(&id).filter(|_| !self.is_resting) else {
             return;
         };
         let name = purpose.name();

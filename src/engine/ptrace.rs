@@ -71,6 +71,8 @@ pub struct PtraceEngine {
     front: Link,
     pub(super) placement: Placement,
     is_placed: bool,
+    /// No more calls are to be seen.
+    pub(super) is_resting: bool,
 }
 
 /// The command that we started.
@@ -218,6 +220,7 @@ impl PtraceEngine {
             front,
             placement: Placement::default(),
             is_placed: false,
+            is_resting: false,
         }
     }
 

@@ -24,6 +24,10 @@ impl<A: Sink, B: Sink> Sink for Both<A, B> {
         self.1.wants()
     }
 
+    fn wants_rest(&mut self) -> bool {
+        self.1.wants_rest()
+    }
+
     fn frozen(&mut self, pid: Pid, frozen: Option<Frozen>) -> io::Result<()> {
         self.1.frozen(pid, frozen)
     }

@@ -29,6 +29,11 @@ pub trait Sink {
         None
     }
 
+    /// It has seen enough calls, and no more are to be trapped: asked after each event.
+    fn wants_rest(&mut self) -> bool {
+        false
+    }
+
     /// Takes the process that it wanted, as it was; `None` when it is gone.
     fn frozen(&mut self, _: Pid, _: Option<Frozen>) -> io::Result<()> {
         Ok(())

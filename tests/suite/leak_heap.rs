@@ -3,7 +3,7 @@
 
 use crate::support::fixture::fixture;
 use crate::support::program::{Program, Running};
-use crate::support::text::wait_until_planted;
+use crate::support::text::{wait_until_planted, wait_until_untouched};
 use crate::support::{ltrace, scratch};
 use nix::sys::signal::Signal;
 use serde_json::Value;
@@ -104,4 +104,42 @@ fn the_program_never_sees_the_copy() {
     let finished = target.finish().exits(0);
     let end = finished.stdout.lines().rev().take(2).collect::<Vec<_>>();
     assert_eq!(end, ["signals 0", "children 0"], "{}", finished.told());
+}
+
+#[test]
+fn calls_of_a_window() {
+    let Some(program) = fixture("leak_window") else {
+        return;
+    };
+    let mut target = Program::new(program).start();
+    target.wait_for_stdout("ready\n");
+    let file = scratch("window").join("report.json");
+    let (pid, path) = (target.pid().to_string(), file.to_str().expect("a path"));
+    let args = ["--leaks", "--window", "2s", "--json", path, "-p", &pid];
+    let tracer = ltrace(args).start();
+    wait_until_planted(target.pid());
+    target.say(b"a\n");
+    target.wait_for_stdout("done\n");
+    wait_until_untouched(target.pid());
+    target.say(b"f\n");
+    target.wait_for_stdout("done\ndone\n");
+    tracer.signal(Signal::SIGINT);
+    let finished = tracer.finish().exits(0);
+    let text = fs::read_to_string(&file).expect("a report");
+    let report: Value = serde_json::from_str(&text).expect("JSON");
+    let check = |what: &str, expected: u64| {
+        let told = report.pointer(what).and_then(Value::as_u64);
+        assert_eq!(told, Some(expected), "{what}\n{}", finished.told());
+    };
+    check("/heap/live/blocks", 40 + 5);
+    check("/heap/freed/blocks", 60);
+    check("/lost/blocks", 5);
+    check("/reachable/blocks", 40);
+    assert!(
+        finished.stderr.contains("allocations of the last"),
+        "{}",
+        finished.told()
+    );
+    target.close_input();
+    target.finish().exits(0);
 }

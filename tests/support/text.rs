@@ -22,6 +22,16 @@ pub fn wait_until_planted(pid: i32) {
     }
 }
 
+/// Waits until a tracer has taken its breakpoints out of a process and let it go on.
+#[track_caller]
+pub fn wait_until_untouched(pid: i32) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while difference(pid).is_some() || is_held(pid) {
+        assert!(Instant::now() < deadline, "process {pid} is still traced");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
 /// Some task of the process is in a tracing stop (state `t`, proc_pid_stat(5)).
 fn is_held(pid: i32) -> bool {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("tasks of a running process");

@@ -30,11 +30,11 @@ use crate::sink::Sink;
 use crate::stack::Module;
 use crate::value::Value;
 use crate::value::render;
-use checks::{Pending, older};
+use checks::Pending;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::io::{self, Write};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// What is given to a hunt.
 pub struct Setup {
@@ -80,6 +80,8 @@ pub struct Hunter {
     checks: Vec<Pending>,
     /// What the last report cost: the process waited for so long.
     cost: Duration,
+    /// The time of `--window` is over.
+    is_resting: bool,
     /// Where this hunt has come to.
     stage: Stage,
     /// More was found than the user bears (`--fail-on`).
@@ -160,6 +162,7 @@ impl Hunter {
             aside: None,
             checks: Vec::new(),
             cost: Duration::ZERO,
+            is_resting: false,
             stage: Stage::Running,
             failed: false,
             snapshots: 0,
@@ -417,46 +420,6 @@ impl Hunter {
         }
     }
 
-    /// Reports on a process.
-    fn looked_at(
-        &mut self,
-        pid: Pid,
-        moment: Moment,
-        checked: Option<Checked>,
-        pause: Duration,
-    ) -> io::Result<()> {
-        let begun = Instant::now();
-        let Some(prey) = self.processes.get_mut(&pid).filter(|prey| !prey.told) else {
-            return Ok(());
-        };
-        prey.tracker.tick(self.now);
-        prey.history.look_now(&prey.tracker);
-        let ended = (moment == Moment::AtExit).then(|| "at exit".to_owned());
-        let older = older(moment, &self.setup.options);
-        self.name_stacks(pid);
-        let report = self.report_older(pid, older, checked.as_ref(), ended);
-        self.cost = begun.elapsed() + pause;
-        match moment {
-            Moment::Meanwhile => match &mut self.setup.view {
-                Some(view) => {
-                    view.take(report, self.now);
-                    self.due = self.pause().map(|pause| Timestamp(self.now.0 + pause));
-                    Ok(())
-                }
-                None => self.write(&report, Last::No),
-            },
-            Moment::Snapshot => self.keep(&report),
-            Moment::Leaving => {
-                self.prey(pid).told = true;
-                self.write(&report, Last::Yes)
-            }
-            Moment::AtExit | Moment::Dying => {
-                self.prey(pid).last = Some(report);
-                Ok(())
-            }
-        }
-    }
-
     fn wants_check(&self, moment: Moment) -> bool {
         match (self.setup.options.checks, moment) {
             (Checks::Off, _) => false,
@@ -589,6 +552,20 @@ impl Sink for Hunter {
         // What needs no check is told at once, by what `flush` finds here.
         let (pid, moment) = *self.wanted.front()?;
         self.wants_check(moment).then_some(pid)
+    }
+
+    fn wants_rest(&mut self) -> bool {
+        let window = self.setup.options.window;
+        let is_over = window
+            .zip(self.begun)
+            .is_some_and(|(window, begun)| self.now.since(begun) >= window);
+        let wants = is_over && !std::mem::replace(&mut self.is_resting, is_over);
+        if wants {
+            for prey in self.processes.values_mut() {
+                prey.tracker.rest();
+            }
+        }
+        wants
     }
 
     fn frozen(&mut self, pid: Pid, frozen: Option<Frozen>) -> io::Result<()> {

@@ -18,6 +18,8 @@ pub struct Options {
     pub aliases: Vec<Alias>,
     /// How often to report meanwhile, if that was said.
     pub every: Option<Duration>,
+    /// How long to trap calls; afterwards it is found out by the heap what is still there.
+    pub window: Option<Duration>,
     /// How long to watch.
     pub watch: Option<Duration>,
     /// Sites to tell.
@@ -170,6 +172,7 @@ impl Default for Options {
             sets: Vec::new(),
             aliases: Vec::new(),
             every: None,
+            window: None,
             watch: None,
             top: 10,
             sort: Sort::default(),

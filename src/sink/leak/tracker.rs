@@ -16,6 +16,10 @@ use crate::value::Value;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// The label of the allocator's kind.
+pub const HEAP: &str = "heap";
 
 /// Who begins a call.
 #[derive(Clone, Debug)]
@@ -50,6 +54,8 @@ pub struct Tracker {
     knowledge: Knowledge,
     start: Timestamp,
     now: Timestamp,
+    /// Since when calls are seen no more.
+    rest: Option<Timestamp>,
     /// Where the heap's small blocks are given from.
     pages: Pages,
     /// The allocator's own code, if it is a library's. It frees what it keeps for a thread when that ends.
@@ -115,6 +121,7 @@ impl Tracker {
             allocator: 0..0,
             start,
             now: start,
+            rest: None,
             threads: HashMap::new(),
             sites: Sites::default(),
             misuses: Misuses::default(),
@@ -231,6 +238,32 @@ impl Tracker {
     pub fn mark_lost(&mut self, kind: KindId, keys: impl Iterator<Item = u64>) {
         if let Some(holdings) = self.tables.get_mut(usize::from(kind.0)) {
             keys.for_each(|key| holdings.table.mark_lost(key));
+        }
+    }
+
+    /// Calls are seen no more: what is live is known by the heap only.
+    pub fn rest(&mut self) {
+        self.rest.get_or_insert(self.now);
+    }
+
+    /// How long calls have not been seen any more; `None`: they are seen.
+    pub fn rested(&self) -> Option<Duration> {
+        self.rest.map(|rest| self.now.since(rest))
+    }
+
+    /// Blocks of the heap that were released unseen.
+    pub fn released_unseen(&mut self, keys: &[u64]) {
+        let now = self.micros(self.now);
+        let kinds = self.kinds.clone();
+        for ((_, kind), holdings) in kinds.all().zip(&mut self.tables) {
+            if kind.label != HEAP {
+                continue;
+            }
+            for (_, live) in keys.iter().flat_map(|key| holdings.table.take(*key, None)) {
+                if let Some(site) = self.sites.get_mut(live.site) {
+                    site.takes(live.size, now.saturating_sub(live.born));
+                }
+            }
         }
     }
 

@@ -6,9 +6,10 @@ use super::super::options::Options;
 use super::super::report::checked::{Checked, Question};
 use super::super::report::survey::lost_keys;
 use super::super::site::{Origin, Site, SiteId};
-use super::{Hunter, LOOK, Moment};
+use super::{Hunter, LOOK, Last, Moment};
 use crate::base::Pid;
 use crate::base::frozen::Frozen;
+use crate::base::time::Timestamp;
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -138,11 +139,52 @@ impl Hunter {
             Fate::NotYet | Fate::Never => None,
         };
         if let Some(checked) = &checked {
+            prey.tracker.released_unseen(&checked.gone);
             for (kind, keys) in lost_keys(&prey.tracker, checked) {
                 prey.tracker.mark_lost(kind, keys.into_iter());
             }
         }
         self.looked_at(check.pid, check.moment, checked, check.pause)
+    }
+
+    /// Reports on a process.
+    pub(super) fn looked_at(
+        &mut self,
+        pid: Pid,
+        moment: Moment,
+        checked: Option<Checked>,
+        pause: Duration,
+    ) -> io::Result<()> {
+        let begun = Instant::now();
+        let Some(prey) = self.processes.get_mut(&pid).filter(|prey| !prey.told) else {
+            return Ok(());
+        };
+        prey.tracker.tick(self.now);
+        prey.history.look_now(&prey.tracker);
+        let ended = (moment == Moment::AtExit).then(|| "at exit".to_owned());
+        let older = older(moment, &self.setup.options);
+        self.name_stacks(pid);
+        let report = self.report_older(pid, older, checked.as_ref(), ended);
+        self.cost = begun.elapsed() + pause;
+        match moment {
+            Moment::Meanwhile => match &mut self.setup.view {
+                Some(view) => {
+                    view.take(report, self.now);
+                    self.due = self.pause().map(|pause| Timestamp(self.now.0 + pause));
+                    Ok(())
+                }
+                None => self.write(&report, Last::No),
+            },
+            Moment::Snapshot => self.keep(&report),
+            Moment::Leaving => {
+                self.prey(pid).told = true;
+                self.write(&report, Last::Yes)
+            }
+            Moment::AtExit | Moment::Dying => {
+                self.prey(pid).last = Some(report);
+                Ok(())
+            }
+        }
     }
 }
 

@@ -71,6 +71,7 @@ pub fn build(subject: &Subject<'_>, process: Process, names: &mut dyn Names) -> 
         .holdings()
         .filter(|(kind, _)| is_heap_kind(tracker, *kind));
     report.not_counted.missed = heaps.map(|(_, holdings)| holdings.missed).sum();
+    report.not_counted.unseen_ms = tracker.rested().map(|rested| rested.as_millis() as u64);
     report.per = options
         .per
         .as_ref()

@@ -6,7 +6,7 @@ use super::super::reach::index::{Block, Node};
 use super::super::reach::scan::Holds;
 use super::super::reach::{self, Check, Verdict, lost};
 use super::super::table::Live;
-use super::super::tracker::{Knowledge, Tracker};
+use super::super::tracker::{HEAP, Knowledge, Tracker};
 use super::model::Amount;
 use super::survey::{block_at, has_addresses, is_heap};
 use crate::base::frozen::{Frozen, Region};
@@ -21,6 +21,8 @@ pub struct Question {
     heap: Vec<u64>,
     pages: Pages,
     knows_all: bool,
+    /// Releases are not seen any more.
+    is_resting: bool,
     /// No block is on its way from one place to another.
     is_quiet: bool,
     /// The file whose data are the allocator's.
@@ -34,6 +36,7 @@ pub struct Answer {
     frozen: Frozen,
     took: Duration,
     before: Before,
+    gone: Vec<u64>,
     born_before: u64,
 }
 
@@ -58,6 +61,8 @@ pub struct Checked {
     pub took: Duration,
     /// What was found of blocks from before the attach.
     pub before: Before,
+    /// Blocks that were released unseen.
+    pub gone: Vec<u64>,
     /// What was handed out after this, in microseconds, is not judged.
     pub born_before: u64,
     /// The one block of each group that it is told by: of several leaders the oldest.
@@ -78,7 +83,7 @@ impl Question {
             let Some(kind) = kind.filter(|kind| has_addresses(kind)) else {
                 continue;
             };
-            if is_heap(kind) && kind.label == "heap" {
+            if is_heap(kind) && kind.label == HEAP {
                 heap.extend(holdings.table.iter().map(|(start, _)| start));
             }
             let block = |(start, live): (u64, &Live)| Block {
@@ -100,7 +105,8 @@ impl Question {
             heap,
             pages: tracker.pages().clone(),
             knows_all: tracker.knowledge() == Knowledge::All,
-            is_quiet: !tracker.is_moving(),
+            is_resting: tracker.rested().is_some(),
+            is_quiet: !tracker.is_moving() && tracker.rested().is_none(),
             allocator: allocator.map(str::to_owned),
             born_before,
         }
@@ -111,11 +117,15 @@ impl Question {
         let begin = Instant::now();
         // What was handed out before the attach may be all that holds what came after.
         let is_glibc = self.allocator.as_deref().is_some_and(is_glibc);
-        let mut older = match is_glibc && !self.knows_all {
+        let mut older = match is_glibc && (!self.knows_all || self.is_resting) {
             true => chunks::walk(&frozen),
             false => Chunks::default(),
         };
-        older.agree_with(&self.heap);
+        let mut gone = Vec::new();
+        match self.is_resting {
+            true => gone = self.take_gone(&older),
+            false => older.agree_with(&self.heap),
+        }
         let strangers = self.strangers(&older);
         let mut blocks = std::mem::take(&mut self.blocks);
         blocks.extend(strangers.iter().map(|&(start, size)| Block {
@@ -130,8 +140,25 @@ impl Question {
             frozen,
             took: begin.elapsed(),
             before,
+            gone,
             born_before: self.born_before,
         }
+    }
+
+    /// Blocks of the heap that nobody holds any more, by its chunks.
+    fn take_gone(&mut self, older: &Chunks) -> Vec<u64> {
+        let has_room = |block: &Block| {
+            let found = older.held.binary_search_by_key(&block.start, |held| held.0);
+            let chunk = found.ok().and_then(|at| older.held.get(at));
+            chunk.is_some_and(|(_, size)| *size >= block.size)
+        };
+        let heap = &self.heap;
+        let is_gone = |block: &Block| {
+            let is_of_heap = || heap.binary_search(&block.start).is_ok();
+            older.cover(block.start) && !has_room(block) && is_of_heap()
+        };
+        let gone = self.blocks.extract_if(.., |block| is_gone(block));
+        gone.map(|block| block.start).collect()
     }
 
     /// Chunks that we do not know.
@@ -194,6 +221,7 @@ impl Checked {
             frozen,
             took,
             before,
+            gone,
             born_before,
         } = answer;
         let born = |node: &Node| {
@@ -221,6 +249,7 @@ impl Checked {
             frozen,
             took,
             before,
+            gone,
             born_before,
         }
     }

@@ -328,6 +328,8 @@ pub struct NotCounted {
     pub young: Amount,
     /// Blocks whose release was not seen.
     pub missed: u64,
+    /// For so many milliseconds, since the end of `--window`, no calls were seen.
+    pub unseen_ms: Option<u64>,
 }
 
 /// A resource that is no heap block: one site's.

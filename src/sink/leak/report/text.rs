@@ -547,6 +547,20 @@ fn not_counted(report: &Report) -> Vec<String> {
     add(left_out.runtime, "of the C library and runtimes");
     add(left_out.suppressed, "suppressed");
     add(left_out.young, "too young to judge");
+    if let Some(unseen) = left_out.unseen_ms {
+        let is_walked = report
+            .check
+            .as_ref()
+            .is_some_and(|check| check.before.blocks > 0);
+        let known = match is_walked {
+            true => "",
+            false => ", nor what was freed then",
+        };
+        parts.push(format!(
+            "allocations of the last {}{known}",
+            millis(unseen as f64)
+        ));
+    }
     if left_out.missed > 0 {
         parts.push(format!(
             "{} whose release was not seen",
