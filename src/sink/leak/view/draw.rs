@@ -77,17 +77,17 @@ const HELP: [&str; 20] = [
 
 /// The whole picture: no more lines than the terminal has rows, none wider than its columns.
 pub(super) fn picture(picture: &Picture<'_>, columns: usize, rows: usize) -> Vec<Line> {
+    let mut bottom = note(picture.note, columns);
+    bottom.push(foot(picture));
+    let above = rows.saturating_sub(bottom.len());
     let mut lines = head(picture, columns);
     lines.push(Line::default());
     match picture.page {
         Page::Help => lines.extend(HELP.map(Line::plain)),
-        Page::Sites => sites(&mut lines, picture, columns, rows),
+        Page::Sites => sites(&mut lines, picture, columns, above),
     }
-    lines.truncate(rows.saturating_sub(1));
-    while lines.len() + 1 < rows {
-        lines.push(Line::default());
-    }
-    lines.push(foot(picture));
+    lines.resize(above, Line::default());
+    lines.append(&mut bottom);
     lines.truncate(rows);
     lines.into_iter().map(|line| line.cut(columns)).collect()
 }
@@ -138,8 +138,7 @@ fn sites(lines: &mut Vec<Line>, picture: &Picture<'_>, columns: usize, rows: usi
     }
     let table = Table::new(columns);
     lines.push(Line::of(Style::Faint, &table.title(picture.sort)));
-    // One row for the foot.
-    let left = rows.saturating_sub(lines.len() + 1);
+    let left = rows.saturating_sub(lines.len());
     // What is told in full gets its half, if there is a half.
     let shown = match left {
         0..6 => left,
@@ -158,11 +157,30 @@ fn sites(lines: &mut Vec<Line>, picture: &Picture<'_>, columns: usize, rows: usi
     }
 }
 
+/// What happened last, on as many lines as it needs.
+fn note(text: &str, columns: usize) -> Vec<Line> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if width(line) + 1 + width(word) <= columns => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines.truncate(NOTE);
+    lines
+        .iter()
+        .map(|line| Line::of(Style::Head, line))
+        .collect()
+}
+
+/// No note is longer than so many lines.
+const NOTE: usize = 4;
+
 fn foot(picture: &Picture<'_>) -> Line {
     let mut line = Line::default();
-    if !picture.note.is_empty() {
-        line.add(Style::Head, &format!("{}   ", picture.note));
-    }
     let others = match picture.process {
         (_, 0 | 1) => String::new(),
         (at, of) => format!("tab process {} of {of}   ", at + 1),
@@ -173,7 +191,7 @@ fn foot(picture: &Picture<'_>) -> Line {
         None => String::new(),
     };
     let keys = format!(
-        "q quit   ? help   s sort: {}   m mark   c check   {others}{age}",
+        "q quit   ? help   {others}s sort: {}   m mark   c check   {age}",
         name(picture.sort)
     );
     line.add(Style::Faint, keys.trim_end());

@@ -152,6 +152,23 @@ q quit   ? help   s sort: bytes   m mark   c",
     );
 }
 
+/// A long note is not cut off, and takes its place from the table.
+#[test]
+fn notes() {
+    let screen = Fake::default();
+    screen.resize(40, 12);
+    let mut view = View::new(Box::new(screen.clone()), Look::default());
+    view.take(three(), at(0));
+    view.say("no allocator was found: server has none of malloc, calloc, realloc".to_owned());
+    view.draw(at(0), Sort::Bytes).expect("drawn");
+    let drawn = screen.take().replace("\x1b[K", "");
+    let lines: Vec<&str> = drawn.split("\r\n").collect();
+    assert_eq!(lines.len(), 12, "{drawn}");
+    assert_eq!(lines[9], "no allocator was found: server has none");
+    assert_eq!(lines[10], "of malloc, calloc, realloc");
+    assert!(lines[11].starts_with("q quit"), "{drawn}");
+}
+
 /// As many lines as there are rows, none wider than the terminal, whatever its size.
 #[test]
 fn any_size() {
