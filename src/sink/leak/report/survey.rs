@@ -218,3 +218,39 @@ pub fn block_at(tracker: &Tracker, start: u64) -> Option<&Live> {
         .filter_map(|(_, holdings)| holdings.table.get(start))
         .max_by_key(|live| live.size)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_grows() {
+        #[track_caller]
+        fn check(quarters: [u64; 4], micros: u64, knowledge: Knowledge, expected: bool) {
+            let group = Group {
+                live: Amount {
+                    blocks: quarters.iter().sum(),
+                    bytes: 100,
+                },
+                size: None,
+                born: (10, 10 + micros),
+                quarters,
+                samples: Vec::new(),
+            };
+            assert_eq!(
+                group.is_spread(knowledge),
+                expected,
+                "{quarters:?}, {micros} us"
+            );
+        }
+        let (all, attached) = (Knowledge::All, Knowledge::SinceAttach);
+        check([5, 5, 5, 5], 600_000, all, true);
+        check([5, 5, 5, 0], 600_000, all, true);
+        check([5, 0, 0, 5], 600_000, all, false);
+        check([5, 0, 0, 5], 600_000, attached, true);
+        check([1, 1, 1, 0], 600_000, attached, false);
+        // A program that runs for a moment only starts.
+        check([5, 5, 5, 5], 90_000, all, false);
+        check([5, 5, 5, 5], 90_000, attached, false);
+    }
+}
