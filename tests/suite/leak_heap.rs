@@ -5,9 +5,11 @@ use crate::support::fixture::fixture;
 use crate::support::program::{Program, Running};
 use crate::support::text::{wait_until_planted, wait_until_untouched};
 use crate::support::{ltrace, scratch};
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 use std::fs;
+use std::time::Duration;
 
 /// The fixture with so many blocks and threads, and how many of its blocks are lost.
 fn heap(blocks: &str, threads: &str) -> Option<(Running, u64)> {
@@ -142,4 +144,53 @@ fn calls_of_a_window() {
     );
     target.close_input();
     target.finish().exits(0);
+}
+
+/// What the tracer had made in the program's memory, or of it, does nothing of its own when it is killed.
+#[test]
+fn a_tracer_killed_among_its_checks() {
+    let Some(program) = fixture("leak_fork") else {
+        return;
+    };
+    let mut target = Program::new(program).start();
+    target.wait_for_stdout("ready\n");
+    let pid = target.pid().to_string();
+    for round in 0..8 {
+        let often = ["--leaks", "--freeze", "fork", "--every", "1ms", "-p", &pid];
+        let mut front = ltrace(often).start();
+        front.wait_for_stderr("leaks: leak_fork");
+        std::thread::sleep(Duration::from_millis(round * 7 % 10));
+        let (own, children) = (
+            front.pid(),
+            format!("/proc/{0}/task/{0}/children", front.pid()),
+        );
+        let children = fs::read_to_string(children).expect("children");
+        let tracer = children
+            .split_whitespace()
+            .find_map(|word| word.parse().ok());
+        for pid in tracer.into_iter().chain([own]) {
+            // It may be gone with the other one.
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
+        front.wait();
+        let so_far = target.stdout.len();
+        target.say(b"\n");
+        target.wait_for_stdout_beyond(so_far, "more");
+    }
+    let name = |pid: &str| fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    let children =
+        fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).expect("children");
+    // The one that had ended and was not waited for is no more than an entry.
+    let alive = children.split_whitespace().filter(|child| {
+        let stat = fs::read_to_string(format!("/proc/{child}/stat")).unwrap_or_default();
+        !stat.contains(") Z ") && !name(child).is_empty()
+    });
+    assert_eq!(alive.count(), 0);
+    target.close_input();
+    let ended = target.finish();
+    assert!(
+        ended.stdout.contains("children 0\nsignals 0\n"),
+        "{}",
+        ended.told()
+    );
 }
