@@ -327,11 +327,10 @@ impl Space {
     /// Takes every int3 out of the memory, where it still stands. The slots stay: a task may be in one.
     pub fn take_out(&mut self) {
         for (at, breakpoint) in self.breakpoints.drain() {
-            let mut byte = [0];
-            if self.memory.read(Addr(at), &mut byte).is_ok() && byte[0] == INT3 {
-                // Nothing better can be done for a page that has become unwritable meanwhile.
-                let _ = self.memory.write(Addr(at), &[breakpoint.original]);
-            }
+            // Twice, as an int3 that stays kills the program; nothing better can be done for a page that has
+            // become unwritable meanwhile.
+            let _ = lift(&self.memory, Addr(at), breakpoint.original)
+                || lift(&self.memory, Addr(at), breakpoint.original);
         }
     }
 
@@ -510,6 +509,15 @@ impl Space {
         remote
             .call(stopped, &self.memory, Call::Map, args)
             .map_err(|e| refused(e.to_string()))
+    }
+}
+
+/// Takes one int3 out, and says whether none stands there now.
+fn lift(memory: &ProcessMemory, at: Addr, original: u8) -> bool {
+    let mut byte = [0];
+    match memory.read(at, &mut byte) {
+        Ok(_) => byte[0] != INT3 || memory.write(at, &[original]).is_ok(),
+        Err(_) => false,
     }
 }
 
