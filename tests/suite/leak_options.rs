@@ -55,6 +55,8 @@ fn suppressions_that_are_generated_suppress() {
         .finish()
         .exits(0);
     let from = finished.stderr.find("{\n").expect("a suppression");
+    let expected = "Memcheck:Leak\n   fun:malloc\n   fun:enroll\n   fun:main\n   ...\n}\n";
+    assert!(finished.stderr.contains(expected), "{}", finished.told());
     let file = scratch("suppress").join("own.supp");
     fs::write(&file, &finished.stderr[from..]).expect("written");
     let file = file.to_str().expect("a path");

@@ -275,12 +275,18 @@ pub fn generate(report: &Report) -> String {
             report.process.name
         );
         for line in entry.stack.iter().take(FRAMES) {
-            match line.function.starts_with("0x") {
+            // memcheck, which may read it too, has a malloc of its own, and nothing below main.
+            let name = line.function.strip_prefix("__libc_");
+            let name = name.unwrap_or(&line.function);
+            match name.starts_with("0x") {
                 true => writeln!(text, "   obj:*{}", line.module),
                 // A star in a name of its own stands for itself, too.
-                false => writeln!(text, "   fun:{}", line.function),
+                false => writeln!(text, "   fun:{name}"),
             }
             .unwrap_or_default();
+            if name == "main" {
+                break;
+            }
         }
         text.push_str("   ...\n}\n");
     }
