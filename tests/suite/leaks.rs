@@ -132,3 +132,36 @@ fn the_table_of_mtrace() {
         finished.told()
     );
 }
+
+#[test]
+fn an_object_and_what_hangs_on_it() {
+    let Some(program) = fixture("leak_class") else {
+        return;
+    };
+    let hunt = |args: &[&str]| {
+        ltrace(["--leaks", "--fail-on", "lost"])
+            .arg(&program)
+            .args(args)
+            .finish()
+    };
+    let finished = hunt(&[]).exits(99);
+    let sites = finished
+        .stderr
+        .lines()
+        .filter(|line| line.starts_with("  1  LOST "));
+    assert_eq!(sites.count(), 1, "{}", finished.told());
+    assert!(
+        finished
+            .stderr
+            .contains("   72 B in 1 block keep all the rest"),
+        "{}",
+        finished.told()
+    );
+    assert!(
+        finished.stderr.contains("     enroll   leak_class.cc:14\n"),
+        "{}",
+        finished.told()
+    );
+    let finished = hunt(&["fixed"]).exits(0);
+    assert_eq!(finished.stderr.lines().count(), 1, "{}", finished.told());
+}
