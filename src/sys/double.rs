@@ -12,14 +12,14 @@
 
 use super::memory::ProcessMemory;
 use super::ptrace::Stopped;
-use super::remote::{Call, Remote, next_stop, next_stop_of};
+use super::remote::{Call, Child, Remote, next_stop, next_stop_of};
 use super::wait::{self, Patience, Status, Stop};
 use super::{Error, Result, sigframe};
+use crate::base::Pid;
 use crate::base::addr::Addr;
 use crate::base::machine::Machine;
 use crate::base::memory::{Memory, Unreadable};
 use crate::base::regs::Regs;
-use crate::base::{Pid, Tid};
 use nix::errno::Errno;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
@@ -34,7 +34,7 @@ pub struct Double {
 /// another's.
 #[derive(Debug)]
 struct Doomed {
-    tid: Tid,
+    child: Child,
     handle: OwnedFd,
 }
 
@@ -73,7 +73,7 @@ impl Double {
 
     /// Its id.
     pub fn pid(&self) -> Pid {
-        Pid(self.task.tid.0)
+        Pid(self.task.child.tid.0)
     }
 }
 
@@ -94,15 +94,14 @@ fn make(remote: &Remote, stopped: &Stopped, memory: &ProcessMemory, regs: &Regs)
     let stack = stack
         .filter(|at| *at >= regs.rsp.wrapping_sub(ROOM))
         .ok_or(refused(Errno::ENOMEM))?;
-    let first = remote.call(stopped, memory, Call::Clone, [FIRST, stack, 0, 0, 0, 0])?;
-    let first = Doomed::new(Tid(first as i32))?;
+    let first = Doomed::new(remote.clone(stopped, memory, FIRST, stack)?)?;
     let second = second(remote, &first, stack);
     first.end();
-    let wait = [first.tid.0 as u64, 0, WAIT, 0, 0, 0];
+    let wait = [first.child.own, 0, WAIT, 0, 0, 0];
     // When it fails, an entry without memory stays in the table of processes until the process ends.
     let _ = remote.call(stopped, memory, Call::Wait, wait);
     let task = second?;
-    let memory = ProcessMemory::new(Pid(task.tid.0), Machine::Amd64);
+    let memory = ProcessMemory::new(Pid(task.child.tid.0), Machine::Amd64);
     Ok(Double { task, memory })
 }
 
@@ -114,18 +113,20 @@ fn second(remote: &Remote, first: &Doomed, stack: u64) -> Result<Doomed> {
     remote.set_up(&mut regs, Call::Clone, [SECOND, stack, 0, 0, 0, 0]);
     stopped.set_regs(&regs)?;
     stopped.resume_to_syscall()?;
-    next_stop_of(first.tid, Stop::Syscall)?;
+    next_stop_of(first.child.tid, Stop::Syscall)?;
     stopped.resume_to_syscall()?;
-    next_stop_of(first.tid, Stop::Syscall)?;
-    let second = remote.result(&stopped.regs()?)?;
-    let second = Doomed::new(Tid(second as i32))?;
+    let (_, tid) = next_stop_of(first.child.tid, Stop::Syscall)?;
+    let own = remote.result(&stopped.regs()?)?;
+    let tid = tid.ok_or(refused(Errno::ESRCH))?;
+    let second = Doomed::new(Child { tid, own })?;
     // It stays in this stop.
     let _ = second.born()?;
     Ok(second)
 }
 
 impl Doomed {
-    fn new(tid: Tid) -> Result<Doomed> {
+    fn new(child: Child) -> Result<Doomed> {
+        let tid = child.tid;
         // SAFETY: pidfd_open takes numbers only.
         let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, tid.0, 0) };
         if fd < 0 {
@@ -136,13 +137,13 @@ impl Doomed {
         }
         // SAFETY: the kernel has just made this descriptor, and nobody else knows of it.
         let handle = unsafe { OwnedFd::from_raw_fd(fd as i32) };
-        Ok(Doomed { tid, handle })
+        Ok(Doomed { child, handle })
     }
 
     /// Waits for its first stop, and consumes it.
     fn born(&self) -> Result<Stopped> {
-        let (stopped, _) = next_stop(self.tid)?;
-        wait::consume(self.tid)?;
+        let (stopped, _) = next_stop(self.child.tid)?;
+        wait::consume(self.child.tid)?;
         Ok(stopped)
     }
 
@@ -156,9 +157,9 @@ impl Doomed {
     fn end(&self) {
         self.kill();
         // An error means that it is gone.
-        while let Ok(status) = wait::look_at(self.tid, Patience::Block) {
+        while let Ok(status) = wait::look_at(self.child.tid, Patience::Block) {
             if let Some(Status::Exited(_) | Status::Killed(_)) = status {
-                let _ = wait::reap(self.tid);
+                let _ = wait::reap(self.child.tid);
                 return;
             }
         }

@@ -204,6 +204,13 @@ pub fn process_of(tid: Tid) -> Option<Pid> {
     status_field(tid, "Tgid")?.parse().ok().map(Pid)
 }
 
+/// It is the first process of its pid namespace, which inherits whoever is left behind by others
+/// (pid_namespaces(7), "The namespace init process"). Its ids: proc_pid_status(5), "NSpid".
+pub fn is_init(pid: Pid) -> bool {
+    let ids = status_field(Tid(pid.0), "NSpid");
+    ids.is_some_and(|ids| ids.split_whitespace().last() == Some("1"))
+}
+
 /// The path of the program that a process runs, as the process sees it.
 pub fn program(pid: Pid) -> io::Result<PathBuf> {
     fs::read_link(format!("/proc/{pid}/exe"))

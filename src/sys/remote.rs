@@ -143,6 +143,35 @@ impl Remote {
         call: Call,
         args: [u64; 6],
     ) -> Result<u64> {
+        self.perform_freely(stopped, memory, call, args)
+            .map(|(result, _)| result)
+    }
+
+    /// Makes the task clone(2) itself; its child is not resumed from its first stop.
+    ///
+    /// # Errors
+    /// As of [`Remote::call`].
+    pub(super) fn clone(
+        &self,
+        stopped: &Stopped,
+        memory: &ProcessMemory,
+        flags: u64,
+        stack: u64,
+    ) -> Result<Child> {
+        let args = [flags, stack, 0, 0, 0, 0];
+        let (own, tid) = self.perform_freely(stopped, memory, Call::Clone, args)?;
+        let tid = tid.ok_or(gone())?;
+        Ok(Child { tid, own })
+    }
+
+    /// Performs a call, out of the reach of a sandbox. The result is the kernel's, and who was made.
+    fn perform_freely(
+        &self,
+        stopped: &Stopped,
+        memory: &ProcessMemory,
+        call: Call,
+        args: [u64; 6],
+    ) -> Result<(u64, Option<Tid>)> {
         // A process may enter its sandbox at any time.
         let is_sandboxed = is_sandboxed(stopped.tid());
         if is_sandboxed {
@@ -161,7 +190,7 @@ impl Remote {
         memory: &ProcessMemory,
         call: Call,
         args: [u64; 6],
-    ) -> Result<u64> {
+    ) -> Result<(u64, Option<Tid>)> {
         let saved = stopped.regs()?;
         let mask = stopped.signal_mask()?;
         stopped.set_signal_mask(!0)?;
@@ -172,20 +201,21 @@ impl Remote {
             regs.rsp = rsp;
         }
         self.set_up(&mut regs, call, args);
-        let done = pass_through(stopped, &regs).and_then(|(done, last)| {
+        let passed = pass_through(stopped, &regs).and_then(|passed| {
             stopped.set_regs(&saved)?;
             stopped.set_signal_mask(mask)?;
-            if matches!(last, Stop::Group(_)) {
+            if matches!(passed.last, Stop::Group(_)) {
                 // Interrupted, it falls back into its group-stop before it executes anything
                 // (kernel/signal.c, do_jobctl_trap).
                 ptrace::interrupt(stopped.tid())?;
             }
-            Ok(done)
+            Ok(passed)
         });
-        if done.is_err() {
+        if passed.is_err() {
             undo(stopped, saved, mask);
         }
-        self.result(&done?)
+        let Passed { done, child, .. } = passed?;
+        Ok((self.result(&done)?, child))
     }
 
     /// Where the kernel looks for a call and its arguments (syscall(2), "Architecture calling conventions").
@@ -259,21 +289,40 @@ fn with_recovery(code: impl Iterator<Item = Code>) -> Option<(Addr, Option<Addr>
     Some((plain?, None))
 }
 
-/// Takes a task with these registers through a system call. The result are those that it comes out with, and the
-/// stop that it is in.
-fn pass_through(stopped: &Stopped, regs: &Regs) -> Result<(Regs, Stop)> {
+/// A task that was made by another for us.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Child {
+    /// Its id.
+    pub(super) tid: Tid,
+    /// Its id in the pid namespace of the one that made it, which may be another than ours.
+    pub(super) own: u64,
+}
+
+/// What came of a system call.
+struct Passed {
+    /// The registers that the task came out with.
+    done: Regs,
+    /// The stop that it is in.
+    last: Stop,
+    /// Whom it made.
+    child: Option<Tid>,
+}
+
+/// Takes a task with these registers through a system call.
+fn pass_through(stopped: &Stopped, regs: &Regs) -> Result<Passed> {
     let tid = stopped.tid();
     stopped.set_regs(regs)?;
     // The stops at its entry and exit are such that the task takes no harm if we die at one.
     stopped.resume_to_syscall()?;
     next_stop_of(tid, Stop::Syscall)?;
     stopped.resume_to_syscall()?;
-    next_stop_of(tid, Stop::Syscall)?;
+    let (_, child) = next_stop_of(tid, Stop::Syscall)?;
     let done = stopped.regs()?;
     // Only from a stop like this does the kernel look after an interrupted call of the task's own.
     ptrace::interrupt(tid)?;
     stopped.resume_again()?;
-    Ok((done, next_stop_of(tid, Stop::Interrupt)?))
+    let (last, _) = next_stop_of(tid, Stop::Interrupt)?;
+    Ok(Passed { done, last, child })
 }
 
 /// Puts a task right for which something has failed in the middle, wherever it stands. One that is gone needs
@@ -298,13 +347,19 @@ fn undo(stopped: &Stopped, saved: Regs, mask: u64) {
     let _ = stopped.set_signal_mask(mask);
 }
 
-/// Waits until one task stops in this way. A SIGSTOP, which cannot be blocked, may come in between.
-pub(super) fn next_stop_of(tid: Tid, wanted: Stop) -> Result<Stop> {
+/// Waits until one task stops in this way. A SIGSTOP, which cannot be blocked, may come in between, and
+/// whom it makes is told before its call returns.
+pub(super) fn next_stop_of(tid: Tid, wanted: Stop) -> Result<(Stop, Option<Tid>)> {
+    let mut child = None;
     loop {
         let (stopped, stop) = next_stop(tid)?;
         match stop {
-            Stop::Group(_) if wanted == Stop::Interrupt => return Ok(stop),
-            _ if stop == wanted => return Ok(stop),
+            Stop::Group(_) if wanted == Stop::Interrupt => return Ok((stop, child)),
+            _ if stop == wanted => return Ok((stop, child)),
+            Stop::Clone => {
+                child = Some(Tid(stopped.event_message()? as i32));
+                stopped.resume_to_syscall()?;
+            }
             // Of another thread, which has taken this one's id: the task is no more.
             Stop::Exec => return Err(gone()),
             Stop::Signal(signal) => stopped.resume_to_syscall_with(signal)?,

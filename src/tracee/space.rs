@@ -434,6 +434,9 @@ impl Space {
 
     /// A copy of the process that stands still, made by this task of its. All tasks must stand still.
     pub fn double(&mut self, stopped: &Stopped) -> Result<Double, String> {
+        if proc::is_init(self.pid) {
+            return Err("its child would be left to itself, an init".to_owned());
+        }
         let remote = self.remote().ok_or("no syscall instruction")?;
         Double::make(&remote, stopped, &self.memory).map_err(|why| why.to_string())
     }

@@ -3,6 +3,7 @@
 
 use crate::support::fixture::fixture;
 use crate::support::program::{Program, Running};
+use crate::support::skip::unshare;
 use crate::support::text::{wait_until_planted, wait_until_untouched};
 use crate::support::{ltrace, scratch};
 use nix::sys::signal::{Signal, kill};
@@ -25,12 +26,18 @@ fn heap(blocks: &str, threads: &str) -> Option<(Running, u64)> {
 
 /// The report on it after three lines of input.
 fn report(target: &mut Running, args: &[&str]) -> Value {
+    let pid = target.pid();
+    report_on(pid, target, args)
+}
+
+/// The same, where the process itself is another than the one that was started.
+fn report_on(process: i32, target: &mut Running, args: &[&str]) -> Value {
     let file = scratch("heap").join("report.json");
-    let pid = target.pid().to_string();
+    let pid = process.to_string();
     let path = file.to_str().expect("a path");
     let usual = ["--leaks", "--older", "0s", "--json", path, "-p", &pid];
     let tracer = ltrace([&usual, args].concat()).start();
-    wait_until_planted(target.pid());
+    wait_until_planted(process);
     for _ in 0..3 {
         let so_far = target.stdout.len();
         target.say(b"\n");
@@ -106,6 +113,42 @@ fn the_program_never_sees_the_copy() {
     let finished = target.finish().exits(0);
     let end = finished.stdout.lines().rev().take(2).collect::<Vec<_>>();
     assert_eq!(end, ["signals 0", "children 0"], "{}", finished.told());
+}
+
+/// The one process below another.
+fn child_of(parent: i32) -> i32 {
+    let list = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children"));
+    list.expect("a list").trim().parse().expect("one child")
+}
+
+/// The ids that a process sees of its children are others' where we are. The first process of a namespace
+/// inherits all children that are left.
+#[test]
+fn a_copy_of_a_process_of_another_pid_namespace() {
+    let (Some(program), Some(unshare)) = (fixture("leak_fork"), unshare()) else {
+        return;
+    };
+    for (first, forked) in [(true, false), (false, true)] {
+        let below = Program::new(&unshare).args(["--pid", "--fork"]);
+        let below = match first {
+            true => below,
+            false => below.args(["sh", "-c", "\"$0\"; exit $?"]),
+        };
+        let mut target = below.arg(&program).start();
+        target.wait_for_stdout("ready\n");
+        let mut process = child_of(target.pid());
+        if !first {
+            process = child_of(process);
+        }
+        let often = ["--freeze", "fork", "--every", "20ms", "--kinds", "lost"];
+        let report = report_on(process, &mut target, &often);
+        assert_eq!(report["check"]["forked"], forked, "{report:#}");
+        assert_eq!(report["lost"]["blocks"], 3, "{report:#}");
+        target.close_input();
+        let finished = target.finish().exits(0);
+        let end = finished.stdout.lines().rev().take(2).collect::<Vec<_>>();
+        assert_eq!(end, ["signals 0", "children 0"], "{}", finished.told());
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use crate::support::fixture::fixture;
 use crate::support::outsider::Outsider;
 use crate::support::program::{Program, Running};
 use crate::support::server::{assert_still_works, assert_unharmed, start_server};
-use crate::support::skip::{command, skip};
+use crate::support::skip::{command, is_root, skip, unshare};
 use crate::support::text::{assert_text_untouched, tracer_of, wait_until_planted};
 use crate::support::trace::calls;
 use crate::support::{ltrace, scratch};
@@ -14,14 +14,6 @@ use nix::unistd::Pid;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-
-fn is_root() -> bool {
-    let is_root = nix::unistd::Uid::effective().is_root();
-    if !is_root {
-        skip("needs root");
-    }
-    is_root
-}
 
 /// Attached to `vanish`, the tracer sees what its library is called with, and what it calls itself.
 #[track_caller]
@@ -148,22 +140,6 @@ fn another_root() {
     tracer.signal(Signal::SIGINT);
     tracer.finish().exits(0);
     target.finish().exits(1);
-}
-
-/// Is this machine one that lets us make namespaces?
-fn unshare() -> Option<std::path::PathBuf> {
-    let unshare = command("unshare")?;
-    if !is_root() {
-        return None;
-    }
-    let tried = Program::new(&unshare)
-        .args(["--pid", "--fork", "--mount", "--mount-proc", "true"])
-        .finish();
-    if tried.code() != 0 {
-        skip("namespaces cannot be made here");
-        return None;
-    }
-    Some(unshare)
 }
 
 #[test]

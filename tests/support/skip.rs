@@ -1,6 +1,7 @@
 //! Cases that cannot run here. libtest knows no skipping at run time, so such a case writes its name
 //! and reason into the file that `tests/run` names, and `tests/run` takes it out of the passed ones.
 
+use super::program::Program;
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -42,4 +43,29 @@ pub fn find(name: &str) -> Option<PathBuf> {
         .chain(["/usr/sbin", "/sbin"].map(PathBuf::from))
         .map(|dir| dir.join(name))
         .find(|file| file.is_file())
+}
+
+/// Whether we are root. Without that the case is skipped.
+pub fn is_root() -> bool {
+    let is_root = nix::unistd::Uid::effective().is_root();
+    if !is_root {
+        skip("needs root");
+    }
+    is_root
+}
+
+/// unshare(1), on a machine that lets us make namespaces. Without it the case is skipped.
+pub fn unshare() -> Option<PathBuf> {
+    let unshare = command("unshare")?;
+    if !is_root() {
+        return None;
+    }
+    let tried = Program::new(&unshare)
+        .args(["--pid", "--fork", "--mount", "--mount-proc", "true"])
+        .finish();
+    if tried.code() != 0 {
+        skip("namespaces cannot be made here");
+        return None;
+    }
+    Some(unshare)
 }
