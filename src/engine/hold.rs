@@ -106,15 +106,15 @@ impl Hold {
     fn complete(&mut self) -> Result<(), AttachError> {
         let mut began = Instant::now();
         loop {
+            if interrupt::is_requested() {
+                return Err(AttachError::Asked);
+            }
             if self.seize_new()? {
                 began = Instant::now();
             }
             self.look()?;
             let late = began.elapsed() > PROMPT;
-            if self.waits(late) || !self.has_own()? {
-                if interrupt::is_requested() {
-                    return Err(AttachError::Asked);
-                }
+            if self.waits(late) || !self.has_own() {
                 if began.elapsed() > PATIENCE {
                     return Err(AttachError::Stuck);
                 }
@@ -133,16 +133,17 @@ impl Hold {
 
     /// Whether a task of the process itself stands still. If it has none but sleepers, the others run on:
     /// it is one of them that they wait for.
-    fn has_own(&mut self) -> sys::Result<bool> {
+    fn has_own(&mut self) -> bool {
         let is_own = |tid: &Tid| self.process.get(tid) == Some(&self.pid);
         if self.held.keys().any(is_own) || !self.asked.iter().any(is_own) {
-            return Ok(true);
+            return true;
         }
         for (tid, (stopped, stop)) in self.held.drain() {
             self.free.insert(tid);
-            go_on(stopped, stop)?;
+            // ESRCH: it was killed meanwhile; the next look shows it.
+            let _ = go_on(stopped, stop);
         }
-        Ok(false)
+        false
     }
 
     /// Asks those to stop that were let run on; whether there were any.
@@ -261,13 +262,7 @@ impl Hold {
                     self.asked.remove(&tid);
                     self.held.insert(tid, (stopped, stop));
                 }
-                Status::Stopped(stopped, stop) => {
-                    if let Err(e) = self.pass(stopped, stop)
-                        && !e.is_gone()
-                    {
-                        return Err(e);
-                    }
-                }
+                Status::Stopped(stopped, stop) => self.pass(stopped, stop)?,
                 Status::Exited(_) | Status::Killed(_) => self.forget(tid),
             }
         }
@@ -289,25 +284,23 @@ impl Hold {
         Ok(())
     }
 
+    /// Lets a task go on from a stop that is not the one that we asked for, and asks anew.
     fn pass(&mut self, stopped: Stopped, stop: Stop) -> sys::Result<()> {
         let tid = stopped.tid();
-        let signal = self.note(&stopped, stop)?;
-        ptrace::interrupt(tid)?;
-        stopped.resume(signal)
+        unless_gone(self.note(&stopped, stop).and_then(|signal| {
+            ptrace::interrupt(tid)?;
+            stopped.resume(signal)
+        }))
     }
 
     fn pass_free(&mut self, stopped: Stopped, stop: Stop) -> sys::Result<()> {
-        let passed = self
-            .note(&stopped, stop)
-            .and_then(|signal| match (stop, signal) {
-                (_, Some(signal)) => stopped.resume(Some(signal)),
-                _ => go_on(stopped, stop),
-            });
-        match passed {
-            // It was killed meanwhile; its end comes next.
-            Err(e) if e.is_gone() => Ok(()),
-            other => other,
-        }
+        unless_gone(
+            self.note(&stopped, stop)
+                .and_then(|signal| match (stop, signal) {
+                    (_, Some(signal)) => stopped.resume(Some(signal)),
+                    _ => go_on(stopped, stop),
+                }),
+        )
     }
 
     /// What a stop tells of others, and the signal that it is about.
@@ -361,6 +354,14 @@ impl Hold {
         self.free.remove(&tid);
         self.held.remove(&tid);
         self.ended.insert(tid);
+    }
+}
+
+/// A task that was killed meanwhile shows its end next.
+fn unless_gone(done: sys::Result<()>) -> sys::Result<()> {
+    match done {
+        Err(e) if e.is_gone() => Ok(()),
+        other => other,
     }
 }
 

@@ -120,7 +120,8 @@ impl PtraceEngine {
         if held.iter().any(|(stopped, _)| !remote::may_call(stopped)) {
             held.into_iter()
                 .for_each(|(stopped, stop)| let_go(stopped, stop));
-            return Err(AttachError::Sandboxed);
+            let why = AttachError::Sandboxed;
+            return Err(self.let_go(pid, Failed { why, asleep }));
         }
         let first = held.first().ok_or(AttachError::Missing)?;
         // One that is gone by now has nothing to lose.
