@@ -21,6 +21,9 @@ const MOST_BESIDES: u64 = 128 << 20;
 const ROOM: u64 = 64 << 10;
 /// Of a mapping of so many bytes only the pages are copied that were ever touched.
 const LARGE: u64 = 1 << 20;
+/// The same of one that is shared: what others have put there, or what was swapped out, is not known to be
+/// touched.
+const HUGE: u64 = 1 << 30;
 
 /// What is known before the process is held.
 pub(super) struct Plan {
@@ -98,10 +101,8 @@ impl Kept {
         let Some((double, own)) = self.double else {
             return (Box::new(over), self.copying);
         };
-        let touched = |range: &Range<u64>| {
-            pagemap::touched(double.pid(), range).unwrap_or_else(|_| vec![range.clone()])
-        };
-        let there = own.iter().flat_map(touched).collect();
+        let there = own.iter().flat_map(|range| touched(double.pid(), range));
+        let there = there.collect();
         let under = double;
         (Box::new(Layered { over, under, there }), self.copying)
     }
@@ -130,18 +131,34 @@ pub(super) fn is_data(mapping: &Mapping) -> bool {
 }
 
 fn copies(mappings: &[&Mapping], memory: &ProcessMemory) -> Vec<Stretch> {
-    let parts = |mapping: &&Mapping| match !mapping.shared && length(mapping) > LARGE {
-        true => pagemap::touched(memory.pid(), &mapping.range)
-            .unwrap_or_else(|_| vec![mapping.range.clone()]),
-        false => vec![mapping.range.clone()],
+    let parts = |mapping: &&Mapping| {
+        let most = if mapping.shared { HUGE } else { LARGE };
+        match length(mapping) > most {
+            true => touched(memory.pid(), &mapping.range),
+            false => vec![mapping.range.clone()],
+        }
     };
     let parts = mappings.iter().flat_map(parts);
     parts.filter_map(|range| copy(memory, &range)).collect()
 }
 
+/// What there is in a range; all of it when nobody says, unless that is much. Far more address space than memory is mapped by those
+/// who lay out tables in it, and reading that would make it memory.
+fn touched(pid: Pid, range: &Range<u64>) -> Vec<Range<u64>> {
+    let all = || match range.end - range.start > HUGE {
+        true => Vec::new(),
+        false => vec![range.clone()],
+    };
+    pagemap::touched(pid, range).unwrap_or_else(|_| all())
+}
+
+/// `None` for what cannot be read, or has no room here.
 fn copy(memory: &ProcessMemory, range: &Range<u64>) -> Option<Stretch> {
     let at = Addr(range.start);
-    let mut bytes = vec![0; usize::try_from(range.end - range.start).ok()?];
+    let length = usize::try_from(range.end - range.start).ok()?;
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(length).ok()?;
+    bytes.resize(length, 0);
     let got = memory.read(at, &mut bytes).ok()?;
     bytes.truncate(got);
     Some(Stretch { at, bytes })

@@ -151,6 +151,23 @@ fn a_copy_of_a_process_of_another_pid_namespace() {
     }
 }
 
+/// Half a TiB, of which a dozen pages are memory.
+#[test]
+fn more_address_space_than_memory() {
+    let Some(program) = fixture("leak_sparse") else {
+        return;
+    };
+    for freezing in ["auto", "copy"] {
+        let mut target = Program::new(&program).start();
+        target.wait_for_stdout("ready\n");
+        let report = report(&mut target, &["--freeze", freezing, "--every", "1h"]);
+        assert_eq!(report["lost"]["blocks"], 3, "{report:#}");
+        assert_eq!(report["reachable"]["blocks"], 6, "{report:#}");
+        target.close_input();
+        target.finish().exits(0);
+    }
+}
+
 #[test]
 fn calls_of_a_window() {
     let Some(program) = fixture("leak_window") else {
