@@ -32,6 +32,13 @@ pub(super) fn process(pid: Pid) -> String {
 
 /// Why a child of ours cannot be traced.
 pub(super) fn child() -> String {
+    let ourselves = Tid(std::process::id() as i32);
+    match proc::tracer(ourselves) {
+        0 => {}
+        other => {
+            return format!("ltrace is traced itself, by process {other}, and so is what it starts");
+        }
+    }
     words(Facts {
         we_are_root: getuid().is_root(),
         scope: scope().trim(),

@@ -400,8 +400,7 @@ fn is_trapped(tid: Tid) -> bool {
 }
 
 fn is_ours(tid: Tid) -> bool {
-    proc::status_field(tid, "TracerPid")
-        .is_some_and(|tracer| tracer == std::process::id().to_string())
+    proc::tracer(tid) == std::process::id() as i32
 }
 
 /// What a task has to tell; one that is no longer there, or not ours, has ended.

@@ -219,12 +219,8 @@ pub(super) fn explain(pid: Pid, error: sys::Error) -> AttachError {
     if error.errno != Errno::EPERM {
         return AttachError::Other(error);
     }
-    let tid = Tid(pid.0);
-    let tracer = proc::status_field(tid, "TracerPid")
-        .and_then(|t| t.parse().ok())
-        .unwrap_or(0);
-    if tracer != 0 {
-        return AttachError::Traced(tracer);
+    match proc::tracer(Tid(pid.0)) {
+        0 => AttachError::Denied(denied::process(pid)),
+        other => AttachError::Traced(other),
     }
-    AttachError::Denied(denied::process(pid))
 }

@@ -185,6 +185,12 @@ pub fn state(tid: Tid) -> Option<char> {
     stat.rsplit_once(") ")?.1.chars().next()
 }
 
+/// Who traces a task; zero for nobody.
+pub fn tracer(tid: Tid) -> i32 {
+    let field = status_field(tid, "TracerPid");
+    field.and_then(|pid| pid.parse().ok()).unwrap_or(0)
+}
+
 /// One line of /proc/TID/status, without its name.
 pub fn status_field(tid: Tid, name: &str) -> Option<String> {
     let text = fs::read_to_string(format!("/proc/{tid}/status")).ok()?;

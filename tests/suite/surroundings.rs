@@ -446,3 +446,17 @@ fn processes_of_another_user() {
     kill(Pid::from_raw(target.pid()), None).unwrap();
     target.finish().exits(0);
 }
+
+/// A tracer of ours that follows children takes what we start.
+#[test]
+fn under_another_tracer() {
+    let Some(program) = fixture("basic") else {
+        return;
+    };
+    let inner = env!("CARGO_BIN_EXE_ltrace");
+    let outer = |options: &[&str]| ltrace(options).arg(inner).arg(&program).finish();
+    let run = outer(&["-f", "-o", "/dev/null"]).exits(1);
+    let why = "ltrace is traced itself, by process ";
+    assert!(run.stderr.contains(why), "{}", run.told());
+    outer(&["-o", "/dev/null"]).exits(0);
+}
