@@ -149,6 +149,9 @@ impl Decoder {
             What::Lost { what } => Kind::Lost {
                 what: (*what).to_owned(),
             },
+            What::NoAllocator { what } => Kind::NoAllocator {
+                what: (*what).to_owned(),
+            },
         }
     }
 

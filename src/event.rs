@@ -165,6 +165,11 @@ pub enum Kind {
         /// What and why.
         what: String,
     },
+    /// None of a process's modules has an allocator's functions: nothing is known of its heap.
+    NoAllocator {
+        /// The same in the user's words, with what to do about it.
+        what: String,
+    },
     /// We are about to let go of all tasks; of no task.
     Leaving,
     /// Nothing happened for a while, to no task: time to write out what is held back.

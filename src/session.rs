@@ -214,7 +214,7 @@ impl Consumer {
             return ControlFlow::Break(Cease::End);
         }
         let event = self.decoder.event(hit);
-        if let Kind::Lost { what } = &event.kind
+        if let Kind::Lost { what } | Kind::NoAllocator { what } = &event.kind
             && self.elsewhere
         {
             tell(what);

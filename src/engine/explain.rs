@@ -1,8 +1,9 @@
 //! What a user who does not see what he asked for ought to know. Libraries that are loaded later may have
 //! it, so nobody is told at once.
 
+use super::What;
 use super::ptrace::{Out, PtraceEngine};
-use crate::base::Tid;
+use crate::base::{Pid, Tid};
 use crate::elf::Binding;
 use crate::plan::Named;
 use crate::tracee::module::Module;
@@ -16,17 +17,22 @@ impl PtraceEngine {
             return;
         }
         let mut told = self.meaningless();
+        let mut no_allocator = None;
         let space = self.tasks.get(&tid).map(|task| task.space);
         let modules = space.and_then(|id| Some(&self.spaces.get(&id)?.modules));
         if let Some([main, others @ ..]) = modules.map(Vec::as_slice) {
             if self.lacks_expected() {
-                told.push(self.no_allocator(main, others.len()));
+                no_allocator = Some(self.no_allocator(main, others.len()));
             } else if told.is_empty() && !self.planted && self.complained.is_empty() {
                 told.push(nothing_to_trace(main));
             }
         }
         for why in told {
             self.complain(tid, &why, out);
+        }
+        if let Some(what) = no_allocator.filter(|what| self.complained.insert(what.clone())) {
+            let pid = self.tasks.get(&tid).map_or(Pid(tid.0), |task| task.pid);
+            out.tell(pid, tid, What::NoAllocator { what: &what });
         }
     }
 

@@ -103,6 +103,9 @@ pub enum What<'e> {
     Lost {
         what: &'e str,
     },
+    NoAllocator {
+        what: &'e str,
+    },
     /// We are about to let go of all tasks; of no task.
     Leaving,
     /// Nothing happened for a while; of no task.

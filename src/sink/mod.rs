@@ -1,4 +1,4 @@
-//! Eaters of events: text lines, the `-c` table, and later JSON and the leak tracker.
+//! Eaters of events: text lines, the `-c` table, and the reports of leaks.
 
 pub mod both;
 pub mod demangle;

@@ -96,7 +96,9 @@ impl Sink for Summary {
                 why: Why::Unwound,
                 ..
             } => self.count(&point.symbol, *elapsed),
-            Kind::Lost { what } => writeln!(self.out, "ltrace: {what}")?,
+            Kind::Lost { what } | Kind::NoAllocator { what } => {
+                writeln!(self.out, "ltrace: {what}")?
+            }
             _ => (),
         }
         Ok(())

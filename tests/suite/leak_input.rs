@@ -134,6 +134,19 @@ fn no_allocator() {
     assert!(run.stderr.contains("--alloc-sym malloc="), "{}", run.told());
     assert_eq!(run.stderr.lines().count(), 1, "{}", run.told());
     assert!(target.is_alive());
+    let run = ltrace(["--leaks", "--"]).arg(program.with_file_name("leak_own_allocator_stripped"));
+    let run = run.input("\n\n").finish().exits(0);
+    let lines: Vec<&str> = run.stderr.lines().collect();
+    let [told, report] = lines[..] else {
+        panic!("{}", run.told());
+    };
+    assert!(told.starts_with(said), "{}", run.told());
+    let (begin, end) = (
+        "nothing to watch: leak_own_allocator_stripped (pid ",
+        "s: no allocator was found",
+    );
+    assert!(report.starts_with(begin), "{}", run.told());
+    assert!(report.ends_with(end), "{}", run.told());
 }
 
 #[track_caller]

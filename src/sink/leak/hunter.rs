@@ -98,6 +98,8 @@ struct Prey {
     name: String,
     /// The allocator's name, and its file.
     allocator: Option<(String, String)>,
+    /// None was found in any of its modules.
+    no_allocator: bool,
     threads: BTreeSet<Tid>,
     /// The names that threads had, where they are asked for: some are no more.
     names: HashMap<Tid, String>,
@@ -177,6 +179,7 @@ impl Hunter {
             tracker: Tracker::new(setup.kinds.clone(), setup.knowledge, now),
             name: setup.outside.program(pid).unwrap_or_default(),
             allocator: None,
+            no_allocator: false,
             threads: BTreeSet::new(),
             names: HashMap::new(),
             calls: 0,
@@ -230,6 +233,7 @@ impl Hunter {
             let range = self.setup.book.module(event.pid, &point.module.path);
             let prey = self.prey(event.pid);
             prey.allocator = Some((allocators::name(point), point.module.path.clone()));
+            prey.no_allocator = false;
             // A program that brings its own calls it from everywhere.
             if let Some(range) = range.filter(|_| !point.module.is_main) {
                 prey.tracker.set_allocator(range);
@@ -346,6 +350,7 @@ impl Hunter {
                 alive => alive,
             },
             allocator: prey.allocator.as_ref().map(|(name, _)| name.clone()),
+            no_allocator: prey.no_allocator,
             ended,
         };
         let mut names = prey.names.clone();
@@ -496,11 +501,13 @@ impl Sink for Hunter {
             }
             Kind::Started { parent } => {
                 if let Some(parent) = parent.filter(|parent| *parent != event.pid)
-                    && let Some(mut tracker) =
-                        self.processes.get(&parent).map(|prey| prey.tracker.clone())
+                    && let Some(known) = self.processes.get(&parent)
                 {
+                    let (mut tracker, no_allocator) = (known.tracker.clone(), known.no_allocator);
                     tracker.forked();
-                    self.prey(event.pid).tracker = tracker;
+                    let prey = self.prey(event.pid);
+                    prey.tracker = tracker;
+                    prey.no_allocator = no_allocator;
                     self.setup.book.forked(parent, event.pid);
                 }
                 self.prey(event.pid).threads.insert(event.tid);
@@ -528,6 +535,7 @@ impl Sink for Hunter {
                 let prey = self.prey(event.pid);
                 prey.tracker.exec();
                 prey.allocator = None;
+                prey.no_allocator = false;
                 prey.name = name.unwrap_or_default();
             }
             Kind::Signal { signal, .. } if DEADLY.contains(&signal.0) => {
@@ -538,7 +546,10 @@ impl Sink for Hunter {
                 self.ended(event, *last, Some(format!("killed by {signal}")))?
             }
             Kind::Leaving => self.want_all(Moment::Leaving),
-            Kind::Lost { what } => {
+            Kind::Lost { what } | Kind::NoAllocator { what } => {
+                if matches!(event.kind, Kind::NoAllocator { .. }) {
+                    self.prey(event.pid).no_allocator = true;
+                }
                 if let Some(view) = &mut self.setup.view {
                     view.say(what.clone());
                 }

@@ -55,8 +55,6 @@ pub struct Site {
     pub refused: HashMap<(Arc<str>, i64), u64>,
     /// Things whose release nobody saw: their value was handed out again.
     pub missed: u64,
-    /// Things that looked lost and were taken back all the same.
-    pub found_again: u64,
 }
 
 /// All sites.
@@ -113,7 +111,6 @@ impl Sites {
                     after: None,
                     refused: HashMap::new(),
                     missed: 0,
-                    found_again: 0,
                 });
                 SiteId((all.len() - 1) as u32)
             })

@@ -458,7 +458,6 @@ impl Tracker {
         for (key, live) in &open.taken {
             if let Some(site) = self.sites.get_mut(live.site) {
                 site.takes(live.size, now.saturating_sub(live.born));
-                site.found_again += u64::from(live.lost);
             }
             if let Some(holdings) = self.tables.get_mut(usize::from(open.role.kind.0)) {
                 holdings.graves.bury(

@@ -81,6 +81,8 @@ pub struct Process {
     pub threads: usize,
     /// Whose heap it is: `glibc malloc`.
     pub allocator: Option<String>,
+    /// No functions of an allocator were found: nothing is known of the heap.
+    pub no_allocator: bool,
     /// At what moment this was: `at exit`, `when main ended`, `killed by SIGSEGV`. Nothing while it runs.
     pub ended: Option<String>,
 }

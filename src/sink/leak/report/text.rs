@@ -35,7 +35,11 @@ const VALUES: usize = 8;
 pub fn text(report: &Report, frames: Frames) -> String {
     let mut text = String::new();
     if is_clean(report) {
-        let _ = writeln!(text, "no leaks: {}: {}", who(report), summary(report));
+        let found = match report.process.no_allocator && is_of_heap_only(report) {
+            true => "nothing to watch",
+            false => "no leaks",
+        };
+        let _ = writeln!(text, "{found}: {}: {}", who(report), summary(report));
         return text;
     }
     head(&mut text, report);
@@ -69,6 +73,10 @@ pub fn is_clean(report: &Report) -> bool {
         ..
     } = report;
     sites.is_empty() && pairs.is_empty() && misuses.is_empty()
+}
+
+fn is_of_heap_only(report: &Report) -> bool {
+    matches!(report.watched.as_slice(), [only] if only == "heap")
 }
 
 fn who(report: &Report) -> String {
@@ -573,8 +581,8 @@ fn not_counted(report: &Report) -> Vec<String> {
 fn summary(report: &Report) -> String {
     let heap = &report.heap;
     let open: u64 = report.pairs.iter().map(|pair| pair.open).sum();
-    let open = match report.watched.as_slice() {
-        [only] if only == "heap" => None,
+    let open = match open {
+        _ if is_of_heap_only(report) => None,
         _ if open == 0 => Some("nothing else open".to_owned()),
         _ => Some(format!(
             "{} open at {}",
@@ -587,6 +595,10 @@ fn summary(report: &Report) -> String {
         return open
             .replace("nothing else", "nothing")
             .replace(" other", "");
+    }
+    let open = open.map(|open| format!("; {open}")).unwrap_or_default();
+    if report.process.no_allocator {
+        return format!("no allocator was found{open}");
     }
     let lost = match (report.check.is_some(), report.lost.blocks) {
         (true, 0) => "lost 0 B".to_owned(),
@@ -601,7 +613,6 @@ fn summary(report: &Report) -> String {
         Some(_) => format!("; still reachable {}", bytes(report.reachable.bytes)),
         None => String::new(),
     };
-    let open = open.map(|open| format!("; {open}")).unwrap_or_default();
     format!(
         "{lost}{reachable}{open}; total {}, {}, {} allocated",
         of(heap.allocated.blocks, "allocation"),

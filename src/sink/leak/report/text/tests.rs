@@ -75,6 +75,7 @@ fn server() -> Report {
             seconds: 12.0,
             threads: 5,
             allocator: Some("glibc malloc".to_owned()),
+            no_allocator: false,
             ended: None,
         },
         check: Some(CheckTold {
