@@ -1,37 +1,34 @@
 //! The sink: events in, reports out. Keeps a tracker for each process, asks for a frozen process when a
 //! report is due, and writes.
 
+mod calls;
 mod checks;
+mod clock;
+mod prey;
+mod reports;
 mod wishes;
 
-use super::allocators;
 use super::aside::Aside;
 use super::book::Book;
-use super::history::History;
-use super::kinds::{Action, Kinds, Role, Shape};
-use super::options::{Checks, Options, Thread};
-use super::output;
+use super::kinds::Kinds;
+use super::options::Options;
 use super::outside::{Outside, Wish};
 use super::progress::Progress;
-use super::report::build::{Subject, build};
-use super::report::checked::Checked;
-use super::report::model::{Process, Report, Since, Verdict};
 use super::report::suppress::Suppressions;
-use super::site::{Origin, Passed, SiteId};
-use super::tracker::{Caller, Knowledge, Tracker};
+use super::site::Origin;
+use super::tracker::Knowledge;
 use super::view::View;
-use crate::base::addr::Addr;
+use crate::base::Pid;
 use crate::base::frozen::Frozen;
 use crate::base::time::Timestamp;
-use crate::base::{Pid, Tid};
-use crate::event::{CallId, Event, Kind};
+use crate::event::{Event, Kind};
 use crate::plan::{self, Tracepoint};
 use crate::sink::Sink;
 use crate::stack::Module;
-use crate::value::Value;
-use crate::value::render;
 use checks::Pending;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use clock::Clock;
+use prey::Prey;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
@@ -64,12 +61,7 @@ pub struct Hunter {
     processes: BTreeMap<Pid, Prey>,
     /// The one that was first.
     first: Option<Pid>,
-    begun: Option<Timestamp>,
-    now: Timestamp,
-    /// When the next report is due.
-    due: Option<Timestamp>,
-    /// When it is next noted how much is live.
-    next_look: Timestamp,
+    clock: Clock,
     /// It is to be looked what keys and signals ask for.
     is_to_listen: bool,
     /// Processes that are to be looked at, and why.
@@ -90,29 +82,6 @@ pub struct Hunter {
     snapshots: usize,
     /// What is written when the view is gone.
     held_back: String,
-}
-
-/// One process.
-struct Prey {
-    tracker: Tracker,
-    name: String,
-    /// The allocator's name, and its file.
-    allocator: Option<(String, String)>,
-    /// None was found in any of its modules.
-    no_allocator: bool,
-    threads: BTreeSet<Tid>,
-    /// The names that threads had, where they are asked for: some are no more.
-    names: HashMap<Tid, String>,
-    /// Calls of the function of `--per`.
-    calls: u64,
-    marked: bool,
-    history: History,
-    /// Sites whose stacks have names.
-    named: HashSet<SiteId>,
-    /// The report that is told if the process ends before another one.
-    last: Option<Report>,
-    /// The last one was told.
-    told: bool,
 }
 
 /// When a process is looked at.
@@ -138,8 +107,6 @@ enum Stage {
     Done,
 }
 
-/// How often it is noted how much is live.
-const LOOK: Duration = Duration::from_millis(100);
 /// The exit status for `--fail-on`: a program's own is seldom this one.
 const FAILURE: u8 = 99;
 
@@ -155,10 +122,7 @@ impl Hunter {
             setup,
             processes: BTreeMap::new(),
             first: None,
-            begun: None,
-            now: Timestamp::default(),
-            due: None,
-            next_look: Timestamp::default(),
+            clock: Clock::default(),
             is_to_listen: false,
             wanted: VecDeque::new(),
             aside: None,
@@ -169,116 +133,6 @@ impl Hunter {
             failed: false,
             snapshots: 0,
             held_back: String::new(),
-        }
-    }
-
-    fn prey(&mut self, pid: Pid) -> &mut Prey {
-        let (setup, now) = (&self.setup, self.now);
-        self.first.get_or_insert(pid);
-        self.processes.entry(pid).or_insert_with(|| Prey {
-            tracker: Tracker::new(setup.kinds.clone(), setup.knowledge, now),
-            name: setup.outside.program(pid).unwrap_or_default(),
-            allocator: None,
-            no_allocator: false,
-            threads: BTreeSet::new(),
-            names: HashMap::new(),
-            calls: 0,
-            marked: false,
-            history: History::default(),
-            named: HashSet::new(),
-            last: None,
-            told: false,
-        })
-    }
-
-    fn call(
-        &mut self,
-        event: &Event,
-        id: CallId,
-        point: &Arc<Tracepoint>,
-        args: &[Value],
-        origin: Origin,
-        caller: Addr,
-    ) {
-        let symbol = &point.symbol;
-        if self
-            .setup
-            .options
-            .context
-            .iter()
-            .any(|name| **name == **symbol)
-        {
-            let mut call = format!("{symbol}(");
-            render::list(&mut call, args);
-            call.push(')');
-            let passed = Passed {
-                call: call.into(),
-                caller,
-            };
-            self.prey(event.pid).tracker.passed(event.tid, passed);
-        }
-        if ENDINGS.contains(&&**symbol) {
-            self.wanted.push_back((event.pid, Moment::AtExit));
-        }
-        let from = Caller {
-            thread: event.tid,
-            time: event.time,
-            id,
-            symbol,
-            origin,
-            return_address: caller,
-        };
-        let is_first = self.prey(event.pid).allocator.is_none();
-        if is_first && allocators::ALLOCATORS.contains(&&**symbol) {
-            let range = self.setup.book.module(event.pid, &point.module.path);
-            let prey = self.prey(event.pid);
-            prey.allocator = Some((allocators::name(point), point.module.path.clone()));
-            prey.no_allocator = false;
-            // A program that brings its own calls it from everywhere.
-            if let Some(range) = range.filter(|_| !point.module.is_main) {
-                prey.tracker.set_allocator(range);
-            }
-        }
-        self.learn_name(event.pid, event.tid);
-        if !self.is_own_mapping(event.pid, point, caller) {
-            self.prey(event.pid).tracker.call(&from, args);
-        }
-    }
-
-    /// With `--thread NAME` a thread's name is looked up until it is that one: it may be given late, and a
-    /// thread that has ended has none.
-    fn learn_name(&mut self, pid: Pid, tid: Tid) {
-        let Some(Thread::Name(wanted)) = &self.setup.options.blocks.thread else {
-            return;
-        };
-        if let Some(prey) = self.processes.get_mut(&pid)
-            && prey.names.get(&tid) != Some(wanted)
-            && let Some(name) = self.setup.outside.thread(pid, tid)
-        {
-            prey.names.insert(tid, name);
-        }
-    }
-
-    /// The C library maps memory for itself: thread stacks, an allocator's arenas.
-    fn is_own_mapping(&self, pid: Pid, point: &Tracepoint, caller: Addr) -> bool {
-        let kinds = &self.setup.kinds;
-        let is_mapping = |role: &Arc<Role>| {
-            let shape = kinds.kind(role.kind).map(|kind| kind.shape);
-            shape == Some(Shape::Ranges) && role.action != Action::Release
-        };
-        kinds.roles(&point.symbol).iter().any(is_mapping)
-            && !point.module.is_main
-            && self
-                .setup
-                .book
-                .module(pid, &point.module.path)
-                .is_some_and(|range| range.contains(&caller.0))
-    }
-
-    /// Counts the calls of the function of `--per`.
-    fn count(&mut self, pid: Pid, symbol: &str) {
-        if self.setup.options.per.as_deref() == Some(symbol) {
-            self.prey(pid).calls += 1;
         }
     }
 
@@ -298,147 +152,43 @@ impl Hunter {
         Ok(())
     }
 
-    /// Tells of a process that cannot be looked at any more.
-    fn tell_last(&mut self, pid: Pid, how: Option<String>) -> io::Result<()> {
-        let Some(prey) = self.processes.get_mut(&pid) else {
-            return Ok(());
-        };
-        if prey.told {
-            return Ok(());
-        }
-        prey.told = true;
-        let mut report = match prey.last.take() {
-            Some(report) => report,
-            None => self.report_older(pid, Duration::ZERO, None, None),
-        };
-        if how.is_some() {
-            report.process.ended = how;
-        }
-        self.write(&report, Last::Yes)
-    }
-
-    /// A report of what is at least so old: nothing will become of what is young at the end.
-    fn report_older(
-        &mut self,
-        pid: Pid,
-        older: Duration,
-        checked: Option<&Checked>,
-        ended: Option<String>,
-    ) -> Report {
-        let usual = std::mem::replace(&mut self.setup.options.blocks.older, older);
-        let report = self.report(pid, checked, ended);
-        self.setup.options.blocks.older = usual;
-        report
-    }
-
-    fn report(&mut self, pid: Pid, checked: Option<&Checked>, ended: Option<String>) -> Report {
-        let Some(prey) = self.processes.get(&pid) else {
-            return Report::default();
-        };
-        let setup = &mut self.setup;
-        let threads = setup.outside.threads(pid);
-        let process = Process {
-            name: prey.name.clone(),
-            pid: pid.0,
-            since: match setup.knowledge {
-                Knowledge::All => Since::Launched,
-                Knowledge::SinceAttach => Since::Attached,
-            },
-            seconds: self.now.since(prey.tracker.start()).as_secs_f64(),
-            threads: match threads.len() {
-                0 => prey.threads.len(),
-                alive => alive,
-            },
-            allocator: prey.allocator.as_ref().map(|(name, _)| name.clone()),
-            no_allocator: prey.no_allocator,
-            ended,
-        };
-        let mut names = prey.names.clone();
-        names.extend(threads);
-        let subject = Subject {
-            pid,
-            tracker: &prey.tracker,
-            checked,
-            options: &setup.options,
-            suppressions: &setup.suppressions,
-            threads: names,
-            descriptors: setup.outside.descriptors(pid),
-            calls: prey.calls,
-            marked: prey.marked,
-            history: &prey.history.points,
-        };
-        build(&subject, process, &mut setup.book)
-    }
-
-    fn write(&mut self, report: &Report, last: Last) -> io::Result<()> {
-        if last == Last::Yes {
-            let bad = |verdict: &Verdict| match verdict {
-                Verdict::Lost | Verdict::Indirect => report.lost.bytes,
-                Verdict::Possible => report.possible.bytes,
-                Verdict::Reachable => report.reachable.bytes,
-                Verdict::Unchecked => 0,
-            };
-            if let Some((verdict, limit)) = &self.setup.options.fail_on {
-                self.failed |= bad(verdict) > *limit;
-            }
-            let pid = Pid(report.process.pid);
-            let other = self.first.filter(|first| *first != pid).map(|_| pid);
-            output::files(report, &self.setup.options, other)?;
-        }
-        let text = output::text(report, &self.setup.options);
-        if self.setup.view.is_some() {
-            self.held_back.push_str(&text);
-            return Ok(());
-        }
-        self.setup.out.write_all(text.as_bytes())?;
-        self.setup.out.flush()
-    }
-
     /// Looks at the clock.
     fn beat(&mut self, now: Timestamp) {
-        self.now = self.now.max(now);
-        let Some(begun) = self.begun else { return };
-        if now >= self.next_look {
-            self.next_look = Timestamp(now.0 + LOOK);
+        if self.clock.advance(now) {
             for prey in self.processes.values_mut() {
                 prey.tracker.tick(now);
                 prey.history.look(&prey.tracker);
             }
             self.is_to_listen = true;
         }
-        let is_over = self
-            .setup
-            .options
-            .watch
-            .is_some_and(|watch| now.since(begun) >= watch);
-        if is_over {
+        let watch = self.setup.options.watch;
+        if watch.is_some_and(|watch| self.clock.has_passed(watch)) {
             self.end();
         }
         if self.stage == Stage::Running
             && let Some(pause) = self.pause()
+            && self.clock.is_report_due(pause)
         {
-            let due = *self.due.get_or_insert(Timestamp(begun.0 + pause));
-            if now >= due {
-                self.due = Some(Timestamp(now.0 + pause));
-                self.want_all(Moment::Meanwhile);
-            }
+            self.want_all(Moment::Meanwhile);
         }
     }
 
-    fn wants_check(&self, moment: Moment) -> bool {
-        match (self.setup.options.checks, moment) {
-            (Checks::Off, _) => false,
-            (Checks::Final, Moment::Meanwhile | Moment::Snapshot) => false,
-            (Checks::Final | Checks::Report, _) => true,
+    /// Reports that are due and need no check.
+    fn unchecked(&mut self) -> io::Result<()> {
+        while let Some((pid, moment)) = self
+            .wanted
+            .front()
+            .copied()
+            .filter(|(_, moment)| !self.wants_check(*moment))
+        {
+            self.wanted.pop_front();
+            self.looked_at(pid, moment, None, Duration::ZERO)?;
         }
+        if self.stage == Stage::Ending && self.wanted.is_empty() {
+            self.stage = Stage::Done;
+        }
+        Ok(())
     }
-}
-
-/// Whether more reports on a process may come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Last {
-    Yes,
-    No,
 }
 
 impl Sink for Hunter {
@@ -457,7 +207,7 @@ impl Sink for Hunter {
             Kind::Tick | Kind::Call { .. } | Kind::Return { .. }
         );
         if runs {
-            self.begun.get_or_insert(event.time);
+            self.clock.begin(event.time);
         }
         self.beat(event.time);
         if runs && std::mem::take(&mut self.is_to_listen) {
@@ -567,9 +317,7 @@ impl Sink for Hunter {
 
     fn wants_rest(&mut self) -> bool {
         let window = self.setup.options.window;
-        let is_over = window
-            .zip(self.begun)
-            .is_some_and(|(window, begun)| self.now.since(begun) >= window);
+        let is_over = window.is_some_and(|window| self.clock.has_passed(window));
         let wants = is_over && !std::mem::replace(&mut self.is_resting, is_over);
         if wants {
             for prey in self.processes.values_mut() {
@@ -615,25 +363,6 @@ impl Sink for Hunter {
             self.setup.out.write_all(text.as_bytes())?;
         }
         self.setup.out.flush()
-    }
-}
-
-impl Hunter {
-    /// Reports that are due and need no check.
-    fn unchecked(&mut self) -> io::Result<()> {
-        while let Some((pid, moment)) = self
-            .wanted
-            .front()
-            .copied()
-            .filter(|(_, moment)| !self.wants_check(*moment))
-        {
-            self.wanted.pop_front();
-            self.looked_at(pid, moment, None, Duration::ZERO)?;
-        }
-        if self.stage == Stage::Ending && self.wanted.is_empty() {
-            self.stage = Stage::Done;
-        }
-        Ok(())
     }
 }
 

@@ -6,10 +6,11 @@ use super::super::options::Options;
 use super::super::report::checked::{Checked, Question};
 use super::super::report::survey::lost_keys;
 use super::super::site::{Origin, Site, SiteId};
-use super::{Hunter, LOOK, Last, Moment};
+use super::clock::LOOK;
+use super::reports::Last;
+use super::{Hunter, Moment};
 use crate::base::Pid;
 use crate::base::frozen::Frozen;
-use crate::base::time::Timestamp;
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -29,7 +30,7 @@ impl Hunter {
         let Some(prey) = self.processes.get_mut(&pid).filter(|prey| !prey.told) else {
             return Ok(());
         };
-        prey.tracker.tick(self.now);
+        prey.tracker.tick(self.clock.now());
         let file = prey.allocator.as_ref().map(|(_, file)| file.as_str());
         let older = older(moment, &self.setup.options);
         let question = Question::new(&prey.tracker, older, file);
@@ -159,7 +160,7 @@ impl Hunter {
         let Some(prey) = self.processes.get_mut(&pid).filter(|prey| !prey.told) else {
             return Ok(());
         };
-        prey.tracker.tick(self.now);
+        prey.tracker.tick(self.clock.now());
         prey.history.look_now(&prey.tracker);
         let ended = (moment == Moment::AtExit).then(|| "at exit".to_owned());
         let older = older(moment, &self.setup.options);
@@ -169,8 +170,10 @@ impl Hunter {
         match moment {
             Moment::Meanwhile => match &mut self.setup.view {
                 Some(view) => {
-                    view.take(report, self.now);
-                    self.due = self.pause().map(|pause| Timestamp(self.now.0 + pause));
+                    view.take(report, self.clock.now());
+                    if let Some(pause) = self.pause() {
+                        self.clock.put_off(pause);
+                    }
                     Ok(())
                 }
                 None => self.write(&report, Last::No),

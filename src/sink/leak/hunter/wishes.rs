@@ -57,7 +57,7 @@ impl Hunter {
         }
         self.tell_checks();
         match &mut self.setup.view {
-            Some(view) => view.draw(self.now, self.setup.options.sort),
+            Some(view) => view.draw(self.clock.now(), self.setup.options.sort),
             None => Ok(()),
         }
     }

@@ -1,0 +1,109 @@
+//! Calls, as the books of a process take them.
+
+use super::super::allocators;
+use super::super::kinds::{Action, Role, Shape};
+use super::super::options::Thread;
+use super::super::site::{Origin, Passed};
+use super::super::tracker::Caller;
+use super::{ENDINGS, Hunter, Moment};
+use crate::base::addr::Addr;
+use crate::base::{Pid, Tid};
+use crate::event::{CallId, Event};
+use crate::plan::Tracepoint;
+use crate::value::Value;
+use crate::value::render;
+use std::sync::Arc;
+
+impl Hunter {
+    /// A call begins.
+    pub(super) fn call(
+        &mut self,
+        event: &Event,
+        id: CallId,
+        point: &Arc<Tracepoint>,
+        args: &[Value],
+        origin: Origin,
+        caller: Addr,
+    ) {
+        let symbol = &point.symbol;
+        if self
+            .setup
+            .options
+            .context
+            .iter()
+            .any(|name| **name == **symbol)
+        {
+            let mut call = format!("{symbol}(");
+            render::list(&mut call, args);
+            call.push(')');
+            let passed = Passed {
+                call: call.into(),
+                caller,
+            };
+            self.prey(event.pid).tracker.passed(event.tid, passed);
+        }
+        if ENDINGS.contains(&&**symbol) {
+            self.wanted.push_back((event.pid, Moment::AtExit));
+        }
+        let from = Caller {
+            thread: event.tid,
+            time: event.time,
+            id,
+            symbol,
+            origin,
+            return_address: caller,
+        };
+        let is_first = self.prey(event.pid).allocator.is_none();
+        if is_first && allocators::ALLOCATORS.contains(&&**symbol) {
+            let range = self.setup.book.module(event.pid, &point.module.path);
+            let prey = self.prey(event.pid);
+            prey.allocator = Some((allocators::name(point), point.module.path.clone()));
+            prey.no_allocator = false;
+            // A program that brings its own calls it from everywhere.
+            if let Some(range) = range.filter(|_| !point.module.is_main) {
+                prey.tracker.set_allocator(range);
+            }
+        }
+        self.learn_name(event.pid, event.tid);
+        if !self.is_own_mapping(event.pid, point, caller) {
+            self.prey(event.pid).tracker.call(&from, args);
+        }
+    }
+
+    /// With `--thread NAME` a thread's name is looked up until it is that one: it may be given late, and a
+    /// thread that has ended has none.
+    fn learn_name(&mut self, pid: Pid, tid: Tid) {
+        let Some(Thread::Name(wanted)) = &self.setup.options.blocks.thread else {
+            return;
+        };
+        if let Some(prey) = self.processes.get_mut(&pid)
+            && prey.names.get(&tid) != Some(wanted)
+            && let Some(name) = self.setup.outside.thread(pid, tid)
+        {
+            prey.names.insert(tid, name);
+        }
+    }
+
+    /// The C library maps memory for itself: thread stacks, an allocator's arenas.
+    fn is_own_mapping(&self, pid: Pid, point: &Tracepoint, caller: Addr) -> bool {
+        let kinds = &self.setup.kinds;
+        let is_mapping = |role: &Arc<Role>| {
+            let shape = kinds.kind(role.kind).map(|kind| kind.shape);
+            shape == Some(Shape::Ranges) && role.action != Action::Release
+        };
+        kinds.roles(&point.symbol).iter().any(is_mapping)
+            && !point.module.is_main
+            && self
+                .setup
+                .book
+                .module(pid, &point.module.path)
+                .is_some_and(|range| range.contains(&caller.0))
+    }
+
+    /// Counts the calls of the function of `--per`.
+    pub(super) fn count(&mut self, pid: Pid, symbol: &str) {
+        if self.setup.options.per.as_deref() == Some(symbol) {
+            self.prey(pid).calls += 1;
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! What is known of one process: what it holds, who it is, and what has been told of it.
+
+use super::super::history::History;
+use super::super::report::model::Report;
+use super::super::site::SiteId;
+use super::super::tracker::Tracker;
+use super::Hunter;
+use crate::base::{Pid, Tid};
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+/// One process.
+pub(super) struct Prey {
+    pub(super) tracker: Tracker,
+    pub(super) name: String,
+    /// The allocator's name, and its file.
+    pub(super) allocator: Option<(String, String)>,
+    /// None was found in any of its modules.
+    pub(super) no_allocator: bool,
+    pub(super) threads: BTreeSet<Tid>,
+    /// The names that threads had, where they are asked for: some are no more.
+    pub(super) names: HashMap<Tid, String>,
+    /// Calls of the function of `--per`.
+    pub(super) calls: u64,
+    pub(super) marked: bool,
+    pub(super) history: History,
+    /// Sites whose stacks have names.
+    pub(super) named: HashSet<SiteId>,
+    /// The report that is told if the process ends before another one.
+    pub(super) last: Option<Report>,
+    /// The last one was told.
+    pub(super) told: bool,
+}
+
+impl Hunter {
+    /// What is known of a process: nothing, if it was never met.
+    pub(super) fn prey(&mut self, pid: Pid) -> &mut Prey {
+        let (setup, now) = (&self.setup, self.clock.now());
+        self.first.get_or_insert(pid);
+        self.processes.entry(pid).or_insert_with(|| Prey {
+            tracker: Tracker::new(setup.kinds.clone(), setup.knowledge, now),
+            name: setup.outside.program(pid).unwrap_or_default(),
+            allocator: None,
+            no_allocator: false,
+            threads: BTreeSet::new(),
+            names: HashMap::new(),
+            calls: 0,
+            marked: false,
+            history: History::default(),
+            named: HashSet::new(),
+            last: None,
+            told: false,
+        })
+    }
+}

@@ -1,0 +1,126 @@
+//! Reports: made of what is known of a process, and written.
+
+use super::super::options::Checks;
+use super::super::output;
+use super::super::report::build::{Subject, build};
+use super::super::report::checked::Checked;
+use super::super::report::model::{Process, Report, Since, Verdict};
+use super::super::tracker::Knowledge;
+use super::{Hunter, Moment};
+use crate::base::Pid;
+use std::io::{self, Write};
+use std::time::Duration;
+
+/// Whether more reports on a process may come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Last {
+    Yes,
+    No,
+}
+
+impl Hunter {
+    /// Tells of a process that cannot be looked at any more.
+    pub(super) fn tell_last(&mut self, pid: Pid, how: Option<String>) -> io::Result<()> {
+        let Some(prey) = self.processes.get_mut(&pid) else {
+            return Ok(());
+        };
+        if prey.told {
+            return Ok(());
+        }
+        prey.told = true;
+        let mut report = match prey.last.take() {
+            Some(report) => report,
+            None => self.report_older(pid, Duration::ZERO, None, None),
+        };
+        if how.is_some() {
+            report.process.ended = how;
+        }
+        self.write(&report, Last::Yes)
+    }
+
+    /// A report of what is at least so old: nothing will become of what is young at the end.
+    pub(super) fn report_older(
+        &mut self,
+        pid: Pid,
+        older: Duration,
+        checked: Option<&Checked>,
+        ended: Option<String>,
+    ) -> Report {
+        let usual = std::mem::replace(&mut self.setup.options.blocks.older, older);
+        let report = self.report(pid, checked, ended);
+        self.setup.options.blocks.older = usual;
+        report
+    }
+
+    fn report(&mut self, pid: Pid, checked: Option<&Checked>, ended: Option<String>) -> Report {
+        let Some(prey) = self.processes.get(&pid) else {
+            return Report::default();
+        };
+        let setup = &mut self.setup;
+        let threads = setup.outside.threads(pid);
+        let process = Process {
+            name: prey.name.clone(),
+            pid: pid.0,
+            since: match setup.knowledge {
+                Knowledge::All => Since::Launched,
+                Knowledge::SinceAttach => Since::Attached,
+            },
+            seconds: self.clock.now().since(prey.tracker.start()).as_secs_f64(),
+            threads: match threads.len() {
+                0 => prey.threads.len(),
+                alive => alive,
+            },
+            allocator: prey.allocator.as_ref().map(|(name, _)| name.clone()),
+            no_allocator: prey.no_allocator,
+            ended,
+        };
+        let mut names = prey.names.clone();
+        names.extend(threads);
+        let subject = Subject {
+            pid,
+            tracker: &prey.tracker,
+            checked,
+            options: &setup.options,
+            suppressions: &setup.suppressions,
+            threads: names,
+            descriptors: setup.outside.descriptors(pid),
+            calls: prey.calls,
+            marked: prey.marked,
+            history: &prey.history.points,
+        };
+        build(&subject, process, &mut setup.book)
+    }
+
+    pub(super) fn write(&mut self, report: &Report, last: Last) -> io::Result<()> {
+        if last == Last::Yes {
+            let bad = |verdict: &Verdict| match verdict {
+                Verdict::Lost | Verdict::Indirect => report.lost.bytes,
+                Verdict::Possible => report.possible.bytes,
+                Verdict::Reachable => report.reachable.bytes,
+                Verdict::Unchecked => 0,
+            };
+            if let Some((verdict, limit)) = &self.setup.options.fail_on {
+                self.failed |= bad(verdict) > *limit;
+            }
+            let pid = Pid(report.process.pid);
+            let other = self.first.filter(|first| *first != pid).map(|_| pid);
+            output::files(report, &self.setup.options, other)?;
+        }
+        let text = output::text(report, &self.setup.options);
+        if self.setup.view.is_some() {
+            self.held_back.push_str(&text);
+            return Ok(());
+        }
+        self.setup.out.write_all(text.as_bytes())?;
+        self.setup.out.flush()
+    }
+
+    /// The report of that moment tells who holds what.
+    pub(super) fn wants_check(&self, moment: Moment) -> bool {
+        match (self.setup.options.checks, moment) {
+            (Checks::Off, _) => false,
+            (Checks::Final, Moment::Meanwhile | Moment::Snapshot) => false,
+            (Checks::Final | Checks::Report, _) => true,
+        }
+    }
+}
