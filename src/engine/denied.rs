@@ -36,7 +36,9 @@ pub(super) fn child() -> String {
     match proc::tracer(ourselves) {
         0 => {}
         other => {
-            return format!("ltrace is traced itself, by process {other}, and so is what it starts");
+            return format!(
+                "ltrace is traced itself, by process {other}, and so is what it starts"
+            );
         }
     }
     words(Facts {

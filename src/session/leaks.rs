@@ -1,5 +1,6 @@
 //! What a hunt for leaks needs of the rest: the functions to watch, and what the system knows of processes.
 
+use crate::base::signal::Signal;
 use crate::base::{Pid, Tid};
 use crate::plan::Returns;
 use crate::plan::Stack;
@@ -184,6 +185,10 @@ impl Outside for System {
             Some((number, path.to_string_lossy().into_owned()))
         };
         Some(entries.flatten().filter_map(one).collect())
+    }
+
+    fn survives(&self, thread: Tid, signal: Signal) -> bool {
+        proc::is_handled(thread, signal.0)
     }
 
     fn wishes(&self) -> Vec<Wish> {

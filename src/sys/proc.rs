@@ -248,11 +248,17 @@ pub fn auxv(pid: Pid, machine: Machine) -> io::Result<Vec<(u64, u64)>> {
 
 /// A signal waits for this very task (`SigPnd`), which does not block it (`SigBlk`).
 pub fn is_pending(tid: Tid, signal: i32) -> bool {
-    let has = |name| {
-        let mask = status_field(tid, name).and_then(|hex| u64::from_str_radix(&hex, 16).ok());
-        mask.is_some_and(|mask| mask & (1 << (signal - 1)) != 0)
-    };
-    has("SigPnd") && !has("SigBlk")
+    is_in_mask(tid, "SigPnd", signal) && !is_in_mask(tid, "SigBlk", signal)
+}
+
+/// The task's process has a handler for the signal (`SigCgt`), or ignores it (`SigIgn`).
+pub fn is_handled(tid: Tid, signal: i32) -> bool {
+    is_in_mask(tid, "SigCgt", signal) || is_in_mask(tid, "SigIgn", signal)
+}
+
+fn is_in_mask(tid: Tid, name: &str, signal: i32) -> bool {
+    let mask = status_field(tid, name).and_then(|hex| u64::from_str_radix(&hex, 16).ok());
+    mask.is_some_and(|mask| mask & (1 << (signal - 1)) != 0)
 }
 
 #[cfg(test)]

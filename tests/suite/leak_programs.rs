@@ -116,3 +116,24 @@ fn allocators_by_name() {
         check(allocator(Shape::Pie, &library), ", tcmalloc");
     }
 }
+
+/// What the program before was doing is no leak of the one that it became; what that one needs to start is
+/// no call's doing; and a signal that is survived ends nothing.
+#[test]
+fn a_program_that_becomes_another() {
+    let Some(program) = fixture("leak_exec") else {
+        return;
+    };
+    let program = program.to_str().expect("a path");
+    let (report, finished) = report(&["--per", "handle"], &[program]);
+    assert_eq!(report["process"]["ended"], "killed by SIGTERM");
+    assert_eq!(
+        report["heap"]["allocated"]["blocks"],
+        40,
+        "{}",
+        finished.told()
+    );
+    assert_eq!(report["heap"]["live"]["blocks"], 40, "{}", finished.told());
+    assert_eq!(report["per"]["calls"], 10);
+    assert_eq!(report["per"]["bytes"], 32.0, "{}", finished.told());
+}

@@ -1,7 +1,7 @@
 //! How much was live over time, in all and at the sites that had most. Its resolution grows with time, so
 //! that it stays small.
 
-use super::report::build::is_heap_kind;
+use super::report::build::heap_sites;
 use super::report::model::Amount;
 use super::site::SiteId;
 use super::tracker::Tracker;
@@ -64,11 +64,7 @@ impl History {
     pub(super) fn look_now(&mut self, tracker: &Tracker) {
         let mut live = Amount::default();
         let mut sites = Vec::new();
-        for (id, site) in tracker
-            .sites
-            .iter()
-            .filter(|(_, site)| is_heap_kind(tracker, site.kind))
-        {
+        for (id, site) in heap_sites(tracker) {
             let own = site.live();
             live += own;
             if own.bytes > 0 {

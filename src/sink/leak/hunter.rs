@@ -10,10 +10,12 @@ mod wishes;
 
 use super::aside::Aside;
 use super::book::Book;
+use super::history::History;
 use super::kinds::Kinds;
 use super::options::Options;
 use super::outside::{Outside, Wish};
 use super::progress::Progress;
+use super::report::build::PerCall;
 use super::report::suppress::Suppressions;
 use super::site::Origin;
 use super::tracker::Knowledge;
@@ -226,9 +228,7 @@ impl Sink for Hunter {
                     Some(raw) => Origin::Stack(self.setup.book.unwind(event.pid, raw)),
                     None => Origin::Caller(*return_address),
                 };
-                if self.setup.knowledge == Knowledge::SinceAttach {
-                    self.count(event.pid, &point.symbol);
-                }
+                self.per_begins(event.pid, &point.symbol);
                 self.call(event, *id, point, args, origin, *return_address);
             }
             Kind::Return {
@@ -238,10 +238,7 @@ impl Sink for Hunter {
                 result,
                 ..
             } if is_ours(point) => {
-                // Those that were waiting in it when we came are not known to have called it.
-                if self.setup.knowledge == Knowledge::All {
-                    self.count(event.pid, &point.symbol);
-                }
+                self.per_ends(event.pid, &point.symbol);
                 let prey = self.prey(event.pid);
                 prey.tracker
                     .returned(event.tid, event.time, *id, out_args, result);
@@ -287,8 +284,17 @@ impl Sink for Hunter {
                 prey.allocator = None;
                 prey.no_allocator = false;
                 prey.name = name.unwrap_or_default();
+                prey.per = PerCall::default();
+                prey.last = None;
+                prey.history = History::default();
+                // What was found out about the old program says nothing of this one.
+                self.checks.retain(|check| check.pid != event.pid);
             }
-            Kind::Signal { signal, .. } if DEADLY.contains(&signal.0) => {
+            // Some runtimes take such signals all the time, for checks of their own.
+            Kind::Signal { signal, .. }
+                if DEADLY.contains(&signal.0)
+                    && !self.setup.outside.survives(event.tid, *signal) =>
+            {
                 self.wanted.push_back((event.pid, Moment::Dying));
             }
             Kind::Exited { last, .. } => self.ended(event, *last, None)?,

@@ -1,5 +1,6 @@
 //! What a hunt asks of the system and of the user while it goes on.
 
+use crate::base::signal::Signal;
 use crate::base::{Pid, Tid};
 use std::collections::{BTreeMap, HashMap};
 
@@ -16,6 +17,9 @@ pub trait Outside {
 
     /// What its descriptors are; `None` when nobody can tell.
     fn descriptors(&self, pid: Pid) -> Option<BTreeMap<u64, String>>;
+
+    /// The process lives on when its thread is sent this signal.
+    fn survives(&self, thread: Tid, signal: Signal) -> bool;
 
     /// What somebody wished by a signal since this was asked last.
     fn wishes(&self) -> Vec<Wish>;

@@ -68,6 +68,22 @@ pub struct Sites {
 const THREADS: usize = 1000;
 
 impl Site {
+    fn new(kind: KindId, title: Arc<str>, origin: Origin) -> Site {
+        Site {
+            kind,
+            title,
+            origin,
+            allocated: Amount::default(),
+            freed: Amount::default(),
+            marked: Amount::default(),
+            longest: 0,
+            threads: BTreeSet::new(),
+            after: None,
+            refused: HashMap::new(),
+            missed: 0,
+        }
+    }
+
     /// What was given and not taken back.
     pub fn live(&self) -> Amount {
         self.allocated - self.freed
@@ -99,19 +115,7 @@ impl Sites {
             .index
             .entry((kind, title.clone(), origin))
             .or_insert_with(|| {
-                all.push(Site {
-                    kind,
-                    title: title.clone(),
-                    origin,
-                    allocated: Amount::default(),
-                    freed: Amount::default(),
-                    marked: Amount::default(),
-                    longest: 0,
-                    threads: BTreeSet::new(),
-                    after: None,
-                    refused: HashMap::new(),
-                    missed: 0,
-                });
+                all.push(Site::new(kind, title.clone(), origin));
                 SiteId((all.len() - 1) as u32)
             })
     }
@@ -129,6 +133,13 @@ impl Sites {
     /// All sites.
     pub fn iter(&self) -> impl Iterator<Item = (SiteId, &Site)> {
         (0..).map(SiteId).zip(&self.all)
+    }
+
+    /// Forgets all that some sites did. They keep their places.
+    pub fn begin_anew(&mut self, which: impl Fn(&Site) -> bool) {
+        for site in self.all.iter_mut().filter(|site| which(site)) {
+            *site = Site::new(site.kind, site.title.clone(), site.origin);
+        }
     }
 
     /// Sets the mark: from now on growth is counted from here.

@@ -4,7 +4,7 @@
 use super::kinds::{Action, FamilyId, KindId, Kinds, Role, Shape};
 use super::misuse::{Misuse, Misuses, Wrong};
 use super::pages::Pages;
-use super::site::{Origin, Passed, SiteId, Sites};
+use super::site::{Origin, Passed, Site, SiteId, Sites};
 use super::table::{Live, Table, Tombstones};
 use super::words::Words;
 use crate::base::Tid;
@@ -206,8 +206,9 @@ impl Tracker {
         }
     }
 
-    /// Another program took the process over: its memory is new. Descriptors stay (execve(2)), but for
-    /// those that close on exec, which only the kernel knows.
+    /// Another program took the process over: its memory is new, and what the old one did with its own is
+    /// nobody's leak. Descriptors stay (execve(2)), but for those that close on exec, which only the kernel
+    /// knows.
     pub fn exec(&mut self) {
         self.threads.clear();
         self.pages.clear();
@@ -216,8 +217,14 @@ impl Tracker {
             if kind.width == Width::Word {
                 holdings.table.clear();
                 holdings.graves.clear();
+                (holdings.older_released, holdings.missed) = (0, 0);
             }
         }
+        let is_of_memory = |site: &Site| {
+            let kind = kinds.kind(site.kind);
+            kind.is_some_and(|kind| kind.width == Width::Word)
+        };
+        self.sites.begin_anew(is_of_memory);
         self.knowledge = Knowledge::All;
     }
 

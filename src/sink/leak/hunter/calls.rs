@@ -3,8 +3,10 @@
 use super::super::allocators;
 use super::super::kinds::{Action, Role, Shape};
 use super::super::options::Thread;
+use super::super::report::build::live_heap;
 use super::super::site::{Origin, Passed};
-use super::super::tracker::Caller;
+use super::super::tracker::{Caller, Knowledge};
+use super::prey::Prey;
 use super::{ENDINGS, Hunter, Moment};
 use crate::base::addr::Addr;
 use crate::base::{Pid, Tid};
@@ -100,10 +102,28 @@ impl Hunter {
                 .is_some_and(|range| range.contains(&caller.0))
     }
 
-    /// Counts the calls of the function of `--per`.
-    pub(super) fn count(&mut self, pid: Pid, symbol: &str) {
-        if self.setup.options.per.as_deref() == Some(symbol) {
-            self.prey(pid).calls += 1;
+    fn is_per(&self, symbol: &str) -> bool {
+        self.setup.options.per.as_deref() == Some(symbol)
+    }
+
+    /// A call begins that may be one of the function of `--per`.
+    pub(super) fn per_begins(&mut self, pid: Pid, symbol: &str) {
+        if self.is_per(symbol) {
+            let Prey { per, tracker, .. } = self.prey(pid);
+            match tracker.knowledge() {
+                Knowledge::SinceAttach => per.calls += 1,
+                Knowledge::All => {
+                    per.before.get_or_insert_with(|| live_heap(tracker));
+                }
+            }
+        }
+    }
+
+    /// Such a call returned. Those that were waiting in it when we came are not known to have called it.
+    pub(super) fn per_ends(&mut self, pid: Pid, symbol: &str) {
+        if self.is_per(symbol) {
+            let prey = self.prey(pid);
+            prey.per.calls += u64::from(prey.tracker.knowledge() == Knowledge::All);
         }
     }
 }

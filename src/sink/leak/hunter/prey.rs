@@ -1,6 +1,7 @@
 //! What is known of one process: what it holds, who it is, and what has been told of it.
 
 use super::super::history::History;
+use super::super::report::build::PerCall;
 use super::super::report::model::Report;
 use super::super::site::SiteId;
 use super::super::tracker::Tracker;
@@ -19,8 +20,8 @@ pub(super) struct Prey {
     pub(super) threads: BTreeSet<Tid>,
     /// The names that threads had, where they are asked for: some are no more.
     pub(super) names: HashMap<Tid, String>,
-    /// Calls of the function of `--per`.
-    pub(super) calls: u64,
+    /// The function of `--per`.
+    pub(super) per: PerCall,
     pub(super) marked: bool,
     pub(super) history: History,
     /// Sites whose stacks have names.
@@ -43,7 +44,7 @@ impl Hunter {
             no_allocator: false,
             threads: BTreeSet::new(),
             names: HashMap::new(),
-            calls: 0,
+            per: PerCall::default(),
             marked: false,
             history: History::default(),
             named: HashSet::new(),

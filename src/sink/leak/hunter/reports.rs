@@ -84,7 +84,7 @@ impl Hunter {
             suppressions: &setup.suppressions,
             threads: names,
             descriptors: setup.outside.descriptors(pid),
-            calls: prey.calls,
+            per: prey.per,
             marked: prey.marked,
             history: &prey.history.points,
         };

@@ -33,12 +33,21 @@ pub struct Subject<'a> {
     pub threads: HashMap<Tid, String>,
     /// What the kernel says its descriptors are; nothing when it cannot be asked.
     pub descriptors: Option<BTreeMap<u64, String>>,
-    /// How often the function of `--per` was called.
-    pub calls: u64,
+    /// What is known of the function of `--per`.
+    pub per: PerCall,
     /// A mark was set.
     pub marked: bool,
     /// How much was live when.
     pub(in crate::sink::leak) history: &'a [Point],
+}
+
+/// Calls of the function of `--per`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PerCall {
+    /// How many there were.
+    pub calls: u64,
+    /// What was live before the first of them. What a program needs to start is no call's doing.
+    pub before: Option<Amount>,
 }
 
 /// The report.
@@ -75,7 +84,7 @@ pub fn build(subject: &Subject<'_>, process: Process, names: &mut dyn Names) -> 
     report.per = options
         .per
         .as_ref()
-        .map(|function| per(function, subject.calls, &report.heap));
+        .map(|function| per(function, subject.per, report.heap.live));
     let told = sites::sites(subject, &survey, &mut report, names);
     report.normal = normal(tracker, &told);
     if options.format == Format::Mtrace {
@@ -170,11 +179,20 @@ pub(in crate::sink::leak) fn is_heap_kind(tracker: &Tracker, kind: KindId) -> bo
     tracker.kinds().kind(kind).is_some_and(is_heap)
 }
 
-fn heap_sites(tracker: &Tracker) -> impl Iterator<Item = (SiteId, &Site)> {
+pub(in crate::sink::leak) fn heap_sites(
+    tracker: &Tracker,
+) -> impl Iterator<Item = (SiteId, &Site)> {
     tracker
         .sites
         .iter()
         .filter(|(_, site)| is_heap_kind(tracker, site.kind))
+}
+
+/// How much of the heap is live.
+pub(in crate::sink::leak) fn live_heap(tracker: &Tracker) -> Amount {
+    let mut live = Amount::default();
+    heap_sites(tracker).for_each(|(_, site)| live += site.live());
+    live
 }
 
 fn heap(subject: &Subject<'_>) -> Heap {
@@ -193,19 +211,17 @@ fn heap(subject: &Subject<'_>) -> Heap {
     heap
 }
 
-fn per(function: &str, calls: u64, heap: &Heap) -> Per {
-    let each = |number: f64| {
-        if calls == 0 {
-            0.0
-        } else {
-            number / calls as f64
-        }
+fn per(function: &str, PerCall { calls, before }: PerCall, live: Amount) -> Per {
+    let grown = live - before.unwrap_or_default();
+    let each = |number: u64| match calls {
+        0 => 0.0,
+        _ => number as f64 / calls as f64,
     };
     Per {
         function: function.to_owned(),
         calls,
-        blocks: each(heap.live.blocks as f64),
-        bytes: each(heap.live.bytes as f64),
+        blocks: each(grown.blocks),
+        bytes: each(grown.bytes),
     }
 }
 
@@ -220,4 +236,24 @@ fn normal(tracker: &Tracker, told: &HashSet<SiteId>) -> Normal {
         }
     }
     normal
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_call_leaves() {
+        #[track_caller]
+        fn check(calls: u64, before: (u64, u64), live: (u64, u64), expected: (f64, f64)) {
+            let amount = |(blocks, bytes)| Amount { blocks, bytes };
+            let before = Some(amount(before));
+            let per = per("handle", PerCall { calls, before }, amount(live));
+            assert_eq!((per.blocks, per.bytes), expected);
+        }
+        check(0, (0, 0), (3, 300), (0.0, 0.0));
+        check(4, (0, 0), (6, 600), (1.5, 150.0));
+        check(4, (4, 500), (6, 600), (0.5, 25.0));
+        check(4, (4, 500), (3, 400), (0.0, 0.0));
+    }
 }

@@ -138,6 +138,7 @@ pub(in crate::sink::leak) fn heads(report: &Report) -> Vec<(String, Option<Strin
     let per = report.per.as_ref().map(|per| {
         let (function, bytes) = (&per.function, bytes(per.bytes.round() as u64));
         match per.calls {
+            0 if report.process.ended.is_none() => format!("{function} was not called yet"),
             0 => format!("{function} was not called"),
             _ => format!("per {function}: {:.1} blocks, {bytes}", per.blocks),
         }

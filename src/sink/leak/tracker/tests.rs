@@ -508,6 +508,12 @@ fn exec_and_exit() {
     assert_eq!(play.told(), "0x1000+8/1, 0x3+0/1");
     play.tracker.exec();
     assert_eq!(play.told(), "0x3+0/1");
+    let sites = play.tracker.sites.iter();
+    let allocated: Vec<_> = sites
+        .map(|(_, site)| (&*site.title, site.allocated.blocks, site.live().blocks))
+        .collect();
+    let expected = [("malloc -> free", 0, 0), ("open -> close", 1, 1)];
+    assert_eq!(allocated, expected);
 }
 
 #[test]
