@@ -1,7 +1,9 @@
 //! One address space: its modules, its int3s, and the pages of slots where displaced instructions run.
 //! Threads and vfork children share it; a forked child gets a copy.
 
+mod areas;
 mod copies;
+mod guarding;
 
 use super::breakpoint::{Breakpoint, INT3, Purpose, Slot};
 use super::callsite::{self, CallSite};
@@ -17,24 +19,18 @@ use crate::sys::double::Double;
 use crate::sys::memory::ProcessMemory;
 use crate::sys::proc;
 use crate::sys::ptrace::Stopped;
-use crate::sys::remote::{self, Call, Remote};
-use nix::libc;
+use crate::sys::remote::Remote;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ops::Range;
 
-pub use copies::Missing;
+use areas::Area;
 
-/// How far a slot may be from its breakpoint, so that relative operands (32 bits, signed) still reach
-/// all of the module.
-const REACH: u64 = 3 << 29;
-/// One page of slots, as long as is worth a system call.
-const AREA: u64 = 64 << 10;
+pub use copies::Missing;
+pub use guarding::{Handler, LeftOver};
+
 /// How far a function is read for branches. Nobody knows where it ends.
 const MOST_FUNCTION: usize = 4096;
-/// Nothing can be mapped lower (mmap_min_addr's usual value) or higher (the end of user space).
-const LOWEST: u64 = 0x10000;
-
 /// An address space.
 #[derive(Debug)]
 pub struct Space {
@@ -59,34 +55,6 @@ pub struct Space {
     loops: RefCell<HashMap<u64, bool>>,
     /// The executable mappings, as they were when one was missed.
     code: RefCell<Vec<Range<u64>>>,
-}
-
-#[derive(Clone, Debug)]
-struct Area {
-    start: u64,
-    /// The breakpoint that each slot belongs to.
-    slots: Vec<Addr>,
-    free: Vec<u64>,
-}
-
-/// What a killed tracer has left in a process, and what became of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LeftOver {
-    /// How many int3s stood, which are out now.
-    pub breakpoints: usize,
-    /// The SIGTRAP handler.
-    pub handler: Handler,
-}
-
-/// What became of a SIGTRAP handler that was left behind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Handler {
-    /// The program has its own action back.
-    GivenBack,
-    /// The program had its own action already.
-    Gone,
-    /// It cannot be taken away, and does no harm.
-    Stays,
 }
 
 /// Why an int3 cannot be planted at an address.
@@ -347,89 +315,10 @@ impl Space {
         })
     }
 
-    /// Why the program would not survive the killing of its tracer, if so.
-    pub fn unguarded(&self) -> Option<&Unguarded> {
-        self.guard.as_ref()?.as_ref().err()
-    }
-
-    /// Whether an address is in our SIGTRAP handler.
-    pub fn is_guard(&self, at: Addr) -> bool {
-        matches!(&self.guard, Some(Ok(guard)) if guard.contains(at))
-    }
-
-    /// The guard is to be looked after when there is an occasion: the program's own sigaction(2) may have
-    /// replaced it, or the kernel, which resets the action of an int3 that finds SIGTRAP blocked.
-    pub fn doubt_guard(&mut self) {
-        self.guard_is_doubtful = self.guard.is_some();
-    }
-
-    /// Sees to it that the guard is in its place. `stopped` is a task of the process itself that has just
-    /// hit an int3 of ours, its registers right again.
-    pub fn see_to_guard(&mut self, stopped: &Stopped) {
-        if std::mem::take(&mut self.guard_is_doubtful)
-            && let Some(remote) = self.remote()
-            && let Some(Ok(guard)) = &self.guard
-        {
-            // When it fails the program goes on as before, and next time may be better.
-            let _ = guard.activate(stopped, &remote, &self.memory);
-        }
-    }
-
-    /// Guards another process that shares the memory; `stopped` is a task of it.
-    pub fn guard_sharer(&mut self, stopped: &Stopped) {
-        if let (Some(remote), Some(Ok(guard))) = (self.remote(), &self.guard) {
-            // Without it the other process would not survive a kill -9 of ours, that is all.
-            let _ = guard.share(stopped, &remote, &self.memory);
-        }
-    }
-
-    /// Gives the programs their own SIGTRAP actions back, after the last int3 is out: by one task of each
-    /// process that shares the memory.
-    pub fn remove_guard<'a>(&mut self, tasks: impl IntoIterator<Item = &'a Stopped>) {
-        if let (Some(Ok(guard)), Some(remote)) = (self.guard.take(), self.remote()) {
-            for stopped in tasks {
-                // A task that is gone takes its action with it; otherwise the handler stays, and does no harm.
-                if let Ok(true) = guard.is_active(stopped, &remote, &self.memory) {
-                    let _ = guard.remove(stopped, &remote, &self.memory);
-                }
-            }
-        }
-    }
-
     /// Another process has the memory from now on, as the one that had it is gone.
     pub fn pass_on_to(&mut self, pid: Pid) {
         self.pid = pid;
         self.memory = ProcessMemory::new(pid, self.memory.machine());
-    }
-
-    /// Takes over what an earlier tracer has left in the process: the handler's pages, and the int3s of one
-    /// that was killed. Every task must stand still. The result is the number of those int3s.
-    pub fn take_over(&mut self, stopped: &Stopped) -> usize {
-        let maps = proc::maps(self.pid).unwrap_or_default();
-        let Some(mut guard) = Guard::left_over(&maps, &self.memory) else {
-            return 0;
-        };
-        let stood = guard.clean_up(&self.memory);
-        let active = match self.remote() {
-            Some(remote) => guard.activate(stopped, &remote, &self.memory),
-            None => Err("no syscall instruction".into()),
-        };
-        self.guard = Some(active.map(|()| guard));
-        stood
-    }
-
-    /// Takes out what a killed tracer has left in the process, and gives the program its own SIGTRAP action
-    /// back. Every task must stand still. `None` when there was nothing, or only pages that do nothing.
-    pub fn take_out_left_over(&mut self, stopped: &Stopped) -> Option<LeftOver> {
-        let maps = proc::maps(self.pid).unwrap_or_default();
-        let mut guard = Guard::left_over(&maps, &self.memory)?;
-        let breakpoints = guard.clean_up(&self.memory);
-        let handler = self.give_back(stopped, &guard);
-        let found = breakpoints > 0 || handler == Handler::GivenBack;
-        found.then_some(LeftOver {
-            breakpoints,
-            handler,
-        })
     }
 
     /// A copy of the process that stands still, made by this task of its. All tasks must stand still.
@@ -439,22 +328,6 @@ impl Space {
         }
         let remote = self.remote().ok_or("no syscall instruction")?;
         Double::make(&remote, stopped, &self.memory).map_err(|why| why.to_string())
-    }
-
-    fn give_back(&mut self, stopped: &Stopped, guard: &Guard) -> Handler {
-        let Some(remote) = self.remote().filter(|_| remote::may_call(stopped)) else {
-            return Handler::Stays;
-        };
-        match guard.is_active(stopped, &remote, &self.memory) {
-            Ok(false) => Handler::Gone,
-            Ok(true) if guard.remove(stopped, &remote, &self.memory).is_ok() => Handler::GivenBack,
-            _ => Handler::Stays,
-        }
-    }
-
-    fn install_guard(&mut self, stopped: &Stopped) -> Result<Guard, Unguarded> {
-        let remote = self.remote().ok_or("no syscall instruction")?;
-        Guard::install(stopped, &remote, &self.memory)
     }
 
     fn remote(&mut self) -> Option<Remote> {
@@ -469,50 +342,6 @@ impl Space {
             .write(at, bytes)
             .map_err(|why| Refused::Unwritable { at, why })
     }
-
-    /// An area near `at`, by its index, and the address of a free slot in it.
-    fn room(&mut self, stopped: &Stopped, at: Addr) -> Result<(usize, u64), Refused> {
-        let near = |area: &Area| area.start.abs_diff(at.0) < REACH;
-        for (index, area) in self.areas.iter().enumerate().filter(|(_, area)| near(area)) {
-            if let Some(start) = area.next() {
-                return Ok((index, start));
-            }
-        }
-        let start = self.map_area(stopped, at)?;
-        self.areas.push(Area {
-            start,
-            slots: Vec::new(),
-            free: Vec::new(),
-        });
-        Ok((self.areas.len() - 1, start))
-    }
-
-    fn take_slot(&mut self, area: usize, start: u64, at: Addr) {
-        let Some(area) = self.areas.get_mut(area) else {
-            return;
-        };
-        let index = (start - area.start) as usize / SLOT;
-        match area.slots.get_mut(index) {
-            Some(owner) => *owner = at,
-            None => area.slots.push(at),
-        }
-        area.free.retain(|&free| free != start);
-    }
-
-    fn map_area(&mut self, stopped: &Stopped, at: Addr) -> Result<u64, Refused> {
-        let refused = Refused::NoRoom;
-        let remote = self
-            .remote()
-            .ok_or_else(|| refused("no syscall instruction".into()))?;
-        let maps = proc::maps(self.pid).map_err(|e| refused(e.to_string()))?;
-        let start = gap_near(&maps, at.0).ok_or_else(|| refused("no free addresses".into()))?;
-        let protection = (libc::PROT_READ | libc::PROT_EXEC) as u64;
-        let flags = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE) as u64;
-        let args = [start, AREA, protection, flags, !0, 0];
-        remote
-            .call(stopped, &self.memory, Call::Map, args)
-            .map_err(|e| refused(e.to_string()))
-    }
 }
 
 /// Takes one int3 out, and says whether none stands there now.
@@ -522,38 +351,4 @@ fn lift(memory: &ProcessMemory, at: Addr, original: u8) -> bool {
         Ok(_) => byte[0] != INT3 || memory.write(at, &[original]).is_ok(),
         Err(_) => false,
     }
-}
-
-impl Area {
-    fn contains(&self, at: u64) -> bool {
-        (self.start..self.start + AREA).contains(&at)
-    }
-
-    fn next(&self) -> Option<u64> {
-        let fresh = self.start + (self.slots.len() * SLOT) as u64;
-        self.free
-            .last()
-            .copied()
-            .or_else(|| (fresh + SLOT as u64 <= self.start + AREA).then_some(fresh))
-    }
-}
-
-/// The nearest place for an area: at the upper end of a gap, where neither the heap, which grows up,
-/// nor the next mapping, which the kernel puts below the lowest, is in its way; never below the stack.
-fn gap_near(maps: &[proc::Mapping], at: u64) -> Option<u64> {
-    let mut previous_end = LOWEST;
-    let mut best: Option<u64> = None;
-    for mapping in maps {
-        let start = mapping.range.start;
-        let fits = start >= previous_end.saturating_add(AREA);
-        if fits && mapping.path.as_os_str() != "[stack]" {
-            let candidate = start - AREA;
-            let nearer = best.is_none_or(|best| candidate.abs_diff(at) < best.abs_diff(at));
-            if candidate.abs_diff(at) < REACH && nearer {
-                best = Some(candidate);
-            }
-        }
-        previous_end = mapping.range.end.max(previous_end);
-    }
-    best
 }

@@ -1,0 +1,106 @@
+//! Where displaced instructions run: areas of slots, mapped near the code that they come from.
+
+use super::{Refused, Space};
+use crate::base::addr::Addr;
+use crate::sys::proc;
+use crate::sys::ptrace::Stopped;
+use crate::sys::remote::Call;
+use crate::tracee::displaced::SLOT;
+use nix::libc;
+
+/// How far a slot may be from its breakpoint, so that relative operands (32 bits, signed) still reach
+/// all of the module.
+const REACH: u64 = 3 << 29;
+/// One page of slots, as long as is worth a system call.
+const AREA: u64 = 64 << 10;
+/// Nothing can be mapped lower (mmap_min_addr's usual value) or higher (the end of user space).
+const LOWEST: u64 = 0x10000;
+
+#[derive(Clone, Debug)]
+pub(super) struct Area {
+    pub(super) start: u64,
+    /// The breakpoint that each slot belongs to.
+    pub(super) slots: Vec<Addr>,
+    pub(super) free: Vec<u64>,
+}
+
+impl Space {
+    /// An area near `at`, by its index, and the address of a free slot in it.
+    pub(super) fn room(&mut self, stopped: &Stopped, at: Addr) -> Result<(usize, u64), Refused> {
+        let near = |area: &Area| area.start.abs_diff(at.0) < REACH;
+        for (index, area) in self.areas.iter().enumerate().filter(|(_, area)| near(area)) {
+            if let Some(start) = area.next() {
+                return Ok((index, start));
+            }
+        }
+        let start = self.map_area(stopped, at)?;
+        self.areas.push(Area {
+            start,
+            slots: Vec::new(),
+            free: Vec::new(),
+        });
+        Ok((self.areas.len() - 1, start))
+    }
+
+    pub(super) fn take_slot(&mut self, area: usize, start: u64, at: Addr) {
+        let Some(area) = self.areas.get_mut(area) else {
+            return;
+        };
+        let index = (start - area.start) as usize / SLOT;
+        match area.slots.get_mut(index) {
+            Some(owner) => *owner = at,
+            None => area.slots.push(at),
+        }
+        area.free.retain(|&free| free != start);
+    }
+
+    fn map_area(&mut self, stopped: &Stopped, at: Addr) -> Result<u64, Refused> {
+        let refused = Refused::NoRoom;
+        let remote = self
+            .remote()
+            .ok_or_else(|| refused("no syscall instruction".into()))?;
+        let maps = proc::maps(self.pid).map_err(|e| refused(e.to_string()))?;
+        let start = gap_near(&maps, at.0).ok_or_else(|| refused("no free addresses".into()))?;
+        let protection = (libc::PROT_READ | libc::PROT_EXEC) as u64;
+        let flags = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE) as u64;
+        let args = [start, AREA, protection, flags, !0, 0];
+        remote
+            .call(stopped, &self.memory, Call::Map, args)
+            .map_err(|e| refused(e.to_string()))
+    }
+}
+
+impl Area {
+    /// Whether an address is in it.
+    pub(super) fn contains(&self, at: u64) -> bool {
+        (self.start..self.start + AREA).contains(&at)
+    }
+
+    fn next(&self) -> Option<u64> {
+        let fresh = self.start + (self.slots.len() * SLOT) as u64;
+        self.free
+            .last()
+            .copied()
+            .or_else(|| (fresh + SLOT as u64 <= self.start + AREA).then_some(fresh))
+    }
+}
+
+/// The nearest place for an area: at the upper end of a gap, where neither the heap, which grows up,
+/// nor the next mapping, which the kernel puts below the lowest, is in its way; never below the stack.
+fn gap_near(maps: &[proc::Mapping], at: u64) -> Option<u64> {
+    let mut previous_end = LOWEST;
+    let mut best: Option<u64> = None;
+    for mapping in maps {
+        let start = mapping.range.start;
+        let fits = start >= previous_end.saturating_add(AREA);
+        if fits && mapping.path.as_os_str() != "[stack]" {
+            let candidate = start - AREA;
+            let nearer = best.is_none_or(|best| candidate.abs_diff(at) < best.abs_diff(at));
+            if candidate.abs_diff(at) < REACH && nearer {
+                best = Some(candidate);
+            }
+        }
+        previous_end = mapping.range.end.max(previous_end);
+    }
+    best
+}

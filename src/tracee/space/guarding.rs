@@ -1,0 +1,125 @@
+//! How a space comes by its guard, keeps it, and is rid of it; and of what a killed tracer has left.
+
+use super::Space;
+use crate::base::addr::Addr;
+use crate::sys::proc;
+use crate::sys::ptrace::Stopped;
+use crate::sys::remote;
+use crate::tracee::guard::{Guard, Unguarded};
+
+/// What a killed tracer has left in a process, and what became of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeftOver {
+    /// How many int3s stood, which are out now.
+    pub breakpoints: usize,
+    /// The SIGTRAP handler.
+    pub handler: Handler,
+}
+
+/// What became of a SIGTRAP handler that was left behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handler {
+    /// The program has its own action back.
+    GivenBack,
+    /// The program had its own action already.
+    Gone,
+    /// It cannot be taken away, and does no harm.
+    Stays,
+}
+
+impl Space {
+    /// Why the program would not survive the killing of its tracer, if so.
+    pub fn unguarded(&self) -> Option<&Unguarded> {
+        self.guard.as_ref()?.as_ref().err()
+    }
+
+    /// Whether an address is in our SIGTRAP handler.
+    pub fn is_guard(&self, at: Addr) -> bool {
+        matches!(&self.guard, Some(Ok(guard)) if guard.contains(at))
+    }
+
+    /// The guard is to be looked after when there is an occasion: the program's own sigaction(2) may have
+    /// replaced it, or the kernel, which resets the action of an int3 that finds SIGTRAP blocked.
+    pub fn doubt_guard(&mut self) {
+        self.guard_is_doubtful = self.guard.is_some();
+    }
+
+    /// Sees to it that the guard is in its place. `stopped` is a task of the process itself that has just
+    /// hit an int3 of ours, its registers right again.
+    pub fn see_to_guard(&mut self, stopped: &Stopped) {
+        if std::mem::take(&mut self.guard_is_doubtful)
+            && let Some(remote) = self.remote()
+            && let Some(Ok(guard)) = &self.guard
+        {
+            // When it fails the program goes on as before, and next time may be better.
+            let _ = guard.activate(stopped, &remote, &self.memory);
+        }
+    }
+
+    /// Guards another process that shares the memory; `stopped` is a task of it.
+    pub fn guard_sharer(&mut self, stopped: &Stopped) {
+        if let (Some(remote), Some(Ok(guard))) = (self.remote(), &self.guard) {
+            // Without it the other process would not survive a kill -9 of ours, that is all.
+            let _ = guard.share(stopped, &remote, &self.memory);
+        }
+    }
+
+    /// Gives the programs their own SIGTRAP actions back, after the last int3 is out: by one task of each
+    /// process that shares the memory.
+    pub fn remove_guard<'a>(&mut self, tasks: impl IntoIterator<Item = &'a Stopped>) {
+        if let (Some(Ok(guard)), Some(remote)) = (self.guard.take(), self.remote()) {
+            for stopped in tasks {
+                // A task that is gone takes its action with it; otherwise the handler stays, and does no harm.
+                if let Ok(true) = guard.is_active(stopped, &remote, &self.memory) {
+                    let _ = guard.remove(stopped, &remote, &self.memory);
+                }
+            }
+        }
+    }
+
+    /// Takes over what an earlier tracer has left in the process: the handler's pages, and the int3s of one
+    /// that was killed. Every task must stand still. The result is the number of those int3s.
+    pub fn take_over(&mut self, stopped: &Stopped) -> usize {
+        let maps = proc::maps(self.pid).unwrap_or_default();
+        let Some(mut guard) = Guard::left_over(&maps, &self.memory) else {
+            return 0;
+        };
+        let stood = guard.clean_up(&self.memory);
+        let active = match self.remote() {
+            Some(remote) => guard.activate(stopped, &remote, &self.memory),
+            None => Err("no syscall instruction".into()),
+        };
+        self.guard = Some(active.map(|()| guard));
+        stood
+    }
+
+    /// Takes out what a killed tracer has left in the process, and gives the program its own SIGTRAP action
+    /// back. Every task must stand still. `None` when there was nothing, or only pages that do nothing.
+    pub fn take_out_left_over(&mut self, stopped: &Stopped) -> Option<LeftOver> {
+        let maps = proc::maps(self.pid).unwrap_or_default();
+        let mut guard = Guard::left_over(&maps, &self.memory)?;
+        let breakpoints = guard.clean_up(&self.memory);
+        let handler = self.give_back(stopped, &guard);
+        let found = breakpoints > 0 || handler == Handler::GivenBack;
+        found.then_some(LeftOver {
+            breakpoints,
+            handler,
+        })
+    }
+
+    fn give_back(&mut self, stopped: &Stopped, guard: &Guard) -> Handler {
+        let Some(remote) = self.remote().filter(|_| remote::may_call(stopped)) else {
+            return Handler::Stays;
+        };
+        match guard.is_active(stopped, &remote, &self.memory) {
+            Ok(false) => Handler::Gone,
+            Ok(true) if guard.remove(stopped, &remote, &self.memory).is_ok() => Handler::GivenBack,
+            _ => Handler::Stays,
+        }
+    }
+
+    pub(super) fn install_guard(&mut self, stopped: &Stopped) -> Result<Guard, Unguarded> {
+        let remote = self.remote().ok_or("no syscall instruction")?;
+        Guard::install(stopped, &remote, &self.memory)
+    }
+}
