@@ -1,19 +1,18 @@
 //! One run: builds engine, decoder and sink, lets the one feed the other, and has the last word.
 
+mod consumer;
 mod leaks;
 mod screen;
+mod take_out;
 
 use crate::base::Pid;
 use crate::base::frozen::Freezing;
 use crate::base::signal::Signal;
 use crate::config::{Aim, Children, Config, Launch, Report};
 use crate::decode::Decoder;
-use crate::engine::Hit;
-use crate::engine::leftovers;
-use crate::engine::ptrace::{Cease, Ending, Follow, Outcome, PtraceEngine};
+use crate::engine::ptrace::{Ending, Follow, Outcome, PtraceEngine};
 use crate::engine::start::AttachError;
 use crate::error::Error;
-use crate::event::Kind;
 use crate::plan::Plan;
 use crate::plan::resources::Resources;
 use crate::program;
@@ -36,10 +35,9 @@ use crate::stack::Symbolizer;
 use crate::sys::front::{self, Duties, End, Link, Side, Stops, Wishes};
 use crate::sys::terminal::Terminal;
 use crate::sys::{interrupt, proc};
-use crate::tracee::space::{Handler, LeftOver};
+use consumer::Consumer;
 use screen::OnTerminal;
 use std::io::{self, Write};
-use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -73,7 +71,7 @@ pub fn run(config: Config) -> Result<u8, Error> {
         None => return Err(Error::Proc("is not mounted")),
     }
     if config.aim == Aim::TakeOut {
-        return Ok(take_out(&config.attach));
+        return Ok(take_out::take_out(&config.attach));
     }
     let drawn = drawn(&config.report);
     match front::split(duties(&config, &drawn))? {
@@ -193,95 +191,6 @@ fn trace(config: Config, link: Link, drawn: Drawn) -> Result<u8, Error> {
     })
 }
 
-/// Between engine and sink.
-struct Consumer {
-    decoder: Decoder,
-    sink: Box<dyn Sink>,
-    /// The trace goes elsewhere than to standard error, or there is none to tell of what was lost.
-    elsewhere: bool,
-    failure: Option<io::Error>,
-    /// What the sink wants frozen.
-    wanted: Option<Pid>,
-    /// How that is done.
-    freezing: Freezing,
-    /// It wants no more calls trapped.
-    rest: bool,
-}
-
-impl Consumer {
-    fn take(&mut self, hit: &Hit<'_>) -> ControlFlow<Cease> {
-        if self.failure.is_some() {
-            return ControlFlow::Break(Cease::End);
-        }
-        let event = self.decoder.event(hit);
-        if let Kind::Lost { what } | Kind::NoAllocator { what } = &event.kind
-            && self.elsewhere
-        {
-            tell(what);
-        }
-        let mut written = self.sink.event(&event);
-        if matches!(event.kind, Kind::Tick | Kind::Leaving) {
-            written = written.and_then(|()| self.sink.flush());
-        }
-        match self.note(written) {
-            ControlFlow::Continue(()) => {
-                self.wanted = self.sink.wants();
-                self.rest |= self.sink.wants_rest();
-                match self.wanted {
-                    _ if self.rest => ControlFlow::Break(Cease::Pause),
-                    Some(_) => ControlFlow::Break(Cease::Pause),
-                    None if self.sink.is_done() => ControlFlow::Break(Cease::End),
-                    None => ControlFlow::Continue(()),
-                }
-            }
-            end => end,
-        }
-    }
-
-    /// Gives the sink what it has asked the engine to pause for, and whatever it asks for meanwhile: there may
-    /// be no later time.
-    fn serve(&mut self, engine: &mut PtraceEngine) {
-        if std::mem::take(&mut self.rest) {
-            engine.rest(&mut |hit| self.take_quietly(hit));
-        }
-        while let Some(pid) = self.wanted.take() {
-            let frozen = engine.freeze(pid, self.freezing, &mut |hit| self.take_quietly(hit));
-            let taken = self.sink.frozen(pid, frozen);
-            if self.note(taken).is_continue() {
-                self.wanted = self.sink.wants();
-            }
-        }
-    }
-
-    /// Takes a hit on the way into a freeze, when nothing more can be asked for.
-    fn take_quietly(&mut self, hit: &Hit<'_>) -> ControlFlow<Cease> {
-        match self.take(hit) {
-            ControlFlow::Break(Cease::Pause) => ControlFlow::Continue(()),
-            other => other,
-        }
-    }
-
-    fn note(&mut self, written: io::Result<()>) -> ControlFlow<Cease> {
-        let Err(why) = written else {
-            return ControlFlow::Continue(());
-        };
-        self.failure.get_or_insert(why);
-        ControlFlow::Break(Cease::End)
-    }
-
-    /// The sink's last words. A reader that has gone away is not an error.
-    fn finish(&mut self) -> io::Result<()> {
-        let result = match self.failure.take() {
-            Some(why) => Err(why),
-            None => self.sink.finish(),
-        };
-        match result {
-            Err(why) if why.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            other => other,
-        }
-    }
-}
-
 /// Attaches to each process; says why where it cannot, and how often it could not.
 fn attach_all(engine: &mut PtraceEngine, pids: &[Pid], consumer: &mut Consumer) -> usize {
     let mut refused = 0;
@@ -300,34 +209,6 @@ fn attach_all(engine: &mut PtraceEngine, pids: &[Pid], consumer: &mut Consumer) 
         }
     }
     refused
-}
-
-/// Takes left-overs out of each process, and says what there was.
-fn take_out(pids: &[Pid]) -> u8 {
-    let mut status = 0;
-    for &pid in pids {
-        let told = match leftovers::take_out(pid) {
-            Ok(None) => format!("process {pid}: nothing to take out"),
-            Ok(Some(found)) => took_out(pid, found),
-            Err(why) => {
-                status = 1;
-                tell(&cannot_attach(pid, &why));
-                continue;
-            }
-        };
-        // When even that cannot be written, there is nobody to tell.
-        let _ = writeln!(io::stdout(), "{told}");
-    }
-    status
-}
-
-fn took_out(pid: Pid, found: LeftOver) -> String {
-    let handler = match found.handler {
-        Handler::GivenBack | Handler::Gone => "SIGTRAP is the program's own again",
-        Handler::Stays => "its SIGTRAP handler stays, and does no harm",
-    };
-    let count = found.breakpoints;
-    format!("process {pid}: took out {count} breakpoints of an ltrace that was killed; {handler}")
 }
 
 fn cannot_attach(pid: Pid, why: &AttachError) -> String {

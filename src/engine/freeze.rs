@@ -3,7 +3,8 @@
 
 use super::Hit;
 use super::keep::{self, Kept};
-use super::ptrace::{Cease, Onward, Out, PtraceEngine, finish};
+use super::onward::{Onward, finish, go_on};
+use super::ptrace::{Cease, Out, PtraceEngine};
 use crate::base::frozen::{Freezing, Frozen, Region, TaskState};
 use crate::base::memory::Memory;
 use crate::base::regs::{FloatRegs, Regs};
@@ -170,13 +171,11 @@ impl PtraceEngine {
     }
 }
 
+/// Lets all of them go on.
 pub(super) fn let_go(held: HashMap<Tid, (Stopped, Stop)>) {
     for (stopped, stop) in held.into_values() {
         // ESRCH: it was killed meanwhile; its end comes through a wait.
-        let _ = match stop {
-            Stop::Group(_) => stopped.listen(),
-            _ => stopped.resume(None),
-        };
+        let _ = go_on(stopped, stop);
     }
 }
 

@@ -2,7 +2,8 @@
 
 use super::What;
 use super::calls::{Landing, OpenCall, Position};
-use super::ptrace::{Onward, Out, PtraceEngine};
+use super::onward::Onward;
+use super::ptrace::{Out, PtraceEngine};
 use super::stacks::Runner;
 use super::task::{Role, SpaceId, Task};
 use crate::base::Tid;

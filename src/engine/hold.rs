@@ -5,6 +5,7 @@
 //! runs, need not be waited for: it was asked to stop, and does so before it executes anything. Where all
 //! of a process sleep so, those that share its memory run on until one has woken up.
 
+use super::onward::go_on;
 use super::start::AttachError;
 use crate::base::signal::Signal;
 use crate::base::{Pid, Tid};
@@ -362,14 +363,6 @@ fn unless_gone(done: sys::Result<()>) -> sys::Result<()> {
     match done {
         Err(e) if e.is_gone() => Ok(()),
         other => other,
-    }
-}
-
-/// Lets a task go on from a stop as if nothing had been.
-fn go_on(stopped: Stopped, stop: Stop) -> sys::Result<()> {
-    match stop {
-        Stop::Group(_) => stopped.listen(),
-        _ => stopped.resume(None),
     }
 }
 

@@ -4,7 +4,8 @@
 use super::What;
 use super::hits::tell_no_return;
 use super::lives::clone_flags;
-use super::ptrace::{Cease, Ending, Out, PtraceEngine, finish, put_home};
+use super::onward::{finish, put_home};
+use super::ptrace::{Cease, Ending, Out, PtraceEngine};
 use super::task::{Role, SpaceId, Task};
 use crate::base::addr::Addr;
 use crate::base::signal::Signal;

@@ -3,8 +3,9 @@
 use super::What;
 use super::hits::tell_no_return;
 use super::modules::Stage;
+use super::onward::{Onward, finish};
 use super::privileges;
-use super::ptrace::{Ending, Follow, Onward, Out, PtraceEngine};
+use super::ptrace::{Ending, Follow, Out, PtraceEngine};
 use super::stacks::Stacks;
 use super::task::{Role, SpaceId, Task};
 use crate::base::addr::Addr;
@@ -74,7 +75,7 @@ impl PtraceEngine {
             self.to_release.insert(child, copy);
         }
         if let Some(child) = self.unannounced.remove(&child) {
-            super::ptrace::finish(self.first_stop(child, out));
+            finish(self.first_stop(child, out));
         }
         Ok(Onward::Run(stopped))
     }

@@ -12,6 +12,7 @@ mod leave;
 pub mod leftovers;
 mod lives;
 mod modules;
+mod onward;
 mod privileges;
 pub mod ptrace;
 mod rest;
