@@ -4,7 +4,9 @@
 use crate::support::fixture::fixture;
 use crate::support::ltrace;
 use crate::support::program::{Program, Running};
-use crate::support::text::{assert_text_untouched, tracer_of, wait_until_planted};
+use crate::support::text::{
+    assert_text_untouched, tracer_of, wait_until_planted, wait_until_traced,
+};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::time::{Duration, Instant};
@@ -85,9 +87,7 @@ fn a_process_that_waits_for_its_vfork_child() {
         return;
     };
     let tracer = attach(&[], target.pid());
-    while tracer_of(target.pid()) == 0 {
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    wait_until_traced(target.pid());
     target.say(b"a");
     target.wait_for_stdout("abs(97)");
     end(tracer);
@@ -95,9 +95,7 @@ fn a_process_that_waits_for_its_vfork_child() {
     target.say(b"b");
     target.wait_for_stdout("abs(98)");
     let tracer = attach(&[], target.pid());
-    while tracer_of(target.pid()) == 0 {
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    wait_until_traced(target.pid());
     target.close_input();
     tracer.wait_for_stderr("malloc(701");
     assert_ends_well(target);

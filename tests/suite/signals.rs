@@ -5,7 +5,7 @@ use crate::support::fixture::fixture;
 use crate::support::ltrace;
 use crate::support::program::Running;
 use crate::support::server::{assert_still_works, assert_unharmed, server};
-use crate::support::text::tracer_of;
+use crate::support::text::wait_until_traced;
 use crate::support::trace::about;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -89,9 +89,10 @@ fn stopping_and_continuing() {
     let tracer = ltrace(["-p", &server.pid().to_string()]).start();
     tracer.wait_for_stderr("malloc(1001");
     for _ in 0..3 {
+        let so_far = tracer.stderr.len();
         kill(target, Signal::SIGSTOP).unwrap();
         // A stopped tracee shows as traced; that nothing more is traced shows that it stands.
-        tracer.wait_for_stderr("--- SIGSTOP (Stopped (signal)) ---");
+        tracer.wait_for_stderr_beyond(so_far, "--- SIGSTOP (Stopped (signal)) ---");
         wait_for_state(server.pid(), 't');
         let before = tracer.stderr.len();
         std::thread::sleep(Duration::from_millis(50));
@@ -113,14 +114,6 @@ fn goes_on(server: &mut Running, patience: Duration) -> bool {
     server.stdout_goes_on(so_far, "alive\n", patience)
 }
 
-fn wait_until_traced(server: &Running) {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while tracer_of(server.pid()) == 0 {
-        assert!(Instant::now() < deadline, "nobody traces it");
-        std::thread::sleep(Duration::from_millis(1));
-    }
-}
-
 /// A SIGSTOP at whatever point of attaching, of planting and of leaving.
 #[test]
 fn stopped_while_attached_to() {
@@ -130,7 +123,7 @@ fn stopped_while_attached_to() {
         let tracer = ltrace(["-o", "/dev/null", "-p", &server.pid().to_string()]).start();
         std::thread::sleep(Duration::from_micros(round * 3000));
         kill(target, Signal::SIGSTOP).unwrap();
-        wait_until_traced(&server);
+        wait_until_traced(server.pid());
         let so_far = server.stdout.len();
         assert!(
             !goes_on(&mut server, Duration::from_millis(100)),

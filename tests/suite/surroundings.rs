@@ -6,7 +6,7 @@ use crate::support::outsider::Outsider;
 use crate::support::program::{Program, Running};
 use crate::support::server::{assert_still_works, assert_unharmed, start_server};
 use crate::support::skip::{command, is_root, skip, unshare};
-use crate::support::text::{assert_text_untouched, tracer_of, wait_until_planted};
+use crate::support::text::{assert_text_untouched, wait_until_guarded, wait_until_planted};
 use crate::support::trace::calls;
 use crate::support::{ltrace, scratch};
 use nix::sys::signal::{Signal, kill};
@@ -21,10 +21,7 @@ fn assert_sees_the_library(target: &mut Running, tracer: Program) {
     let pid = target.pid().to_string();
     let options = ["-e", "malloc@libvanish*", "-x", "vanish_work", "-p", &pid];
     let tracer = tracer.args(options).start();
-    let is_traced = || tracer_of(target.pid()) != 0;
-    while !is_traced() || target.stdout.len() == 0 {
-        std::thread::sleep(std::time::Duration::from_millis(1));
-    }
+    wait_until_guarded(target.pid());
     target.say(b"a");
     target.wait_for_stdout("did 197\n");
     tracer.wait_for_stderr("libvanish.so->malloc(197)");

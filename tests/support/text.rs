@@ -1,5 +1,6 @@
 //! Looks at a running process: are its instructions those of its files?
 
+use nix::sys::signal::Signal;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
@@ -17,6 +18,26 @@ pub fn assert_text_untouched(pid: i32) {
 pub fn wait_until_planted(pid: i32) {
     let deadline = Instant::now() + Duration::from_secs(60);
     while difference(pid).is_none() || is_held(pid) {
+        assert!(Instant::now() < deadline, "nobody traces process {pid}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Waits until a tracer has taken hold of a process.
+#[track_caller]
+pub fn wait_until_traced(pid: i32) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while tracer_of(pid) == 0 {
+        assert!(Instant::now() < deadline, "nobody traces process {pid}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Waits until a tracer holds a process to plant its breakpoints: the guard comes first.
+#[track_caller]
+pub fn wait_until_guarded(pid: i32) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !handles_sigtrap(pid) {
         assert!(Instant::now() < deadline, "nobody traces process {pid}");
         std::thread::sleep(Duration::from_millis(1));
     }
@@ -102,11 +123,21 @@ impl Mapping<'_> {
     }
 }
 
-/// The pid that traces a process; 0 when nobody does (`TracerPid`, proc_pid_status(5)).
+/// The pid that traces a process; 0 when nobody does (`TracerPid`).
 pub fn tracer_of(pid: i32) -> i32 {
+    status_field(pid, "TracerPid:").parse().expect("TracerPid")
+}
+
+/// Whether a process has a handler for SIGTRAP (`SigCgt`).
+pub fn handles_sigtrap(pid: i32) -> bool {
+    let caught = status_field(pid, "SigCgt:");
+    let caught = u64::from_str_radix(&caught, 16).expect("a signal set");
+    caught & 1 << (Signal::SIGTRAP as i32 - 1) != 0
+}
+
+/// proc_pid_status(5)
+fn status_field(pid: i32, name: &str) -> String {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("status of a process");
-    status
-        .lines()
-        .find_map(|line| line.strip_prefix("TracerPid:")?.trim().parse().ok())
-        .expect("TracerPid")
+    let field = |line: &str| Some(line.strip_prefix(name)?.trim().to_owned());
+    status.lines().find_map(field).expect(name)
 }
