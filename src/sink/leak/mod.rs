@@ -16,6 +16,7 @@ pub mod reach;
 pub mod report;
 pub mod site;
 pub mod table;
+pub mod tombstones;
 pub mod tracker;
 pub mod view;
 mod words;

@@ -1,10 +1,10 @@
 //! What is live of one kind, keyed by its value: opened, taken back, put back when the release was
-//! refused; and tombstones of what was released lately.
+//! refused.
 
 use super::kinds::Shape;
 use super::site::SiteId;
 use crate::base::Tid;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 
 /// One live thing. There may be millions: what its site can say is said there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -234,58 +234,6 @@ fn take_range(all: &mut BTreeMap<u64, Live>, start: u64, size: u64) -> Vec<(u64,
     taken
 }
 
-/// What was released lately, so that a second release is known as such.
-#[derive(Clone, Debug)]
-pub struct Tombstones<T> {
-    by_key: HashMap<u64, (u64, T)>,
-    order: VecDeque<(u64, u64)>,
-    next: u64,
-}
-
-/// How many releases are remembered.
-const TOMBSTONES: usize = 64 * 1024;
-
-impl<T> Default for Tombstones<T> {
-    fn default() -> Tombstones<T> {
-        Tombstones {
-            by_key: HashMap::new(),
-            order: VecDeque::new(),
-            next: 0,
-        }
-    }
-}
-
-impl<T> Tombstones<T> {
-    /// It was released.
-    pub fn bury(&mut self, key: u64, how: T) {
-        self.next += 1;
-        self.by_key.insert(key, (self.next, how));
-        self.order.push_back((key, self.next));
-        if self.order.len() > TOMBSTONES
-            && let Some((old, number)) = self.order.pop_front()
-            && self.by_key.get(&old).is_some_and(|(n, _)| *n == number)
-        {
-            self.by_key.remove(&old);
-        }
-    }
-
-    /// It was handed out anew.
-    pub fn raise(&mut self, key: u64) {
-        self.by_key.remove(&key);
-    }
-
-    /// How it was released.
-    pub fn find(&self, key: u64) -> Option<&T> {
-        self.by_key.get(&key).map(|(_, how)| how)
-    }
-
-    /// Forgets everything.
-    pub fn clear(&mut self) {
-        self.by_key.clear();
-        self.order.clear();
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -403,28 +351,6 @@ mod tests {
             "0x12000+0xf000"
         );
         assert!(table.take(u64::MAX - 5, Some(u64::MAX)).is_empty());
-    }
-
-    #[test]
-    fn tombstones_are_forgotten_in_order() {
-        let mut stones = Tombstones::default();
-        stones.bury(1, 'a');
-        stones.bury(2, 'b');
-        stones.bury(1, 'c');
-        assert_eq!(stones.find(1), Some(&'c'));
-        stones.raise(2);
-        assert_eq!(stones.find(2), None);
-        for key in 10..10 + TOMBSTONES as u64 - 2 {
-            stones.bury(key, 'x');
-        }
-        assert_eq!(
-            stones.find(1),
-            Some(&'c'),
-            "the first grave of 1 was not its last"
-        );
-        stones.bury(5, 'x');
-        stones.bury(6, 'x');
-        assert_eq!(stones.find(1), None);
     }
 
     proptest! {

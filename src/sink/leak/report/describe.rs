@@ -106,32 +106,27 @@ impl Describer<'_> {
 
     /// The text that a block begins with, if it does.
     fn text(&self, start: u64, size: u64) -> Option<String> {
-        let mut bytes = vec![0; size.min(SHOWN as u64) as usize];
-        let got = self
-            .checked
-            .frozen
-            .memory
-            .read(Addr(start), &mut bytes)
-            .ok()?;
-        let text: String = bytes
+        let text: String = self
+            .first_bytes(start, size)?
             .iter()
-            .take(got)
             .map_while(|byte| printable(*byte))
             .collect();
         (text.len() >= 4).then(|| format!("\"{text}\""))
     }
 
+    /// As much of a block as is shown.
+    fn first_bytes(&self, start: u64, size: u64) -> Option<Vec<u8>> {
+        let mut bytes = vec![0; size.min(SHOWN as u64) as usize];
+        let memory = &self.checked.frozen.memory;
+        let got = memory.read(Addr(start), &mut bytes).ok()?;
+        bytes.truncate(got);
+        Some(bytes)
+    }
+
     /// `0x5555…: 61 62 63 … "abc…"`
     pub(super) fn dump(&self, start: u64) -> Option<String> {
         let size = block_at(self.tracker, start)?.size;
-        let mut bytes = vec![0; size.min(SHOWN as u64) as usize];
-        let got = self
-            .checked
-            .frozen
-            .memory
-            .read(Addr(start), &mut bytes)
-            .ok()?;
-        bytes.truncate(got);
+        let bytes = self.first_bytes(start, size)?;
         let hex: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         let text: String = bytes
             .iter()

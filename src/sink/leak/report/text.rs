@@ -1,7 +1,15 @@
 //! A report to be read: one site, one paragraph, the worst first.
 
-use super::model::{Amount, Entry, Line, MisuseEntry, Origin, PairEntry, Report, Since, Verdict};
+mod foot;
+mod others;
+#[cfg(test)]
+mod tests;
+
+use super::model::{Amount, Entry, Line, Origin, Report, Since, Verdict};
 use super::numbers::{bytes, count, millis, of, seconds};
+use foot::{foot, summary};
+use others::pairs;
+pub(in crate::sink::leak) use others::{misuse, pair};
 use std::fmt::Write as _;
 
 /// Which frames of a stack are shown.
@@ -28,8 +36,6 @@ struct View {
 const SECOND: usize = 84;
 /// What follows the number and its blanks.
 const INDENT: &str = "     ";
-/// A reader cannot take in more values.
-const VALUES: usize = 8;
 
 /// The whole report.
 pub fn text(report: &Report, frames: Frames) -> String {
@@ -181,19 +187,6 @@ pub(in crate::sink::leak) fn site(
     let mut text = String::new();
     let marked = report.heap.marked;
     paragraph(&mut text, number, entry, View { frames, marked });
-    text
-}
-
-/// What is told of another resource.
-pub(in crate::sink::leak) fn pair(entry: &PairEntry, frames: Frames) -> String {
-    let mut text = format!(
-        "{INDENT}{}   {} opened, {} closed: {}\n",
-        entry.title,
-        count(entry.opened),
-        count(entry.closed),
-        open(entry)
-    );
-    stack(&mut text, &entry.stack, frames, None);
     text
 }
 
@@ -386,241 +379,3 @@ fn stack(text: &mut String, stack: &[Line], frames: Frames, after: Option<(Optio
         );
     }
 }
-
-fn pairs(text: &mut String, pairs: &[PairEntry]) {
-    let title = pairs
-        .iter()
-        .map(|pair| pair.title.chars().count())
-        .max()
-        .unwrap_or(0)
-        + 3;
-    for (at, pair) in pairs.iter().enumerate() {
-        let label = if at == 0 { "pairs:" } else { "" };
-        let _ = write!(
-            text,
-            "{label:12}{:title$}{} opened, {} closed",
-            pair.title,
-            count(pair.opened),
-            count(pair.closed)
-        );
-        let _ = write!(text, ": {}", open(pair));
-        // Whoever called into the library that hands it out.
-        let own = pair.stack.first().map_or("", |line| line.module.as_str());
-        let is_user = |line: &&Line| line.origin == Origin::User;
-        let taker = pair.title.split(" -> ").next().unwrap_or_default();
-        let is_itself = |line: &&Line| line.function == taker;
-        let calls = || pair.stack.iter().skip_while(is_itself);
-        let users = || calls().filter(is_user);
-        let user = users()
-            .find(|line| line.module != own)
-            .or_else(|| users().next());
-        if let Some(line) = user {
-            let _ = write!(text, "   {} {}", line.function, place(line));
-        }
-        text.push('\n');
-    }
-}
-
-/// `3 refused by close (ret 5 SQLITE_BUSY), 3 never closed`, `4 open: fd 4, 5, 7, 9 /etc/passwd`
-fn open(pair: &PairEntry) -> String {
-    let mut parts = Vec::new();
-    let mut refused = 0;
-    for refusal in &pair.refused {
-        refused += refusal.count;
-        let name = refusal
-            .name
-            .as_ref()
-            .map(|name| format!(" {name}"))
-            .unwrap_or_default();
-        let text = format!(
-            "{} refused by {} (ret {}{name})",
-            refusal.count, refusal.function, refusal.result
-        );
-        parts.push(text);
-    }
-    match (pair.kind == "fd", refused) {
-        (true, _) => {
-            let values = pair.values.iter().take(VALUES).map(u64::to_string);
-            let more = if pair.values.len() > VALUES {
-                ", ..."
-            } else {
-                ""
-            };
-            let mut text = format!(
-                "{} open: fd {}{more}",
-                pair.open,
-                values.collect::<Vec<_>>().join(", ")
-            );
-            if !pair.known.is_empty() {
-                let _ = write!(text, " {} (checked in /proc/PID/fd)", pair.known.join(", "));
-            }
-            parts.push(text);
-        }
-        (false, 0) => parts.push(format!("{} never released", pair.open)),
-        // Whoever was refused is still open, too.
-        (false, _) if refused < pair.open => {
-            parts.push(format!("{} never released", pair.open - refused))
-        }
-        (false, _) => {}
-    }
-    match pair.verdict {
-        Verdict::Lost | Verdict::Indirect => parts.push("lost".to_owned()),
-        _ => {}
-    }
-    if pair.bytes > 0 {
-        parts.push(bytes(pair.bytes));
-    }
-    parts.join(", ")
-}
-
-/// What was done wrong.
-pub(in crate::sink::leak) fn misuse(text: &mut String, misuse: &MisuseEntry, frames: Frames) {
-    let times = if misuse.count > 1 {
-        format!(", {} times", count(misuse.count))
-    } else {
-        String::new()
-    };
-    let _ = writeln!(
-        text,
-        "  !  {}  {}({:#x}) by thread {}{times}",
-        misuse.what, misuse.function, misuse.value, misuse.thread
-    );
-    stack(text, &misuse.stack, frames, None);
-    let others = [
-        ("released before by", &misuse.released),
-        ("handed out by", &misuse.acquired),
-    ];
-    for (label, lines) in others.into_iter().filter(|(_, lines)| !lines.is_empty()) {
-        let _ = writeln!(text, "{INDENT}{label}");
-        stack(text, lines, frames, None);
-    }
-}
-
-fn foot(text: &mut String, report: &Report) {
-    if !report.is_of_heap() {
-        return;
-    }
-    let normal = &report.normal;
-    let is_growing = |entry: &Entry| entry.verdict == Verdict::Reachable && entry.growing;
-    let growing = match report
-        .sites
-        .iter()
-        .filter(|entry| is_growing(entry))
-        .count()
-    {
-        _ if report.check.is_none() => "no check of who holds them",
-        0 => "growing but still referenced: none",
-        _ => "growing but still referenced: see above",
-    };
-    let _ = write!(
-        text,
-        "  -- {growing} --   normal: {}, {} allocated, {} freed",
-        of(normal.sites, "site"),
-        count(normal.allocated.blocks),
-        count(normal.freed.blocks),
-    );
-    if normal.longest_ms > 0.0 {
-        let _ = write!(text, " (longest life {})", millis(normal.longest_ms));
-    }
-    text.push('\n');
-    let not_counted = not_counted(report);
-    if !not_counted.is_empty() {
-        let _ = writeln!(text, "  not counted: {}", not_counted.join("; "));
-    }
-}
-
-fn not_counted(report: &Report) -> Vec<String> {
-    let left_out = &report.not_counted;
-    let mut parts = Vec::new();
-    if let Some(freed) = left_out.older_freed {
-        let check = report.check.clone().unwrap_or_default();
-        let blocks = match check.before.blocks {
-            0 => "blocks".to_owned(),
-            _ => amount(check.before),
-        };
-        let mut known = format!("{} of them freed meanwhile", count(freed));
-        if check.before_lost.blocks > 0 {
-            let _ = write!(known, ", {} lost", self::amount(check.before_lost));
-        }
-        parts.push(format!("{blocks} older than the attach ({known})"));
-        if check.heaps_left_out > 0 {
-            let heaps = of(check.heaps_left_out, "heap");
-            parts.push(format!("{heaps} whose chunks do not add up"));
-        }
-    }
-    let mut add = |amount: Amount, what: &str| {
-        if amount.blocks > 0 {
-            parts.push(format!("{} {what}", self::amount(amount)));
-        }
-    };
-    add(left_out.runtime, "of the C library and runtimes");
-    add(left_out.suppressed, "suppressed");
-    add(left_out.young, "too young to judge");
-    if let Some(unseen) = left_out.unseen_ms {
-        let is_walked = report
-            .check
-            .as_ref()
-            .is_some_and(|check| check.before.blocks > 0);
-        let known = match is_walked {
-            true => "",
-            false => ", nor what was freed then",
-        };
-        parts.push(format!(
-            "allocations of the last {}{known}",
-            millis(unseen as f64)
-        ));
-    }
-    if left_out.missed > 0 {
-        parts.push(format!(
-            "{} whose release was not seen",
-            of(left_out.missed, "block")
-        ));
-    }
-    parts
-}
-
-fn summary(report: &Report) -> String {
-    let heap = &report.heap;
-    let open: u64 = report.pairs.iter().map(|pair| pair.open).sum();
-    let open = match open {
-        _ if is_of_heap_only(report) => None,
-        _ if open == 0 => Some("nothing else open".to_owned()),
-        _ => Some(format!(
-            "{} open at {}",
-            of(open, "other thing"),
-            of(report.pairs.len() as u64, "site")
-        )),
-    };
-    if !report.is_of_heap() {
-        let open = open.unwrap_or_default();
-        return open
-            .replace("nothing else", "nothing")
-            .replace(" other", "");
-    }
-    let open = open.map(|open| format!("; {open}")).unwrap_or_default();
-    if report.process.no_allocator {
-        return format!("no allocator was found{open}");
-    }
-    let lost = match (report.check.is_some(), report.lost.blocks) {
-        (true, 0) => "lost 0 B".to_owned(),
-        (true, _) => format!(
-            "lost {} at {}",
-            amount(report.lost),
-            of(report.lost_sites, "site")
-        ),
-        (false, _) => format!("live {}", amount(heap.live)),
-    };
-    let reachable = match report.check {
-        Some(_) => format!("; still reachable {}", bytes(report.reachable.bytes)),
-        None => String::new(),
-    };
-    format!(
-        "{lost}{reachable}{open}; total {}, {}, {} allocated",
-        of(heap.allocated.blocks, "allocation"),
-        of(heap.freed.blocks, "free"),
-        bytes(heap.allocated.bytes),
-    )
-}
-
-#[cfg(test)]
-mod tests;

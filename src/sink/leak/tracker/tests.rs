@@ -6,6 +6,7 @@ use super::*;
 use crate::base::addr::Addr;
 use crate::plan::pairs::{self, Pair};
 use crate::sink::leak::kinds::Set;
+use crate::sink::leak::misuse::Wrong;
 use crate::sink::leak::report::model::Amount;
 use std::time::Duration;
 
