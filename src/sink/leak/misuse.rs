@@ -56,8 +56,6 @@ pub struct Misuse {
 pub struct Misuses {
     all: Vec<Misuse>,
     index: HashMap<(KindId, Wrong, Arc<str>, Origin), usize>,
-    /// How many were not kept.
-    pub more: u64,
 }
 
 /// A program that is wrong in more ways than this has been told enough.
@@ -78,9 +76,7 @@ impl Misuses {
             if let Some(known) = self.all.get_mut(*known) {
                 known.count += misuse.count;
             }
-        } else if self.all.len() == MOST {
-            self.more += misuse.count;
-        } else {
+        } else if self.all.len() < MOST {
             self.index.insert(same, self.all.len());
             self.all.push(misuse);
         }

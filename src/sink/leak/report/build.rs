@@ -6,7 +6,7 @@ use super::super::kinds::KindId;
 use super::super::options::{Format, Options};
 use super::super::site::{Site, SiteId};
 use super::super::table::Live;
-use super::super::tracker::{Knowledge, Tracker};
+use super::super::tracker::{Holdings, Knowledge, Tracker};
 use super::checked::Checked;
 use super::model::*;
 use super::noise::is_runtime;
@@ -70,16 +70,10 @@ pub fn build(subject: &Subject<'_>, process: Process, names: &mut dyn Names) -> 
     };
     report.not_counted.young = survey.young;
     if tracker.knowledge() == Knowledge::SinceAttach {
-        let heaps = tracker
-            .holdings()
-            .filter(|(kind, _)| is_heap_kind(tracker, *kind));
-        report.not_counted.older_freed =
-            Some(heaps.map(|(_, holdings)| holdings.older_released).sum());
+        let older = heaps(tracker).map(|holdings| holdings.older_released);
+        report.not_counted.older_freed = Some(older.sum());
     }
-    let heaps = tracker
-        .holdings()
-        .filter(|(kind, _)| is_heap_kind(tracker, *kind));
-    report.not_counted.missed = heaps.map(|(_, holdings)| holdings.missed).sum();
+    report.not_counted.missed = heaps(tracker).map(|holdings| holdings.missed).sum();
     report.not_counted.unseen_ms = tracker.rested().map(|rested| rested.as_millis() as u64);
     report.per = options
         .per
@@ -138,11 +132,8 @@ fn watched(tracker: &Tracker) -> Vec<String> {
 /// Every live block of the heap, by address.
 fn blocks(subject: &Subject<'_>, names: &mut dyn Names) -> Vec<Block> {
     let tracker = subject.tracker;
-    let heaps = tracker
-        .holdings()
-        .filter(|(kind, _)| is_heap_kind(tracker, *kind));
-    let mut live: Vec<_> = heaps
-        .flat_map(|(_, holdings)| holdings.table.iter())
+    let mut live: Vec<_> = heaps(tracker)
+        .flat_map(|holdings| holdings.table.iter())
         .collect();
     live.sort_unstable_by_key(|(address, _)| *address);
     let block = |(address, live): (u64, &Live)| {
@@ -175,10 +166,20 @@ fn told(checked: &Checked) -> CheckTold {
     }
 }
 
+/// Its things are blocks of a heap.
 pub(in crate::sink::leak) fn is_heap_kind(tracker: &Tracker, kind: KindId) -> bool {
     tracker.kinds().kind(kind).is_some_and(is_heap)
 }
 
+/// What is live of each kind that is a heap's.
+fn heaps(tracker: &Tracker) -> impl Iterator<Item = &Holdings> {
+    let heaps = tracker
+        .holdings()
+        .filter(|(kind, _)| is_heap_kind(tracker, *kind));
+    heaps.map(|(_, holdings)| holdings)
+}
+
+/// The sites that ask a heap.
 pub(in crate::sink::leak) fn heap_sites(
     tracker: &Tracker,
 ) -> impl Iterator<Item = (SiteId, &Site)> {
