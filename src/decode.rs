@@ -2,6 +2,7 @@
 //! shown at return is taken from registers and stack at entry.
 
 mod arguments;
+mod python;
 #[cfg(test)]
 mod tests;
 
@@ -17,6 +18,7 @@ use crate::sys;
 use crate::value::read::Reader;
 use crate::value::{Limits, Value};
 use arguments::Arguments;
+use python::Pythons;
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -24,6 +26,7 @@ use std::time::Duration;
 pub struct Decoder {
     limits: Limits,
     open: HashMap<CallId, Open>,
+    pythons: Pythons,
 }
 
 /// A call that has not ended.
@@ -39,6 +42,7 @@ impl Decoder {
         Decoder {
             limits,
             open: HashMap::new(),
+            pythons: Pythons::default(),
         }
     }
 
@@ -66,7 +70,7 @@ impl Decoder {
                 point: (*point).clone(),
                 return_address: *return_address,
                 args: self.call(*id, hit.time, point, view),
-                stack: (point.stack == Stack::Wanted).then(|| Box::new(copy_stack(view))),
+                stack: (point.stack == Stack::Wanted).then(|| Box::new(self.copy_stack(hit, view))),
             },
             What::Return {
                 id,
@@ -115,37 +119,64 @@ impl Decoder {
                 signal: *signal,
                 ip: *ip,
             },
-            What::Started { parent } => Kind::Started { parent: *parent },
+            What::Started { parent } => {
+                if let Some(parent) = parent.filter(|parent| *parent != hit.pid) {
+                    self.pythons.forked(parent, hit.pid);
+                }
+                Kind::Started { parent: *parent }
+            }
             What::Tick => Kind::Tick,
             What::Leaving => Kind::Leaving,
-            What::Exec { ip } => Kind::Exec { ip: *ip },
-            What::Exited { status, last } => Kind::Exited {
-                status: *status,
-                last: *last,
-            },
-            What::Killed { signal, last } => Kind::Killed {
-                signal: *signal,
-                last: *last,
-            },
+            What::Exec { ip } => {
+                self.pythons.forget(hit.pid);
+                Kind::Exec { ip: *ip }
+            }
+            What::Exited { status, last } => {
+                if *last {
+                    self.pythons.forget(hit.pid);
+                }
+                Kind::Exited {
+                    status: *status,
+                    last: *last,
+                }
+            }
+            What::Killed { signal, last } => {
+                if *last {
+                    self.pythons.forget(hit.pid);
+                }
+                Kind::Killed {
+                    signal: *signal,
+                    last: *last,
+                }
+            }
             What::Detached => Kind::Detached,
             What::Loaded {
                 module,
                 range,
                 bias,
                 file,
-            } => Kind::Loaded {
-                module: (*module).clone(),
-                range: range.clone(),
-                bias: *bias,
+            } => {
                 // Without it stacks end in that module, and say so.
-                file: file
+                let file = file
                     .and_then(|file| sys::file::map(file).ok())
-                    .map(Bytes::from),
-            },
-            What::Unloaded { module, range } => Kind::Unloaded {
-                module: (*module).clone(),
-                range: range.clone(),
-            },
+                    .map(Bytes::from);
+                if let Some(file) = &file {
+                    self.pythons.loaded(hit.pid, module, range, *bias, file);
+                }
+                Kind::Loaded {
+                    module: (*module).clone(),
+                    range: range.clone(),
+                    bias: *bias,
+                    file,
+                }
+            }
+            What::Unloaded { module, range } => {
+                self.pythons.unloaded(hit.pid, range);
+                Kind::Unloaded {
+                    module: (*module).clone(),
+                    range: range.clone(),
+                }
+            }
             What::Lost { what } => Kind::Lost {
                 what: (*what).to_owned(),
             },
@@ -182,6 +213,15 @@ impl Decoder {
         };
         self.open.insert(id, open);
         shown
+    }
+
+    /// The registers and the top of the stack, for whoever unwinds it later.
+    fn copy_stack(&mut self, hit: &Hit<'_>, view: &View<'_>) -> RawStack {
+        let mut bytes = vec![0; STACK];
+        let got = view.memory.read(Addr(view.regs.rsp), &mut bytes);
+        bytes.truncate(got.unwrap_or(0));
+        let scripts = self.pythons.calls(hit.pid, hit.tid, view, &bytes);
+        RawStack::new(view.regs, Moment::Entry, bytes.into_boxed_slice()).with_scripts(scripts)
     }
 
     fn out_args(
@@ -231,11 +271,3 @@ fn result(point: &Tracepoint, view: &View<'_>) -> Option<Argument> {
 
 /// How much of a stack is copied: enough for most, and no more than a system call's worth of time.
 const STACK: usize = 8192;
-
-/// The registers and the top of the stack, for whoever unwinds it later.
-fn copy_stack(view: &View<'_>) -> RawStack {
-    let mut bytes = vec![0; STACK];
-    let got = view.memory.read(Addr(view.regs.rsp), &mut bytes);
-    bytes.truncate(got.unwrap_or(0));
-    RawStack::new(view.regs, Moment::Entry, bytes.into_boxed_slice())
-}

@@ -75,6 +75,11 @@ impl Objects {
         (offset < object.size.max(1)).then_some((object, offset))
     }
 
+    /// The object of this name.
+    pub fn named(&self, name: &str) -> Option<&Object> {
+        self.objects.iter().find(|object| object.name == name)
+    }
+
     /// The section around an address.
     pub fn section(&self, at: Vaddr) -> Option<&str> {
         let holds =
@@ -105,6 +110,8 @@ mod tests {
             .find(named)
             .expect("the static above");
         assert_eq!(object.size, 32);
+        assert_eq!(objects.named(&object.name), Some(object));
+        assert_eq!(objects.named("no such object"), None);
         let inside = Vaddr(object.vaddr.0 + 8);
         assert_eq!(
             objects.find(inside).map(|(o, at)| (o.vaddr, at)),

@@ -16,6 +16,7 @@ pub mod names;
 pub mod origin;
 mod raw;
 mod reader;
+pub mod script;
 mod stacks;
 mod step;
 mod symbolize;
@@ -28,6 +29,7 @@ use std::num::NonZeroU32;
 pub use bytes::Bytes;
 pub use data::DataNames;
 pub use raw::{Moment, RawStack};
+pub use script::{ScriptCalls, ScriptLine};
 pub use stacks::{Module, Stacks};
 pub use symbolize::{Location, Progress, Symbolizer};
 pub use unwind::{End, Unwinder, Unwound};
@@ -45,7 +47,8 @@ pub struct StackId(pub u32);
 pub struct Frame {
     /// The file that the code is from; `None` for code from no known file, as compiled at run time.
     pub module: Option<ModuleId>,
-    /// The address in the file; without a module, the address in the process.
+    /// The address in the file; without a module, the address in the process. Of a script, its place among
+    /// the lines of [`Stacks`].
     pub vaddr: Vaddr,
     /// What the address points at.
     pub kind: FrameKind,
@@ -58,6 +61,8 @@ pub enum FrameKind {
     Exact,
     /// The instruction behind the call.
     Return,
+    /// A line that an interpreter runs.
+    Script,
 }
 
 impl Frame {
@@ -65,7 +70,7 @@ impl Frame {
     /// and of its line, for a return address.
     pub fn lookup(&self) -> Vaddr {
         match self.kind {
-            FrameKind::Exact => self.vaddr,
+            FrameKind::Exact | FrameKind::Script => self.vaddr,
             FrameKind::Return => Vaddr(self.vaddr.0.wrapping_sub(1)),
         }
     }

@@ -162,6 +162,23 @@ fn by_cpp_name(name: &str) -> Origin {
     }
 }
 
+/// Whose code a script's file is: CPython's own modules lie in a directory that is called after its version,
+/// and what was installed besides in another one below it (`site` in the library reference).
+pub fn by_script(path: &str) -> Origin {
+    let in_library = |rest: &str| {
+        let installed = ["/site-packages/", "/dist-packages/"];
+        rest.starts_with(|c: char| c.is_ascii_digit())
+            && !installed.iter().any(|i| rest.contains(i))
+    };
+    let own = path
+        .split_once("/lib/python")
+        .is_some_and(|(_, rest)| in_library(rest));
+    match own || path.starts_with("<frozen ") {
+        true => Origin::Standard,
+        false => Origin::User,
+    }
+}
+
 fn by_module(name: &str) -> Origin {
     const MODULES: [(&str, Origin); 13] = [
         ("libc.so", Origin::Runtime),
@@ -286,6 +303,18 @@ mod tests {
             "<",
         ];
         check(Language::Rust, Origin::User, &names);
+    }
+
+    #[test]
+    fn scripts() {
+        let check = |path, expected| assert_eq!(by_script(path), expected, "{path}");
+        check("/usr/lib/python3.11/json/decoder.py", Origin::Standard);
+        check("<frozen importlib._bootstrap>", Origin::Standard);
+        check("/usr/lib/python3/dist-packages/six.py", Origin::User);
+        check("/opt/env/lib/python3.13/site-packages/six.py", Origin::User);
+        check("/srv/lib/pythonic/load.py", Origin::User);
+        check("load.py", Origin::User);
+        check("<string>", Origin::User);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What is copied of a task at a stop, so that its stack can be unwound when there is time.
 
+use super::ScriptCalls;
 use crate::base::addr::Addr;
 use crate::base::regs::Regs;
 
@@ -12,6 +13,8 @@ pub struct RawStack {
     bottom: u64,
     /// The stack from there up.
     bytes: Box<[u8]>,
+    /// What an interpreter was running on it.
+    scripts: Option<ScriptCalls>,
 }
 
 /// When a copy was taken.
@@ -33,7 +36,18 @@ impl RawStack {
             moment,
             bottom: regs.rsp,
             bytes,
+            scripts: None,
         }
+    }
+
+    /// The copy, and what an interpreter was running on that stack.
+    pub fn with_scripts(self, scripts: Option<ScriptCalls>) -> RawStack {
+        RawStack { scripts, ..self }
+    }
+
+    /// What an interpreter was running on it.
+    pub fn scripts(&self) -> Option<&ScriptCalls> {
+        self.scripts.as_ref()
     }
 
     /// The `size` bytes at an address, up to 8, if they were copied.

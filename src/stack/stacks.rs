@@ -2,7 +2,8 @@
 //! were seen in, so that what it left behind can still be named.
 
 use super::bytes::Bytes;
-use super::{Frame, ModuleId, StackId};
+use super::{Frame, FrameKind, ModuleId, ScriptLine, StackId};
+use crate::base::addr::Vaddr;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -26,6 +27,8 @@ pub struct Stacks {
     by_identity: HashMap<(String, Option<Vec<u8>>, usize), ModuleId>,
     stacks: Vec<Arc<[Frame]>>,
     by_frames: HashMap<Arc<[Frame]>, StackId>,
+    scripts: Vec<ScriptLine>,
+    by_script: HashMap<ScriptLine, usize>,
 }
 
 impl Stacks {
@@ -53,6 +56,31 @@ impl Stacks {
     pub fn modules(&self) -> impl Iterator<Item = (ModuleId, &Module)> {
         let ids = (1..).map(ModuleId::from_count);
         ids.zip(&self.modules)
+    }
+
+    /// The frame that stands for a line of a script.
+    pub fn add_script(&mut self, line: &ScriptLine) -> Frame {
+        let place = match self.by_script.get(line) {
+            Some(&place) => place,
+            None => {
+                let place = self.scripts.len();
+                self.scripts.push(line.clone());
+                self.by_script.insert(line.clone(), place);
+                place
+            }
+        };
+        Frame {
+            module: None,
+            vaddr: Vaddr(place as u64),
+            kind: FrameKind::Script,
+        }
+    }
+
+    /// The line that a frame stands for, if it is one of a script.
+    pub fn script(&self, frame: &Frame) -> Option<&ScriptLine> {
+        let place = usize::try_from(frame.vaddr.0).ok()?;
+        let is_script = frame.kind == FrameKind::Script;
+        is_script.then(|| self.scripts.get(place)).flatten()
     }
 
     /// The id of a stack, innermost frame first.

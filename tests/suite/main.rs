@@ -26,6 +26,7 @@ mod leak_memcheck;
 mod leak_options;
 mod leak_pairs;
 mod leak_programs;
+mod leak_python;
 mod leak_servers;
 mod leak_verdicts;
 mod leaks;

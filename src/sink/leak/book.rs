@@ -6,12 +6,13 @@ use super::site;
 use crate::base::Pid;
 use crate::base::addr::{Addr, Bias};
 use crate::stack::names::abbreviate;
-use crate::stack::origin::{self, origin};
+use crate::stack::origin::{self, by_script, origin};
+use crate::stack::script::{self, Of, ScriptCalls, ScriptLine};
 use crate::stack::{
     Bytes, DataNames, Frame, FrameKind, Module, ModuleId, RawStack, StackId, Stacks, Symbolizer,
     Unwinder,
 };
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 /// What a report asks for names.
@@ -32,6 +33,8 @@ pub struct Book {
     symbolizer: Symbolizer,
     data: DataNames,
     spaces: HashMap<Pid, Space>,
+    /// Modules that run scripts.
+    interpreters: HashSet<ModuleId>,
 }
 
 /// The modules of one process.
@@ -60,6 +63,7 @@ impl Book {
             symbolizer,
             data: DataNames::default(),
             spaces: HashMap::new(),
+            interpreters: HashSet::new(),
         }
     }
 
@@ -117,7 +121,38 @@ impl Book {
     pub fn unwind(&mut self, pid: Pid, raw: &RawStack) -> StackId {
         let space = self.spaces.entry(pid).or_default();
         let unwound = space.unwinder.unwind(raw, FRAMES);
-        self.stacks.intern(unwound.frames)
+        let frames = match raw.scripts() {
+            Some(scripts) => self.with_scripts(pid, unwound.frames, scripts),
+            None => unwound.frames,
+        };
+        self.stacks.intern(frames)
+    }
+
+    /// The lines of scripts in the places of their evaluator.
+    fn with_scripts(&mut self, pid: Pid, frames: Vec<Frame>, scripts: &ScriptCalls) -> Vec<Frame> {
+        let loaded = scripts
+            .evaluator
+            .first()
+            .and_then(|range| self.spaces.get(&pid)?.find(Addr(range.start)))
+            .map(|loaded| (loaded.id, loaded.bias));
+        let Some((id, bias)) = loaded else {
+            return frames;
+        };
+        self.interpreters.insert(id);
+        let what = |frame: &Frame| {
+            let at = bias.addr(frame.lookup()).0;
+            let mut parts = scripts.evaluator.iter();
+            match frame.module == Some(id) {
+                true if parts.any(|part| part.contains(&at)) => Of::Evaluator,
+                true => Of::Interpreter,
+                false => Of::Others,
+            }
+        };
+        let stacks = &mut self.stacks;
+        let mut run =
+            |lines: &Vec<ScriptLine>| lines.iter().map(|line| stacks.add_script(line)).collect();
+        let runs: Vec<Vec<Frame>> = scripts.runs.iter().map(&mut run).collect();
+        script::mix(frames, what, runs)
     }
 
     /// The stack of one call, of which only the return address is known.
@@ -137,7 +172,27 @@ impl Book {
         }
     }
 
+    /// Whether a frame is the interpreter's, among scripts.
+    fn is_machinery(&self, frame: &Frame) -> bool {
+        let Some(id) = frame.module else { return false };
+        self.interpreters.contains(&id)
+            || self.stacks.module(id).is_some_and(|module| {
+                // Where its own modules in C are, and what one of them calls C by.
+                module.path.contains("/lib-dynload/") || module.name.starts_with("libffi.so")
+            })
+    }
+
     fn lines(&mut self, frame: &Frame, lines: &mut Vec<Line>) {
+        if let Some(script) = self.stacks.script(frame) {
+            lines.push(Line {
+                function: script.function.to_string(),
+                file: Some(script.file.to_string()),
+                line: script.line,
+                origin: whose(by_script(&script.file)),
+                ..Line::default()
+            });
+            return;
+        }
         let module = frame.module.and_then(|id| self.stacks.module(id));
         let module = module.map_or("[unknown]".to_owned(), |module| module.name.clone());
         let vaddr = frame.lookup().0;
@@ -178,9 +233,14 @@ impl Names for Book {
             site::Origin::Stack(id) => self.stacks.frames(id).to_vec(),
             site::Origin::Caller(at) => vec![self.caller(pid, at)],
         };
+        let runs_scripts = frames.iter().any(|frame| frame.kind == FrameKind::Script);
         let mut lines = Vec::new();
         for frame in &frames {
+            let from = lines.len();
             self.lines(frame, &mut lines);
+            if runs_scripts && self.is_machinery(frame) {
+                lines.iter_mut().skip(from).for_each(as_standard);
+            }
         }
         lines
     }
@@ -211,6 +271,13 @@ impl Space {
         self.loaded
             .iter()
             .find(|loaded| loaded.range.contains(&at.0))
+    }
+}
+
+/// To a script, the interpreter's functions are what a standard library is to other programs.
+fn as_standard(line: &mut Line) {
+    if line.origin == model::Origin::User {
+        line.origin = model::Origin::Standard;
     }
 }
 
