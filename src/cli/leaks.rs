@@ -1,5 +1,7 @@
 //! The options of `--leaks`, understood as [`Options`].
 
+mod words;
+
 use super::args::{BLOCKS, CLUES, FILES, LEAKS, THINGS};
 use crate::base::frozen::Freezing;
 use crate::base::message;
@@ -16,7 +18,7 @@ use crate::sink::leak::report::text::Frames;
 use clap::Args;
 use regex::Regex;
 use std::path::PathBuf;
-use std::time::Duration;
+use words::{choose, each, size, time, word};
 
 /// Everything that goes with `--leaks`.
 #[derive(Args, Debug, Default)]
@@ -394,74 +396,6 @@ const FORMATS: [(&str, Format); 3] = [
     ("json", Format::Json),
     ("mtrace", Format::Mtrace),
 ];
-
-fn choose<T: Copy>(option: &str, text: &str, known: &[(&str, T)]) -> Result<T, String> {
-    let found = known.iter().find(|(name, _)| *name == text);
-    found.map(|(_, value)| *value).ok_or_else(|| {
-        let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
-        format!(
-            "ltrace: --{option}: `{text}' is none of {}",
-            names.join(", ")
-        )
-    })
-}
-
-fn word<T: Copy + Default>(
-    option: &str,
-    text: Option<&str>,
-    known: &[(&str, T)],
-) -> Result<T, String> {
-    text.map_or(Ok(T::default()), |text| choose(option, text, known))
-}
-
-fn each<T>(
-    option: &str,
-    list: &str,
-    one: impl Fn(&str) -> Result<T, String>,
-) -> Result<Vec<T>, String> {
-    match list {
-        "" => Err(format!("ltrace: --{option}: the list is empty")),
-        _ => list.split(',').map(one).collect(),
-    }
-}
-
-/// `500ms`, `5s`, `2m`, `1h`; seconds without a unit.
-fn time(option: &str, text: Option<&str>) -> Result<Option<Duration>, String> {
-    let Some(text) = text else { return Ok(None) };
-    const UNITS: [(&str, f64); 5] = [
-        ("ms", 1e-3),
-        ("s", 1.0),
-        ("m", 60.0),
-        ("h", 3600.0),
-        ("", 1.0),
-    ];
-    let parsed = UNITS.iter().find_map(|(unit, seconds)| {
-        let number: f64 = text.strip_suffix(unit)?.parse().ok()?;
-        Duration::try_from_secs_f64(number * seconds).ok()
-    });
-    match parsed {
-        Some(time) => Ok(Some(time)),
-        None => Err(format!(
-            "ltrace: --{option}: `{text}' is no time; say 500ms, 5s, 2m or 1h"
-        )),
-    }
-}
-
-/// `4096`, `4K`, `1M`, `1G`.
-fn size(option: &str, text: Option<&str>) -> Result<Option<u64>, String> {
-    let Some(text) = text else { return Ok(None) };
-    const UNITS: [(&str, u64); 4] = [("K", 1 << 10), ("M", 1 << 20), ("G", 1 << 30), ("", 1)];
-    let parsed = UNITS.iter().find_map(|(unit, bytes)| {
-        let number: u64 = text.strip_suffix(unit)?.parse().ok()?;
-        number.checked_mul(*bytes)
-    });
-    match parsed {
-        Some(size) => Ok(Some(size)),
-        None => Err(format!(
-            "ltrace: --{option}: `{text}' is no number; say 4096, 4K, 1M or 1G"
-        )),
-    }
-}
 
 fn frames(text: Option<&str>) -> Result<Frames, String> {
     match text {
