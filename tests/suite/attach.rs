@@ -2,7 +2,7 @@
 
 use crate::support::fixture::fixture;
 use crate::support::program::Program;
-use crate::support::server::{assert_still_works, assert_unharmed, server};
+use crate::support::server::{assert_still_works, assert_unharmed, attach_and_leave_often, server};
 use crate::support::text::{assert_text_untouched, wait_until_planted};
 use crate::support::trace::Line;
 use crate::support::{ltrace, scratch};
@@ -42,15 +42,8 @@ fn quit_leaves_it_running() {
 
 #[test]
 fn fifty_times_in_a_row() {
-    let Some(mut server) = server(4) else { return };
-    for _ in 0..50 {
-        let tracer = ltrace(["-p", &server.pid().to_string()]).start();
-        tracer.wait_for_stderr("malloc(100");
-        tracer.signal(Signal::SIGINT);
-        tracer.finish().exits(0);
-        assert_still_works(&mut server);
-    }
-    assert_unharmed(server);
+    let Some(server) = server(4) else { return };
+    attach_and_leave_often(server, 50);
 }
 
 /// Leaves at once, at whatever point of attaching the tracer is.

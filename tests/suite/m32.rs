@@ -4,7 +4,7 @@ use crate::support::expect::same_text;
 use crate::support::fixture::{file, fixture, shaped_32};
 use crate::support::ltrace;
 use crate::support::program::{Finished, Running};
-use crate::support::server::{assert_still_works, assert_unharmed, start_server};
+use crate::support::server::{assert_unharmed, attach_and_leave_often, start_server};
 use crate::support::shape::Shape;
 use crate::support::stress::run_stressed;
 use crate::support::text::{assert_text_untouched, tracer_of};
@@ -242,17 +242,10 @@ fn server_32(threads: usize) -> Option<Running> {
 
 #[test]
 fn attached_and_left() {
-    let Some(mut server) = server_32(4) else {
+    let Some(server) = server_32(4) else {
         return;
     };
-    for _ in 0..10 {
-        let tracer = ltrace(["-p", &server.pid().to_string()]).start();
-        tracer.wait_for_stderr("malloc(100");
-        tracer.signal(Signal::SIGINT);
-        tracer.finish().exits(0);
-        assert_still_works(&mut server);
-    }
-    assert_unharmed(server);
+    attach_and_leave_often(server, 10);
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! A program to attach to, that tells whether it was harmed.
 
 use super::fixture::fixture;
+use super::ltrace;
 use super::program::{Program, Running};
 use super::text::{assert_text_untouched, tracer_of};
+use nix::sys::signal::Signal;
 use std::path::Path;
 use std::time::Duration;
 
@@ -46,6 +48,19 @@ pub fn assert_still_works(server: &mut Running) {
     assert_eq!(tracer_of(server.pid()), 0, "still traced");
     assert_text_untouched(server.pid());
     assert_lives(server);
+}
+
+/// Attaches, sees calls and leaves by Ctrl-C, so many times in a row; it lives each time, and is unharmed.
+#[track_caller]
+pub fn attach_and_leave_often(mut server: Running, times: usize) {
+    for _ in 0..times {
+        let tracer = ltrace(["-p", &server.pid().to_string()]).start();
+        tracer.wait_for_stderr("malloc(100");
+        tracer.signal(Signal::SIGINT);
+        tracer.finish().exits(0);
+        assert_still_works(&mut server);
+    }
+    assert_unharmed(server);
 }
 
 /// It lives, and all its threads make progress; what it checks of itself holds so far.
