@@ -8,7 +8,7 @@ use crate::base::message;
 use crate::config::Aim;
 use crate::plan::pairs::{self, Form, Pair};
 use crate::plan::resources::Alias;
-use crate::sink::leak::kinds::{Kinds, Set};
+use crate::sink::leak::kinds::{Kinds, OWN, Set};
 use crate::sink::leak::options::{
     BlockFilter, Checks, Contents, Files, Format, Options, Sort, Thread,
 };
@@ -295,7 +295,7 @@ impl LeakArgs {
             match (pair.form, sets.last_mut()) {
                 (Form::Replace, Some(before)) => before.pairs.push(pair),
                 _ => sets.push(Set {
-                    label: "own".to_owned(),
+                    label: OWN.to_owned(),
                     pairs: vec![pair],
                 }),
             }

@@ -12,7 +12,7 @@ use crate::proto::types::Type;
 use crate::sink::leak::hunter::ENDINGS;
 use crate::sink::leak::kinds::{Action, Kinds, Role};
 use crate::sink::leak::options::Options;
-use crate::sink::leak::outside::{Outside, Wish};
+use crate::sink::leak::outside::{Descriptor, FileId, Outside, Wish};
 use crate::stack::Bytes;
 use crate::sys::{file, interrupt, proc, wishes};
 use std::collections::{BTreeMap, HashMap};
@@ -177,14 +177,30 @@ impl Outside for System {
             .collect()
     }
 
-    fn descriptors(&self, pid: Pid) -> Option<BTreeMap<u64, String>> {
+    fn descriptors(&self, pid: Pid) -> Option<BTreeMap<u64, Descriptor>> {
         let entries = fs::read_dir(format!("/proc/{pid}/fd")).ok()?;
         let one = |entry: fs::DirEntry| {
             let number = entry.file_name().to_str()?.parse().ok()?;
             let path = fs::read_link(entry.path()).ok()?;
-            Some((number, path.to_string_lossy().into_owned()))
+            let descriptor = Descriptor {
+                path: path.to_string_lossy().into_owned(),
+                file: self.file(Tid(pid.0), number),
+            };
+            Some((number, descriptor))
         };
         Some(entries.flatten().filter_map(one).collect())
+    }
+
+    fn file(&self, thread: Tid, descriptor: u64) -> Option<FileId> {
+        let text = fs::read_to_string(format!("/proc/{thread}/fdinfo/{descriptor}")).ok()?;
+        let field = |name: &str| {
+            let mut lines = text.lines();
+            lines.find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
+        };
+        Some(FileId {
+            mount: field("mnt_id:")?,
+            inode: field("ino:")?,
+        })
     }
 
     fn survives(&self, thread: Tid, signal: Signal) -> bool {

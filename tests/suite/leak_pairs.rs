@@ -41,6 +41,32 @@ fn other_things_than_memory() {
     }
 }
 
+/// Calls that read the same are one line, with the counts of all of them; and a number whose file is another
+/// one by now is no descriptor of those who opened the first.
+#[test]
+fn counts_of_stacks_that_read_the_same() {
+    let Some(program) = fixture("leak_counts") else {
+        return;
+    };
+    let program = program.to_str().expect("a path");
+    let (report, finished) = report(&["--no-heap", "--pairs", "fd"], &[program]);
+    let one = |pair: &Value| {
+        let by = users(pair)[0].to_owned();
+        let [opened, closed, open] = ["opened", "closed", "open"].map(|name| &pair[name]);
+        format!("{by}: {opened} - {closed} = {open}")
+    };
+    let pairs = report["pairs"].as_array().expect("pairs");
+    let mut told: Vec<String> = pairs.iter().map(one).collect();
+    told.sort();
+    let expected = [
+        "opens_3: 3 - 0 = 3",
+        "opens_4_closes_2: 4 - 2 = 2",
+        "pairs_4_closes_1: 4 - 1 = 3",
+        "two_at_once_6_closes_2: 6 - 2 = 4",
+    ];
+    assert_eq!(told, expected, "{}", finished.told());
+}
+
 /// `TITLE by FUNCTION: OPEN open` of each line of pairs.
 fn kept(report: &Value) -> Vec<String> {
     let one = |pair: &Value| {

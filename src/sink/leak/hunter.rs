@@ -242,6 +242,7 @@ impl Sink for Hunter {
                 let prey = self.prey(event.pid);
                 prey.tracker
                     .returned(event.tid, event.time, *id, out_args, result);
+                self.identify(event.pid, event.tid);
             }
             Kind::NoReturn { id, point, .. } if is_ours(point) => {
                 self.prey(event.pid).tracker.unwound(event.tid, *id);

@@ -38,6 +38,16 @@ pub struct Kind {
     pub sized: bool,
 }
 
+/// The label of the pairs that the user wrote.
+pub const OWN: &str = "own";
+
+impl Kind {
+    /// Its things are file descriptors, of which the kernel can be asked.
+    pub fn has_descriptors(&self) -> bool {
+        self.width == Width::Int && self.label != OWN
+    }
+}
+
 /// How things of a kind are handed out and taken back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {

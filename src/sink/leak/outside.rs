@@ -16,7 +16,10 @@ pub trait Outside {
     fn threads(&self, pid: Pid) -> HashMap<Tid, String>;
 
     /// What its descriptors are; `None` when nobody can tell.
-    fn descriptors(&self, pid: Pid) -> Option<BTreeMap<u64, String>>;
+    fn descriptors(&self, pid: Pid) -> Option<BTreeMap<u64, Descriptor>>;
+
+    /// Which file a descriptor of a thread stands for.
+    fn file(&self, thread: Tid, descriptor: u64) -> Option<FileId>;
 
     /// The process lives on when its thread is sent this signal.
     fn survives(&self, thread: Tid, signal: Signal) -> bool;
@@ -26,6 +29,24 @@ pub trait Outside {
 
     /// Somebody wants us to end, and has not been heard yet.
     fn is_asked_to_end(&self) -> bool;
+}
+
+/// Which file a descriptor stands for, by the mount and the number that proc_pid_fdinfo(5) tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileId {
+    /// `mnt_id`.
+    pub mount: u64,
+    /// `ino`.
+    pub inode: u64,
+}
+
+/// What the kernel says of a descriptor.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Descriptor {
+    /// Its path, or what stands for one: `pipe:[25066]`.
+    pub path: String,
+    /// Its file, where the kernel tells (since Linux 5.14).
+    pub file: Option<FileId>,
 }
 
 /// What can be wished while a hunt goes on.

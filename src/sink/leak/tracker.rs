@@ -5,8 +5,9 @@ mod judge;
 #[cfg(test)]
 mod tests;
 
-use super::kinds::{Action, FamilyId, KindId, Kinds, Role, Shape};
+use super::kinds::{Action, FamilyId, Kind, KindId, Kinds, Role, Shape};
 use super::misuse::Misuses;
+use super::outside::FileId;
 use super::pages::Pages;
 use super::site::{Origin, Passed, Site, SiteId, Sites};
 use super::table::{Live, Table};
@@ -71,6 +72,8 @@ pub struct Tracker {
     pub sites: Sites,
     /// Who released wrongly.
     pub misuses: Misuses,
+    /// Descriptors that were handed out, and have not been looked at yet.
+    fresh: Vec<(KindId, u64)>,
 }
 
 /// What is live of one kind, and what was.
@@ -80,6 +83,8 @@ pub struct Holdings {
     pub table: Table,
     /// What was released lately.
     graves: Tombstones<Grave>,
+    /// Which file each descriptor stood for when it was handed out.
+    pub files: HashMap<u64, FileId>,
     /// Releases of what was handed out before the attach.
     pub older_released: u64,
     /// Things whose value was handed out again: somebody released them unseen.
@@ -117,7 +122,7 @@ struct Open {
 impl Tracker {
     /// A process that holds nothing yet that we know of.
     pub fn new(kinds: Arc<Kinds>, knowledge: Knowledge, start: Timestamp) -> Tracker {
-        let holdings = |kind: (KindId, &super::kinds::Kind)| Holdings::new(kind.1.shape);
+        let holdings = |kind: (KindId, &Kind)| Holdings::new(kind.1.shape);
         Tracker {
             tables: kinds.all().map(holdings).collect(),
             kinds,
@@ -130,6 +135,7 @@ impl Tracker {
             threads: HashMap::new(),
             sites: Sites::default(),
             misuses: Misuses::default(),
+            fresh: Vec::new(),
         }
     }
 
@@ -189,6 +195,18 @@ impl Tracker {
         while let Some(mut open) = self.close(thread, id) {
             open.words.at_return(out_args, result);
             self.settle(thread, open);
+        }
+    }
+
+    /// Notes which files the descriptors stand for that were handed out just now.
+    pub fn identify(&mut self, file: impl Fn(u64) -> Option<FileId>) {
+        for (kind, key) in self.fresh.drain(..) {
+            if let Some(holdings) = self.tables.get_mut(usize::from(kind.0)) {
+                match file(key) {
+                    Some(file) => holdings.files.insert(key, file),
+                    None => holdings.files.remove(&key),
+                };
+            }
         }
     }
 
@@ -382,7 +400,12 @@ impl Tracker {
             .sites
             .find(open.role.kind, &open.role.title, open.origin);
         let born = self.micros(self.now);
+        let kind = self.kinds.kind(open.role.kind);
+        let has_descriptors = kind.is_some_and(Kind::has_descriptors);
         for key in open.words.keys(function) {
+            if has_descriptors {
+                self.fresh.push((open.role.kind, key));
+            }
             if let Some(site) = self.sites.get_mut(site) {
                 site.gives(size, thread, after.clone());
             }
@@ -489,6 +512,7 @@ impl Holdings {
         Holdings {
             table: Table::new(shape),
             graves: Tombstones::default(),
+            files: HashMap::new(),
             older_released: 0,
             missed: 0,
         }

@@ -72,6 +72,14 @@ impl Hunter {
         }
     }
 
+    /// Asks the kernel which files new descriptors stand for.
+    pub(super) fn identify(&mut self, pid: Pid, tid: Tid) {
+        if let Some(prey) = self.processes.get_mut(&pid) {
+            let outside = &self.setup.outside;
+            prey.tracker.identify(|number| outside.file(tid, number));
+        }
+    }
+
     /// With `--thread NAME` a thread's name is looked up until it is that one: it may be given late, and a
     /// thread that has ended has none.
     fn learn_name(&mut self, pid: Pid, tid: Tid) {

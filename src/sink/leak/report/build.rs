@@ -4,6 +4,7 @@ use super::super::book::Names;
 use super::super::history::Point;
 use super::super::kinds::KindId;
 use super::super::options::{Format, Options};
+use super::super::outside::Descriptor;
 use super::super::site::{Site, SiteId};
 use super::super::table::Live;
 use super::super::tracker::{Holdings, Knowledge, Tracker};
@@ -32,7 +33,7 @@ pub struct Subject<'a> {
     /// Names of its threads.
     pub threads: HashMap<Tid, String>,
     /// What the kernel says its descriptors are; nothing when it cannot be asked.
-    pub descriptors: Option<BTreeMap<u64, String>>,
+    pub descriptors: Option<BTreeMap<u64, Descriptor>>,
     /// What is known of the function of `--per`.
     pub per: PerCall,
     /// A mark was set.
@@ -58,7 +59,8 @@ pub fn build(subject: &Subject<'_>, process: Process, names: &mut dyn Names) -> 
         options,
         ..
     } = *subject;
-    let survey = survey(tracker, checked, &options.blocks, &subject.threads);
+    let known = subject.descriptors.as_ref();
+    let survey = survey(tracker, checked, &options.blocks, &subject.threads, known);
     let mut report = Report {
         version: VERSION,
         time: tracker.now().0.as_secs_f64(),

@@ -2,91 +2,112 @@
 
 use super::super::book::Names;
 use super::super::kinds::Action;
-use super::super::site::Site;
+use super::super::site::{Site, SiteId};
 use super::build::Subject;
-use super::model::{PairEntry, Refusal, Verdict};
+use super::model::{PairEntry, Refusal, Verdict, key};
 use super::survey::{Group, Survey, is_heap};
-use crate::plan::pairs::Width;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-/// An entry for each site with something open, most first.
+/// An entry for each stack with something open, most first. Stacks that read the same are one, as two
+/// calls in one line are, and so are their counts.
 pub(super) fn pairs(
     subject: &Subject<'_>,
     survey: &Survey,
     names: &mut dyn Names,
 ) -> Vec<PairEntry> {
     let mut entries: BTreeMap<String, PairEntry> = BTreeMap::new();
-    for ((id, site, verdict), group) in &survey.groups {
+    let mut open: HashMap<SiteId, u64> = HashMap::new();
+    for ((kind, id, verdict), group) in &survey.groups {
         let kinds = subject.tracker.kinds();
-        let (Some(kind), Some(site)) = (kinds.kind(*id), subject.tracker.sites.get(*site)) else {
+        let (Some(kind), Some(site)) = (kinds.kind(*kind), subject.tracker.sites.get(*id)) else {
             continue;
         };
         if is_heap(kind) {
             continue;
         }
-        let mut entry = entry(subject, site, *verdict, group, names);
-        entry.kind = kind.label.clone();
-        if kind.width == Width::Int && kind.label != "own" {
-            entry.kind = "fd".to_owned();
-            ask_kernel(subject, &mut entry);
-        }
-        if entry.open == 0 || subject.suppressions.cover(&entry.stack, Verdict::Unchecked) {
+        let stack = names.stack(subject.pid, site.origin);
+        if subject.suppressions.cover(&stack, Verdict::Unchecked) {
             continue;
         }
-        let key = super::model::key(&entry.title, &entry.stack);
-        match entries.get_mut(&key) {
-            Some(known) => merge(known, entry),
-            None => {
-                entries.insert(key, entry);
+        let new = || PairEntry {
+            title: site.title.to_string(),
+            kind: match kind.has_descriptors() {
+                true => "fd".to_owned(),
+                false => kind.label.clone(),
+            },
+            verdict: *verdict,
+            ..PairEntry::default()
+        };
+        let entry = entries.entry(key(&site.title, &stack)).or_insert_with(new);
+        entry.stack = stack;
+        *open.entry(*id).or_default() += group.live.blocks;
+        add_open(entry, *verdict, group);
+    }
+    let titles: HashSet<String> = entries.values().map(|entry| entry.title.clone()).collect();
+    for (id, site) in subject.tracker.sites.iter() {
+        let is_other = |kind| !is_heap(kind) && titles.contains(&*site.title);
+        if subject
+            .tracker
+            .kinds()
+            .kind(site.kind)
+            .is_some_and(is_other)
+        {
+            let key = key(&site.title, &names.stack(subject.pid, site.origin));
+            if let Some(entry) = entries.get_mut(&key) {
+                let open = open.get(&id).copied().unwrap_or(0);
+                add_counts(subject, entry, site, closed(survey, id, site, open));
             }
         }
     }
     let mut entries: Vec<PairEntry> = entries.into_values().collect();
+    for entry in &mut entries {
+        entry.values.sort_unstable();
+        if entry.kind == "fd" {
+            entry.known = paths(subject, &entry.values);
+        }
+        entry.refused.sort_by(|a, b| {
+            let by_function = || a.function.cmp(&b.function);
+            b.count.cmp(&a.count).then_with(by_function)
+        });
+    }
     entries.sort_by(|a, b| b.open.cmp(&a.open).then_with(|| a.title.cmp(&b.title)));
     entries
 }
 
-fn entry(
-    subject: &Subject<'_>,
-    site: &Site,
-    verdict: Verdict,
-    group: &Group,
-    names: &mut dyn Names,
-) -> PairEntry {
-    let mut refused: Vec<Refusal> = site
-        .refused
-        .iter()
-        .map(|((function, result), count)| Refusal {
-            function: function.to_string(),
-            result: *result,
-            name: reason(subject, function, *result),
-            count: *count,
-        })
-        .collect();
-    refused.sort_by(|a, b| {
-        b.count
-            .cmp(&a.count)
-            .then_with(|| a.function.cmp(&b.function))
-    });
-    let mut values = group.samples.clone();
-    values.sort_unstable();
-    PairEntry {
-        title: site.title.to_string(),
-        opened: site.allocated.blocks,
-        // Of ranges that are cut more pieces may be given back than were taken.
-        closed: site
-            .allocated
-            .blocks
-            .saturating_sub(site.live().blocks.max(group.live.blocks)),
-        open: group.live.blocks,
-        bytes: group.live.bytes,
-        grown: site.live().blocks as i64 - site.marked.blocks as i64,
-        values,
-        refused,
-        verdict,
-        stack: names.stack(subject.pid, site.origin),
-        ..PairEntry::default()
+/// What is open.
+fn add_open(entry: &mut PairEntry, verdict: Verdict, group: &Group) {
+    entry.open += group.live.blocks;
+    entry.bytes += group.live.bytes;
+    entry.values.extend(&group.samples);
+    entry.verdict = entry.verdict.min(verdict);
+}
+
+/// What a site did in all.
+fn add_counts(subject: &Subject<'_>, entry: &mut PairEntry, site: &Site, closed: u64) {
+    entry.opened += site.allocated.blocks;
+    entry.closed += closed;
+    entry.grown += site.live().blocks as i64 - site.marked.blocks as i64;
+    for ((function, result), count) in &site.refused {
+        let is_same =
+            |known: &&mut Refusal| known.function == **function && known.result == *result;
+        match entry.refused.iter_mut().find(is_same) {
+            Some(known) => known.count += count,
+            None => entry.refused.push(Refusal {
+                function: function.to_string(),
+                result: *result,
+                name: reason(subject, function, *result),
+                count: *count,
+            }),
+        }
     }
+}
+
+/// How many of those that a site opened are not open any more. Of ranges that are cut more pieces may be
+/// given back than were taken.
+fn closed(survey: &Survey, id: SiteId, site: &Site, open: u64) -> u64 {
+    let unseen = survey.closed_unseen.get(&id).copied().unwrap_or(0);
+    let live = site.live().blocks.saturating_sub(unseen);
+    site.allocated.blocks.saturating_sub(live.max(open))
 }
 
 /// What the pair says that a result means.
@@ -99,32 +120,22 @@ fn reason(subject: &Subject<'_>, function: &str, result: i64) -> Option<String> 
         .map(|(_, name)| name.clone())
 }
 
-/// Descriptors that the kernel does not know were closed in a way that nobody saw.
-fn ask_kernel(subject: &Subject<'_>, entry: &mut PairEntry) {
+/// What the first of the descriptors stand for.
+fn paths(subject: &Subject<'_>, descriptors: &[u64]) -> Vec<String> {
     let Some(known) = &subject.descriptors else {
-        return;
+        return Vec::new();
     };
-    let looked = entry.values.len() as u64;
-    entry.values.retain(|value| known.contains_key(value));
-    entry.open -= looked - entry.values.len() as u64;
-    let mut paths: Vec<String> = entry
-        .values
-        .iter()
-        .filter_map(|fd| known.get(fd).cloned())
-        .collect();
-    paths.dedup();
-    paths.truncate(3);
-    entry.known = paths;
+    let mut paths: Vec<String> = Vec::new();
+    for descriptor in descriptors.iter().filter_map(|number| known.get(number)) {
+        if !paths.contains(&descriptor.path) {
+            paths.push(descriptor.path.clone());
+        }
+        if paths.len() == PATHS {
+            break;
+        }
+    }
+    paths
 }
 
-fn merge(known: &mut PairEntry, other: PairEntry) {
-    known.opened = known.opened.max(other.opened);
-    known.closed = known.closed.min(other.closed);
-    known.open += other.open;
-    known.bytes += other.bytes;
-    known.values.extend(other.values);
-    known.values.sort_unstable();
-    known.known.extend(other.known);
-    known.known.dedup();
-    known.verdict = known.verdict.min(other.verdict);
-}
+/// A reader needs no more paths.
+const PATHS: usize = 3;

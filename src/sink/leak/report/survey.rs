@@ -2,10 +2,11 @@
 
 use super::super::kinds::{Kind, KindId, Shape};
 use super::super::options::{BlockFilter, Thread};
+use super::super::outside::Descriptor;
 use super::super::reach;
 use super::super::site::SiteId;
 use super::super::table::Live;
-use super::super::tracker::{Knowledge, Tracker};
+use super::super::tracker::{Holdings, Knowledge, Tracker};
 use super::checked::{Checked, born_before};
 use super::model::{Amount, Verdict};
 use crate::base::Tid;
@@ -44,6 +45,8 @@ pub struct Survey {
     pub groups: BTreeMap<(KindId, SiteId, Verdict), Group>,
     /// What is too young to be judged.
     pub young: Amount,
+    /// Descriptors that somebody closed unseen, by who opened them.
+    pub closed_unseen: HashMap<SiteId, u64>,
 }
 
 /// What was handed out within less than this, in microseconds, came at once.
@@ -78,12 +81,13 @@ impl Group {
     }
 }
 
-/// Sorts what is live. `threads` are the names of threads.
+/// Sorts what is live. `threads` are the names of threads, `known` the descriptors that the kernel knows.
 pub fn survey(
     tracker: &Tracker,
     checked: Option<&Checked>,
     filter: &BlockFilter,
     threads: &HashMap<Tid, String>,
+    known: Option<&BTreeMap<u64, Descriptor>>,
 ) -> Survey {
     let mut survey = Survey::default();
     // What came since the process was frozen has no verdict.
@@ -102,8 +106,14 @@ pub fn survey(
                 .is_none_or(|thread| is_thread(thread, live.thread, threads))
     };
     for (id, holdings) in tracker.holdings() {
-        let is_checked = tracker.kinds().kind(id).is_some_and(has_addresses);
+        let kind = tracker.kinds().kind(id);
+        let is_checked = kind.is_some_and(has_addresses);
+        let known = known.filter(|_| kind.is_some_and(Kind::has_descriptors));
         for (key, live) in holdings.table.iter().filter(|(_, live)| is_meant(live)) {
+            if known.is_some_and(|known| !is_open(holdings, known, key)) {
+                *survey.closed_unseen.entry(live.site).or_default() += 1;
+                continue;
+            }
             if live.born > born_before {
                 survey.young += Amount::of(live.size);
                 continue;
@@ -128,6 +138,15 @@ pub fn survey(
         }
     }
     survey
+}
+
+/// The descriptor stands for the file that it stood for when it was handed out.
+fn is_open(holdings: &Holdings, known: &BTreeMap<u64, Descriptor>, key: u64) -> bool {
+    known.get(&key).is_some_and(|now| {
+        let then = holdings.files.get(&key);
+        then.zip(now.file.as_ref())
+            .is_none_or(|(then, now)| then == now)
+    })
 }
 
 fn is_thread(thread: &Thread, id: Tid, names: &HashMap<Tid, String>) -> bool {

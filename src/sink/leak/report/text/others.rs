@@ -38,15 +38,17 @@ pub(super) fn pairs(text: &mut String, pairs: &[PairEntry]) {
             count(pair.closed)
         );
         let _ = write!(text, ": {}", open(pair));
-        // Whoever called into the library that hands it out.
-        let own = pair.stack.first().map_or("", |line| line.module.as_str());
+        // Whoever called into the library that hands it out; the program may do so itself.
+        let module = |line: Option<&Line>| line.map_or("", |line| &line.module).to_owned();
+        let own = module(pair.stack.first());
+        let is_program = own == module(pair.stack.last());
         let is_user = |line: &&Line| line.origin == Origin::User;
         let taker = pair.title.split(" -> ").next().unwrap_or_default();
         let is_itself = |line: &&Line| line.function == taker;
         let calls = || pair.stack.iter().skip_while(is_itself);
         let users = || calls().filter(is_user);
         let user = users()
-            .find(|line| line.module != own)
+            .find(|line| is_program || line.module != own)
             .or_else(|| users().next());
         if let Some(line) = user {
             let _ = write!(text, "   {} {}", line.function, place(line));
