@@ -96,8 +96,7 @@ impl PtraceEngine {
         let machine = space.as_ref().map(|space| space.memory.machine());
         let memory = ProcessMemory::new(pid, machine.unwrap_or_default());
         plan.keep(writable, &memory, || {
-            let stopped = keep::with_room(&able, writable);
-            let stopped = stopped.ok_or("no task has room on its stack")?;
+            let stopped = able.first().ok_or("no task can make one")?;
             let space = space.ok_or("nothing is known of it")?;
             space.double(stopped)
         })

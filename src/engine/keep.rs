@@ -9,7 +9,6 @@ use crate::sys::double::Double;
 use crate::sys::memory::ProcessMemory;
 use crate::sys::pagemap;
 use crate::sys::proc::{self, Mapping};
-use crate::sys::ptrace::Stopped;
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 
@@ -17,8 +16,6 @@ use std::os::unix::ffi::OsStrExt;
 const MUCH: u64 = 64 << 20;
 /// So much is copied although the rest is not.
 const MOST_BESIDES: u64 = 128 << 20;
-/// A child is made by a task that has so much room below its stack pointer.
-const ROOM: u64 = 64 << 10;
 /// Of a mapping of so many bytes only the pages are copied that were ever touched.
 const LARGE: u64 = 1 << 20;
 /// The same of one that is shared: what others have put there, or what was swapped out, is not known to be
@@ -106,16 +103,6 @@ impl Kept {
         let under = double;
         (Box::new(Layered { over, under, there }), self.copying)
     }
-}
-
-/// A task on whose stack something can be put for a moment.
-pub(super) fn with_room<'s>(able: &[&'s Stopped], writable: &[&Mapping]) -> Option<&'s Stopped> {
-    let has_room = |stopped: &&&Stopped| {
-        let sp = stopped.regs().map_or(0, |regs| regs.rsp);
-        let around = writable.iter().find(|mapping| mapping.contains(Addr(sp)));
-        around.is_some_and(|mapping| sp - mapping.range.start >= ROOM)
-    };
-    able.iter().find(has_room).copied()
 }
 
 /// Memory that a program can keep pointers in. Reading a device's registers could do something.

@@ -22,7 +22,7 @@ use crate::sys::placement::Placement;
 use crate::sys::ptrace::Stopped;
 use crate::sys::wait::{self, Patience, Status, Stop};
 use crate::tracee::module::{FileKey, Planned};
-use crate::tracee::space::{Home, Missing, Space};
+use crate::tracee::space::{Doubt, Home, Missing, Space};
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -96,6 +96,9 @@ pub enum Ending {
 
 /// How long a program has to load what the user asked to see, before he is told that it has not.
 const GRACE: Duration = Duration::from_secs(1);
+
+/// After how many beats a process is made to tell its SIGTRAP action.
+const CALM: u32 = 20;
 
 /// What a consumer wants that does not want the next hit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -237,8 +240,14 @@ impl PtraceEngine {
                 Err(e) => return Err(e),
             }
             let beats = interrupt::beats();
-            if std::mem::replace(&mut self.beats, beats) != beats {
-                self.spaces.values_mut().for_each(Space::doubt_guard);
+            let before = std::mem::replace(&mut self.beats, beats);
+            if before != beats {
+                let doubt = match before / CALM != beats / CALM {
+                    true => Doubt::Replaced,
+                    false => Doubt::Reset,
+                };
+                let spaces = self.spaces.values_mut();
+                spaces.for_each(|space| space.doubt_guard(doubt));
             }
             if let Some(request) = interrupt::requested()
                 && !self.is_shared_with_command(request)

@@ -6,20 +6,18 @@
 //! sees it, and when it ends it is init that reaps it. None of them sends a signal. They share the process's
 //! descriptors instead of having copies, so that what it closes is closed.
 //!
-//! Neither of them ever executes an instruction of the program's: should we be killed, they return into
-//! _exit(2), by way of a signal frame (see `sigframe`). All of this is below the stack of the task that does
-//! it, where what was there is put back.
+//! Neither of them ever executes an instruction of the program's, nor touches its stack: should we be killed,
+//! they end (see `remote`).
 
 use super::memory::ProcessMemory;
 use super::ptrace::Stopped;
-use super::remote::{Call, Child, Remote, next_stop, next_stop_of};
+use super::remote::{Call, Child, Entry, Remote, next_stop, next_stop_of};
 use super::wait::{self, Patience, Status, Stop};
-use super::{Error, Result, sigframe};
+use super::{Error, Result};
 use crate::base::Pid;
 use crate::base::addr::Addr;
 use crate::base::machine::Machine;
 use crate::base::memory::{Memory, Unreadable};
-use crate::base::regs::Regs;
 use nix::errno::Errno;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
@@ -38,10 +36,6 @@ struct Doomed {
     handle: OwnedFd,
 }
 
-/// Room for the frame that restores the task; the frame by which its children end lies below that.
-const FRAME: u64 = 24 << 10;
-/// So much of the stack is put back.
-const ROOM: u64 = 2 * FRAME;
 /// No signal is sent at its end, and there is one table of descriptors.
 const FIRST: u64 = (libc::CLONE_FILES | libc::CLONE_FS) as u64;
 /// And one memory.
@@ -54,21 +48,20 @@ impl Double {
     /// when this returns.
     ///
     /// # Errors
-    /// Those of clone(2), or of [`Remote::call`]; ENOSYS where nothing like the recovery exists; ENOMEM where
-    /// the stack has no room.
+    /// Those of clone(2), or of [`Remote::call`]; ENOSYS where there is no code for its children.
     pub fn make(remote: &Remote, stopped: &Stopped, memory: &ProcessMemory) -> Result<Double> {
-        let regs = stopped.regs()?;
-        let bottom = Addr(regs.rsp.wrapping_sub(ROOM));
-        let mut kept = vec![0; ROOM as usize];
-        let reading: &dyn Memory = memory;
-        reading
-            .read_exact(bottom, &mut kept)
-            .map_err(|_| refused(Errno::ENOMEM))?;
-        let made = make(remote, stopped, memory, &regs);
-        let put_back = memory.write(bottom, &kept);
-        let double = made?;
-        put_back.map_err(|_| refused(Errno::EIO))?;
-        Ok(double)
+        if remote.machine != Machine::Amd64 || remote.page().is_none() {
+            return Err(refused(Errno::ENOSYS));
+        }
+        let first = Doomed::new(remote.clone(stopped, memory, FIRST)?)?;
+        let second = second(remote, &first);
+        first.end();
+        let wait = [first.child.own, 0, WAIT, 0, 0, 0];
+        // When it fails, an entry without memory stays in the table of processes until the process ends.
+        let _ = remote.call(stopped, memory, Call::Wait, wait);
+        let task = second?;
+        let memory = ProcessMemory::new(Pid(task.child.tid.0), Machine::Amd64);
+        Ok(Double { task, memory })
     }
 
     /// Its id.
@@ -77,40 +70,12 @@ impl Double {
     }
 }
 
-fn make(remote: &Remote, stopped: &Stopped, memory: &ProcessMemory, regs: &Regs) -> Result<Double> {
-    let recovery = remote.recovery.ok_or(refused(Errno::ENOSYS))?;
-    if remote.machine != Machine::Amd64 {
-        return Err(refused(Errno::ENOSYS));
-    }
-    let end = Regs {
-        rip: remote.instruction.0,
-        rax: libc::SYS_exit_group as u64,
-        orig_rax: !0,
-        rdi: 0,
-        rsp: regs.rsp.wrapping_sub(FRAME),
-        ..*regs
-    };
-    let stack = sigframe::push(stopped, memory, &end, !0, recovery);
-    let stack = stack
-        .filter(|at| *at >= regs.rsp.wrapping_sub(ROOM))
-        .ok_or(refused(Errno::ENOMEM))?;
-    let first = Doomed::new(remote.clone(stopped, memory, FIRST, stack)?)?;
-    let second = second(remote, &first, stack);
-    first.end();
-    let wait = [first.child.own, 0, WAIT, 0, 0, 0];
-    // When it fails, an entry without memory stays in the table of processes until the process ends.
-    let _ = remote.call(stopped, memory, Call::Wait, wait);
-    let task = second?;
-    let memory = ProcessMemory::new(Pid(task.child.tid.0), Machine::Amd64);
-    Ok(Double { task, memory })
-}
-
 /// Lets the first child make the second one.
-fn second(remote: &Remote, first: &Doomed, stack: u64) -> Result<Doomed> {
+fn second(remote: &Remote, first: &Doomed) -> Result<Doomed> {
     let stopped = first.born()?;
     let mut regs = stopped.regs()?;
-    regs.rsp = stack;
-    remote.set_up(&mut regs, Call::Clone, [SECOND, stack, 0, 0, 0, 0]);
+    let args = [SECOND, 0, 0, 0, 0, 0];
+    remote.set_up(&mut regs, Entry::Child, Call::Clone, args);
     stopped.set_regs(&regs)?;
     stopped.resume_to_syscall()?;
     next_stop_of(first.child.tid, Stop::Syscall)?;

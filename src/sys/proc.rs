@@ -251,9 +251,14 @@ pub fn is_pending(tid: Tid, signal: i32) -> bool {
     is_in_mask(tid, "SigPnd", signal) && !is_in_mask(tid, "SigBlk", signal)
 }
 
-/// The task's process has a handler for the signal (`SigCgt`), or ignores it (`SigIgn`).
+/// The task's process has a handler for the signal (`SigCgt`).
+pub fn is_caught(tid: Tid, signal: i32) -> bool {
+    is_in_mask(tid, "SigCgt", signal)
+}
+
+/// The task's process has a handler for the signal, or ignores it (`SigIgn`).
 pub fn is_handled(tid: Tid, signal: i32) -> bool {
-    is_in_mask(tid, "SigCgt", signal) || is_in_mask(tid, "SigIgn", signal)
+    is_caught(tid, signal) || is_in_mask(tid, "SigIgn", signal)
 }
 
 fn is_in_mask(tid: Tid, name: &str, signal: i32) -> bool {

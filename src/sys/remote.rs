@@ -1,27 +1,36 @@
 //! A system call made by a tracee on our behalf.
 //!
 //! The stopped task's registers are set to the call and its instruction pointer to a `syscall`
-//! instruction of its own code; after the call everything is put back, the interrupted call's number and
-//! restart code included, so that a sleeping task goes on sleeping as if nothing had been
+//! instruction; after the call everything is put back, the interrupted call's number and restart code
+//! included, so that a sleeping task goes on sleeping as if nothing had been
 //! (kernel: arch/x86/kernel/signal.c, arch_do_signal_or_restart). No single-step: its SIGTRAP would be
 //! delivered if we died at it.
 //!
 //! Should we be killed in the middle, the task would go on behind that instruction with registers that
-//! are not its own. So the instruction is one with a `ret` behind it where there is such a thing, and the
-//! stack is made to return into rt_sigreturn(2) with a frame that restores the task (see `sigframe`).
+//! are not its own. So the instruction is one of ours with rt_sigreturn(2) behind it, and the stack pointer
+//! is at a frame that restores the task (see `sigframe`). Both are in a mapping of our own (see `places`):
+//! the task's own stack may be that of a coroutine, with somebody else's memory right below it.
+
+mod passage;
+mod places;
 
 use super::memory::ProcessMemory;
 use super::ptrace::{self, Seccomp, Stopped};
-use super::wait::{self, Patience, Status, Stop};
+use super::wait::Stop;
 use super::{Error, Result, proc, sigframe};
+use crate::base::Tid;
 use crate::base::addr::Addr;
 use crate::base::machine::Machine;
 use crate::base::memory::Memory;
 use crate::base::regs::Regs;
-use crate::base::{Pid, Tid};
 use nix::errno::Errno;
+pub use passage::next_stop;
+pub(super) use passage::next_stop_of;
+use passage::{Passed, gone, pass_through, undo};
+pub(super) use places::Entry;
+pub use places::SIZE as PAGES;
+use places::{Borrowed, Places};
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 /// A system call that a tracee can be made to perform. Its arguments are the same on each machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,27 +61,27 @@ impl Call {
     }
 }
 
-/// `syscall; ret`
-const SYSCALL_RET: [u8; 3] = [0x0f, 0x05, 0xc3];
-/// `mov $15, %rax; syscall`: what the C libraries' signal handlers return through.
-const SIGRETURN: [u8; 9] = [0x48, 0xc7, 0xc0, 15, 0, 0, 0, 0x0f, 0x05];
-/// `int $0x80`, how 32-bit code calls the kernel. Nothing like the recovery exists there: a task whose tracer
-/// dies in the middle of a call is lost.
+/// `syscall`
+const SYSCALL: [u8; 2] = [0x0f, 0x05];
+/// `int $0x80`, how 32-bit code calls the kernel.
 const INT_80: [u8; 2] = [0xcd, 0x80];
 /// No module's text is longer than is looked through for these.
 const MOST_TEXT: u64 = 8 << 20;
-/// How long a task may take to stop that has one system call to make.
-const UNDOING: Duration = Duration::from_millis(200);
 
 /// How a process makes system calls for us.
 #[derive(Clone, Copy, Debug)]
 pub struct Remote {
     /// Whose system calls they are.
     pub(super) machine: Machine,
-    /// A `syscall` instruction, or `int $0x80`.
-    pub instruction: Addr,
-    /// Code that calls rt_sigreturn(2), when a `ret` follows the instruction.
-    pub recovery: Option<Addr>,
+    way: Way,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    /// By code and with a frame of ours.
+    Ours(Places),
+    /// By an instruction of the program's own. A task whose tracer dies in the middle of a call is lost.
+    Bare(Addr),
 }
 
 /// Whether a task can be made to perform system calls without harm: no seccomp filter stands before them,
@@ -100,33 +109,71 @@ fn is_sandboxed(tid: Tid) -> bool {
 }
 
 impl Remote {
-    /// Finds the instructions in the process: both of them in its C library, or at least a `syscall` in its
-    /// vDSO, which has one for the clocks it cannot read itself (vdso(7)).
-    pub fn find(pid: Pid, memory: &dyn Memory) -> Option<Remote> {
-        let maps = proc::maps(pid).ok()?;
-        let mut code = maps
-            .iter()
-            .filter(|m| m.executable && m.path != Path::new("[vsyscall]"))
-            .map(|mapping| Code::read(memory, mapping));
+    /// Has the process map a page for its calls, by this task of its. All others must stand still.
+    ///
+    /// Where that cannot be had, calls are made by an instruction of the program's own. `None`: there is none.
+    pub fn settle(stopped: &Stopped, memory: &ProcessMemory) -> Option<Remote> {
         let machine = memory.machine();
-        let (instruction, recovery) = match machine {
-            Machine::Amd64 => with_recovery(code)?,
-            Machine::I386 => (code.find_map(|code| code.find(&INT_80))?, None),
+        let page = match Borrowed::find(memory, sigframe::state(stopped)?.len()) {
+            Some(padding) => {
+                let way = Way::Ours(padding.places);
+                let page = padding.places.write_code(memory).ok().and_then(|()| {
+                    let remote = Remote { machine, way };
+                    remote.map_page(stopped, memory).ok()
+                });
+                padding.give_back(memory);
+                page
+            }
+            None => {
+                let way = Way::Bare(find_instruction(memory)?);
+                let remote = Remote { machine, way };
+                remote.map_page(stopped, memory).ok()
+            }
         };
-        Some(Remote {
-            machine,
-            instruction,
-            recovery,
+        let places = page.map(Places::in_page);
+        let places = places.filter(|places| places.write_code(memory).is_ok());
+        let way = places.map_or_else(
+            || find_instruction(memory).map(Way::Bare),
+            |p| Some(Way::Ours(p)),
+        );
+        way.map(|way| Remote { machine, way })
+    }
+
+    fn map_page(&self, stopped: &Stopped, memory: &ProcessMemory) -> Result<Addr> {
+        let protection = libc::PROT_READ | libc::PROT_EXEC;
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+        let args = [0, places::SIZE, protection as u64, flags as u64, !0, 0];
+        let page = self.call(stopped, memory, Call::Map, args)?;
+        Ok(Addr(page))
+    }
+
+    /// By what an earlier tracer has mapped there.
+    pub fn left_over(page: Addr, memory: &ProcessMemory) -> Option<Remote> {
+        let places = Places::in_page(page);
+        places.has_code(memory).then(|| Remote {
+            machine: memory.machine(),
+            way: Way::Ours(places),
         })
+    }
+
+    /// The mapping of ours, whose first 4096 bytes, executable, are for whoever has more code to put there.
+    pub fn page(&self) -> Option<Addr> {
+        match self.way {
+            Way::Ours(places) => Some(places.page()),
+            Way::Bare(_) => None,
+        }
     }
 
     /// Whether the byte at this address belongs to what it needs of the process's code.
     pub fn uses(&self, at: Addr) -> bool {
-        let holds = |start: Addr, length: usize| at.0.wrapping_sub(start.0) < length as u64;
-        holds(self.instruction, SYSCALL_RET.len())
-            || self
-                .recovery
-                .is_some_and(|start| holds(start, SIGRETURN.len()))
+        matches!(self.way, Way::Bare(start) if at.0.wrapping_sub(start.0) < SYSCALL.len() as u64)
+    }
+
+    pub(super) fn instruction(&self, entry: Entry) -> Addr {
+        match self.way {
+            Way::Ours(places) => places.instruction(entry),
+            Way::Bare(instruction) => instruction,
+        }
     }
 
     /// Makes the stopped task perform one system call; it is stopped as before when this returns. All its
@@ -143,7 +190,7 @@ impl Remote {
         call: Call,
         args: [u64; 6],
     ) -> Result<u64> {
-        self.perform_freely(stopped, memory, call, args)
+        self.perform_freely(stopped, memory, Entry::Task, call, args)
             .map(|(result, _)| result)
     }
 
@@ -156,10 +203,9 @@ impl Remote {
         stopped: &Stopped,
         memory: &ProcessMemory,
         flags: u64,
-        stack: u64,
     ) -> Result<Child> {
-        let args = [flags, stack, 0, 0, 0, 0];
-        let (own, tid) = self.perform_freely(stopped, memory, Call::Clone, args)?;
+        let args = [flags, 0, 0, 0, 0, 0];
+        let (own, tid) = self.perform_freely(stopped, memory, Entry::Maker, Call::Clone, args)?;
         let tid = tid.ok_or(gone())?;
         Ok(Child { tid, own })
     }
@@ -169,6 +215,7 @@ impl Remote {
         &self,
         stopped: &Stopped,
         memory: &ProcessMemory,
+        entry: Entry,
         call: Call,
         args: [u64; 6],
     ) -> Result<(u64, Option<Tid>)> {
@@ -177,7 +224,7 @@ impl Remote {
         if is_sandboxed {
             stopped.set_seccomp(Seccomp::Suspended)?;
         }
-        let result = self.perform(stopped, memory, call, args);
+        let result = self.perform(stopped, memory, entry, call, args);
         if is_sandboxed {
             stopped.set_seccomp(Seccomp::Enforced)?;
         }
@@ -188,19 +235,22 @@ impl Remote {
         &self,
         stopped: &Stopped,
         memory: &ProcessMemory,
+        entry: Entry,
         call: Call,
         args: [u64; 6],
     ) -> Result<(u64, Option<Tid>)> {
         let saved = stopped.regs()?;
         let mask = stopped.signal_mask()?;
-        stopped.set_signal_mask(!0)?;
         let mut regs = saved;
-        if let Some(recovery) = self.recovery
-            && let Some(rsp) = sigframe::push(stopped, memory, &saved, mask, recovery)
+        if let Way::Ours(places) = self.way
+            && let Some(state) = sigframe::state(stopped)
         {
-            regs.rsp = rsp;
+            let context = |state| sigframe::context(&saved, mask, state);
+            let written = places.write_frame(memory, &state, context);
+            regs.rsp = written.map_err(|_| unwritable())?;
         }
-        self.set_up(&mut regs, call, args);
+        self.set_up(&mut regs, entry, call, args);
+        stopped.set_signal_mask(!0)?;
         let passed = pass_through(stopped, &regs).and_then(|passed| {
             stopped.set_regs(&saved)?;
             stopped.set_signal_mask(mask)?;
@@ -219,8 +269,8 @@ impl Remote {
     }
 
     /// Where the kernel looks for a call and its arguments (syscall(2), "Architecture calling conventions").
-    pub(super) fn set_up(&self, regs: &mut Regs, call: Call, args: [u64; 6]) {
-        regs.rip = self.instruction.0;
+    pub(super) fn set_up(&self, regs: &mut Regs, entry: Entry, call: Call, args: [u64; 6]) {
+        regs.rip = self.instruction(entry).0;
         regs.rax = call.number(self.machine);
         // No system call is in progress as far as the kernel can see, so it does not restart one here.
         regs.orig_rax = !0;
@@ -275,18 +325,24 @@ impl Code {
     }
 }
 
-/// A `syscall` instruction, and the recovery if there is a `ret` behind it.
-fn with_recovery(code: impl Iterator<Item = Code>) -> Option<(Addr, Option<Addr>)> {
-    let (mut plain, mut with_ret, mut recovery) = (None, None, None);
-    for code in code {
-        plain = plain.or_else(|| code.find(&SYSCALL_RET[..2]));
-        with_ret = with_ret.or_else(|| code.find(&SYSCALL_RET));
-        recovery = recovery.or_else(|| code.find(&SIGRETURN));
-        if let (Some(instruction), Some(_)) = (with_ret, recovery) {
-            return Some((instruction, recovery));
-        }
+/// An instruction of the process's own that calls the kernel: its C library's, or at least that in its vDSO,
+/// which has one for the clocks it cannot read itself (vdso(7)).
+fn find_instruction(memory: &ProcessMemory) -> Option<Addr> {
+    let maps = proc::maps(memory.pid()).ok()?;
+    let wanted = match memory.machine() {
+        Machine::Amd64 => SYSCALL,
+        Machine::I386 => INT_80,
+    };
+    let code = |m: &&proc::Mapping| m.executable && m.path != Path::new("[vsyscall]");
+    let mut code = maps.iter().filter(code).map(|m| Code::read(memory, m));
+    code.find_map(|code| code.find(&wanted))
+}
+
+fn unwritable() -> Error {
+    Error {
+        call: "pwrite",
+        errno: Errno::EIO,
     }
-    Some((plain?, None))
 }
 
 /// A task that was made by another for us.
@@ -296,92 +352,4 @@ pub(super) struct Child {
     pub(super) tid: Tid,
     /// Its id in the pid namespace of the one that made it, which may be another than ours.
     pub(super) own: u64,
-}
-
-/// What came of a system call.
-struct Passed {
-    /// The registers that the task came out with.
-    done: Regs,
-    /// The stop that it is in.
-    last: Stop,
-    /// Whom it made.
-    child: Option<Tid>,
-}
-
-/// Takes a task with these registers through a system call.
-fn pass_through(stopped: &Stopped, regs: &Regs) -> Result<Passed> {
-    let tid = stopped.tid();
-    stopped.set_regs(regs)?;
-    // The stops at its entry and exit are such that the task takes no harm if we die at one.
-    stopped.resume_to_syscall()?;
-    next_stop_of(tid, Stop::Syscall)?;
-    stopped.resume_to_syscall()?;
-    let (_, child) = next_stop_of(tid, Stop::Syscall)?;
-    let done = stopped.regs()?;
-    // Only from a stop like this does the kernel look after an interrupted call of the task's own.
-    ptrace::interrupt(tid)?;
-    stopped.resume_again()?;
-    let (last, _) = next_stop_of(tid, Stop::Interrupt)?;
-    Ok(Passed { done, last, child })
-}
-
-/// Puts a task right for which something has failed in the middle, wherever it stands. One that is gone needs
-/// nothing.
-fn undo(stopped: &Stopped, saved: Regs, mask: u64) {
-    let began = Instant::now();
-    // On its way to a stop, or in one that was consumed.
-    while proc::state(stopped.tid()) != Some('t') && began.elapsed() < UNDOING {
-        std::thread::sleep(Duration::from_micros(100));
-    }
-    // A system call that it is about to enter is skipped.
-    let skipping = Regs {
-        orig_rax: !0,
-        ..saved
-    };
-    let _ = stopped
-        .set_regs(&skipping)
-        .and_then(|()| ptrace::interrupt(stopped.tid()))
-        .and_then(|()| stopped.resume_again())
-        .and_then(|()| next_stop_of(stopped.tid(), Stop::Interrupt));
-    let _ = stopped.set_regs(&saved);
-    let _ = stopped.set_signal_mask(mask);
-}
-
-/// Waits until one task stops in this way. A SIGSTOP, which cannot be blocked, may come in between, and
-/// whom it makes is told before its call returns.
-pub(super) fn next_stop_of(tid: Tid, wanted: Stop) -> Result<(Stop, Option<Tid>)> {
-    let mut child = None;
-    loop {
-        let (stopped, stop) = next_stop(tid)?;
-        match stop {
-            Stop::Group(_) if wanted == Stop::Interrupt => return Ok((stop, child)),
-            _ if stop == wanted => return Ok((stop, child)),
-            Stop::Clone => {
-                child = Some(Tid(stopped.event_message()? as i32));
-                stopped.resume_to_syscall()?;
-            }
-            // Of another thread, which has taken this one's id: the task is no more.
-            Stop::Exec => return Err(gone()),
-            Stop::Signal(signal) => stopped.resume_to_syscall_with(signal)?,
-            _ => stopped.resume_to_syscall()?,
-        }
-    }
-}
-
-/// Waits for the next stop of one task, leaving others alone.
-pub fn next_stop(tid: Tid) -> Result<(Stopped, Stop)> {
-    loop {
-        match wait::look_at(tid, Patience::Block)? {
-            Some(Status::Stopped(stopped, stop)) => return Ok((stopped, stop)),
-            Some(_) => return Err(gone()),
-            None => {}
-        }
-    }
-}
-
-fn gone() -> Error {
-    Error {
-        call: "waitid",
-        errno: Errno::ESRCH,
-    }
 }

@@ -19,7 +19,7 @@ use crate::sys;
 use crate::sys::memory::ProcessMemory;
 use crate::sys::proc::Mapping;
 use crate::sys::ptrace::Stopped;
-use crate::sys::remote::{Call, Remote};
+use crate::sys::remote::{self, Call, Remote};
 use nix::libc;
 use std::collections::{HashMap, HashSet};
 
@@ -46,7 +46,7 @@ const FIRST_ACTION: u64 = 256;
 /// A value holds the byte that the int3 displaced above the slot's address, which has 47 bits.
 const ORIGINAL_SHIFT: u32 = 56;
 /// Stands at the end of the code's page, after the table's address.
-const SIGNATURE: &[u8; 16] = b"ltrace guard 1\n\0";
+const SIGNATURE: &[u8; 16] = b"ltrace guard 2\n\0";
 
 const SA_RESTORER: u64 = 0x0400_0000;
 const FLAGS: u64 =
@@ -79,7 +79,10 @@ impl Guard {
                 .call(stopped, memory, Call::Map, args)
                 .map_err(|e| e.to_string())
         };
-        let code = map(CODE, libc::PROT_READ | libc::PROT_EXEC)?;
+        let code = match remote.page() {
+            Some(page) => page.0,
+            None => map(CODE, libc::PROT_READ | libc::PROT_EXEC)?,
+        };
         let table = map(HEADER + TABLE, libc::PROT_READ | libc::PROT_WRITE)?;
         let machine = memory.machine();
         let (bytes, restorer) =
@@ -111,22 +114,30 @@ impl Guard {
 
     /// The guard that a tracer has left behind which did not live to take its int3s out.
     pub fn left_over(maps: &[Mapping], memory: &dyn Memory) -> Option<Guard> {
-        let is_page =
-            |m: &&Mapping| m.executable && !m.writable && m.range.end - m.range.start == CODE;
-        maps.iter().filter(is_page).find_map(|m| {
-            let mut end = [0; 8 + SIGNATURE.len()];
-            memory
-                .read_exact(Addr(m.range.end - end.len() as u64), &mut end)
-                .ok()?;
-            let (table, signature) = end.split_at(8);
-            let table = table.try_into().map(u64::from_le_bytes).ok()?;
-            (signature == SIGNATURE).then(|| Guard {
-                machine: memory.machine(),
-                code: m.range.start,
-                table,
-                taken: HashMap::new(),
-            })
+        let is_ours = |m: &&Mapping| m.executable && !m.writable && m.file.1 == 0;
+        // Another of the program's may have become one with it (kernel: mm/vma.c, vma_merge).
+        let places = |m: &Mapping| [m.range.start, m.range.end.wrapping_sub(remote::PAGES)];
+        let mut places = maps.iter().filter(is_ours).flat_map(places);
+        places.find_map(|code| Guard::left_at(code, memory))
+    }
+
+    fn left_at(code: u64, memory: &dyn Memory) -> Option<Guard> {
+        let mut end = [0; 8 + SIGNATURE.len()];
+        let at = code.wrapping_add(CODE - end.len() as u64);
+        memory.read_exact(Addr(at), &mut end).ok()?;
+        let (table, signature) = end.split_at(8);
+        let table = table.try_into().map(u64::from_le_bytes).ok()?;
+        (signature == SIGNATURE).then(|| Guard {
+            machine: memory.machine(),
+            code,
+            table,
+            taken: HashMap::new(),
         })
+    }
+
+    /// The page that its code is in.
+    pub fn page(&self) -> Addr {
+        Addr(self.code)
     }
 
     /// Takes over what the guard holds: puts the bytes that its int3s displaced back, and knows from now on

@@ -27,7 +27,7 @@ use std::ops::Range;
 use areas::Area;
 
 pub use copies::Missing;
-pub use guarding::{Handler, LeftOver};
+pub use guarding::{Doubt, Handler, LeftOver};
 
 /// How far a function is read for branches. Nobody knows where it ends.
 const MOST_FUNCTION: usize = 4096;
@@ -48,8 +48,8 @@ pub struct Space {
     areas: Vec<Area>,
     remote: Option<Remote>,
     guard: Option<Result<Guard, Unguarded>>,
-    /// The program may have put its own handler in the guard's place since we looked.
-    guard_is_doubtful: bool,
+    /// What may have happened to the guard since we looked.
+    doubt: Doubt,
     call_sites: RefCell<HashMap<u64, CallSite>>,
     /// Functions, and whether they have a branch back to their first instruction.
     loops: RefCell<HashMap<u64, bool>>,
@@ -112,7 +112,7 @@ impl Space {
             areas: Vec::new(),
             remote: None,
             guard: None,
-            guard_is_doubtful: false,
+            doubt: Doubt::None,
             call_sites: RefCell::default(),
             loops: RefCell::default(),
             code: RefCell::default(),
@@ -326,13 +326,15 @@ impl Space {
         if proc::is_init(self.pid) {
             return Err("its child would be left to itself, an init".to_owned());
         }
-        let remote = self.remote().ok_or("no syscall instruction")?;
+        let remote = self.remote(stopped).ok_or("no syscall instruction")?;
         Double::make(&remote, stopped, &self.memory).map_err(|why| why.to_string())
     }
 
-    fn remote(&mut self) -> Option<Remote> {
+    /// How this task makes system calls for us. When the first is made, all others must stand still.
+    fn remote(&mut self, stopped: &Stopped) -> Option<Remote> {
         if self.remote.is_none() {
-            self.remote = Remote::find(self.pid, &self.memory);
+            self.memory.write_by(stopped);
+            self.remote = Remote::settle(stopped, &self.memory);
         }
         self.remote
     }

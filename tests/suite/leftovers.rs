@@ -136,8 +136,8 @@ fn a_handler_of_its_own_is_given_back() {
     target.finish().exits(3);
 }
 
-/// The tracer has seen to its guard again by now: it does so ten times a second.
-const SOME_BEATS: Duration = Duration::from_millis(400);
+/// The tracer has seen to its guard again by now: it asks for the action every two seconds.
+const SOME_BEATS: Duration = Duration::from_millis(2500);
 
 /// A program that undoes the guard, by these bytes, lives on all the same when its tracer is killed.
 fn check_guard_comes_back(undo: &[u8], undone: &str) {

@@ -45,6 +45,7 @@ mod servers;
 mod shapes;
 mod shared_memory;
 mod signals;
+mod small_stacks;
 mod source_lines;
 mod stacks;
 mod surroundings;

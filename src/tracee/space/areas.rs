@@ -57,7 +57,7 @@ impl Space {
     fn map_area(&mut self, stopped: &Stopped, at: Addr) -> Result<u64, Refused> {
         let refused = Refused::NoRoom;
         let remote = self
-            .remote()
+            .remote(stopped)
             .ok_or_else(|| refused("no syscall instruction".into()))?;
         let maps = proc::maps(self.pid).map_err(|e| refused(e.to_string()))?;
         let start = gap_near(&maps, at.0).ok_or_else(|| refused("no free addresses".into()))?;

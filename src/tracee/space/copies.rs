@@ -31,7 +31,7 @@ impl Space {
             areas: self.areas.clone(),
             remote: self.remote,
             guard: self.guard.clone(),
-            guard_is_doubtful: self.guard_is_doubtful,
+            doubt: self.doubt,
             call_sites: self.call_sites.clone(),
             loops: self.loops.clone(),
             code: self.code.clone(),
@@ -55,6 +55,9 @@ impl Space {
         }
         let is_mapped = |area: &Area| memory.read_uint(Addr(area.start), 1).is_ok();
         self.areas.retain(is_mapped);
+        let is_missing = |at: Addr| memory.read_uint(at, 1).is_err();
+        self.remote
+            .take_if(|remote| remote.page().is_some_and(is_missing));
         if matches!(&self.guard, Some(Ok(guard)) if !guard.is_mapped(memory)) {
             self.guard = None;
         }

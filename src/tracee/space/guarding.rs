@@ -4,8 +4,9 @@ use super::Space;
 use crate::base::addr::Addr;
 use crate::sys::proc;
 use crate::sys::ptrace::Stopped;
-use crate::sys::remote;
+use crate::sys::remote::{self, Remote};
 use crate::tracee::guard::{Guard, Unguarded};
+use nix::libc;
 
 /// What a killed tracer has left in a process, and what became of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +15,18 @@ pub struct LeftOver {
     pub breakpoints: usize,
     /// The SIGTRAP handler.
     pub handler: Handler,
+}
+
+/// What may have happened to the guard.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Doubt {
+    /// Nothing.
+    #[default]
+    None,
+    /// The kernel has reset the action, for an int3 that found SIGTRAP blocked: /proc tells.
+    Reset,
+    /// The program has replaced it by sigaction(2): only a system call in the process tells.
+    Replaced,
 }
 
 /// What became of a SIGTRAP handler that was left behind.
@@ -38,17 +51,23 @@ impl Space {
         matches!(&self.guard, Some(Ok(guard)) if guard.contains(at))
     }
 
-    /// The guard is to be looked after when there is an occasion: the program's own sigaction(2) may have
-    /// replaced it, or the kernel, which resets the action of an int3 that finds SIGTRAP blocked.
-    pub fn doubt_guard(&mut self) {
-        self.guard_is_doubtful = self.guard.is_some();
+    /// The guard is to be looked after when there is an occasion.
+    pub fn doubt_guard(&mut self, doubt: Doubt) {
+        if self.guard.is_some() {
+            self.doubt = self.doubt.max(doubt);
+        }
     }
 
     /// Sees to it that the guard is in its place. `stopped` is a task of the process itself that has just
     /// hit an int3 of ours, its registers right again.
     pub fn see_to_guard(&mut self, stopped: &Stopped) {
-        if std::mem::take(&mut self.guard_is_doubtful)
-            && let Some(remote) = self.remote()
+        let is_needed = match std::mem::take(&mut self.doubt) {
+            Doubt::None => false,
+            Doubt::Reset => !proc::is_caught(stopped.tid(), libc::SIGTRAP),
+            Doubt::Replaced => true,
+        };
+        if is_needed
+            && let Some(remote) = self.remote(stopped)
             && let Some(Ok(guard)) = &self.guard
         {
             // When it fails the program goes on as before, and next time may be better.
@@ -58,7 +77,7 @@ impl Space {
 
     /// Guards another process that shares the memory; `stopped` is a task of it.
     pub fn guard_sharer(&mut self, stopped: &Stopped) {
-        if let (Some(remote), Some(Ok(guard))) = (self.remote(), &self.guard) {
+        if let (Some(remote), Some(Ok(guard))) = (self.remote(stopped), &self.guard) {
             // Without it the other process would not survive a kill -9 of ours, that is all.
             let _ = guard.share(stopped, &remote, &self.memory);
         }
@@ -67,8 +86,11 @@ impl Space {
     /// Gives the programs their own SIGTRAP actions back, after the last int3 is out: by one task of each
     /// process that shares the memory.
     pub fn remove_guard<'a>(&mut self, tasks: impl IntoIterator<Item = &'a Stopped>) {
-        if let (Some(Ok(guard)), Some(remote)) = (self.guard.take(), self.remote()) {
-            for stopped in tasks {
+        let Some(Ok(guard)) = self.guard.take() else {
+            return;
+        };
+        for stopped in tasks {
+            if let Some(remote) = self.remote(stopped) {
                 // A task that is gone takes its action with it; otherwise the handler stays, and does no harm.
                 if let Ok(true) = guard.is_active(stopped, &remote, &self.memory) {
                     let _ = guard.remove(stopped, &remote, &self.memory);
@@ -84,8 +106,9 @@ impl Space {
         let Some(mut guard) = Guard::left_over(&maps, &self.memory) else {
             return 0;
         };
+        self.remote = Remote::left_over(guard.page(), &self.memory);
         let stood = guard.clean_up(&self.memory);
-        let active = match self.remote() {
+        let active = match self.remote(stopped) {
             Some(remote) => guard.activate(stopped, &remote, &self.memory),
             None => Err("no syscall instruction".into()),
         };
@@ -98,6 +121,7 @@ impl Space {
     pub fn take_out_left_over(&mut self, stopped: &Stopped) -> Option<LeftOver> {
         let maps = proc::maps(self.pid).unwrap_or_default();
         let mut guard = Guard::left_over(&maps, &self.memory)?;
+        self.remote = Remote::left_over(guard.page(), &self.memory);
         let breakpoints = guard.clean_up(&self.memory);
         let handler = self.give_back(stopped, &guard);
         let found = breakpoints > 0 || handler == Handler::GivenBack;
@@ -108,7 +132,7 @@ impl Space {
     }
 
     fn give_back(&mut self, stopped: &Stopped, guard: &Guard) -> Handler {
-        let Some(remote) = self.remote().filter(|_| remote::may_call(stopped)) else {
+        let Some(remote) = self.remote(stopped).filter(|_| remote::may_call(stopped)) else {
             return Handler::Stays;
         };
         match guard.is_active(stopped, &remote, &self.memory) {
@@ -119,7 +143,7 @@ impl Space {
     }
 
     pub(super) fn install_guard(&mut self, stopped: &Stopped) -> Result<Guard, Unguarded> {
-        let remote = self.remote().ok_or("no syscall instruction")?;
+        let remote = self.remote(stopped).ok_or("no syscall instruction")?;
         Guard::install(stopped, &remote, &self.memory)
     }
 }
