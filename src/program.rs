@@ -4,12 +4,11 @@ use crate::base::message;
 use crate::config::Launch;
 use crate::elf;
 use crate::error::Error;
-use crate::sys::interrupt;
 use crate::sys::spawn::Command;
+use crate::sys::{self, interrupt};
 use nix::errno::Errno;
 use nix::unistd::{AccessFlags, User, access};
 use std::ffi::{CString, OsStr, OsString};
-use std::fs::File;
 use std::io::Read;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
@@ -79,14 +78,14 @@ fn executable(file: PathBuf) -> Result<PathBuf, Errno> {
 /// An ELF file must be of this machine. Anything else is the kernel's and the shell's business.
 fn inspect(file: &Path) -> Result<(), String> {
     // A file that may be executed but not read cannot be looked at; the kernel will judge it.
-    let Ok(mut opened) = File::open(file) else {
+    let Ok(mut opened) = sys::file::open(file) else {
         return Ok(());
     };
     let mut magic = [0; 4];
     if opened.read_exact(&mut magic).is_err() || magic != *b"\x7fELF" {
         return Ok(());
     }
-    let bytes = crate::sys::file::map(&opened).map_err(|e| message(&e))?;
+    let bytes = sys::file::map(&opened).map_err(|e| message(&e))?;
     let image = elf::Image::parse(&bytes).map_err(|e| e.to_string())?;
     match image.architecture() {
         "x86-64" | "i386" => Ok(()),

@@ -15,7 +15,7 @@ const MAY_USE: [(&str, &[&str]); 14] = [
     ("abi", &["base", "proto"]),
     ("value", &["base", "proto", "abi"]),
     ("plan", &["base", "elf", "proto"]),
-    ("stack", &["base", "elf"]),
+    ("stack", &["base", "sys", "elf"]),
     ("event", &["base", "plan", "value", "stack"]),
     ("tracee", &["base", "sys", "elf", "plan"]),
     ("engine", &["base", "sys", "elf", "plan", "tracee", "event"]),

@@ -16,7 +16,7 @@ use crate::sink::leak::outside::{Descriptor, FileId, Outside, Wish};
 use crate::stack::Bytes;
 use crate::sys::{file, interrupt, proc, wishes};
 use std::collections::{BTreeMap, HashMap};
-use std::fs::{self, File};
+use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -135,7 +135,7 @@ fn merged(roles: &[Arc<Role>]) -> Function {
 
 /// Files of debug information, as they are named.
 pub(super) fn open(path: &Path) -> Option<Bytes> {
-    Some(file::map(&File::open(path).ok()?).ok()?.into())
+    Some(file::map(&file::open(path).ok()?).ok()?.into())
 }
 
 /// What /proc tells.

@@ -1,7 +1,7 @@
 //! The content of a file that several owners share, and pieces of it: the readers of unwind and
 //! debug information keep pieces for as long as they need them.
 
-use memmap2::Mmap;
+use crate::sys::mapped::Mapped;
 use std::fmt;
 use std::ops::{Deref, Range};
 use std::sync::Arc;
@@ -11,12 +11,12 @@ use std::sync::Arc;
 pub struct Bytes(Arc<Content>);
 
 enum Content {
-    Mapped(Mmap),
+    Mapped(Mapped),
     Owned(Vec<u8>),
 }
 
-impl From<Mmap> for Bytes {
-    fn from(file: Mmap) -> Bytes {
+impl From<Mapped> for Bytes {
+    fn from(file: Mapped) -> Bytes {
         Bytes(Arc::new(Content::Mapped(file)))
     }
 }

@@ -6,6 +6,7 @@ mod fault;
 pub mod file;
 pub mod front;
 pub mod interrupt;
+pub mod mapped;
 pub mod memory;
 pub mod pagemap;
 pub mod placement;

@@ -1,5 +1,6 @@
 //! What /proc tells of a process (proc(5)).
 
+use super::file;
 use crate::base::addr::Addr;
 use crate::base::machine::Machine;
 use crate::base::{Pid, Tid};
@@ -105,7 +106,11 @@ pub fn open_mapped(pid: Pid, mapping: &Mapping) -> io::Result<File> {
     let same = open_by_path(pid, mapping).find(|file| same_file(file, mapping));
     let Range { start, end } = mapping.range;
     same.map_or_else(
-        || File::open(format!("/proc/{pid}/map_files/{start:x}-{end:x}")),
+        || {
+            file::open(Path::new(&format!(
+                "/proc/{pid}/map_files/{start:x}-{end:x}"
+            )))
+        },
         Ok,
     )
 }
@@ -117,7 +122,7 @@ pub fn open_by_path(pid: Pid, mapping: &Mapping) -> impl Iterator<Item = File> {
     let roots = [format!("/proc/{pid}/root"), "/".to_owned()];
     let files: Vec<File> = roots
         .iter()
-        .filter_map(|root| File::open(Path::new(root).join(path)).ok())
+        .filter_map(|root| file::open(&Path::new(root).join(path)).ok())
         .collect();
     files.into_iter()
 }
@@ -235,7 +240,7 @@ pub fn is_nosuid(pid: Pid) -> bool {
 
 /// Opens the program that a process runs, even when its file has been deleted.
 pub fn open_program(pid: Pid) -> io::Result<File> {
-    File::open(format!("/proc/{pid}/exe"))
+    file::open(Path::new(&format!("/proc/{pid}/exe")))
 }
 
 /// The auxiliary vector (getauxval(3)) of a program for this machine: pairs of type and value.

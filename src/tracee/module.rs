@@ -120,8 +120,8 @@ impl Found {
     /// The main program. `execfn` is what was given to execve(2) (getauxval(3), AT_EXECFN): it names the
     /// program as the user knows it, unless it is a script's name.
     pub fn program(pid: Pid, execfn: &str, bias: Bias) -> std::io::Result<Found> {
-        let path = without_mark(&sys::proc::program(pid)?.to_string_lossy());
         let file = sys::proc::open_program(pid)?;
+        let path = without_mark(pid, &sys::proc::program(pid)?.to_string_lossy(), &file);
         let started_as = match sys::proc::is_same_file(pid, execfn, &file) {
             true => base_name(execfn),
             false => base_name(&path),
@@ -146,11 +146,11 @@ impl Found {
         let mapping = maps
             .iter()
             .find(|m| m.contains(at) && m.path.is_absolute())?;
-        let path = without_mark(&mapping.path.to_string_lossy());
+        let path = mapping.path.to_string_lossy();
         Some(match files::open(pid, maps, mapping, bias, memory) {
             Ok(file) => Ok(Found {
+                path: without_mark(pid, &path, &file),
                 file,
-                path,
                 bias,
                 started_as: None,
             }),
@@ -175,9 +175,13 @@ impl Found {
     }
 }
 
-/// The kernel marks the path of a file that is gone (proc_pid_maps(5), proc_pid_exe(5)).
-fn without_mark(path: &str) -> String {
-    path.strip_suffix(" (deleted)").unwrap_or(path).to_owned()
+/// The kernel marks the path of a file that is gone (proc_pid_maps(5), proc_pid_exe(5)). A name that ends so may
+/// also be the file's own.
+fn without_mark(pid: Pid, path: &str, file: &File) -> String {
+    match path.strip_suffix(" (deleted)") {
+        Some(unmarked) if !sys::proc::is_same_file(pid, path, file) => unmarked.to_owned(),
+        _ => path.to_owned(),
+    }
 }
 
 fn base_name(path: &str) -> String {

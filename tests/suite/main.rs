@@ -17,6 +17,7 @@ mod faults;
 mod filters;
 mod fixtures;
 mod following;
+mod hostile_files;
 mod html;
 mod launch;
 mod leak_heap;
