@@ -4,6 +4,7 @@ mod args;
 mod leaks;
 
 use crate::base::Pid;
+use crate::base::printable::printable_lines;
 use crate::config::{Aim, Children, Config, Launch, Report, Selection};
 use crate::plan::filter::{Filter, FilterError, LibraryPattern};
 use crate::sink::leak::options::Format;
@@ -81,7 +82,8 @@ impl Stop {
             Stop::Usage(text) => {
                 let _ = writeln!(
                     io::stderr(),
-                    "{text}\nTry `ltrace --help' for more information."
+                    "{}\nTry `ltrace --help' for more information.",
+                    printable_lines(text)
                 );
                 2
             }

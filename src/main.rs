@@ -1,5 +1,6 @@
 //! Parse, run, map the result to an exit code; nothing else.
 
+use ltrace::base::printable::printable;
 use ltrace::cli::{self, Surroundings};
 use ltrace::session;
 use std::io::Write;
@@ -14,7 +15,8 @@ fn main() -> ExitCode {
         Ok(status) => ExitCode::from(status),
         Err(why) => {
             // When even that cannot be written, there is nobody to tell.
-            let _ = writeln!(std::io::stderr(), "ltrace: {why}");
+            let why = why.to_string();
+            let _ = writeln!(std::io::stderr(), "ltrace: {}", printable(&why));
             ExitCode::from(1)
         }
     }

@@ -7,6 +7,7 @@ mod take_out;
 
 use crate::base::Pid;
 use crate::base::frozen::Freezing;
+use crate::base::printable::printable;
 use crate::base::signal::Signal;
 use crate::config::{Aim, Children, Config, Launch, Report};
 use crate::decode::Decoder;
@@ -217,7 +218,7 @@ fn cannot_attach(pid: Pid, why: &AttachError) -> String {
 
 fn tell(what: &str) {
     // When even that cannot be written, there is nobody to tell.
-    let _ = writeln!(io::stderr(), "ltrace: {what}");
+    let _ = writeln!(io::stderr(), "ltrace: {}", printable(what));
 }
 
 /// All prototypes. What is wrong in their files is told where the trace goes.
@@ -229,7 +230,8 @@ fn prototypes(config: &Config, out: &mut dyn Write) -> Result<Library, Error> {
     let mut library = Library::shipped();
     let complaints = library.load(&Sources::from_environment(options.collect()))?;
     for complaint in complaints {
-        writeln!(out, "{complaint}").map_err(|why| Error::output(&config.output, why))?;
+        writeln!(out, "{}", printable(&complaint.to_string()))
+            .map_err(|why| Error::output(&config.output, why))?;
     }
     Ok(library)
 }

@@ -5,6 +5,7 @@ pub mod addr;
 pub mod frozen;
 pub mod machine;
 pub mod memory;
+pub mod printable;
 pub mod regs;
 pub mod signal;
 pub mod time;

@@ -5,6 +5,7 @@ mod words;
 use super::args::{BLOCKS, CLUES, FILES, LEAKS, THINGS};
 use crate::base::frozen::Freezing;
 use crate::base::message;
+use crate::base::printable::printable;
 use crate::config::Aim;
 use crate::plan::pairs::{self, Form, Pair};
 use crate::plan::resources::Alias;
@@ -354,7 +355,7 @@ impl LeakArgs {
     fn suppressions(&self) -> Result<Suppressions, String> {
         let mut all = Suppressions::default();
         for path in &self.suppress {
-            let name = path.display().to_string();
+            let name = printable(&path.to_string_lossy()).into_owned();
             let text = std::fs::read(path)
                 .map_err(|why| format!("ltrace: cannot read {name}: {}", message(&why)))?;
             let text = String::from_utf8_lossy(&text);

@@ -1,5 +1,6 @@
 //! What a hunt for leaks needs of the rest: the functions to watch, and what the system knows of processes.
 
+use crate::base::printable::printable;
 use crate::base::signal::Signal;
 use crate::base::{Pid, Tid};
 use crate::plan::Returns;
@@ -138,6 +139,11 @@ pub(super) fn open(path: &Path) -> Option<Bytes> {
     Some(file::map(&file::open(path).ok()?).ok()?.into())
 }
 
+/// What reports hold may be shown as it is.
+fn shown(name: &str) -> String {
+    printable(name).into_owned()
+}
+
 /// What /proc tells.
 pub(super) struct System;
 
@@ -160,7 +166,7 @@ impl Outside for System {
     fn program(&self, pid: Pid) -> Option<String> {
         let path = proc::program(pid).ok()?;
         let file = path.file_name()?.to_string_lossy().into_owned();
-        Some(called(pid, &file).unwrap_or(file))
+        Some(shown(&called(pid, &file).unwrap_or(file)))
     }
 
     fn thread(&self, pid: Pid, tid: Tid) -> Option<String> {
@@ -183,7 +189,7 @@ impl Outside for System {
             let number = entry.file_name().to_str()?.parse().ok()?;
             let path = fs::read_link(entry.path()).ok()?;
             let descriptor = Descriptor {
-                path: path.to_string_lossy().into_owned(),
+                path: shown(&path.to_string_lossy()),
                 file: self.file(Tid(pid.0), number),
             };
             Some((number, descriptor))

@@ -1,5 +1,6 @@
 //! Names as their language writes them (`-C`): Rust of both schemes, then C++.
 
+use crate::base;
 use crate::stack::names;
 use cpp_demangle::DemangleOptions;
 use std::borrow::Cow;
@@ -58,17 +59,9 @@ impl Names {
 
 /// A file may hold any bytes as a name; none of them may command the terminal.
 fn printable(name: &Arc<str>) -> Arc<str> {
-    match without_controls(name) {
+    match base::printable::printable(name) {
         Cow::Borrowed(_) => Arc::clone(name),
         Cow::Owned(name) => name.into(),
-    }
-}
-
-/// The text with `?` for each control character.
-pub(super) fn without_controls(text: &str) -> Cow<'_, str> {
-    match text.contains(char::is_control) {
-        true => text.replace(char::is_control, "?").into(),
-        false => text.into(),
     }
 }
 
@@ -107,8 +100,8 @@ mod tests {
     #[test]
     fn names_do_not_command_the_terminal() {
         let symbol = Arc::from("a\u{1b}[31mb");
-        assert_eq!(&*Names::as_they_are().of(&symbol), "a?[31mb");
-        assert_eq!(&*Names::demangled().of(&symbol), "a?[31mb");
+        assert_eq!(&*Names::as_they_are().of(&symbol), "a\\033[31mb");
+        assert_eq!(&*Names::demangled().of(&symbol), "a\\033[31mb");
     }
 
     proptest! {

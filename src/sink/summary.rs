@@ -6,6 +6,7 @@
 
 use super::Sink;
 use super::demangle::Names;
+use crate::base::printable::printable;
 use crate::event::{Event, Kind, Why};
 use std::collections::HashMap;
 use std::io::{self, Write};
@@ -97,7 +98,7 @@ impl Sink for Summary {
                 ..
             } => self.count(&point.symbol, *elapsed),
             Kind::Lost { what } | Kind::NoAllocator { what } => {
-                writeln!(self.out, "ltrace: {what}")?
+                writeln!(self.out, "ltrace: {}", printable(what))?
             }
             _ => (),
         }

@@ -26,9 +26,10 @@ pub use clock::Time;
 pub use style::{Style, TaskIdForm, TaskIds};
 
 use super::Sink;
-use super::demangle::{Names, without_controls};
+use super::demangle::Names;
 use crate::base::Tid;
 use crate::base::addr::Addr;
+use crate::base::printable::printable;
 use crate::event::{CallId, Event, Kind, Why};
 use crate::plan::{self, Tracepoint};
 use crate::value::Value;
@@ -98,7 +99,7 @@ impl Text {
     /// The left half of a call's line.
     fn call(&mut self, id: CallId, point: &Tracepoint, begun: Begun, args: &[Value]) {
         if self.style.callers && matches!(point.kind, plan::Kind::Plt { .. }) {
-            self.line.push(&without_controls(&point.module.name));
+            self.line.push(&printable(&point.module.name));
             self.line.push("->");
         }
         let name = self.names.of(&point.symbol);
@@ -109,7 +110,7 @@ impl Text {
         );
         if at_definer && !point.module.is_main {
             self.line.push("@");
-            self.line.push(&without_controls(&point.module.name));
+            self.line.push(&printable(&point.module.name));
         }
         self.line.push("(");
         let has_args = self.args(args, false);
@@ -280,7 +281,7 @@ impl Text {
             Kind::Lost { what } | Kind::NoAllocator { what } => {
                 self.interrupt();
                 self.line.push("ltrace: ");
-                self.line.push(&without_controls(what));
+                self.line.push(&printable(what));
                 self.line.end();
             }
             _ => (),

@@ -1,6 +1,7 @@
 //! Turns values into the text that lines show.
 
 use super::Value;
+use crate::base::printable::is_plain;
 use std::fmt::Write as _;
 
 /// The value as a line shows it; empty for a hidden one.
@@ -137,11 +138,8 @@ fn ascii(code: u32) -> Option<char> {
     (c.is_ascii_graphic() || c == ' ').then_some(c)
 }
 
-/// Controls would tear the line, whatever alphabet they come from; so would direction marks.
 fn printable(code: u32) -> Option<char> {
-    let c = char::from_u32(code)?;
-    let turns = matches!(code, 0x200e..=0x200f | 0x2028..=0x202e | 0x2066..=0x2069);
-    (!c.is_control() && !turns).then_some(c)
+    char::from_u32(code).filter(|c| is_plain(*c))
 }
 
 /// As `%f` of printf(3).

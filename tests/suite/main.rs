@@ -18,6 +18,7 @@ mod filters;
 mod fixtures;
 mod following;
 mod hostile_files;
+mod hostile_names;
 mod html;
 mod launch;
 mod leak_heap;

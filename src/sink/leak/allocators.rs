@@ -1,5 +1,6 @@
 //! Allocators by their names.
 
+use crate::base::printable::printable;
 use crate::plan::Tracepoint;
 
 /// Functions that only an allocator has.
@@ -20,7 +21,7 @@ pub(super) fn name(point: &Tracepoint) -> String {
     let name = &point.module.name;
     let found = known.iter().find(|(prefix, _)| name.starts_with(prefix));
     found.map_or_else(
-        || format!("malloc of {name}"),
+        || format!("malloc of {}", printable(name)),
         |(_, allocator)| (*allocator).to_owned(),
     )
 }

@@ -5,6 +5,7 @@ use super::report::model::{self, Line};
 use super::site;
 use crate::base::Pid;
 use crate::base::addr::{Addr, Bias};
+use crate::base::printable::printable;
 use crate::stack::names::abbreviate;
 use crate::stack::origin::{self, by_script, origin};
 use crate::stack::script::{self, Of, ScriptCalls, ScriptLine};
@@ -185,8 +186,8 @@ impl Book {
     fn lines(&mut self, frame: &Frame, lines: &mut Vec<Line>) {
         if let Some(script) = self.stacks.script(frame) {
             lines.push(Line {
-                function: script.function.to_string(),
-                file: Some(script.file.to_string()),
+                function: shown(&script.function),
+                file: Some(shown(&script.file)),
                 line: script.line,
                 origin: whose(by_script(&script.file)),
                 ..Line::default()
@@ -194,13 +195,13 @@ impl Book {
             return;
         }
         let module = frame.module.and_then(|id| self.stacks.module(id));
-        let module = module.map_or("[unknown]".to_owned(), |module| module.name.clone());
+        let module = module.map_or("[unknown]".to_owned(), |module| shown(&module.name));
         let vaddr = frame.lookup().0;
         let locations = self.symbolizer.resolve(&self.stacks, frame);
         for location in locations.iter() {
             lines.push(Line {
-                function: abbreviate(&location.function, location.language),
-                file: location.file.clone(),
+                function: shown(&abbreviate(&location.function, location.language)),
+                file: location.file.as_deref().map(shown),
                 line: location.line,
                 vaddr,
                 origin: whose(origin(&module, Some(location))),
@@ -247,14 +248,16 @@ impl Names for Book {
 
     fn data(&mut self, pid: Pid, at: Addr) -> Option<String> {
         let loaded = self.spaces.get(&pid)?.find(at)?;
-        self.data
-            .variable(&self.stacks, loaded.id, loaded.bias.vaddr(at))
+        let at = loaded.bias.vaddr(at);
+        let name = self.data.variable(&self.stacks, loaded.id, at)?;
+        Some(shown(&name))
     }
 
     fn class(&mut self, pid: Pid, at: Addr) -> Option<String> {
         let loaded = self.spaces.get(&pid)?.find(at)?;
-        self.data
-            .class(&self.stacks, loaded.id, loaded.bias.vaddr(at))
+        let at = loaded.bias.vaddr(at);
+        let name = self.data.class(&self.stacks, loaded.id, at)?;
+        Some(shown(&name))
     }
 }
 
@@ -272,6 +275,11 @@ impl Space {
             .iter()
             .find(|loaded| loaded.range.contains(&at.0))
     }
+}
+
+/// What reports hold may be shown as it is.
+fn shown(name: &str) -> String {
+    printable(name).into_owned()
 }
 
 /// To a script, the interpreter's functions are what a standard library is to other programs.

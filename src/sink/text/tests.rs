@@ -570,7 +570,7 @@ fn names_and_reports_do_not_command_the_terminal() {
             ONE.returns(2, 0, &from, Signed(0)),
             ONE.lost("a\nb"),
         ],
-        &["a?[2Jb() = 0", "f@lib?.so() = 0", "ltrace: a?b"],
+        &["a\\033[2Jb() = 0", "f@lib\\007.so() = 0", "ltrace: a\\nb"],
     );
 }
 

@@ -9,6 +9,7 @@ use super::super::tracker::{Caller, Knowledge};
 use super::prey::Prey;
 use super::{ENDINGS, Hunter, Moment};
 use crate::base::addr::Addr;
+use crate::base::printable::printable;
 use crate::base::{Pid, Tid};
 use crate::event::{CallId, Event};
 use crate::plan::Tracepoint;
@@ -35,7 +36,7 @@ impl Hunter {
             .iter()
             .any(|name| **name == **symbol)
         {
-            let mut call = format!("{symbol}(");
+            let mut call = format!("{}(", printable(symbol));
             render::list(&mut call, args);
             call.push(')');
             let passed = Passed {

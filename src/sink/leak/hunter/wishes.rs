@@ -7,6 +7,7 @@ use super::super::view::{Asked, View};
 use super::checks::Pending;
 use super::{Hunter, Moment, Stage, Wish};
 use crate::base::Pid;
+use crate::base::printable::printable;
 use std::io::{self, Write};
 use std::time::Duration;
 
@@ -101,8 +102,14 @@ impl Hunter {
         self.snapshots += 1;
         let pid = report.process.pid;
         let said = match output::snapshot(report, &self.setup.options, self.snapshots) {
-            Ok(path) => format!("snapshot of process {pid}: {}", path.display()),
-            Err(why) => format!("no snapshot of process {pid}: {why}"),
+            Ok(path) => format!(
+                "snapshot of process {pid}: {}",
+                printable(&path.to_string_lossy())
+            ),
+            Err(why) => format!(
+                "no snapshot of process {pid}: {}",
+                printable(&why.to_string())
+            ),
         };
         match &mut self.setup.view {
             Some(view) => view.say(said),

@@ -11,6 +11,7 @@ use super::numbers::bytes;
 use super::survey::block_at;
 use crate::base::Pid;
 use crate::base::addr::Addr;
+use crate::base::printable::printable;
 use std::collections::HashMap;
 
 /// So much of a block is looked at.
@@ -109,7 +110,7 @@ impl Describer<'_> {
         let text: String = self
             .first_bytes(start, size)?
             .iter()
-            .map_while(|byte| printable(*byte))
+            .map_while(|byte| character(*byte))
             .collect();
         (text.len() >= 4).then(|| format!("\"{text}\""))
     }
@@ -130,7 +131,7 @@ impl Describer<'_> {
         let hex: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         let text: String = bytes
             .iter()
-            .map(|byte| printable(*byte).unwrap_or('.'))
+            .map(|byte| character(*byte).unwrap_or('.'))
             .collect();
         let more = if size > SHOWN as u64 { " ..." } else { "" };
         Some(format!("{start:#x}: {}{more}  |{text}|", hex.join(" ")))
@@ -170,7 +171,7 @@ impl Describer<'_> {
                 };
                 let region = || {
                     region()
-                        .map(|region| region.name.clone())
+                        .map(|region| printable(&region.name).into_owned())
                         .filter(|name| !name.is_empty())
                 };
                 name.or_else(|| Some(format!("{at:#x} in {}", region()?)))
@@ -236,7 +237,7 @@ impl Describer<'_> {
 }
 
 /// The byte as a character that disturbs nobody.
-fn printable(byte: u8) -> Option<char> {
+fn character(byte: u8) -> Option<char> {
     (byte.is_ascii_graphic() || byte == b' ').then_some(char::from(byte))
 }
 

@@ -2,6 +2,7 @@
 
 use super::model::{Amount, Entry, Line, Origin, Report, VERSION};
 use super::numbers::{bytes, count};
+use super::texts;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -27,7 +28,7 @@ pub enum Unreadable {
 
 /// Reads a saved report. `name` is for complaints.
 pub fn read(name: &str, text: &str) -> Result<Report, Unreadable> {
-    let report: Report = serde_json::from_str(text).map_err(|why| {
+    let mut report: Report = serde_json::from_str(text).map_err(|why| {
         let text = why.to_string();
         Unreadable::Broken {
             name: name.to_owned(),
@@ -36,6 +37,7 @@ pub fn read(name: &str, text: &str) -> Result<Report, Unreadable> {
             why: text.split(" at line ").next().unwrap_or(&text).to_owned(),
         }
     })?;
+    texts::clean(&mut report);
     match report.version {
         VERSION => Ok(report),
         other => Err(Unreadable::Version(name.to_owned(), other)),

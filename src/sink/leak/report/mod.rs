@@ -15,3 +15,4 @@ mod sites;
 pub mod suppress;
 pub mod survey;
 pub mod text;
+mod texts;

@@ -6,6 +6,7 @@ use super::super::report::numbers::{bytes, count};
 use super::super::report::text::heads;
 use super::rows::{Row, Tone};
 use super::trend::{Glyphs, Trend};
+use crate::base::printable::is_plain;
 use std::collections::HashMap;
 use unicode_width::UnicodeWidthChar;
 
@@ -355,14 +356,9 @@ impl Line {
     }
 }
 
-/// Names come from files, and files may hold anything.
+/// What we are told to say may hold anything.
 fn harmless(c: char) -> char {
-    match c {
-        c if c.is_control() => '?',
-        // What turns the direction of text.
-        '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '?',
-        c => c,
-    }
+    if is_plain(c) { c } else { '?' }
 }
 
 fn width(text: &str) -> usize {
