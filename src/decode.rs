@@ -27,6 +27,8 @@ pub struct Decoder {
     limits: Limits,
     open: HashMap<CallId, Open>,
     pythons: Pythons,
+    /// Where stacks are read to.
+    stack: Vec<u8>,
 }
 
 /// A call that has not ended.
@@ -43,6 +45,7 @@ impl Decoder {
             limits,
             open: HashMap::new(),
             pythons: Pythons::default(),
+            stack: Vec::new(),
         }
     }
 
@@ -217,11 +220,11 @@ impl Decoder {
 
     /// The registers and the top of the stack, for whoever unwinds it later.
     fn copy_stack(&mut self, hit: &Hit<'_>, view: &View<'_>) -> RawStack {
-        let mut bytes = vec![0; STACK];
-        let got = view.memory.read(Addr(view.regs.rsp), &mut bytes);
-        bytes.truncate(got.unwrap_or(0));
-        let scripts = self.pythons.calls(hit.pid, hit.tid, view, &bytes);
-        RawStack::new(view.regs, Moment::Entry, bytes.into_boxed_slice()).with_scripts(scripts)
+        self.stack.resize(STACK, 0);
+        let got = view.memory.read(Addr(view.regs.rsp), &mut self.stack);
+        let bytes = self.stack.get(..got.unwrap_or(0)).unwrap_or_default();
+        let scripts = self.pythons.calls(hit.pid, hit.tid, view, bytes);
+        RawStack::new(view.regs, Moment::Entry, bytes.into()).with_scripts(scripts)
     }
 
     fn out_args(
@@ -269,5 +272,5 @@ fn result(point: &Tracepoint, view: &View<'_>) -> Option<Argument> {
     })
 }
 
-/// How much of a stack is copied: enough for most, and no more than a system call's worth of time.
-const STACK: usize = 8192;
+/// How much of a stack is copied at most. Few are so deep: where a stack ends, so does the copy.
+const STACK: usize = 64 << 10;

@@ -63,14 +63,23 @@ pub enum FrameKind {
     Return,
     /// A line that an interpreter runs.
     Script,
+    /// No call: the stack goes on from here, and nobody knows how.
+    Cut,
 }
 
 impl Frame {
+    /// What stands at the end of a stack of which there is more.
+    pub const CUT: Frame = Frame {
+        module: None,
+        vaddr: Vaddr(0),
+        kind: FrameKind::Cut,
+    };
+
     /// The address to look up: that of the call, which may be the last instruction of its function
     /// and of its line, for a return address.
     pub fn lookup(&self) -> Vaddr {
         match self.kind {
-            FrameKind::Exact | FrameKind::Script => self.vaddr,
+            FrameKind::Exact | FrameKind::Script | FrameKind::Cut => self.vaddr,
             FrameKind::Return => Vaddr(self.vaddr.0.wrapping_sub(1)),
         }
     }

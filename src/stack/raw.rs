@@ -28,8 +28,7 @@ pub enum Moment {
 }
 
 impl RawStack {
-    /// The copy of a task with these registers, and the bytes from `rsp` up; 4 to 16 KiB are enough
-    /// for most.
+    /// The copy of a task with these registers, and the bytes from `rsp` up.
     pub fn new(regs: &Regs, moment: Moment, bytes: Box<[u8]>) -> RawStack {
         RawStack {
             registers: Registers::new(regs),

@@ -27,6 +27,8 @@ pub struct Stacks {
     by_identity: HashMap<(String, Option<Vec<u8>>, usize), ModuleId>,
     stacks: Vec<Arc<[Frame]>>,
     by_frames: HashMap<Arc<[Frame]>, StackId>,
+    /// Of all stacks together.
+    frame_count: usize,
     scripts: Vec<ScriptLine>,
     by_script: HashMap<ScriptLine, usize>,
 }
@@ -83,12 +85,23 @@ impl Stacks {
         is_script.then(|| self.scripts.get(place)).flatten()
     }
 
+    /// Whether there is such a stack already.
+    pub fn has(&self, frames: &[Frame]) -> bool {
+        self.by_frames.contains_key(frames)
+    }
+
+    /// How many frames all stacks have together.
+    pub fn frame_count(&self) -> usize {
+        self.frame_count
+    }
+
     /// The id of a stack, innermost frame first.
     pub fn intern(&mut self, frames: Vec<Frame>) -> StackId {
         if let Some(&id) = self.by_frames.get(frames.as_slice()) {
             return id;
         }
         let id = StackId(u32::try_from(self.stacks.len()).unwrap_or(u32::MAX));
+        self.frame_count += frames.len();
         let frames: Arc<[Frame]> = frames.into();
         self.stacks.push(Arc::clone(&frames));
         self.by_frames.insert(frames, id);

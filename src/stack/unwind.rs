@@ -241,7 +241,7 @@ impl Place {
     /// See [`Frame::lookup`].
     fn lookup(self) -> u64 {
         match self.kind {
-            FrameKind::Exact | FrameKind::Script => self.at,
+            FrameKind::Exact | FrameKind::Script | FrameKind::Cut => self.at,
             FrameKind::Return => self.at.wrapping_sub(1),
         }
     }

@@ -30,6 +30,7 @@ mod leak_pairs;
 mod leak_programs;
 mod leak_python;
 mod leak_servers;
+mod leak_stacks;
 mod leak_verdicts;
 mod leaks;
 mod leaving;

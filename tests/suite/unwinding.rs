@@ -240,7 +240,7 @@ impl Code {
         let frames = unwound.frames.iter().map(|f| match f.kind {
             FrameKind::Exact => name(f.vaddr),
             FrameKind::Return => format!("<- {}", name(f.vaddr)),
-            FrameKind::Script => panic!("no interpreter was there"),
+            FrameKind::Script | FrameKind::Cut => panic!("the unwinder makes none"),
         });
         (frames.collect(), unwound.end)
     }

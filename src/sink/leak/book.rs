@@ -4,14 +4,14 @@
 use super::report::model::{self, Line};
 use super::site;
 use crate::base::Pid;
-use crate::base::addr::{Addr, Bias};
+use crate::base::addr::{Addr, Bias, Vaddr};
 use crate::base::printable::printable;
 use crate::stack::names::abbreviate;
 use crate::stack::origin::{self, by_script, origin};
 use crate::stack::script::{self, Of, ScriptCalls, ScriptLine};
 use crate::stack::{
-    Bytes, DataNames, Frame, FrameKind, Module, ModuleId, RawStack, StackId, Stacks, Symbolizer,
-    Unwinder,
+    Bytes, DataNames, End, Frame, FrameKind, Module, ModuleId, RawStack, StackId, Stacks,
+    Symbolizer, Unwinder,
 };
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
@@ -26,6 +26,11 @@ pub trait Names {
 
     /// The class whose objects begin with this address.
     fn class(&mut self, pid: Pid, at: Addr) -> Option<String>;
+
+    /// How many calls of a process were merged with others by their innermost frames.
+    fn merged(&self, _pid: Pid) -> u64 {
+        0
+    }
 }
 
 /// Modules, stacks and names.
@@ -43,6 +48,8 @@ pub struct Book {
 struct Space {
     unwinder: Unwinder,
     loaded: Vec<Loaded>,
+    /// Calls whose stacks were shortened because there are too many.
+    merged: u64,
 }
 
 #[derive(Clone)]
@@ -55,6 +62,11 @@ struct Loaded {
 
 /// Deeper stacks are those of a recursion.
 const FRAMES: usize = 64;
+/// How many frames are kept in all: some ten thousands of different stacks. A report holds most of them at once,
+/// with names, in a few hundred bytes each.
+const FRAMES_IN_ALL: usize = 1 << 19;
+/// What is kept of stacks beyond that, and when these become too many as well: frames, and those in all.
+const SHORTENED: [(usize, usize); 2] = [(8, FRAMES_IN_ALL / 4 * 5), (2, usize::MAX)];
 
 impl Book {
     /// An empty one, which names code in this way.
@@ -122,11 +134,50 @@ impl Book {
     pub fn unwind(&mut self, pid: Pid, raw: &RawStack) -> StackId {
         let space = self.spaces.entry(pid).or_default();
         let unwound = space.unwinder.unwind(raw, FRAMES);
-        let frames = match raw.scripts() {
+        let mut frames = match raw.scripts() {
             Some(scripts) => self.with_scripts(pid, unwound.frames, scripts),
             None => unwound.frames,
         };
+        if matches!(unwound.end, End::Limit | End::Cut) {
+            frames.push(Frame::CUT);
+        }
+        if self.shorten(&mut frames)
+            && let Some(space) = self.spaces.get_mut(&pid)
+        {
+            space.merged += 1;
+        }
         self.stacks.intern(frames)
+    }
+
+    /// Keeps only the innermost frames of a new stack when there are very many already: a recursion that takes
+    /// another way each time has stacks without end.
+    fn shorten(&self, frames: &mut Vec<Frame>) -> bool {
+        let count = self.stacks.frame_count();
+        if count + frames.len() <= FRAMES_IN_ALL || self.stacks.has(frames) {
+            return false;
+        }
+        let fits = SHORTENED.iter().find(|(_, in_all)| count < *in_all);
+        let kept = fits.map_or(1, |(kept, _)| *kept);
+        if frames.len() <= kept {
+            return false;
+        }
+        frames.truncate(kept);
+        frames.push(Frame::CUT);
+        true
+    }
+
+    /// Finds the names of a stack, so that they are there when they are asked for.
+    pub fn prepare(&mut self, pid: Pid, origin: site::Origin) {
+        for frame in &self.frames(pid, origin) {
+            self.symbolizer.resolve(&self.stacks, frame);
+        }
+    }
+
+    fn frames(&self, pid: Pid, origin: site::Origin) -> Vec<Frame> {
+        match origin {
+            site::Origin::Stack(id) => self.stacks.frames(id).to_vec(),
+            site::Origin::Caller(at) => vec![self.caller(pid, at)],
+        }
     }
 
     /// The lines of scripts in the places of their evaluator.
@@ -184,6 +235,9 @@ impl Book {
     }
 
     fn lines(&mut self, frame: &Frame, lines: &mut Vec<Line>) {
+        if frame.kind == FrameKind::Cut {
+            return lines.push(Line::cut());
+        }
         if let Some(script) = self.stacks.script(frame) {
             lines.push(Line {
                 function: shown(&script.function),
@@ -224,16 +278,13 @@ impl Book {
 }
 
 /// Without a module the address in the process is all there is.
-fn loaded_nowhere(at: Addr) -> crate::base::addr::Vaddr {
-    crate::base::addr::Vaddr(at.0)
+fn loaded_nowhere(at: Addr) -> Vaddr {
+    Vaddr(at.0)
 }
 
 impl Names for Book {
     fn stack(&mut self, pid: Pid, origin: site::Origin) -> Vec<Line> {
-        let frames = match origin {
-            site::Origin::Stack(id) => self.stacks.frames(id).to_vec(),
-            site::Origin::Caller(at) => vec![self.caller(pid, at)],
-        };
+        let frames = self.frames(pid, origin);
         let runs_scripts = frames.iter().any(|frame| frame.kind == FrameKind::Script);
         let mut lines = Vec::new();
         for frame in &frames {
@@ -251,6 +302,10 @@ impl Names for Book {
         let at = loaded.bias.vaddr(at);
         let name = self.data.variable(&self.stacks, loaded.id, at)?;
         Some(shown(&name))
+    }
+
+    fn merged(&self, pid: Pid) -> u64 {
+        self.spaces.get(&pid).map_or(0, |space| space.merged)
     }
 
     fn class(&mut self, pid: Pid, at: Addr) -> Option<String> {
@@ -295,5 +350,45 @@ fn whose(origin: origin::Origin) -> model::Origin {
         origin::Origin::Standard => model::Origin::Standard,
         origin::Origin::Runtime => model::Origin::Runtime,
         origin::Origin::User => model::Origin::User,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Keeps as many different stacks of 64 frames; how many of them were shortened, and the longest of the last
+    /// hundred.
+    fn kept(book: &mut Book, first: u64, count: u64) -> (u64, usize) {
+        let (mut shortened, mut longest) = (0, 0);
+        for number in first..first + count {
+            let frame = |at: u64| Frame {
+                module: None,
+                vaddr: Vaddr(if at < 3 { at } else { number * 100 + at }),
+                kind: FrameKind::Return,
+            };
+            let mut frames: Vec<Frame> = (0..64).map(frame).collect();
+            shortened += u64::from(book.shorten(&mut frames));
+            let id = book.stacks.intern(frames);
+            if number + 100 >= first + count {
+                longest = longest.max(book.stacks.frames(id).len());
+            }
+        }
+        (shortened, longest)
+    }
+
+    #[test]
+    fn frames_are_bounded() {
+        let mut book = Book::new(Symbolizer::new(|_| None));
+        let whole = FRAMES_IN_ALL as u64 / 64;
+        assert_eq!(kept(&mut book, 0, whole), (0, 64));
+        assert_eq!(kept(&mut book, 0, whole), (0, 64), "known ones stay whole");
+        let (shortened, longest) = kept(&mut book, whole, 1000);
+        assert_eq!((shortened, longest), (1000, 9));
+        let (shortened, longest) = kept(&mut book, 2 * whole, 20_000);
+        assert_eq!((shortened, longest), (20_000, 3));
+        let before = book.stacks.frame_count();
+        kept(&mut book, 10 * whole, 1000);
+        assert_eq!(book.stacks.frame_count(), before, "all are alike by now");
     }
 }

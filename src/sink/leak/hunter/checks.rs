@@ -1,7 +1,6 @@
 //! Checks on their way: asked for when a process was frozen, answered while it goes on, told then.
 
 use super::super::aside::{Aside, Coming, Fate};
-use super::super::book::Names;
 use super::super::options::Options;
 use super::super::report::checked::{Checked, Question};
 use super::super::report::survey::lost_keys;
@@ -125,7 +124,7 @@ impl Hunter {
         let new: Vec<(SiteId, Origin)> = sites.map(|(id, site)| (id, site.origin)).collect();
         prey.named.extend(new.iter().map(|(id, _)| *id));
         for (at, (_, origin)) in new.iter().enumerate() {
-            self.setup.book.stack(pid, *origin);
+            self.setup.book.prepare(pid, *origin);
             self.tell_progress(begun, READING, (at + 1) as f64 / new.len() as f64);
         }
         self.end_progress();

@@ -89,6 +89,7 @@ pub fn build(subject: &Subject<'_>, process: Process, names: &mut dyn Names) -> 
     remember(subject, &mut report, names);
     report.pairs = open::pairs(subject, &survey, names);
     report.misuses = misuses::misuses(subject, names);
+    report.merged = names.merged(subject.pid);
     report
 }
 

@@ -41,6 +41,8 @@ pub struct Report {
     pub pairs: Vec<PairEntry>,
     /// Releases that ought not to be.
     pub misuses: Vec<MisuseEntry>,
+    /// Calls by stacks of which only the innermost frames are told, as there were too many different ones.
+    pub merged: u64,
     /// The sum of everything that is lost, with what hangs on it.
     pub lost: Amount,
     /// At how many sites.
@@ -410,6 +412,22 @@ pub struct Moment {
     pub live: Amount,
     /// Live bytes of the sites that had most, by their places in `series`.
     pub sites: Vec<(usize, u64)>,
+}
+
+impl Line {
+    /// What stands at the end of a stack of which there is more than is known.
+    pub fn cut() -> Line {
+        Line {
+            function: "[truncated]".to_owned(),
+            origin: Origin::Runtime,
+            ..Line::default()
+        }
+    }
+
+    /// It is no call, but the end of what is known.
+    pub fn is_cut(&self) -> bool {
+        self.function == "[truncated]" && self.module.is_empty()
+    }
 }
 
 impl Report {

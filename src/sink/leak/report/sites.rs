@@ -229,10 +229,8 @@ fn sort(drafts: &mut [Draft], by: Sort) {
             Sort::Rate => b.rate.total_cmp(&a.rate),
             Sort::Age => oldest(b).total_cmp(&oldest(a)),
         };
-        by_verdict
-            .then(by_wish)
-            .then_with(by_size)
-            .then_with(|| a.key().cmp(&b.key()))
+        // Those that are alike stay in the order of their keys.
+        by_verdict.then(by_wish).then_with(by_size)
     });
 }
 

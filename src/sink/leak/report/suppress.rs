@@ -274,7 +274,8 @@ pub fn generate(report: &Report) -> String {
             "{{\n   {} {number}\n   Memcheck:Leak",
             report.process.name
         );
-        for line in entry.stack.iter().take(FRAMES) {
+        let known = entry.stack.iter().take_while(|line| !line.is_cut());
+        for line in known.take(FRAMES) {
             // memcheck, which may read it too, has a malloc of its own, and nothing below main.
             let name = line.function.strip_prefix("__libc_");
             let name = name.unwrap_or(&line.function);

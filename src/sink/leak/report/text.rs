@@ -302,6 +302,10 @@ fn base_name(path: &str) -> &str {
 
 /// The frames to show, and how many of the standard library are not.
 fn shown(stack: &[Line], frames: Frames) -> (Vec<&Line>, usize) {
+    let stack = match stack.split_last() {
+        Some((last, known)) if last.is_cut() => known,
+        _ => stack,
+    };
     if frames == Frames::All {
         return (stack.iter().collect(), 0);
     }
@@ -326,6 +330,12 @@ fn shown(stack: &[Line], frames: Frames) -> (Vec<&Line>, usize) {
         .filter(|line| line.origin == Origin::Standard)
         .count();
     (lines, standard - usize::from(called.is_some()))
+}
+
+/// How many frames are known of a stack that has more.
+fn cut_after(stack: &[Line]) -> Option<usize> {
+    let (last, known) = stack.split_last()?;
+    last.is_cut().then_some(known.len())
 }
 
 fn stack(text: &mut String, stack: &[Line], frames: Frames, after: Option<(Option<&str>, &str)>) {
@@ -370,6 +380,9 @@ fn stack(text: &mut String, stack: &[Line], frames: Frames, after: Option<(Optio
             let _ = write!(text, "{:blanks$}after {call}", "");
         }
         text.push('\n');
+    }
+    if let Some(known) = cut_after(stack) {
+        let _ = writeln!(text, "{INDENT}(cut after {})", of(known as u64, "frame"));
     }
     if left_out > 0 {
         let _ = writeln!(

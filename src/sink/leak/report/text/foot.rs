@@ -32,6 +32,13 @@ pub(super) fn foot(text: &mut String, report: &Report) {
         let _ = write!(text, " (longest life {})", millis(normal.longest_ms));
     }
     text.push('\n');
+    if report.merged > 0 {
+        let calls = of(report.merged, "call");
+        let _ = writeln!(
+            text,
+            "  too many different stacks: of {calls} only the innermost frames are told, and what is alike is merged"
+        );
+    }
     let not_counted = not_counted(report);
     if !not_counted.is_empty() {
         let _ = writeln!(text, "  not counted: {}", not_counted.join("; "));

@@ -364,3 +364,15 @@ fn wrong_releases() {
      make   a.c:3"
     );
 }
+
+#[test]
+fn stacks_that_are_not_whole() {
+    let mut report = server();
+    report.merged = 1234;
+    report.sites[0].stack.push(Line::cut());
+    let shown = text(&report, Frames::User);
+    assert!(shown.contains("\n     (cut after 5 frames)\n"), "{shown}");
+    let merged = "too many different stacks: of 1,234 calls only the innermost frames are told";
+    assert!(shown.contains(merged), "{shown}");
+    assert!(!text(&report, Frames::All).contains("[truncated]"));
+}
