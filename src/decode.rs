@@ -2,11 +2,13 @@
 //! shown at return is taken from registers and stack at entry.
 
 mod arguments;
+mod formats;
+mod open;
 mod python;
 #[cfg(test)]
 mod tests;
 
-use crate::abi::{Argument, Place, convention};
+use crate::abi::{Argument, convention};
 use crate::base::addr::Addr;
 use crate::base::regs::View;
 use crate::base::time::Timestamp;
@@ -15,27 +17,21 @@ use crate::event::{CallId, Event, Kind};
 use crate::plan::{Stack, Tracepoint};
 use crate::stack::{Bytes, Moment, RawStack};
 use crate::sys;
-use crate::value::read::Reader;
-use crate::value::{Limits, Value};
-use arguments::Arguments;
+use crate::value::{Limits, Value, Values};
+use arguments::{Arguments, reader};
+use formats::Formats;
+use open::{Open, OpenCalls};
 use python::Pythons;
-use std::collections::HashMap;
 use std::time::Duration;
 
 /// Makes events of hits.
 pub struct Decoder {
     limits: Limits,
-    open: HashMap<CallId, Open>,
+    open: OpenCalls,
+    formats: Formats,
     pythons: Pythons,
     /// Where stacks are read to.
     stack: Vec<u8>,
-}
-
-/// A call that has not ended.
-struct Open {
-    since: Timestamp,
-    /// What its prototype says of it, if something is still to be shown.
-    arguments: Option<Arguments>,
 }
 
 impl Decoder {
@@ -43,7 +39,8 @@ impl Decoder {
     pub fn new(limits: Limits) -> Decoder {
         Decoder {
             limits,
-            open: HashMap::new(),
+            open: OpenCalls::default(),
+            formats: Formats::default(),
             pythons: Pythons::default(),
             stack: Vec::new(),
         }
@@ -72,7 +69,7 @@ impl Decoder {
                 depth: *depth,
                 point: (*point).clone(),
                 return_address: *return_address,
-                args: self.call(*id, hit.time, point, view),
+                args: self.call(hit, *id, point, view),
                 stack: (point.stack == Stack::Wanted).then(|| Box::new(self.copy_stack(hit, view))),
             },
             What::Return {
@@ -82,7 +79,7 @@ impl Decoder {
                 return_address,
                 view,
             } => {
-                let open = self.open.remove(id);
+                let open = self.open.take(hit.tid, *id);
                 let elapsed = elapsed(hit.time, open.as_ref());
                 let result = result(point, view);
                 Kind::Return {
@@ -90,7 +87,7 @@ impl Decoder {
                     depth: *depth,
                     point: (*point).clone(),
                     return_address: *return_address,
-                    out_args: self.out_args(open, &result, view),
+                    out_args: self.out_args(point, open, &result, view),
                     result: self.result(&result, view),
                     elapsed,
                 }
@@ -116,7 +113,7 @@ impl Decoder {
                 depth: *depth,
                 point: (*point).clone(),
                 why: *why,
-                elapsed: elapsed(hit.time, self.open.remove(id).as_ref()),
+                elapsed: elapsed(hit.time, self.open.take(hit.tid, *id).as_ref()),
             },
             What::Signal { signal, ip } => Kind::Signal {
                 signal: *signal,
@@ -135,6 +132,7 @@ impl Decoder {
                 Kind::Exec { ip: *ip }
             }
             What::Exited { status, last } => {
+                self.open.forget(hit.tid);
                 if *last {
                     self.pythons.forget(hit.pid);
                 }
@@ -144,6 +142,7 @@ impl Decoder {
                 }
             }
             What::Killed { signal, last } => {
+                self.open.forget(hit.tid);
                 if *last {
                     self.pythons.forget(hit.pid);
                 }
@@ -152,7 +151,10 @@ impl Decoder {
                     last: *last,
                 }
             }
-            What::Detached => Kind::Detached,
+            What::Detached => {
+                self.open.forget(hit.tid);
+                Kind::Detached
+            }
             What::Loaded {
                 module,
                 range,
@@ -190,31 +192,26 @@ impl Decoder {
     }
 
     /// Notes the call and shows what is known of it.
-    fn call(
-        &mut self,
-        id: CallId,
-        since: Timestamp,
-        point: &Tracepoint,
-        view: &View<'_>,
-    ) -> Vec<Value> {
-        let Some(prototype) = &point.prototype else {
-            let open = Open {
-                since,
-                arguments: None,
-            };
-            self.open.insert(id, open);
+    fn call(&mut self, hit: &Hit<'_>, id: CallId, point: &Tracepoint, view: &View<'_>) -> Values {
+        let mut call = Open {
+            id,
+            since: hit.time,
+            arguments: None,
+        };
+        let shown = match point.typed(view.regs.machine()) {
+            Some((prototype, capture)) => {
+                let arguments = Arguments::of_call(prototype, capture, view, &mut self.formats);
+                let shown = arguments.at_entry(prototype, capture, view, self.limits);
+                let waits = arguments.shown_at_return(prototype, capture);
+                call.arguments = waits.then_some(arguments);
+                shown
+            }
             // Four words, as users of ltrace know it.
-            return (0..4)
+            None => (0..4)
                 .map(|number| guess(convention::word(view, number), view))
-                .collect();
+                .collect(),
         };
-        let arguments = Arguments::of_call(prototype, view);
-        let shown = arguments.at_entry(view, self.limits);
-        let open = Open {
-            since,
-            arguments: arguments.shown_at_return().then_some(arguments),
-        };
-        self.open.insert(id, open);
+        self.open.push(hit.tid, call);
         shown
     }
 
@@ -229,28 +226,26 @@ impl Decoder {
 
     fn out_args(
         &self,
+        point: &Tracepoint,
         open: Option<Open>,
-        result: &Option<Argument>,
+        result: &Option<Argument<'_>>,
         view: &View<'_>,
-    ) -> Vec<Value> {
-        match (open.and_then(|open| open.arguments), result) {
-            (Some(arguments), Some(result)) => arguments.at_return(result, view, self.limits),
-            _ => Vec::new(),
+    ) -> Values {
+        let arguments = open.and_then(|open| open.arguments);
+        let typed = point.typed(view.regs.machine());
+        match (arguments, typed, result) {
+            (Some(arguments), Some((prototype, capture)), Some(result)) => {
+                arguments.at_return(prototype, capture, result, view, self.limits)
+            }
+            _ => Values::new(),
         }
     }
 
-    fn result(&self, result: &Option<Argument>, view: &View<'_>) -> Value {
-        let Some(result) = result else {
-            return guess(view.regs.rax, view);
-        };
-        let reader = Reader {
-            memory: view.memory,
-            model: convention::model(view.regs.machine()),
-            limits: self.limits,
-            arguments: &[],
-            result: Some(result),
-        };
-        reader.read(result)
+    fn result(&self, result: &Option<Argument<'_>>, view: &View<'_>) -> Value {
+        match result {
+            Some(result) => reader(view, self.limits, &[], Some(result)).read(result),
+            None => guess(view.regs.rax, view),
+        }
     }
 }
 
@@ -263,13 +258,10 @@ fn guess(word: u64, view: &View<'_>) -> Value {
 }
 
 /// The result as the prototype types it.
-fn result(point: &Tracepoint, view: &View<'_>) -> Option<Argument> {
+fn result<'p>(point: &'p Tracepoint, view: &View<'_>) -> Option<Argument<'p>> {
     let ty = &point.prototype.as_ref()?.result;
-    let place: Place = convention::result(view, ty);
-    Some(Argument {
-        ty: ty.clone(),
-        place,
-    })
+    let place = convention::result(view, ty);
+    Some(Argument { ty, place })
 }
 
 /// How much of a stack is copied at most. Few are so deep: where a stack ends, so does the copy.

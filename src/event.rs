@@ -15,7 +15,7 @@ use crate::base::time::Timestamp;
 use crate::base::{Pid, Tid};
 use crate::plan::{self, ModuleName, Tracepoint};
 use crate::stack::{Bytes, RawStack};
-use crate::value::Value;
+use crate::value::{Value, Values};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -64,7 +64,7 @@ pub enum Kind {
         /// Where it will return to.
         return_address: Addr,
         /// The arguments that are known at entry, in order.
-        args: Vec<Value>,
+        args: Values,
         /// Its stack, when the tracepoint wants it.
         stack: Option<Box<RawStack>>,
     },
@@ -79,7 +79,7 @@ pub enum Kind {
         /// Where it returned to.
         return_address: Addr,
         /// The arguments that are known only now (`+` parameters and all right of them).
-        out_args: Vec<Value>,
+        out_args: Values,
         /// The result.
         result: Value,
         /// Time from entry to return.

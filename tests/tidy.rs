@@ -14,7 +14,7 @@ const MAY_USE: [(&str, &[&str]); 14] = [
     ("proto", &["base"]),
     ("abi", &["base", "proto"]),
     ("value", &["base", "proto", "abi"]),
-    ("plan", &["base", "elf", "proto"]),
+    ("plan", &["base", "elf", "proto", "abi"]),
     ("stack", &["base", "sys", "elf"]),
     ("event", &["base", "plan", "value", "stack"]),
     ("tracee", &["base", "sys", "elf", "plan"]),

@@ -1,54 +1,34 @@
 //! The calling convention that a task's code goes by, whichever it is: the one place that chooses.
 
-use super::va_list::VaList;
+use super::location::Location;
 use super::{Place, i386, sysv};
-use crate::base::addr::Addr;
 use crate::base::machine::Machine;
-use crate::base::memory::Memory;
 use crate::base::regs::View;
 use crate::proto::layout::Model;
 use crate::proto::types::Type;
 
-/// Where the arguments of one call are, taken one after the other.
-// Lives on the stack while one call is decoded; a box would cost more than the unused bytes.
-#[allow(missing_docs, clippy::large_enum_variant)]
-pub enum Arguments<'e> {
-    Amd64(sysv::Arguments<'e>),
-    /// In a register save area and on the stack.
-    Amd64List(VaList<'e>),
-    I386(i386::Arguments<'e>),
+/// Where the parameters of a function are passed, taken one after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Cursor {
+    Amd64(sysv::Cursor),
+    I386(i386::Cursor),
 }
 
-impl<'e> Arguments<'e> {
-    /// Stands before the first argument of a function with such a result, on its first instruction.
-    pub fn new(view: View<'e>, result: &Type) -> Arguments<'e> {
-        match view.regs.machine() {
-            Machine::Amd64 => Arguments::Amd64(sysv::Arguments::new(view, result)),
-            Machine::I386 => Arguments::I386(i386::Arguments::new(view, result)),
-        }
-    }
-
-    /// Stands before the first of those that an argument of type `va_list` still has to give out. `None`
-    /// when it cannot be read.
-    pub fn listed(machine: Machine, memory: &'e dyn Memory, argument: &Place) -> Option<Self> {
-        let Place::Bytes(bytes) = argument else {
-            return None;
-        };
-        let at = u128::from_le_bytes(*bytes) as u64;
+impl Cursor {
+    /// Stands before the first parameter of a function with such a result.
+    pub fn new(machine: Machine, result: &Type) -> Cursor {
         match machine {
-            Machine::Amd64 => VaList::read(memory, Addr(at))
-                .ok()
-                .map(Arguments::Amd64List),
-            Machine::I386 => Some(Arguments::I386(i386::Arguments::at(memory, at))),
+            Machine::Amd64 => Cursor::Amd64(sysv::Cursor::new(result)),
+            Machine::I386 => Cursor::I386(i386::Cursor::new(result)),
         }
     }
 
-    /// Where the next argument is, and past it.
-    pub fn next(&mut self, ty: &Type) -> Place {
+    /// Where the next parameter is, and past it.
+    pub fn next(&mut self, ty: &Type) -> Location {
         match self {
-            Arguments::Amd64(arguments) => arguments.next(ty),
-            Arguments::Amd64List(list) => list.next(ty),
-            Arguments::I386(arguments) => arguments.next(ty),
+            Cursor::Amd64(cursor) => cursor.next(ty),
+            Cursor::I386(cursor) => cursor.next(ty),
         }
     }
 }

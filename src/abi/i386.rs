@@ -1,9 +1,9 @@
 //! The System V calling convention for i386 (i386 psABI 2.2), as Linux has it: all arguments on the stack,
 //! word by word; results in `eax`, `edx:eax` or `st(0)`; structures always in memory.
 
+use super::location::Location;
 use super::{Place, extended};
 use crate::base::addr::Addr;
-use crate::base::memory::Memory;
 use crate::base::regs::View;
 use crate::proto::layout::{Model, round_up};
 use crate::proto::types::{Real, Type};
@@ -14,44 +14,35 @@ pub const MODEL: Model = Model::Ilp32;
 /// An address, and what a push takes.
 const WORD: u64 = 4;
 
-/// Arguments that lie one after the other: those of a call, or those that a `va_list` has not given out,
-/// which is nothing but their address (i386 psABI 2.2.4).
-pub struct Arguments<'e> {
-    memory: &'e dyn Memory,
-    next: u64,
+/// Where the next parameter of a function is passed. Computed from types alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cursor {
+    /// From the stack pointer at the function's first instruction, which points at the return address.
+    stack: u64,
 }
 
-impl<'e> Arguments<'e> {
-    /// Stands before the first argument of a function with such a result. At its first instruction `esp`
-    /// points at the return address.
-    pub fn new(view: View<'e>, result: &Type) -> Arguments<'e> {
+impl Cursor {
+    /// Stands before the first parameter of a function with such a result.
+    pub fn new(result: &Type) -> Cursor {
         // The caller passes the place for a result in memory as if it were the first argument.
         let hidden = if in_memory(result) { WORD } else { 0 };
-        Arguments::at(view.memory, view.regs.rsp.wrapping_add(WORD + hidden))
-    }
-
-    /// Stands before the argument at an address.
-    pub fn at(memory: &'e dyn Memory, next: u64) -> Arguments<'e> {
-        Arguments { memory, next }
-    }
-
-    /// Where the next argument is, and past it. A scalar is taken out at once: the callee may use its
-    /// place for anything.
-    pub fn next(&mut self, ty: &Type) -> Place {
-        let size = MODEL.layout(ty).size;
-        let at = Addr(self.next);
-        self.next = self.next.wrapping_add(round_up(size, WORD));
-        let mut bytes = [0; 16];
-        let Some(slot) = usize::try_from(size)
-            .ok()
-            .and_then(|size| bytes.get_mut(..size))
-        else {
-            return Place::Memory(at);
-        };
-        match self.memory.read_exact(at, slot) {
-            Ok(()) => Place::Bytes(bytes),
-            Err(_) => Place::Memory(at),
+        Cursor {
+            stack: WORD + hidden,
         }
+    }
+
+    /// Stands at the beginning of a stretch: those arguments that a `va_list` has not given out, which is
+    /// nothing but their address (i386 psABI 2.2.4).
+    pub fn at_start() -> Cursor {
+        Cursor { stack: 0 }
+    }
+
+    /// Where the next parameter is, and past it.
+    pub fn next(&mut self, ty: &Type) -> Location {
+        let size = MODEL.layout(ty).size;
+        let offset = self.stack;
+        self.stack = self.stack.saturating_add(round_up(size, WORD));
+        Location::Stack { offset, size }
     }
 }
 

@@ -4,6 +4,7 @@
 pub mod convention;
 pub mod extended;
 pub mod i386;
+pub mod location;
 pub mod sysv;
 pub mod va_list;
 
@@ -37,10 +38,10 @@ impl Place {
 }
 
 /// A typed value of a call: one of its arguments, or its result.
-#[derive(Clone, Debug)]
-pub struct Argument {
+#[derive(Clone, Copy, Debug)]
+pub struct Argument<'t> {
     /// How it is laid out and shown.
-    pub ty: Type,
+    pub ty: &'t Type,
     /// Where it is.
     pub place: Place,
 }

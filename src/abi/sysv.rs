@@ -2,22 +2,22 @@
 //! the stack, as a cursor over parameters.
 
 use super::Place;
+use super::location::{Location, Register};
 use crate::base::addr::Addr;
 use crate::base::regs::{FloatRegs, Regs, View};
 use crate::proto::layout::{Layout, Model, round_up};
 use crate::proto::types::{Real, Type};
-use std::cell::OnceCell;
 
 /// The data model of this convention.
 pub const MODEL: Model = Model::Lp64;
 
-/// Where the arguments of one call are, taken one after the other.
-pub struct Arguments<'e> {
-    view: View<'e>,
-    floats: OnceCell<Option<FloatRegs>>,
-    general: usize,
-    vector: usize,
-    stack: Addr,
+/// Where the next parameter of a function is passed. Computed from types alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cursor {
+    general: u8,
+    vector: u8,
+    /// From the stack pointer at the function's first instruction, which points at the return address.
+    stack: u64,
 }
 
 /// The class of an eightbyte.
@@ -40,34 +40,31 @@ enum Passed {
     X87,
 }
 
-impl<'e> Arguments<'e> {
-    /// Stands before the first argument of a function with such a result. At its first instruction
-    /// `rsp` points at the return address, and above it are the arguments passed in memory.
-    pub fn new(view: View<'e>, result: &Type) -> Arguments<'e> {
+impl Cursor {
+    /// Stands before the first parameter of a function with such a result.
+    pub fn new(result: &Type) -> Cursor {
         // The caller passes the place for a result in memory as if it were the first argument.
-        let general = usize::from(passed(result) == Passed::Memory);
-        Arguments {
-            view,
-            floats: OnceCell::new(),
+        let general = u8::from(passed(result) == Passed::Memory);
+        Cursor {
             general,
             vector: 0,
-            stack: Addr(view.regs.rsp).offset(8),
+            stack: 8,
         }
     }
 
-    /// Where the next argument is, and past it. A scalar on the stack is taken out at once: the callee
-    /// may use its slot for anything.
-    pub fn next(&mut self, ty: &Type) -> Place {
+    /// Where the next parameter is, and past it.
+    pub fn next(&mut self, ty: &Type) -> Location {
         match passed(ty) {
-            Passed::Nowhere => Place::word(0),
+            Passed::Nowhere => Location::Nowhere,
             Passed::Memory | Passed::X87 => self.on_stack(MODEL.layout(ty)),
             Passed::Registers(first, second) => {
                 let classes = [Some(first), second];
-                let count = |class| classes.iter().filter(|c| **c == Some(class)).count();
+                let count = |class| classes.iter().filter(|c| **c == Some(class)).count() as u8;
                 let fits = self.general + count(Class::Integer) <= 6
                     && self.vector + count(Class::Sse) <= 8;
                 if fits {
-                    self.in_registers(classes)
+                    let first = self.register(first);
+                    Location::Registers(first, second.map(|class| self.register(class)))
                 } else {
                     self.on_stack(MODEL.layout(ty))
                 }
@@ -75,41 +72,27 @@ impl<'e> Arguments<'e> {
         }
     }
 
-    fn in_registers(&mut self, classes: [Option<Class>; 2]) -> Place {
-        let mut eightbytes = [0; 2];
-        for (eightbyte, class) in eightbytes.iter_mut().zip(classes) {
-            *eightbyte = match class {
-                None => 0,
-                Some(Class::Integer) => {
-                    self.general += 1;
-                    word(self.view.regs, self.general - 1)
-                }
-                Some(Class::Sse) => {
-                    let view = self.view;
-                    let Some(floats) = self.floats.get_or_init(|| view.floats.floats()) else {
-                        return Place::Lost;
-                    };
-                    self.vector += 1;
-                    low_half(floats, self.vector - 1)
-                }
-            };
+    fn register(&mut self, class: Class) -> Register {
+        match class {
+            Class::Integer => {
+                self.general += 1;
+                Register::General(self.general - 1)
+            }
+            Class::Sse => {
+                self.vector += 1;
+                Register::Vector(self.vector - 1)
+            }
         }
-        Place::pair(eightbytes)
     }
 
-    fn on_stack(&mut self, layout: Layout) -> Place {
-        let at = Addr(round_up(self.stack.0, layout.align.max(8)));
-        self.stack = Addr(at.0.wrapping_add(round_up(layout.size, 8)));
-        let mut bytes = [0; 16];
-        let Some(slot) = usize::try_from(layout.size)
-            .ok()
-            .and_then(|size| bytes.get_mut(..size))
-        else {
-            return Place::Memory(at);
-        };
-        match self.view.memory.read_exact(at, slot) {
-            Ok(()) => Place::Bytes(bytes),
-            Err(_) => Place::Memory(at),
+    /// The first stack slot is at an address that 16 divides (psABI 3.2.2).
+    fn on_stack(&mut self, layout: Layout) -> Location {
+        let align = layout.align.max(8);
+        let offset = round_up(self.stack - 8, align).saturating_add(8);
+        self.stack = offset.saturating_add(round_up(layout.size, 8));
+        Location::Stack {
+            offset,
+            size: layout.size,
         }
     }
 }
@@ -151,7 +134,7 @@ pub fn word(regs: &Regs, number: usize) -> u64 {
     regs.arguments().get(number).copied().unwrap_or_default()
 }
 
-fn low_half(floats: &FloatRegs, number: usize) -> u64 {
+pub(super) fn low_half(floats: &FloatRegs, number: usize) -> u64 {
     let register = floats.xmm.get(number).copied().unwrap_or_default();
     u128::from_le_bytes(register) as u64
 }
@@ -176,32 +159,27 @@ fn aggregate(ty: &Type) -> Passed {
     if layout.size > 16 {
         return Passed::Memory;
     }
-    let mut scalars = Vec::new();
-    flatten(ty, 0, &mut scalars);
-    if scalars
-        .iter()
-        .any(|(_, real)| *real == Some(Real::Extended))
-    {
+    let mut classes = [Class::Sse; 2];
+    let mut is_extended = false;
+    flatten(ty, 0, &mut |offset, real| match real {
+        Some(Real::Extended) => is_extended = true,
+        Some(_) => {}
+        None => classes[usize::from(offset >= 8)] = Class::Integer,
+    });
+    if is_extended {
         return Passed::X87;
     }
-    let class = |index: u64| {
-        let mut inside = scalars.iter().filter(|(offset, _)| offset / 8 == index);
-        if inside.all(|(_, real)| real.is_some()) {
-            Class::Sse
-        } else {
-            Class::Integer
-        }
-    };
-    let second = (layout.size > 8).then(|| class(1));
-    Passed::Registers(class(0), second)
+    let second = (layout.size > 8).then_some(classes[1]);
+    Passed::Registers(classes[0], second)
 }
 
-/// The scalars in a type of at most 16 bytes, each with its offset and, if it is one, its float format.
-fn flatten(ty: &Type, base: u64, scalars: &mut Vec<(u64, Option<Real>)>) {
+/// Calls `found` for each scalar in a type of at most 16 bytes, with its offset and, if it is one, its float
+/// format.
+fn flatten(ty: &Type, base: u64, found: &mut impl FnMut(u64, Option<Real>)) {
     match ty.unshown() {
         Type::Struct(s) => {
             for (offset, member) in MODEL.offsets(s.members().unwrap_or_default()) {
-                flatten(member, base + offset, scalars);
+                flatten(member, base + offset, found);
             }
         }
         Type::Array(element, _) => {
@@ -209,10 +187,10 @@ fn flatten(ty: &Type, base: u64, scalars: &mut Vec<(u64, Option<Real>)>) {
             // Elements without size hold nothing, however many there are.
             let count = MODEL.layout(ty).size.checked_div(size).unwrap_or(0);
             for i in 0..count {
-                flatten(element, base + i * size, scalars);
+                flatten(element, base + i * size, found);
             }
         }
-        Type::Real(real) => scalars.push((base, Some(*real))),
-        _ => scalars.push((base, None)),
+        Type::Real(real) => found(base, Some(*real)),
+        _ => found(base, None),
     }
 }

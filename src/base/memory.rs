@@ -2,6 +2,10 @@
 
 use super::addr::Addr;
 use super::machine::Machine;
+use smallvec::SmallVec;
+
+/// Bytes that were read. Short ones need no heap.
+pub type Text = SmallVec<[u8; 64]>;
 
 /// Nothing could be read at this address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,8 +53,8 @@ impl dyn Memory + '_ {
 
     /// The bytes before the first NUL, at most `limit` of them; the flag says whether the NUL was
     /// seen. Text that runs into unreadable memory ends there.
-    pub fn read_c_string(&self, at: Addr, limit: usize) -> Result<(Vec<u8>, bool), Unreadable> {
-        let mut text = Vec::new();
+    pub fn read_c_string(&self, at: Addr, limit: usize) -> Result<(Text, bool), Unreadable> {
+        let mut text = Text::new();
         let mut chunk = [0; 256];
         loop {
             // One byte more than may be shown, so that a string of just `limit` bytes is whole.

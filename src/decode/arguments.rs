@@ -1,174 +1,190 @@
 //! The arguments of one call: those that the prototype names, and those that a format among them
 //! tells of.
 
+use super::formats::{Formats, Formatted};
+use crate::abi::location::Entry;
+use crate::abi::va_list::VaList;
 use crate::abi::{Argument, Place, convention};
+use crate::base::memory::Text;
 use crate::base::regs::View;
-use crate::proto::scan::Stored;
+use crate::plan::capture::Capture;
+use crate::proto::Prototype;
 use crate::proto::types::{Format, Language, Type, Varargs};
-use crate::proto::{Prototype, format, scan};
 use crate::value::read::Reader;
-use crate::value::{Limits, Value};
+use crate::value::{Limits, Value, Values};
+use smallvec::SmallVec;
+use std::sync::Arc;
 
 /// How much of a format is read to find its conversions.
 const MAX_FORMAT: usize = 4096;
 
-/// A call's arguments, taken out of registers and stack slots at entry.
+/// A call's arguments as they were at its entry: taken out of registers and stack slots, not yet typed.
 pub(super) struct Arguments {
-    list: Vec<Argument>,
-    /// How many of them are shown at entry.
-    at_entry: usize,
-    /// From here on they are what scanf stored, each with whether the result counts it.
-    stored: Option<(usize, Vec<bool>)>,
+    places: SmallVec<[Place; 8]>,
+    /// What a format tells of; its arguments stand behind the named ones.
+    formatted: Option<Arc<Formatted>>,
 }
+
+/// Arguments with their types.
+type Typed<'t> = SmallVec<[Argument<'t>; 8]>;
 
 impl Arguments {
     /// The arguments of a call at the function's first instruction.
-    pub(super) fn of_call(prototype: &Prototype, view: &View<'_>) -> Arguments {
-        let mut cursor = convention::Arguments::new(*view, &prototype.result);
-        let params = prototype.params.iter();
-        let list = params
-            .map(|param| Argument {
-                ty: param.ty.clone(),
-                place: cursor.next(&param.ty),
-            })
-            .collect();
+    pub(super) fn of_call(
+        prototype: &Prototype,
+        capture: &Capture,
+        view: &View<'_>,
+        formats: &mut Formats,
+    ) -> Arguments {
+        let entry = Entry::new(view);
+        let locations = capture.locations.iter();
         let mut arguments = Arguments {
-            list,
-            at_entry: prototype.shown_at_entry(),
-            stored: None,
+            places: locations.map(|location| entry.fetch(*location)).collect(),
+            formatted: None,
         };
-        let formats = prototype.params.iter().enumerate();
-        let mut found = formats.filter_map(|(i, param)| Some((i, param.ty.format()?)));
-        if let Some((index, format)) = found.next() {
-            arguments.add_formatted(index, format, cursor, view);
+        if let Some((index, format)) = capture.format {
+            let text = arguments.format_text(prototype, index, view);
+            let named = arguments.places.len();
+            let formatted = formats.get(format.language, &text, named);
+            arguments.add_formatted(&formatted.types, (index, format), capture, &entry, view);
+            arguments.formatted = Some(formatted);
         }
         arguments
     }
 
+    /// How many of the arguments are shown at entry. Where no parameter waits for the return, what printf
+    /// takes does not either.
+    fn count_at_entry(&self, prototype: &Prototype, capture: &Capture) -> usize {
+        let is_printf =
+            matches!(capture.format, Some((_, format)) if format.language == Language::Printf);
+        match capture.at_entry == prototype.params.len() && is_printf {
+            true => self.places.len(),
+            false => capture.at_entry,
+        }
+    }
+
     /// Something of the call is shown only when it returns.
-    pub(super) fn shown_at_return(&self) -> bool {
-        self.at_entry < self.list.len()
+    pub(super) fn shown_at_return(&self, prototype: &Prototype, capture: &Capture) -> bool {
+        self.count_at_entry(prototype, capture) < self.places.len()
     }
 
     /// The values that are shown at entry.
-    pub(super) fn at_entry(&self, view: &View<'_>, limits: Limits) -> Vec<Value> {
-        let reader = Reader {
-            memory: view.memory,
-            model: convention::model(view.regs.machine()),
-            limits,
-            arguments: &self.list,
-            result: None,
-        };
-        let shown = self.list.iter().take(self.at_entry);
+    pub(super) fn at_entry(
+        &self,
+        prototype: &Prototype,
+        capture: &Capture,
+        view: &View<'_>,
+        limits: Limits,
+    ) -> Values {
+        let typed = self.typed(prototype);
+        let reader = reader(view, limits, &typed, None);
+        let shown = typed.iter().take(self.count_at_entry(prototype, capture));
         shown.map(|argument| reader.read(argument)).collect()
     }
 
     /// The other values, once there is a result.
     pub(super) fn at_return(
-        mut self,
-        result: &Argument,
+        &self,
+        prototype: &Prototype,
+        capture: &Capture,
+        result: &Argument<'_>,
         view: &View<'_>,
         limits: Limits,
-    ) -> Vec<Value> {
-        self.forget_unstored(result, view);
-        let reader = Reader {
-            memory: view.memory,
-            model: convention::model(view.regs.machine()),
-            limits,
-            arguments: &self.list,
-            result: Some(result),
-        };
-        let shown = self.list.iter().skip(self.at_entry);
+    ) -> Values {
+        let address = Type::addr();
+        let mut typed = self.typed(prototype);
+        self.forget_unstored(&mut typed[prototype.params.len()..], &address, result, view);
+        let reader = reader(view, limits, &typed, Some(result));
+        let shown = typed.iter().skip(self.count_at_entry(prototype, capture));
         shown.map(|argument| reader.read(argument)).collect()
     }
 
-    /// Adds what the format at this index tells of, from where it is.
+    fn typed<'t>(&'t self, prototype: &'t Prototype) -> Typed<'t> {
+        let named = prototype.params.iter().map(|param| &param.ty);
+        let others = self.formatted.iter().flat_map(|formatted| &formatted.types);
+        let places = self.places.iter().copied();
+        let all = named.chain(others).zip(places);
+        all.map(|(ty, place)| Argument { ty, place }).collect()
+    }
+
+    /// Adds what the format tells of, from where it is.
     fn add_formatted(
         &mut self,
-        index: usize,
-        format: Format,
-        mut cursor: convention::Arguments<'_>,
+        types: &[Type],
+        (index, format): (usize, Format),
+        capture: &Capture,
+        entry: &Entry<'_>,
         view: &View<'_>,
     ) {
-        let named = self.list.len();
-        let text = self.format_text(index, view);
-        let types = match format.language {
-            Language::Printf => format::arguments(&text, named + 1),
-            Language::Scanf => self.note_stored(scan::arguments(&text)),
-        };
         match format.arguments {
-            Varargs::Passed => self.add(types, |ty| cursor.next(ty)),
+            Varargs::Passed => {
+                let mut cursor = capture.behind;
+                let places = types.iter().map(|ty| entry.fetch(cursor.next(ty)));
+                self.places.extend(places);
+            }
             Varargs::List => {
-                if let Some(mut list) = self.va_list(index + 1, view) {
-                    self.add(types, |ty| list.next(ty));
+                let list = self.places.get(index + 1);
+                let list = list.and_then(|at| VaList::of(view.regs.machine(), view.memory, at));
+                if let Some(mut list) = list {
+                    self.places.extend(types.iter().map(|ty| list.next(ty)));
                 }
             }
         }
-        // Where no parameter waits for the return, what printf takes does not either.
-        if self.at_entry == named && format.language == Language::Printf {
-            self.at_entry = self.list.len();
-        }
-    }
-
-    fn add(&mut self, types: Vec<Type>, mut next: impl FnMut(&Type) -> Place) {
-        self.list.extend(types.into_iter().map(|ty| {
-            let place = next(&ty);
-            Argument { ty, place }
-        }));
-    }
-
-    fn note_stored(&mut self, stored: Vec<Stored>) -> Vec<Type> {
-        let counted = stored.iter().map(|stored| stored.counted).collect();
-        self.stored = Some((self.list.len(), counted));
-        stored.into_iter().map(|stored| stored.ty).collect()
     }
 
     /// The text of a format, a wide one with its letters taken for bytes.
-    fn format_text(&self, index: usize, view: &View<'_>) -> Vec<u8> {
-        let reader = Reader {
-            memory: view.memory,
-            model: convention::model(view.regs.machine()),
-            limits: Limits {
-                string: MAX_FORMAT,
-                ..Limits::default()
-            },
-            arguments: &self.list,
-            result: None,
+    fn format_text(&self, prototype: &Prototype, index: usize, view: &View<'_>) -> Text {
+        let limits = Limits {
+            string: MAX_FORMAT,
+            ..Limits::default()
         };
-        match self.list.get(index).map(|argument| reader.read(argument)) {
+        let typed = self.typed(prototype);
+        let reader = reader(view, limits, &typed, None);
+        match typed.get(index).map(|argument| reader.read(argument)) {
             Some(Value::Bytes { bytes, .. }) => bytes,
             Some(Value::Wide { text, .. }) => {
                 let byte = |c| u8::try_from(u32::from(c)).unwrap_or(b'?');
                 text.chars().map(byte).collect()
             }
-            _ => Vec::new(),
+            _ => Text::new(),
         }
-    }
-
-    /// The `va_list` that an argument is.
-    fn va_list<'e>(&self, index: usize, view: &View<'e>) -> Option<convention::Arguments<'e>> {
-        let list = &self.list.get(index)?.place;
-        convention::Arguments::listed(view.regs.machine(), view.memory, list)
     }
 
     /// scanf's result tells how many conversions were stored: behind the others there is nothing.
-    fn forget_unstored(&mut self, result: &Argument, view: &View<'_>) {
-        let Some((first, counted)) = self.stored.take() else {
+    fn forget_unstored<'t>(
+        &self,
+        stored: &mut [Argument<'t>],
+        address: &'t Type,
+        result: &Argument<'_>,
+        view: &View<'_>,
+    ) {
+        let counted = self.formatted.as_ref().and_then(|f| f.counted.as_ref());
+        let Some(counted) = counted else {
             return;
         };
-        let reader = Reader {
-            memory: view.memory,
-            model: convention::model(view.regs.machine()),
-            limits: Limits::default(),
-            arguments: &[],
-            result: None,
-        };
+        let reader = reader(view, Limits::default(), &[], None);
         let mut left = reader.number(result).unwrap_or_default();
-        for (argument, counted) in self.list.iter_mut().skip(first).zip(counted) {
-            if left < i64::from(counted) {
-                argument.ty = Type::addr();
+        for (argument, counted) in stored.iter_mut().zip(counted) {
+            if left < i64::from(*counted) {
+                argument.ty = address;
             }
-            left -= i64::from(counted);
+            left -= i64::from(*counted);
         }
+    }
+}
+
+/// Reads values of a call with these arguments.
+pub(super) fn reader<'r>(
+    view: &View<'r>,
+    limits: Limits,
+    arguments: &'r [Argument<'r>],
+    result: Option<&'r Argument<'r>>,
+) -> Reader<'r> {
+    Reader {
+        memory: view.memory,
+        model: convention::model(view.regs.machine()),
+        limits,
+        arguments,
+        result,
     }
 }

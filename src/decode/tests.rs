@@ -100,6 +100,7 @@ fn point(line: Option<&str>) -> Arc<Tracepoint> {
         symbol: "f".into(),
         kind: plan::Kind::Entry { entry: Vaddr(0) },
         prototype: line.map(|line| prototype(line, "f")),
+        capture: Default::default(),
         returns: Returns::Once,
         stack: plan::Stack::Unwanted,
     })
@@ -308,15 +309,15 @@ fn printf() {
     check(fprintf, Target::new(&words, b"%d\0"), "0x9000, \"%d\", 5");
 }
 
-/// `%Lf` stands on the stack at an address that 16 divides; the int behind it is in a register.
+/// `%Lf` stands on the stack where 16 divides, counted from the first slot; the int before it fills that.
 #[test]
 fn printf_of_a_long_double() {
     let one = [1 << 63, 0x3fff];
-    let words = [TEXT, 77, 0, 0, 0, 0, 0xbad, one[0], one[1]];
+    let words = [TEXT, 1, 2, 3, 4, 5, 6, 0xbad, one[0], one[1], 7];
     check(
         "int f(format)",
-        Target::new(&words, b"%Lf %d\0"),
-        "\"%Lf %d\", 1.000000, 77",
+        Target::new(&words, b"%d%d%d%d%d%d%Lf%d\0"),
+        "\"%d%d%d%d%d%d%Lf%d\", 1, 2, 3, 4, 5, 6, 1.000000, 7",
     );
 }
 

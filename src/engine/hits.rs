@@ -251,7 +251,8 @@ fn called<'p>(
 fn glance<'s>(space: &'s Space, regs: &Regs, point: &Tracepoint) -> Glimpse<'s> {
     let mut places = [Addr(regs.rsp); sys::memory::GLIMPSES];
     let mut count = 1;
-    let texts = point.prototype.as_ref().map_or(0, |p| p.string_registers());
+    let typed = point.typed(regs.machine());
+    let texts = typed.map_or(0, |(_, capture)| capture.pointers);
     for (index, register) in regs.arguments().into_iter().enumerate() {
         if texts & (1 << index) != 0 && count < places.len() {
             places[count] = Addr(register);

@@ -8,7 +8,7 @@ use crate::proto::Prototype;
 use crate::proto::types::Type;
 use iced_x86::{Decoder, DecoderOptions};
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// A function is not thought to be longer when nobody says how long it is.
 const MOST_UNSIZED: u64 = 4096;
@@ -215,6 +215,7 @@ impl Functions<'_> {
             symbol: symbol.into(),
             kind,
             prototype,
+            capture: OnceLock::new(),
             returns,
             stack: Stack::Unwanted,
         });

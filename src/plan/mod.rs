@@ -1,6 +1,7 @@
 //! What the user asked to see: tracepoints, computed from an ELF image, the filters and the
 //! prototypes. How a tracepoint is realised is the engine's business.
 
+pub mod capture;
 mod entries;
 pub mod filter;
 pub mod pairs;
@@ -8,13 +9,15 @@ pub mod resources;
 mod returns;
 
 use crate::base::addr::Vaddr;
+use crate::base::machine::Machine;
 use crate::elf;
 use crate::proto::Prototype;
 use crate::proto::library::Library;
+use capture::Capture;
 use filter::{Filter, LibraryPattern};
 use resources::Resources;
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// A function that the user asked to see.
 #[derive(Debug)]
@@ -27,10 +30,22 @@ pub struct Tracepoint {
     pub kind: Kind,
     /// How arguments and result are typed, when anybody knows.
     pub prototype: Option<Arc<Prototype>>,
+    /// What is taken of its calls by the prototype: computed when the first is seen.
+    pub capture: OnceLock<Capture>,
     /// How often a call comes back.
     pub returns: Returns,
     /// Whether its calls are wanted with their stacks.
     pub stack: Stack,
+}
+
+impl Tracepoint {
+    /// Its prototype and what is taken of its calls, when anybody knows. All of its calls are made by code
+    /// for one machine.
+    pub fn typed(&self, machine: Machine) -> Option<(&Prototype, &Capture)> {
+        let prototype = self.prototype.as_deref()?;
+        let capture = self.capture.get_or_init(|| Capture::of(prototype, machine));
+        Some((prototype, capture))
+    }
 }
 
 /// Whether the stacks of a tracepoint's calls are wanted.
@@ -300,6 +315,7 @@ impl Plan {
             symbol: symbol.into(),
             kind,
             prototype: self.prototypes.lookup(symbol, sonames),
+            capture: OnceLock::new(),
             returns: Returns::of(symbol),
             stack: Stack::Unwanted,
         })

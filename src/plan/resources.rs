@@ -6,7 +6,7 @@ use crate::base::addr::Vaddr;
 use crate::elf::{self, Class, Scope, Symbol, SymbolKind};
 use crate::proto::Prototype;
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// The functions, by their symbols.
 pub type Functions = HashMap<String, Watch>;
@@ -183,6 +183,7 @@ fn point(module: &Arc<ModuleName>, symbol: &str, entry: Vaddr, watch: &Watch) ->
         symbol: symbol.into(),
         kind: Kind::Resource { entry },
         prototype: Some(watch.prototype.clone()),
+        capture: OnceLock::new(),
         returns: watch.returns,
         stack: watch.stack,
     };

@@ -74,7 +74,6 @@ pub struct Prototype {
     pub result: Type,
     /// Its parameters, in order.
     pub params: Vec<Param>,
-    string_registers: u8,
 }
 
 /// One parameter of a function.
@@ -89,12 +88,10 @@ pub struct Param {
 impl Prototype {
     /// A prototype of these parts.
     pub fn new(name: &str, result: Type, params: Vec<Param>) -> Prototype {
-        let string_registers = string_registers(&result, &params);
         Prototype {
             name: name.to_owned(),
             result,
             params,
-            string_registers,
         }
     }
 
@@ -103,31 +100,4 @@ impl Prototype {
         let later = self.params.iter().position(|p| p.at_return);
         later.unwrap_or(self.params.len())
     }
-
-    /// Which of the six integer argument registers (bit 0 is the first, `rdi`) point to something
-    /// that is shown at entry. A hint for fetching it early: a register may be missing from it.
-    pub fn string_registers(&self) -> u8 {
-        self.string_registers
-    }
-}
-
-/// Counts registers as far as that is plain: up to the first structure passed by value.
-fn string_registers(result: &Type, params: &[Param]) -> u8 {
-    if matches!(result.unshown(), Type::Struct(_)) {
-        return 0;
-    }
-    let mut mask = 0;
-    let mut register = 0;
-    for param in params.iter().take_while(|p| !p.at_return) {
-        match param.ty.unshown() {
-            Type::Struct(_) => break,
-            Type::Real(_) | Type::Void => continue,
-            Type::Pointer(to) if register < 6 && to.is_complete() && !param.ty.is_hidden() => {
-                mask |= 1 << register;
-            }
-            _ => {}
-        }
-        register += 1;
-    }
-    mask
 }

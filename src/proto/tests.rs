@@ -263,18 +263,6 @@ fn the_canonical_spelling_means_the_same() {
     }
 }
 
-#[test]
-fn registers_that_point_to_something() {
-    let mask = |text| prototype(text, "f").string_registers();
-    assert_eq!(
-        mask("void f(string, int, string, addr, hide(string))"),
-        0b00101
-    );
-    assert_eq!(mask("void f(double, string, +string, string)"), 0b1);
-    assert_eq!(mask("void f(int,int,int,int,int,int,string)"), 0);
-    assert_eq!(mask("void f(string, struct(int), string)"), 0b1);
-}
-
 #[track_caller]
 fn check_layout(ty: &str, size: u64, align: u64, small: (u64, u64)) {
     let function = prototype(&format!("void f({ty}*)"), "f");

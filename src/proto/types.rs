@@ -112,7 +112,7 @@ pub struct Condition {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Name {
     /// The name.
-    pub name: String,
+    pub name: Arc<str>,
     /// Its number, in two's complement.
     pub value: u64,
     /// The bits that decide.

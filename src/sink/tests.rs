@@ -69,6 +69,7 @@ fn point(symbol: &str, module: &str, kind: plan::Kind) -> Arc<Tracepoint> {
         symbol: symbol.into(),
         kind,
         prototype: None,
+        capture: Default::default(),
         returns: Returns::Once,
         stack: plan::Stack::Unwanted,
     })
@@ -112,7 +113,7 @@ impl Task {
             depth,
             point: Arc::clone(point),
             return_address: Addr(0x401136 + id),
-            args: args.to_vec(),
+            args: args.into(),
             stack: None,
         })
     }
@@ -140,7 +141,7 @@ impl Task {
             depth,
             point: Arc::clone(point),
             return_address: Addr(0x401136 + id),
-            out_args: out_args.to_vec(),
+            out_args: out_args.into(),
             result,
             elapsed: Duration::from_nanos(211_900),
         })
@@ -218,7 +219,7 @@ impl Task {
 /// A short string.
 pub(super) fn text(text: &str) -> Value {
     Value::Bytes {
-        bytes: text.as_bytes().to_vec(),
+        bytes: text.as_bytes().into(),
         cut: false,
     }
 }

@@ -83,7 +83,7 @@ fn entry(memory: &dyn Memory, at: Addr) -> Result<(Entry, Addr), Unreadable> {
     let word = |index: usize| words.get(index).copied().unwrap_or_default();
     let name = memory
         .read_c_string(Addr(word(1)), MOST_NAME)
-        .map(|(name, _)| name)
+        .map(|(name, _)| name.into_vec())
         .unwrap_or_default();
     Ok((
         Entry {

@@ -6,7 +6,10 @@ pub mod render;
 mod tests;
 
 use crate::base::addr::Addr;
+use crate::base::memory::Text;
 use crate::proto::layout::Model;
+use smallvec::SmallVec;
+use std::sync::Arc;
 
 /// How much of a value is read and shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +28,9 @@ impl Default for Limits {
         }
     }
 }
+
+/// The values of a call's arguments. Those of most calls need no heap.
+pub type Values = SmallVec<[Value; 8]>;
 
 /// One argument, result or part of one. That something could not be read is a value too.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,7 +58,7 @@ pub enum Value {
     /// Text of a program; `cut` when there was more of it.
     Bytes {
         /// What was read, without the terminating NUL.
-        bytes: Vec<u8>,
+        bytes: Text,
         /// There was more than may be shown.
         cut: bool,
     },
@@ -63,8 +69,15 @@ pub enum Value {
         /// There was more than may be shown.
         cut: bool,
     },
-    /// The name that an enumeration gives the number.
-    Name(String),
+    /// The name that an enumeration gives the number, or a text that stands for a value.
+    Name(Arc<str>),
+    /// Names of the bits that are set, in the order of the type: `O_RDWR|O_CREAT|0x40`.
+    Flags {
+        /// The names, at least one.
+        names: SmallVec<[Arc<str>; 4]>,
+        /// The bits that no name stands for, shown in hexadecimal.
+        rest: u64,
+    },
     /// `{ 1, 2.500000 }`
     Struct(Vec<Value>),
     /// `[ 1, 2, 3, 4... ]`; `cut` when there are more elements.

@@ -11,6 +11,7 @@ use crate::base::addr::Addr;
 use crate::base::memory::{Memory, Unreadable};
 use crate::proto::layout::Model;
 use crate::proto::types::{Condition, Expr, Integer, Lens, Struct, Type};
+use smallvec::SmallVec;
 
 /// How deep values may nest.
 const MAX_DEPTH: usize = 48;
@@ -31,9 +32,9 @@ pub struct Reader<'r> {
     /// How much to read.
     pub limits: Limits,
     /// The call's arguments: lengths may be told by any of them.
-    pub arguments: &'r [Argument],
+    pub arguments: &'r [Argument<'r>],
     /// The call's result, once there is one.
-    pub result: Option<&'r Argument>,
+    pub result: Option<&'r Argument<'r>>,
 }
 
 /// Where a value is read from.
@@ -65,7 +66,7 @@ struct Absent(Value);
 
 impl Reader<'_> {
     /// The value of an argument or of the result.
-    pub fn read(&self, argument: &Argument) -> Value {
+    pub fn read(&self, argument: &Argument<'_>) -> Value {
         let limits = Limits {
             string: self.limits.string.min(MAX_LIMIT),
             array: self.limits.array.min(MAX_LIMIT),
@@ -77,12 +78,12 @@ impl Reader<'_> {
             parts_left: MAX_PARTS.max(limits.array.saturating_mul(2)),
             text_left: MAX_TEXT.max(limits.string.saturating_mul(4)),
         };
-        reading.value(&argument.ty, None, Source::of(&argument.place), None)
+        reading.value(argument.ty, None, Source::of(&argument.place), None)
     }
 
     /// The number that an argument or the result is, or points to.
-    pub fn number(&self, argument: &Argument) -> Option<i64> {
-        self.number_at(&argument.ty, Source::of(&argument.place))
+    pub fn number(&self, argument: &Argument<'_>) -> Option<i64> {
+        self.number_at(argument.ty, Source::of(&argument.place))
     }
 
     fn number_at(&self, ty: &Type, source: Source<'_>) -> Option<i64> {
@@ -309,9 +310,9 @@ impl Reading<'_> {
     /// Fetches what is in memory at once, as far as it can be read; nothing of what is at hand.
     fn block(&self, source: Source<'_>, size: u64) -> Result<Block, Absent> {
         let Source::Memory(at) = source else {
-            return Ok(Block(Vec::new()));
+            return Ok(Block(SmallVec::new()));
         };
-        let mut bytes = vec![0; size.min(MAX_BLOCK) as usize];
+        let mut bytes = SmallVec::from_elem(0, size.min(MAX_BLOCK) as usize);
         if !bytes.is_empty() {
             let read = self.reader.memory.read(at, &mut bytes);
             bytes.truncate(read.map_err(|_| Absent(Value::Unreadable(at)))?);
@@ -367,7 +368,7 @@ impl Reading<'_> {
 }
 
 /// The first bytes of a structure or array.
-struct Block(Vec<u8>);
+struct Block(SmallVec<[u8; 128]>);
 
 impl Block {
     /// A part of what was fetched, else of what it was fetched from.

@@ -3,6 +3,7 @@
 use super::Value;
 use crate::base::printable::is_plain;
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 /// The value as a line shows it; empty for a hidden one.
 pub fn render(value: &Value) -> String {
@@ -37,6 +38,7 @@ pub fn render_into(out: &mut String, value: &Value) {
             ellipsis(out, *cut);
         }
         Value::Name(name) => out.push_str(name),
+        Value::Flags { names, rest } => flags(out, names, *rest),
         Value::Struct(members) => {
             out.push_str("{ ");
             list(out, members);
@@ -179,6 +181,16 @@ fn hex_float(out: &mut String, n: f64) {
     push(out, format_args!("p{exponent:+}"));
 }
 
+fn flags(out: &mut String, names: &[Arc<str>], rest: u64) {
+    for (i, name) in names.iter().enumerate() {
+        out.push_str(if i > 0 { "|" } else { "" });
+        out.push_str(name);
+    }
+    if rest != 0 {
+        push(out, format_args!("|{rest:#x}"));
+    }
+}
+
 fn bits(out: &mut String, runs: &[(u32, u32)], inverted: bool) {
     out.push_str(if inverted { "~<" } else { "<" });
     for (i, (first, last)) in runs.iter().enumerate() {
@@ -203,7 +215,7 @@ mod tests {
     }
 
     fn bytes(bytes: &[u8]) -> Value {
-        let bytes = bytes.to_vec();
+        let bytes = bytes.into();
         Value::Bytes { bytes, cut: false }
     }
 
@@ -217,7 +229,7 @@ mod tests {
         check(Value::Octal(0), "00");
         check(Value::Bool(true), "true");
         check(Value::Bool(false), "false");
-        check(Value::Name("SEEK_SET".to_owned()), "SEEK_SET");
+        check(Value::Name("SEEK_SET".into()), "SEEK_SET");
     }
 
     #[test]
@@ -259,7 +271,7 @@ mod tests {
         );
         check(bytes("ä".as_bytes()), r#""\303\244""#);
         let text = Value::Bytes {
-            bytes: b"ab".to_vec(),
+            bytes: b"ab"[..].into(),
             cut: true,
         };
         check(text, r#""ab"..."#);

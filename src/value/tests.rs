@@ -30,19 +30,17 @@ fn read_as(model: Model, text: &str, place: Place, bytes: &[u8], limits: Limits)
         bytes: bytes.to_vec(),
     };
     // arg1 is the value itself, arg2 is 2, arg3 is -1.
+    let (int, ty) = (ty("int"), ty(text));
     let number = |n: i64| Argument {
-        ty: ty("int"),
+        ty: &int,
         place: Place::word(n as u64),
     };
-    let argument = Argument {
-        ty: ty(text),
-        place,
-    };
+    let argument = Argument { ty: &ty, place };
     let reader = Reader {
         memory: &memory,
         model,
         limits,
-        arguments: &[argument.clone(), number(2), number(-1)],
+        arguments: &[argument, number(2), number(-1)],
         result: Some(&number(3)),
     };
     render(&reader.read(&argument))
@@ -397,7 +395,7 @@ fn values_have_an_end() {
         }
     }
     let argument = Argument {
-        ty: function.params[0].ty.clone(),
+        ty: &function.params[0].ty,
         place: Place::word(AT),
     };
     let limits = Limits {
@@ -437,12 +435,12 @@ fn arbitrary_memory() {
             let params = function.params.iter();
             let arguments: Vec<Argument> = params
                 .map(|param| Argument {
-                    ty: param.ty.clone(),
+                    ty: &param.ty,
                     place: Place::word(any(&mut random)),
                 })
                 .collect();
             let result = Argument {
-                ty: function.result.clone(),
+                ty: &function.result,
                 place: Place::Memory(Addr(AT)),
             };
             let reader = Reader {

@@ -35,6 +35,7 @@ fn point(name: &str) -> Arc<Tracepoint> {
         symbol: name.into(),
         kind: Kind::Entry { entry: Vaddr(0) },
         prototype: None,
+        capture: Default::default(),
         returns: Returns::Once,
         stack: crate::plan::Stack::Unwanted,
     })

@@ -180,7 +180,7 @@ impl Item<'_> {
             if self.scanner.eat('/') {
                 mask = self.scanner.number()?;
             }
-            let name = name.to_owned();
+            let name = name.into();
             names.push(Name { name, value, mask });
             value = value.wrapping_add(1);
         }

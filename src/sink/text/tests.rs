@@ -42,7 +42,7 @@ fn a_call_and_its_return_make_a_line() {
         imported("getenv"),
     );
     let long = Value::Bytes {
-        bytes: b"a longer string than thirty-two ".to_vec(),
+        bytes: b"a longer string than thirty-two "[..].into(),
         cut: true,
     };
     check(

@@ -20,13 +20,13 @@ impl Reading<'_> {
             INET => {
                 let address = Ipv4Addr::from(part::<4>(&bytes, 4)?);
                 let endpoint = SocketAddrV4::new(address, port(&bytes)?);
-                Some(Value::Name(endpoint.to_string()))
+                Some(Value::Name(endpoint.to_string().into()))
             }
             INET6 => {
                 let address = Ipv6Addr::from(part::<16>(&bytes, 8)?);
                 let scope = u32::from_le_bytes(part(&bytes, 24)?);
                 let endpoint = SocketAddrV6::new(address, port(&bytes)?, 0, scope);
-                Some(Value::Name(endpoint.to_string()))
+                Some(Value::Name(endpoint.to_string().into()))
             }
             UNIX => Some(self.path(bytes.get(2..)?)),
             _ => None,
@@ -40,7 +40,7 @@ impl Reading<'_> {
         let path = if path == [0] { &[] } else { path };
         let shown = path.len().min(self.limits.string);
         Value::Bytes {
-            bytes: path[..shown].to_vec(),
+            bytes: path[..shown].into(),
             cut: shown < path.len(),
         }
     }

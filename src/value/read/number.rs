@@ -5,6 +5,7 @@ use crate::abi::extended as x87;
 use crate::proto::layout::Model;
 use crate::proto::types::{Integer, Lens, Name, Real, Type, Width};
 use crate::value::Value;
+use smallvec::SmallVec;
 
 /// How many bytes of a structure or array are shown as bits.
 const MAX_BIT_BYTES: u64 = 256;
@@ -78,7 +79,7 @@ impl Number {
         let bits = self.unsigned();
         let all = u64::MAX >> self.unused;
         let mut left = bits;
-        let mut shown = Vec::new();
+        let mut shown = SmallVec::new();
         for Name { name, value, mask } in names {
             let mask = mask & all;
             let value = value & all;
@@ -96,8 +97,7 @@ impl Number {
         match (shown.is_empty(), left) {
             (true, 0) => None,
             (true, _) => Some(Value::Hex(bits)),
-            (false, 0) => Some(Value::Name(shown.join("|"))),
-            (false, _) => Some(Value::Name(format!("{}|{left:#x}", shown.join("|")))),
+            (false, rest) => Some(Value::Flags { names: shown, rest }),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{Absent, Around, Reading, Source};
 use crate::base::addr::Addr;
+use crate::base::memory::Text;
 use crate::proto::types::{Expr, Type};
 use crate::value::Value;
 
@@ -59,9 +60,9 @@ impl Reading<'_> {
         wanted: usize,
         size: usize,
         ends: Ends,
-    ) -> Result<Vec<u8>, Absent> {
+    ) -> Result<Text, Absent> {
         match source {
-            Source::Bytes(bytes) => Ok(bytes[..bytes.len().min(wanted * size)].to_vec()),
+            Source::Bytes(bytes) => Ok(bytes[..bytes.len().min(wanted * size)].into()),
             Source::Memory(at) if ends == Ends::AtZero && size == 1 => {
                 let text = self.reader.memory.read_c_string(at, wanted);
                 let (mut bytes, ended) = text.map_err(|_| Absent(Value::Unreadable(at)))?;
@@ -73,8 +74,8 @@ impl Reading<'_> {
         }
     }
 
-    fn stretch(&self, at: Addr, wanted: usize) -> Result<Vec<u8>, Absent> {
-        let mut bytes = vec![0; wanted];
+    fn stretch(&self, at: Addr, wanted: usize) -> Result<Text, Absent> {
+        let mut bytes = Text::from_elem(0, wanted);
         let read = self.reader.memory.read(at, &mut bytes);
         bytes.truncate(read.map_err(|_| Absent(Value::Unreadable(at)))?);
         Ok(bytes)
@@ -83,7 +84,7 @@ impl Reading<'_> {
 
 fn shown(bytes: &[u8], size: usize, cut: bool) -> Value {
     if size == 1 {
-        let bytes = bytes.to_vec();
+        let bytes = bytes.into();
         return Value::Bytes { bytes, cut };
     }
     let code = |unit: &[u8]| {
