@@ -8,6 +8,7 @@ use super::{Param, Prototype};
 use std::collections::HashMap;
 use std::sync::Arc;
 
+mod c;
 mod types;
 
 /// How many structures a file may announce: pointers may chain them all.
@@ -207,6 +208,7 @@ impl Item<'_> {
                 ty = Type::Integer(Integer::INT).shown(Lens::Hide);
             }
             self.check_complete(at, &ty)?;
+            self.parameter_name();
             let at_return = marked || ty.needs_result();
             params.push(Param { ty, at_return });
             if self.scanner.eat(')') {

@@ -114,6 +114,49 @@ fn lenses() {
 }
 
 #[test]
+fn declarations_of_c() {
+    check(
+        "extern ssize_t f(int fd, void *restrict buf, size_t n);",
+        "long f(int, void*, ulong)",
+    );
+    check(
+        "const char *f(const char *, char const*, char *);",
+        "string(array(char, zero)*) f(string(array(char, zero)*), char*, char*)",
+    );
+    check(
+        "int f(const char *const *argv, const wchar_t *);",
+        "int f(string(array(char, zero)*)*, string(array(char(int), zero)*))",
+    );
+    check(
+        "unsigned f(unsigned long, long unsigned int, unsigned long long x, long long, signed char)",
+        "uint f(ulong, ulong, uint64, int64, char)",
+    );
+    check(
+        "long double f(unsigned char c, unsigned short, short int, long int, double d)",
+        "ldouble f(char(uint8), ushort, short, long, double)",
+    );
+    check(
+        "void f(struct stat *st, const struct l *, enum color, FILE *, DIR*);",
+        "void f(struct*, struct*, int, struct*, struct*)",
+    );
+    check(
+        "pid_t f(int8_t, uint8_t, int16_t, uint16_t, int32_t, uint32_t, int64_t, uint64_t);",
+        "int f(int8, uint8, short, ushort, int, uint, int64, uint64)",
+    );
+    check(
+        "mode_t f(off_t, uid_t, time_t, intptr_t, uintptr_t, socklen_t, wchar_t, bool, _Bool);",
+        "octal(uint) f(long, uint, long, long, hex(ulong), uint, char(int), bool(uint8), bool(uint8))",
+    );
+    // What a file says of a name comes first.
+    let typedef = "typedef time_t = hex(int);\nint f(time_t);";
+    assert_eq!(shown(&prototype(typedef, "f")), "int f(hex(int))");
+    check_complaints(
+        "int f(struct stat);",
+        &["c.conf:1: error: this structure's members have not been told yet (7)"],
+    );
+}
+
+#[test]
 fn lengths() {
     check(
         "void f(string[arg2], int);",

@@ -14,6 +14,10 @@ const MAX_STARS: usize = 8;
 const MAX_DEPTH: usize = 64;
 const MAX_PARTS: usize = 4096;
 
+/// C's `char` and `wchar_t`.
+const CHAR: Integer = Integer::CHAR;
+const WIDE: Integer = Integer::INT;
+
 /// Words that no typedef may take: those that ltrace's own files may rely on.
 const RESERVED: [&str; 26] = [
     "void", "char", "short", "ushort", "int", "uint", "long", "ulong", "float", "double", "addr",
@@ -57,9 +61,18 @@ impl Item<'_> {
         if depth > MAX_NESTING {
             return Err(self.scanner.fault("nested too deep".to_owned()));
         }
+        let is_const = self.qualifiers();
         let mut ty = self.base(depth)?;
+        self.qualifiers();
         let mut stars = 0;
         while self.scanner.eat('*') {
+            self.qualifiers();
+            // What is read only, and of characters, is text.
+            if is_const && stars == 0 && matches!(ty, Type::Character(CHAR | WIDE)) {
+                ty = Type::text(ty, Expr::Zero(None));
+                stars = 1;
+                continue;
+            }
             stars += 1;
             if stars > MAX_STARS {
                 return Err(self.scanner.fault("too many '*'".to_owned()));
@@ -81,6 +94,10 @@ impl Item<'_> {
             && let Some(ty) = self.parsed.typedefs.get(word)
         {
             return Ok(ty.clone());
+        }
+        let is_call = self.scanner.peek() == Some('(');
+        if let Some(ty) = (!is_call).then(|| self.c_type(word)).flatten() {
+            return Ok(ty);
         }
         if let Some(ty) = plain(word) {
             return Ok(ty);
