@@ -261,6 +261,25 @@ impl Image {
         Ok(image)
     }
 
+    /// The function that `r_brk` of `<link.h>` points to, by the names under which dynamic linkers export it.
+    pub fn linker_brk(&self) -> Option<Vaddr> {
+        const NAMES: [&str; 2] = ["_dl_debug_state", "__dl_debug_state"];
+        let mut exports = self.exports.iter();
+        let brk = exports.find(|symbol| NAMES.contains(&symbol.name.as_str()));
+        brk.map(|symbol| symbol.vaddr)
+    }
+
+    /// It is a dynamic linker, which can be asked to run a program.
+    pub fn is_linker(&self) -> bool {
+        self.interpreter.is_none() && self.linker_brk().is_some()
+    }
+
+    /// Where the beginning of the file is loaded, or would be.
+    pub fn first_page(&self) -> Vaddr {
+        let first = self.segments.iter().min_by_key(|s| s.file_offset);
+        first.map_or(Vaddr(0), |s| Vaddr(s.vaddr.0.wrapping_sub(s.file_offset)))
+    }
+
     /// What the file's architecture is called.
     pub fn architecture(&self) -> &'static str {
         match (self.machine, self.class) {

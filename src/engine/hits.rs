@@ -134,7 +134,7 @@ impl PtraceEngine {
             self.chosen(stopped, id, &resolver, Addr(regs.rax), out);
         }
         if modules_changed {
-            self.modules_changed(stopped, id, out);
+            self.list_changed(stopped, id, out);
         }
         if relocated {
             self.resolve_imports(stopped, id, out);

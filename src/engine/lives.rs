@@ -2,7 +2,7 @@
 
 use super::What;
 use super::hits::tell_no_return;
-use super::modules::Stage;
+use super::linker::Stage;
 use super::onward::{Onward, finish};
 use super::privileges;
 use super::ptrace::{Ending, Follow, Out, PtraceEngine};

@@ -2,108 +2,42 @@
 //! turned into breakpoints.
 
 use super::What;
-use super::privileges;
 use super::ptrace::{Out, PtraceEngine};
 use super::task::SpaceId;
 use crate::base::addr::{Addr, Bias, Vaddr};
 use crate::base::memory::Memory;
-use crate::base::{Pid, message};
+use crate::base::message;
 use crate::elf::Image;
-use crate::plan::{Point, Sites, Wanted};
+use crate::plan::{Kind, Point, Sites, Wanted};
 use crate::sys::ptrace::Stopped;
 use crate::sys::{file, proc};
 use crate::tracee::breakpoint::Purpose;
 use crate::tracee::linkmap;
 use crate::tracee::module::{FileKey, Found, Module, Planned};
 use crate::tracee::space::{Refused, Space};
-use nix::libc;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
-/// The names under which dynamic linkers export the function that `r_brk` points to.
-const BRK_NAMES: [&str; 2] = ["_dl_debug_state", "__dl_debug_state"];
-
-/// How far the program is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stage {
-    /// Its first instruction, the dynamic linker's, is still to come.
-    Beginning,
-    /// It runs.
-    Running,
-}
-
 impl PtraceEngine {
-    /// Plants what is to be seen of a program: at its beginning, or in the middle of its life.
-    pub(super) fn program_found(
-        &mut self,
-        stopped: &Stopped,
-        id: SpaceId,
-        stage: Stage,
-        out: &mut Out<'_>,
-    ) {
-        let Some(space) = self.spaces.get(&id) else {
+    /// Makes the modules of a space those of the dynamic linker's list, as far as it has come.
+    pub(super) fn modules_changed(&mut self, stopped: &Stopped, id: SpaceId, out: &mut Out<'_>) {
+        let Some((r_debug, debug)) = self.debug(id) else {
             return;
         };
-        let aux = proc::auxv(space.pid, space.memory.machine()).unwrap_or_default();
-        let aux: HashMap<u64, u64> = aux.into_iter().collect();
-        let entry = aux.get(&libc::AT_ENTRY).copied().unwrap_or(0);
-        let pid = space.pid;
-        let execfn = self.text_at(id, aux.get(&libc::AT_EXECFN).copied().unwrap_or(0));
-        if let Err(why) = self.add_program(stopped, id, entry, &execfn, out) {
-            return self.complain(stopped.tid(), &why, out);
-        }
-        if stage == Stage::Beginning {
-            let base = aux.get(&libc::AT_BASE).copied().unwrap_or(0);
-            self.watch_linker(stopped, id, base, out);
-            if let Some(why) = privileges::lost(pid) {
-                self.complain(stopped.tid(), &why, out);
-            }
-            self.plant(stopped, id, Addr(entry), Purpose::Relocated, out);
-        }
-        self.modules_changed(stopped, id, out);
-        if stage == Stage::Running {
-            self.resolve_imports(stopped, id, out);
-        }
-    }
-
-    /// Makes the modules of a space those of the dynamic linker's list.
-    pub(super) fn modules_changed(&mut self, stopped: &Stopped, id: SpaceId, out: &mut Out<'_>) {
+        self.watch_list(stopped, id, debug.brk, out);
         let Some(space) = self.spaces.get_mut(&id) else {
             return;
         };
-        let Some(list) = listed(space) else { return };
-        let pid = space.pid;
-        let stays = |m: &Module| {
-            m.name().is_main
-                || list
-                    .iter()
-                    .any(|e| e.bias == m.bias && dynamic(m) == Some(e.dynamic))
-        };
-        let (kept, gone): (Vec<_>, Vec<_>) = std::mem::take(&mut space.modules)
-            .into_iter()
-            .partition(stays);
-        space.modules = kept;
-        for module in &gone {
-            space.forget(&module.range);
+        let list = linkmap::modules(&space.memory, r_debug);
+        for module in take_gone(space, &list) {
+            let what = What::Unloaded {
+                module: module.name(),
+                range: module.range.clone(),
+            };
+            out.tell(space.pid, stopped.tid(), what);
         }
-        let known: Vec<_> = space.modules.iter().map(|m| (m.bias, dynamic(m))).collect();
-        let maps = proc::maps(pid).unwrap_or_default();
-        let is_new = |e: &&linkmap::Entry| !known.contains(&(e.bias, Some(e.dynamic)));
-        let news: Vec<Result<Found, String>> = list
-            .iter()
-            .filter(is_new)
-            .filter_map(|e| Found::at(pid, &maps, e.dynamic, e.bias, &space.memory))
-            .collect();
-        for module in gone {
-            out.tell(
-                pid,
-                stopped.tid(),
-                What::Unloaded {
-                    module: module.name(),
-                    range: module.range.clone(),
-                },
-            );
-        }
+        let news = new_in(space, &list);
+        let is_unknown = self.program(id).is_none();
         let is_empty = news.is_empty();
         for found in news {
             if self.is_ending() {
@@ -114,10 +48,20 @@ impl PtraceEngine {
                 self.complain(stopped.tid(), &why, out);
             }
         }
+        let begins = self.program(id).map(Module::entry).filter(|_| is_unknown);
         if !is_empty {
             self.plant_all(stopped, id, out);
         }
+        if let Some(entry) = begins {
+            self.plant(stopped, id, entry, Purpose::Relocated, out);
+        }
         self.find_chosen(stopped, id, out);
+    }
+
+    /// The program of a space, once it is known.
+    pub(super) fn program(&self, id: SpaceId) -> Option<&Module> {
+        let modules = &self.spaces.get(&id)?.modules;
+        modules.iter().find(|m| m.name().is_main)
     }
 
     /// Plants breakpoints at the callees of imports whose slots the dynamic linker has filled by now.
@@ -135,7 +79,7 @@ impl PtraceEngine {
         for module in modules {
             let (bias, range) = (module.bias, module.range.clone());
             module.unresolved.retain(|point| {
-                let crate::plan::Kind::Plt { slot } = point.kind else {
+                let Kind::Plt { slot } = point.kind else {
                     return false;
                 };
                 let slot = bias.addr(slot);
@@ -160,72 +104,8 @@ impl PtraceEngine {
         self.find_chosen(stopped, id, out);
     }
 
-    fn text_at(&self, id: SpaceId, at: u64) -> String {
-        let memory = self
-            .spaces
-            .get(&id)
-            .map(|space| &space.memory as &dyn Memory);
-        let text = memory.and_then(|memory| memory.read_c_string(Addr(at), 4096).ok());
-        text.map_or(String::new(), |(text, _)| {
-            String::from_utf8_lossy(&text).into_owned()
-        })
-    }
-
-    fn add_program(
-        &mut self,
-        stopped: &Stopped,
-        id: SpaceId,
-        entry: u64,
-        execfn: &str,
-        out: &mut Out<'_>,
-    ) -> Result<(), String> {
-        let pid = self
-            .spaces
-            .get(&id)
-            .map_or(Pid(stopped.tid().0), |space| space.pid);
-        let unreadable = |e| privileges::unreadable(pid, e);
-        let mut found = Found::program(pid, execfn, Bias(0)).map_err(unreadable)?;
-        let bytes = file::map(&found.file).map_err(unreadable)?;
-        let image = Image::parse(&bytes).map_err(|e| format!("{}: {e}", found.path))?;
-        found.bias = Bias(entry.wrapping_sub(image.entry.0));
-        self.add(stopped, id, &found, out)?;
-        self.plant_all(stopped, id, out);
-        Ok(())
-    }
-
-    /// Watches the dynamic linker from its very beginning, where it says what its `r_brk` is called.
-    fn watch_linker(&mut self, stopped: &Stopped, id: SpaceId, base: u64, out: &mut Out<'_>) {
-        let Some(space) = self.spaces.get(&id) else {
-            return;
-        };
-        let maps = proc::maps(space.pid).unwrap_or_default();
-        let found = Found::at(space.pid, &maps, Addr(base), Bias(base), &space.memory);
-        let Some(Ok(found)) = found else {
-            return;
-        };
-        let Ok(bytes) = file::map(&found.file) else {
-            return;
-        };
-        let Ok(image) = Image::parse(&bytes) else {
-            return;
-        };
-        let brk = image
-            .exports
-            .iter()
-            .find(|symbol| BRK_NAMES.contains(&symbol.name.as_str()));
-        if let Some(brk) = brk {
-            self.plant(
-                stopped,
-                id,
-                found.bias.addr(brk.vaddr),
-                Purpose::LinkMap,
-                out,
-            );
-        }
-    }
-
     /// Adds a module to a space, its file planned, its breakpoints still to be planted.
-    fn add(
+    pub(super) fn add(
         &mut self,
         stopped: &Stopped,
         id: SpaceId,
@@ -238,7 +118,7 @@ impl PtraceEngine {
         let Some(space) = self.spaces.get_mut(&id) else {
             return Ok(());
         };
-        let module = Module::new(planned.clone(), found.bias);
+        let module = Module::new(planned.clone(), found);
         let what = What::Loaded {
             module: &planned.name,
             range: module.range.clone(),
@@ -246,7 +126,12 @@ impl PtraceEngine {
             file: self.plan.resources.want_stacks().then_some(&found.file),
         };
         out.tell(space.pid, stopped.tid(), what);
-        space.modules.push(module);
+        // The program comes first.
+        let place = match planned.name.is_main {
+            true => 0,
+            false => space.modules.len(),
+        };
+        space.modules.insert(place, module);
         self.matched.extend(&planned.matched);
         for why in &planned.refused {
             self.complain(stopped.tid(), why, out);
@@ -254,7 +139,7 @@ impl PtraceEngine {
         Ok(())
     }
 
-    fn planned(&mut self, found: &Found) -> Result<Arc<Planned>, String> {
+    pub(super) fn planned(&mut self, found: &Found) -> Result<Arc<Planned>, String> {
         let key = FileKey::of(&found.file).map_err(|e| message(&e))?;
         let key = (key, found.started_as.clone());
         if let Some(planned) = self.images.get(&key) {
@@ -276,7 +161,7 @@ impl PtraceEngine {
     }
 
     /// Plants the breakpoints of all modules that are not planted yet.
-    fn plant_all(&mut self, stopped: &Stopped, id: SpaceId, out: &mut Out<'_>) {
+    pub(super) fn plant_all(&mut self, stopped: &Stopped, id: SpaceId, out: &mut Out<'_>) {
         let Some(space) = self.spaces.get_mut(&id) else {
             return;
         };
@@ -292,7 +177,7 @@ impl PtraceEngine {
                 let is_wanted = match point.wanted {
                     Wanted::Always => true,
                     Wanted::IfProvided => provided.contains(&**symbol),
-                    Wanted::IfFirst => firsts.insert(symbol.clone()),
+                    Wanted::IfFirst => firsts.insert((module.namespace, symbol.clone())),
                 };
                 if !*is_planted && is_wanted {
                     *is_planted = true;
@@ -300,6 +185,9 @@ impl PtraceEngine {
                     wanted.extend(places(point, module.bias));
                     if point.sees_callee() {
                         module.unresolved.push(point.tracepoint.clone());
+                    }
+                    if matches!(point.tracepoint.kind, Kind::Plt { .. }) {
+                        module.untyped.push(point.tracepoint.clone());
                     }
                     if let Sites::Chosen { resolver } = point.sites {
                         module.unchosen.push((resolver, point.tracepoint.clone()));
@@ -322,6 +210,7 @@ impl PtraceEngine {
         for at in initializers {
             self.plant_relocated(stopped, id, at, out);
         }
+        self.type_imports(id);
     }
 
     /// Watches for a module's relocation: its `DT_INIT` runs right after it.
@@ -382,21 +271,47 @@ fn places(point: &Point, bias: Bias) -> Vec<(Addr, Purpose)> {
     }
 }
 
-/// The dynamic linker's list, once it has one that is not being changed.
-fn listed(space: &mut Space) -> Option<Vec<linkmap::Entry>> {
-    let main = space.modules.iter().find(|m| m.name().is_main)?;
-    let memory: &dyn Memory = &space.memory;
-    let r_debug = match space.r_debug {
-        Some(r_debug) => r_debug,
-        None => {
-            let entry = main.bias.addr(main.planned.image.debug_entry?);
-            Addr(memory.read_word(entry).ok().filter(|&at| at != 0)?)
-        }
+/// Takes out the modules that are no longer listed, and what is known of their places.
+fn take_gone(space: &mut Space, list: &[linkmap::Entry]) -> Vec<Module> {
+    let is_listed = |m: &Module| {
+        let mut list = list.iter();
+        list.any(|e| e.bias == m.bias && dynamic(m) == Some(e.dynamic))
     };
-    let debug = linkmap::debug(memory, r_debug).ok()??;
-    let entries = linkmap::modules(memory, r_debug);
-    space.r_debug = Some(r_debug);
-    debug.consistent.then_some(entries)
+    let stays = |m: &Module| m.name().is_main || is_listed(m);
+    let (kept, gone) = std::mem::take(&mut space.modules)
+        .into_iter()
+        .partition(stays);
+    space.modules = kept;
+    let gone: Vec<Module> = gone;
+    for module in &gone {
+        space.forget(&module.range);
+    }
+    gone
+}
+
+/// The modules that are listed, mapped and not known yet. Without a program, the first that is not the dynamic
+/// linker is the one that it runs.
+fn new_in(space: &Space, list: &[linkmap::Entry]) -> Vec<Result<Found, String>> {
+    let known: Vec<_> = space.modules.iter().map(|m| (m.bias, dynamic(m))).collect();
+    let mut has_program = space.modules.iter().any(|m| m.name().is_main);
+    let maps = proc::maps(space.pid).unwrap_or_default();
+    let mut found = Vec::new();
+    let is_new = |e: &&linkmap::Entry| !known.contains(&(e.bias, Some(e.dynamic)));
+    for entry in list.iter().filter(is_new) {
+        let Some(new) = Found::at(space.pid, &maps, entry.dynamic, entry.bias, &space.memory)
+        else {
+            continue;
+        };
+        let is_program = !std::mem::replace(&mut has_program, true);
+        found.push(new.map(|new| match is_program {
+            true => new.run_by_linker(),
+            false => Found {
+                namespace: entry.namespace,
+                ..new
+            },
+        }));
+    }
+    found
 }
 
 fn dynamic(module: &Module) -> Option<Addr> {

@@ -4,8 +4,8 @@ use super::Hit;
 use super::What;
 use super::denied;
 use super::hold::{self, Failed, Held};
+use super::linker::Stage;
 use super::lives::leave_exec;
-use super::modules::Stage;
 use super::ptrace::{Cease, Follow, Launched, Out, PtraceEngine};
 use super::task::{Role, SpaceId, Task};
 use crate::base::machine::Machine;
@@ -153,7 +153,10 @@ impl PtraceEngine {
                 self.complain(stopped.tid(), &what, &mut out);
             }
             self.program_found(stopped, id, Stage::Running, &mut out);
-            self.explain_nothing(stopped.tid(), &mut out);
+            // What is to come may have what was asked for.
+            if !self.is_loading(id) {
+                self.explain_nothing(stopped.tid(), &mut out);
+            }
         }
         self.guard_sharers(pid, id, &held);
         for (stopped, stop) in held {

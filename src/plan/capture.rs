@@ -7,7 +7,7 @@ use crate::proto::types::{Format, Type};
 use crate::proto::{Param, Prototype};
 
 /// Where the arguments of a tracepoint's calls are, and which of them lead to memory.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Capture {
     /// Where each parameter is, in their order.
     pub locations: Box<[Location]>,

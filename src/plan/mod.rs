@@ -20,7 +20,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, OnceLock};
 
 /// A function that the user asked to see.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Tracepoint {
     /// The module it belongs to: the *caller* for [`Kind::Plt`], the definer for [`Kind::Entry`].
     pub module: Arc<ModuleName>,
@@ -45,6 +45,19 @@ impl Tracepoint {
         let prototype = self.prototype.as_deref()?;
         let capture = self.capture.get_or_init(|| Capture::of(prototype, machine));
         Some((prototype, capture))
+    }
+
+    /// The same function with this prototype.
+    pub fn retyped(self: &Arc<Self>, prototype: Option<Arc<Prototype>>) -> Arc<Tracepoint> {
+        let as_ptr = |p: &Option<Arc<Prototype>>| p.as_ref().map(Arc::as_ptr);
+        if as_ptr(&prototype) == as_ptr(&self.prototype) {
+            return self.clone();
+        }
+        Arc::new(Tracepoint {
+            prototype,
+            capture: OnceLock::new(),
+            ..(**self).clone()
+        })
     }
 }
 

@@ -2,7 +2,6 @@
 
 use super::file;
 use crate::base::addr::Addr;
-use crate::base::machine::Machine;
 use crate::base::{Pid, Tid};
 use nix::libc;
 use nix::sys::statvfs::{FsFlags, statvfs};
@@ -243,12 +242,17 @@ pub fn open_program(pid: Pid) -> io::Result<File> {
     file::open(Path::new(&format!("/proc/{pid}/exe")))
 }
 
-/// The auxiliary vector (getauxval(3)) of a program for this machine: pairs of type and value.
-pub fn auxv(pid: Pid, machine: Machine) -> io::Result<Vec<(u64, u64)>> {
-    let bytes = fs::read(format!("/proc/{pid}/auxv"))?;
-    let words: Vec<u64> = machine.words(&bytes).collect();
-    let (pairs, _) = words.as_chunks::<2>();
-    Ok(pairs.iter().map(|&[kind, value]| (kind, value)).collect())
+/// The bytes of a program's auxiliary vector (getauxval(3)): words, as long as its machine has them.
+pub fn auxv(pid: Pid) -> io::Result<Vec<u8>> {
+    fs::read(format!("/proc/{pid}/auxv"))
+}
+
+/// Where the stack of a process began, with the count of its arguments (proc_pid_stat(5), "startstack").
+pub fn start_of_stack(pid: Pid) -> Option<Addr> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The second field, the name, may hold anything; this is the 28th.
+    let field = stat.rsplit_once(") ")?.1.split(' ').nth(25)?;
+    field.parse().ok().filter(|&at| at != 0).map(Addr)
 }
 
 /// A signal waits for this very task (`SigPnd`), which does not block it (`SigBlk`).

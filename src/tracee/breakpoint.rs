@@ -73,6 +73,16 @@ impl Purpose {
         }
     }
 
+    /// For which tracepoint.
+    pub fn point_mut(&mut self) -> Option<&mut Arc<Tracepoint>> {
+        match self {
+            Purpose::Entry(point) | Purpose::CallSite(point) | Purpose::Callee { point, .. } => {
+                Some(point)
+            }
+            Purpose::Return | Purpose::LinkMap | Purpose::Relocated => None,
+        }
+    }
+
     /// It stands at an instruction that uses the GOT slot of an import.
     pub fn uses_slot(&self) -> bool {
         match self {

@@ -44,6 +44,22 @@ pub(super) fn open(
     Ok(copy)
 }
 
+/// A copy of the program that a process runs, out of its memory: who may trace it need not have a right to files.
+pub(super) fn program(pid: Pid, memory: &dyn Memory) -> Option<File> {
+    let path = proc::program(pid).ok()?;
+    let maps = proc::maps(pid).ok()?;
+    let first = maps.iter().find(|m| m.path == path && m.offset == 0)?;
+    let start = Addr(first.range.start);
+    let mut header = [0; 18];
+    memory.read_exact(start, &mut header).ok()?;
+    // e_type: a program at fixed addresses, or not.
+    let bias = match u16::from_le_bytes([header[16], header[17]]) {
+        goblin::elf::header::ET_EXEC => Bias(0),
+        _ => Bias(start.0),
+    };
+    open(pid, &maps, first, bias, memory).ok()
+}
+
 /// How the file begins, as the process has it.
 fn head(maps: &[Mapping], mapping: &Mapping, memory: &dyn Memory) -> Option<[u8; HEAD]> {
     let first = maps

@@ -3,6 +3,7 @@
 
 use crate::base::addr::{Addr, Bias};
 use crate::base::memory::{Memory, Unreadable};
+use std::collections::HashSet;
 
 /// More modules than any program loads: a list that does not end sooner is damaged or a trap.
 const MOST_MODULES: usize = 16384;
@@ -32,6 +33,8 @@ pub struct Entry {
     pub name: Vec<u8>,
     /// `l_ld`, the module's dynamic section.
     pub dynamic: Addr,
+    /// In which list it stands first: that of the program, or one that dlmopen(3) has made.
+    pub namespace: usize,
 }
 
 /// Reads `struct r_debug`, whose every member begins a word: r_version, r_map, r_brk, r_state, r_ldbase and,
@@ -52,24 +55,30 @@ pub fn debug(memory: &dyn Memory, at: Addr) -> Result<Option<Debug>, Unreadable>
     }))
 }
 
-/// The modules of all namespaces. A list that breaks off in unreadable memory ends there: the dynamic
+/// The modules of all namespaces, each once: the dynamic linker itself stands in all of them. A list that breaks off in unreadable memory ends there: the dynamic
 /// linker may be changing it.
 pub fn modules(memory: &dyn Memory, r_debug: Addr) -> Vec<Entry> {
     let mut entries = Vec::new();
-    let mut namespace = Some(r_debug);
-    for _ in 0..MOST_NAMESPACES {
-        let Some(Ok(Some(debug))) = namespace.map(|at| self::debug(memory, at)) else {
+    let mut seen = HashSet::new();
+    let mut visited = HashSet::new();
+    let mut next_list = Some(r_debug);
+    for namespace in 0..MOST_NAMESPACES {
+        let Some(Ok(Some(debug))) = next_list.map(|at| self::debug(memory, at)) else {
             break;
         };
         let mut at = debug.first;
-        while at.0 != 0 && entries.len() < MOST_MODULES {
-            let Ok((entry, next)) = entry(memory, at) else {
+        // A list that leads back into itself ends there.
+        while at.0 != 0 && visited.len() < MOST_MODULES && visited.insert(at) {
+            let Ok((mut entry, next)) = entry(memory, at) else {
                 break;
             };
-            entries.push(entry);
+            if seen.insert((entry.bias, entry.dynamic)) {
+                entry.namespace = namespace;
+                entries.push(entry);
+            }
             at = next;
         }
-        namespace = debug.next;
+        next_list = debug.next;
     }
     entries
 }
@@ -90,6 +99,7 @@ fn entry(memory: &dyn Memory, at: Addr) -> Result<(Entry, Addr), Unreadable> {
             bias: Bias(word(0)),
             name,
             dynamic: Addr(word(2)),
+            namespace: 0,
         },
         Addr(word(3)),
     ))
@@ -128,6 +138,7 @@ mod tests {
             bias: Bias(bias),
             name: name.into(),
             dynamic: Addr(dynamic),
+            namespace: 0,
         };
         assert_eq!(
             modules(&memory, Addr(0x1000)),
@@ -136,8 +147,25 @@ mod tests {
     }
 
     #[test]
+    fn namespaces_share_the_dynamic_linker() {
+        // Version 2, with another r_debug at 0x1090: a program and the linker, then a library and the linker.
+        let memory = words(
+            0x1000,
+            &[
+                2, 0x1030, 0x77, 0, 0, 0x1090, /* 0x1030 */ 0x10, 0, 0x20, 0x1058, 0,
+                /* 0x1058 */ 0x30, 0, 0x40, 0, 0, 0, /* 0x1088 */ 0, /* 0x1090 */ 2,
+                0x10c0, 0x77, 0, 0, 0, /* 0x10c0 */ 0x50, 0, 0x60, 0x10e0,
+                /* 0x10e0 */ 0x30, 0, 0x40, 0,
+            ],
+        );
+        let found = modules(&memory, Addr(0x1000));
+        let found: Vec<(u64, usize)> = found.iter().map(|e| (e.bias.0, e.namespace)).collect();
+        assert_eq!(found, [(0x10, 0), (0x30, 0), (0x50, 1)]);
+    }
+
+    #[test]
     fn a_list_in_a_circle_ends() {
         let memory = words(0x1000, &[1, 0x1028, 0x77, 0, 0, 0x10, 0, 0x20, 0x1028, 0]);
-        assert_eq!(modules(&memory, Addr(0x1000)).len(), super::MOST_MODULES);
+        assert_eq!(modules(&memory, Addr(0x1000)).len(), 1);
     }
 }

@@ -1,6 +1,7 @@
 //! What the tracer knows of the programs it traces: address spaces with their modules and
 //! breakpoints. Prints nothing and decodes nothing.
 
+pub mod auxv;
 pub mod breakpoint;
 pub mod callsite;
 pub mod displaced;

@@ -21,27 +21,34 @@ pub struct Module {
     pub planned: Arc<Planned>,
     /// Where it lies, against its file.
     pub bias: Bias,
+    /// In which of the dynamic linker's lists it stands: the first is the program's.
+    pub namespace: usize,
     /// The addresses from its first to its last segment.
     pub range: Range<u64>,
     /// Which of the file's points have been planted here.
     pub planted: Vec<bool>,
     /// Imports whose slot the dynamic linker has not filled yet.
     pub unresolved: Vec<Arc<Tracepoint>>,
+    /// Imports, as they were planted, of which nobody knows yet who provides them.
+    pub untyped: Vec<Arc<Tracepoint>>,
     /// Functions that a resolver chooses, by that resolver, of which nobody knows yet where they are.
     pub unchosen: Vec<(Vaddr, Arc<Tracepoint>)>,
 }
 
 impl Module {
     /// A module with nothing planted.
-    pub fn new(planned: Arc<Planned>, bias: Bias) -> Module {
+    pub fn new(planned: Arc<Planned>, found: &Found) -> Module {
+        let bias = found.bias;
         let range = range(&planned.image, bias);
         let planted = vec![false; planned.points.len()];
         Module {
             planned,
             bias,
+            namespace: found.namespace,
             range,
             planted,
             unresolved: Vec::new(),
+            untyped: Vec::new(),
             unchosen: Vec::new(),
         }
     }
@@ -49,6 +56,11 @@ impl Module {
     /// How it is called.
     pub fn name(&self) -> &Arc<ModuleName> {
         &self.planned.name
+    }
+
+    /// Its first instruction, of a program.
+    pub fn entry(&self) -> Addr {
+        self.bias.addr(self.planned.image.entry)
     }
 
     /// What its code keeps in a register to find its slots, when it is for i386.
@@ -112,16 +124,23 @@ pub struct Found {
     pub path: String,
     /// Where it lies, against its file.
     pub bias: Bias,
+    /// In which of the dynamic linker's lists it stands.
+    pub namespace: usize,
     /// The name by which it was started, of the main program.
     pub started_as: Option<String>,
 }
 
 impl Found {
-    /// The main program. `execfn` is what was given to execve(2) (getauxval(3), AT_EXECFN): it names the
-    /// program as the user knows it, unless it is a script's name.
-    pub fn program(pid: Pid, execfn: &str, bias: Bias) -> std::io::Result<Found> {
-        let file = sys::proc::open_program(pid)?;
-        let path = without_mark(pid, &sys::proc::program(pid)?.to_string_lossy(), &file);
+    /// The main program, its bias still to be found. `execfn` is what was given to execve(2) (getauxval(3),
+    /// AT_EXECFN): it names the program as the user knows it, unless it is a script's name.
+    ///
+    /// # Errors
+    /// Neither its file nor its memory can be read.
+    pub fn program(pid: Pid, execfn: &str, memory: &dyn Memory) -> std::io::Result<Found> {
+        let path = sys::proc::program(pid)?;
+        let file =
+            sys::proc::open_program(pid).or_else(|why| files::program(pid, memory).ok_or(why))?;
+        let path = without_mark(pid, &path.to_string_lossy(), &file);
         let started_as = match sys::proc::is_same_file(pid, execfn, &file) {
             true => base_name(execfn),
             false => base_name(&path),
@@ -129,7 +148,8 @@ impl Found {
         Ok(Found {
             file,
             path,
-            bias,
+            bias: Bias(0),
+            namespace: 0,
             started_as: Some(started_as),
         })
     }
@@ -152,6 +172,7 @@ impl Found {
                 path: without_mark(pid, &path, &file),
                 file,
                 bias,
+                namespace: 0,
                 started_as: None,
             }),
             Err(why) => Err(format!(
@@ -159,6 +180,12 @@ impl Found {
                 message(&why)
             )),
         })
+    }
+
+    /// It is the program that a dynamic linker was asked to run.
+    pub fn run_by_linker(self) -> Found {
+        let started_as = Some(base_name(&self.path));
+        Found { started_as, ..self }
     }
 
     /// How it is called: `DT_SONAME`, or the base name; the base name for the main program.

@@ -15,6 +15,7 @@ use crate::base::machine::Machine;
 use crate::base::memory::Memory;
 use crate::base::regs::Regs;
 use crate::base::{Pid, message};
+use crate::plan::Tracepoint;
 use crate::sys::double::Double;
 use crate::sys::memory::ProcessMemory;
 use crate::sys::proc;
@@ -23,6 +24,7 @@ use crate::sys::remote::Remote;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::Arc;
 
 use areas::Area;
 
@@ -42,6 +44,8 @@ pub struct Space {
     pub modules: Vec<Module>,
     /// The dynamic linker's `r_debug`, once known.
     pub r_debug: Option<Addr>,
+    /// The `r_debug` that the dynamic linker exports, filled or not.
+    pub exported_r_debug: Option<Addr>,
     breakpoints: HashMap<u64, Breakpoint>,
     /// How many were ever planted.
     planted: u64,
@@ -107,6 +111,7 @@ impl Space {
             memory: ProcessMemory::new(pid, machine),
             modules: Vec::new(),
             r_debug: None,
+            exported_r_debug: None,
             breakpoints: HashMap::new(),
             planted: 0,
             areas: Vec::new(),
@@ -263,6 +268,26 @@ impl Space {
         );
         self.planted += 1;
         Ok(())
+    }
+
+    /// Puts other tracepoints in the place of those at these addresses of ours.
+    pub fn replace(&mut self, by: &HashMap<*const Tracepoint, Arc<Tracepoint>>) {
+        let other = |point: &Arc<Tracepoint>| by.get(&Arc::as_ptr(point)).cloned();
+        for module in &mut self.modules {
+            module.untyped.retain(|point| other(point).is_none());
+            for point in &mut module.unresolved {
+                *point = other(point).unwrap_or_else(|| point.clone());
+            }
+        }
+        for breakpoint in self.breakpoints.values_mut() {
+            for purpose in &mut breakpoint.purposes {
+                if let Some(point) = purpose.point_mut()
+                    && let Some(other) = other(point)
+                {
+                    *point = other;
+                }
+            }
+        }
     }
 
     /// Forgets the breakpoints of a module that is no longer mapped, and what stood for its imports

@@ -36,6 +36,7 @@ mod leaks;
 mod leaving;
 mod leftovers;
 mod libraries;
+mod linker;
 mod m32;
 mod offspring;
 mod options;

@@ -1,10 +1,12 @@
 //! How much of what common programs call is covered by the shipped prototypes.
 
 use crate::programs::check;
+use crate::support::fixture::fixture;
 use crate::support::trace::calls;
-use crate::support::{root, scratch};
+use crate::support::{ltrace, root, scratch};
 use regex::Regex;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
 
@@ -98,4 +100,35 @@ fn sqlite() {
         return;
     };
     check_share(&trace);
+}
+
+/// By the library that provides it, whatever its caller says it needs.
+#[test]
+fn of_the_library_that_provides_a_function() {
+    let Some(program) = fixture("providers") else {
+        return;
+    };
+    let dir = scratch("providers");
+    let write = |name: &str, text: &str| std::fs::write(dir.join(name), text).unwrap();
+    write(
+        "libself.so.conf",
+        "int self_add(int, hex(int));\nint self_twice(hex(int));\n",
+    );
+    write("providers.conf", "int host_word(string);\n");
+    // Nobody provides those of this library.
+    write("libdl.so.conf", "int host_word(hex(int));\n");
+    let home = program.parent().unwrap();
+    let run = ltrace([OsStr::new("-F"), dir.as_os_str()])
+        .args(["-e", "self_*+host_word"])
+        .arg(&program)
+        .dir(home)
+        .finish()
+        .exits(0);
+    for line in [
+        "providers->self_twice(0x15",
+        "libself.so->self_add(21, 0x15)",
+        "libplugin.so->host_word(\"hello\")",
+    ] {
+        assert_eq!(run.count(line), 1, "{line}\n{}", run.told());
+    }
 }

@@ -444,6 +444,41 @@ fn processes_of_another_user() {
     target.finish().exits(0);
 }
 
+/// CAP_SYS_PTRACE is no right to files: not to those of /proc that belong to the process's user, nor to a program
+/// that only he may read.
+#[test]
+fn with_the_right_to_trace_and_no_other() {
+    let (Some(nobody), Some(program)) = (Outsider::new("right"), fixture("idle")) else {
+        return;
+    };
+    for mode in [0o755, 0o700] {
+        let program = nobody.copy(&program, mode);
+        let linker = Path::new("/lib64/ld-linux-x86-64.so.2");
+        for words in [&[&*program][..], &[linker, &program]] {
+            let target = Program::new(words[0]).args(&words[1..]).start();
+            target.wait_for_stdout("ready\n");
+            assert_seen_by_right_alone(&nobody, target);
+        }
+    }
+}
+
+#[track_caller]
+fn assert_seen_by_right_alone(nobody: &Outsider, mut target: Running) {
+    let pid = target.pid().to_string();
+    let options = ["-x", "malloc@libc.so*", "-p", &pid];
+    let tracer = nobody.ltrace_with_right_to_trace().args(options).start();
+    wait_until_guarded(target.pid());
+    target.say(b"a");
+    tracer.wait_for_stderr("malloc@libc.so.6(197)");
+    tracer.wait_for_stderr("free(");
+    tracer.signal(Signal::SIGINT);
+    let run = tracer.finish().exits(0);
+    assert_eq!(run.count("malloc(197"), 1, "{}", run.told());
+    assert!(!run.stderr.contains("ltrace: "), "{}", run.told());
+    assert_text_untouched(target.pid());
+    target.finish().exits(1);
+}
+
 /// A tracer of ours that follows children takes what we start.
 #[test]
 fn under_another_tracer() {

@@ -65,6 +65,17 @@ impl Outsider {
             .dir("/")
     }
 
+    /// The tracer, run by nobody with the right to trace everybody (CAP_SYS_PTRACE), but to no files.
+    pub fn ltrace_with_right_to_trace(&self) -> Program {
+        let right = ["--inh-caps=+sys_ptrace", "--ambient-caps=+sys_ptrace"];
+        Program::new(&self.setpriv)
+            .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+            .args(right)
+            .arg("--")
+            .arg(self.dir.join("ltrace"))
+            .dir("/")
+    }
+
     /// The tracer, run by nobody.
     pub fn ltrace(&self) -> Program {
         self.program(&self.dir.join("ltrace"))

@@ -93,6 +93,12 @@ impl Book {
         });
     }
 
+    /// Some module of the process is known.
+    pub fn has_modules(&self, pid: Pid) -> bool {
+        let space = self.spaces.get(&pid);
+        space.is_some_and(|space| !space.loaded.is_empty())
+    }
+
     /// A module has gone.
     pub fn unloaded(&mut self, pid: Pid, range: &Range<u64>) {
         if let Some(space) = self.spaces.get_mut(&pid) {

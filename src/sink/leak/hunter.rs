@@ -266,6 +266,10 @@ impl Sink for Hunter {
                 bias,
                 file: Some(file),
             } => {
+                // A program that its dynamic linker runs comes after that.
+                if module.is_main && self.setup.book.has_modules(event.pid) {
+                    self.prey(event.pid).name = module.name.clone();
+                }
                 let module = Module {
                     name: module.name.clone(),
                     path: module.path.clone(),

@@ -26,6 +26,7 @@ impl Space {
             memory: ProcessMemory::new(child, self.memory.machine()),
             modules: self.modules.clone(),
             r_debug: self.r_debug,
+            exported_r_debug: self.exported_r_debug,
             breakpoints: self.breakpoints.clone(),
             planted: self.planted,
             areas: self.areas.clone(),
