@@ -226,4 +226,8 @@ impl Outside for System {
     fn is_asked_to_end(&self) -> bool {
         interrupt::is_requested()
     }
+
+    fn times_asked_to_end(&self) -> u32 {
+        interrupt::count()
+    }
 }

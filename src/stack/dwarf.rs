@@ -10,6 +10,7 @@ use gimli::{
 };
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// The debug sections of a module's debug file.
 pub(super) fn read(module: &Module, file: &Bytes, open: &Open) -> Option<Dwarf<Piece>> {
@@ -56,9 +57,9 @@ fn load(file: &Bytes, name: impl Fn(SectionId) -> Option<&'static str>) -> Optio
     shallow(Dwarf::load(load).ok()?)
 }
 
-/// The same, unless its entries are nested too deep.
+/// The same, unless its entries are nested too deep or take too long to read.
 fn shallow(dwarf: Dwarf<Piece>) -> Option<Dwarf<Piece>> {
-    let nested = depth(dwarf.debug_info.reader(), dwarf.debug_abbrev.reader());
+    let nested = depth(dwarf.debug_info.reader(), dwarf.debug_abbrev.reader())?;
     (nested <= DEPTH).then_some(dwarf)
 }
 
@@ -66,13 +67,22 @@ fn shallow(dwarf: Dwarf<Piece>) -> Option<Dwarf<Piece>> {
 /// some fifty levels, and a file that wants to overflow our stack makes a million.
 const DEPTH: isize = 500;
 
-/// How deep the entries of all units are nested. This costs a few milliseconds for each 10 MB.
-fn depth(info: &[u8], abbreviations: &[u8]) -> isize {
+/// What all units may take. Honest ones take a second for some gigabytes; units that all begin with the same long
+/// list of abbreviations take hours.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How deep the entries of all units are nested; nothing when that takes too long. This costs a few milliseconds for
+/// each 10 MB.
+fn depth(info: &[u8], abbreviations: &[u8]) -> Option<isize> {
+    let begun = Instant::now();
     let info = DebugInfo::new(info, LittleEndian);
     let abbreviations = DebugAbbrev::new(abbreviations, LittleEndian);
     let mut deepest = 0;
     let mut units = info.units();
     while let Ok(Some(unit)) = units.next() {
+        if begun.elapsed() > PATIENCE {
+            return None;
+        }
         let Ok(known) = unit.abbreviations(&abbreviations) else {
             continue;
         };
@@ -91,7 +101,7 @@ fn depth(info: &[u8], abbreviations: &[u8]) -> isize {
             }
         }
     }
-    deepest
+    Some(deepest)
 }
 
 /// A section's content; nothing when it is not there.

@@ -56,6 +56,7 @@ pub struct Symbolizer {
     open: Box<Open>,
     modules: HashMap<ModuleId, Debug>,
     known: HashMap<(ModuleId, Vaddr), Arc<[Location]>>,
+    is_in_haste: bool,
 }
 
 /// What is known of one module's source.
@@ -73,7 +74,13 @@ impl Symbolizer {
             open: Box::new(open),
             modules: HashMap::new(),
             known: HashMap::new(),
+            is_in_haste: false,
         }
+    }
+
+    /// Whether nothing is to be read any more, as somebody is waiting: what is not known yet has no names then.
+    pub fn hurry(&mut self, is_in_haste: bool) {
+        self.is_in_haste = is_in_haste;
     }
 
     /// Where a frame is in the source, the innermost inlined function first. Empty when nothing at
@@ -111,6 +118,9 @@ impl Symbolizer {
         let at = frame.lookup();
         if let Some(known) = self.known.get(&(id, at)) {
             return Arc::clone(known);
+        }
+        if self.is_in_haste && !self.modules.contains_key(&id) {
+            return Arc::new([]);
         }
         let debug = self
             .modules

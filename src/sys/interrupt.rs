@@ -1,7 +1,7 @@
 //! The signals that ask the tracer to end, and the slow beat that lets a wait look up.
 //!
-//! The only global state of the program, with that of [`super::wishes`]: a signal's number and the count of
-//! beats, written by the handlers, read by the loop; and how SIGPIPE was before `main`.
+//! The only global state of the program, with that of [`super::wishes`]: a signal's number, the counts
+//! of requests and beats, written by the handlers, read by the loop; and how SIGPIPE was before `main`.
 
 use super::{Error, Result};
 use crate::base::Pid;
@@ -12,6 +12,9 @@ use std::time::Duration;
 
 /// The last request to end: the signal, negative when the terminal sent it to the whole foreground.
 static REQUEST: AtomicI32 = AtomicI32::new(0);
+
+/// How many requests to end there were.
+static REQUESTED: AtomicU32 = AtomicU32::new(0);
 
 /// How often the beat has come.
 static BEATS: AtomicU32 = AtomicU32::new(0);
@@ -74,6 +77,11 @@ pub fn beats() -> u32 {
 /// Whether there is a request to end, which is left to be taken.
 pub fn is_requested() -> bool {
     REQUEST.load(Ordering::Relaxed) != 0
+}
+
+/// How many requests to end there were, those that were taken included.
+pub fn count() -> u32 {
+    REQUESTED.load(Ordering::Relaxed)
 }
 
 /// Passes a request on to another process that [`listen`]s.
@@ -158,6 +166,7 @@ extern "C" fn note(signal: libc::c_int, info: *mut libc::siginfo_t, _: *mut libc
     let info = unsafe { &*info };
     // SI_KERNEL: the terminal's own doing, not kill(2).
     let from_terminal = info.si_code == libc::SI_KERNEL || value(info) == FROM_TERMINAL;
+    REQUESTED.fetch_add(1, Ordering::Relaxed);
     REQUEST.store(
         if from_terminal { -signal } else { signal },
         Ordering::Relaxed,

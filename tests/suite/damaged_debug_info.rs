@@ -210,19 +210,39 @@ first:
 last:
 "#;
 
-#[test]
-fn nested_a_million_deep() {
-    let dir = scratch("nested");
-    std::fs::write(dir.join("nested.s"), NESTED).unwrap();
+/// Fifty thousand units that all begin with the same three hundred thousand abbreviations: honest ones share them,
+/// too, but these are as many again to read for each unit.
+const SHARED: &str = r#"
+    .globl deep
+    .type deep, @function
+deep:
+    nop
+    .size deep, 1
+    .section .debug_abbrev, "", @progbits
+    .set code, 1
+    .rept 300000
+    .uleb128 code
+    .byte 0x11, 0, 0, 0
+    .set code, code + 1
+    .endr
+    .byte 0
+    .section .debug_info, "", @progbits
+    .rept 50000
+    .long 8
+    .value 4
+    .long 0
+    .byte 8
+    .byte 1
+    .endr
+"#;
+
+/// Builds a library of assembly with a function `deep`, and asks for its name.
+fn assembled(name: &str, source: &str) {
+    let dir = scratch(name);
+    std::fs::write(dir.join("code.s"), source).unwrap();
     let gcc = Command::new("gcc")
-        .args([
-            "-shared",
-            "-nostdlib",
-            "-Wl,-Ttext=0x1000",
-            "nested.s",
-            "-o",
-            "nested.so",
-        ])
+        .args(["-shared", "-nostdlib", "-Wl,-Ttext=0x1000"])
+        .args(["code.s", "-o", "code.so"])
         .current_dir(&dir)
         .status();
     let Ok(status) = gcc else {
@@ -230,7 +250,17 @@ fn nested_a_million_deep() {
         return;
     };
     assert!(status.success());
-    let bytes = std::fs::read(dir.join("nested.so")).unwrap();
+    let bytes = std::fs::read(dir.join("code.so")).unwrap();
     let symbols = Image::file_symbols(&bytes).unwrap();
     survive(bytes, &[symbols[0].vaddr]);
+}
+
+#[test]
+fn nested_a_million_deep() {
+    assembled("nested", NESTED);
+}
+
+#[test]
+fn abbreviations_that_are_read_again_and_again() {
+    assembled("shared", SHARED);
 }

@@ -172,6 +172,11 @@ impl Book {
         true
     }
 
+    /// See [`Symbolizer::hurry`].
+    pub fn hurry(&mut self, is_in_haste: bool) {
+        self.symbolizer.hurry(is_in_haste);
+    }
+
     /// Finds the names of a stack, so that they are there when they are asked for.
     pub fn prepare(&mut self, pid: Pid, origin: site::Origin) {
         for frame in &self.frames(pid, origin) {

@@ -29,6 +29,9 @@ pub trait Outside {
 
     /// Somebody wants us to end, and has not been heard yet.
     fn is_asked_to_end(&self) -> bool;
+
+    /// How often that has been asked in all.
+    fn times_asked_to_end(&self) -> u32;
 }
 
 /// Which file a descriptor stands for, by the mount and the number that proc_pid_fdinfo(5) tells.

@@ -112,7 +112,7 @@ impl Hunter {
     }
 
     /// Finds names for the stacks of everything that is live: debug information is read for the first of
-    /// them, which may take its time.
+    /// them, which may take its time. Whoever asks us to end meanwhile gets what names there are by then.
     pub(super) fn name_stacks(&mut self, pid: Pid) {
         let begun = Instant::now();
         let Some(prey) = self.processes.get_mut(&pid) else {
@@ -123,7 +123,13 @@ impl Hunter {
         let sites = prey.tracker.sites.iter().filter(is_new);
         let new: Vec<(SiteId, Origin)> = sites.map(|(id, site)| (id, site.origin)).collect();
         prey.named.extend(new.iter().map(|(id, _)| *id));
+        let asked = self.setup.outside.times_asked_to_end();
+        self.setup.book.hurry(false);
         for (at, (_, origin)) in new.iter().enumerate() {
+            if self.setup.outside.times_asked_to_end() != asked {
+                self.setup.book.hurry(true);
+                break;
+            }
             self.setup.book.prepare(pid, *origin);
             self.tell_progress(begun, READING, (at + 1) as f64 / new.len() as f64);
         }
