@@ -16,7 +16,9 @@
 //!
 //! A sign or `@` that belongs to a name is written after a backslash, or in brackets. Two things are
 //! read as meant without it: `++` in a library's name (`@libstdc++.so*`), and a sign in a path when
-//! another `/` of that path follows (`@/usr/lib/x86_64-linux-gnu/libc.so*`).
+//! another `/` of that path follows (`@/usr/lib/x86_64-linux-gnu/libc.so*`; the path of a Go package,
+//! `github.com/some-body/pkg.Function`). A name that holds `*`, `?` or brackets is meant by itself as well:
+//! `net/http.(*Server).Serve`, `main.Map[go.shape.int]`.
 
 mod bre;
 mod error;

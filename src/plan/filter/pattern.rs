@@ -57,6 +57,9 @@ impl Pattern {
                 }
             }
         }
+        // Of Go's names some hold such characters.
+        regex.push('|');
+        text.iter().for_each(|&c| bre::push_literal(&mut regex, c));
         match plain {
             Some(name) => Ok(address(&name).map_or(Pattern::Exact(name), Pattern::Address)),
             None if text == ['*'] => Ok(Pattern::Any),

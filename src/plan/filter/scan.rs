@@ -63,12 +63,6 @@ impl<'t> Scanner<'t> {
         self.take(self.text.len())
     }
 
-    /// A glob for symbols.
-    pub(super) fn symbol(&mut self) -> Piece<'t> {
-        let end = find(self.text, self.at, is_mark);
-        self.take(end.unwrap_or(self.text.len()))
-    }
-
     /// A glob for library names. No rule is empty, so that `++` can only be part of a name.
     pub(super) fn library(&mut self) -> Piece<'t> {
         let mut from = self.at;
@@ -81,16 +75,31 @@ impl<'t> Scanner<'t> {
         }
     }
 
+    /// A glob for symbols. Those of Go begin with the path of a package, which ends with the first dot behind its
+    /// last `/`; no sign belongs to it that comes after that or after a `*`.
+    pub(super) fn symbol(&mut self) -> Piece<'t> {
+        self.path_until(|before| {
+            let name = before.rsplit(|&c| c == '/').next().unwrap_or_default();
+            before.last() == Some(&'*') || name.len() < before.len() && name.contains(&'.')
+        })
+    }
+
     /// A glob for paths. A sign before another `/` of the same path is part of it; one right before
     /// a `/` is not, as a regular expression may begin there.
     pub(super) fn path(&mut self) -> Piece<'t> {
+        self.path_until(|_| false)
+    }
+
+    /// The same, which a sign behind a text that is complete does not belong to.
+    fn path_until(&mut self, is_complete: impl Fn(&[char]) -> bool) -> Piece<'t> {
         let mut from = self.at;
         loop {
             let end = find(self.text, from, is_mark).unwrap_or(self.text.len());
             let next = find(self.text, end + 1, |c| matches!(c, '/' | '@'));
             let before = next.and_then(|next| self.text.get(next - 1..=next));
-            if !matches!(before, Some(&[c, '/']) if !is_mark(c)) || self.text.get(end) == Some(&'@')
-            {
+            let goes_on = matches!(before, Some(&[c, '/']) if !is_mark(c));
+            let so_far = self.text.get(self.at..end).unwrap_or_default();
+            if !goes_on || self.text.get(end) == Some(&'@') || is_complete(so_far) {
                 return self.take(end);
             }
             from = end + 1;

@@ -169,6 +169,36 @@ fn regular_expressions() {
 }
 
 #[test]
+fn names_of_go() {
+    check(
+        "main.leaf",
+        &["main.leaf@m"],
+        &["main.leaf2@m", "mainxleaf@m"],
+    );
+    check(
+        "net/http.(*Server).Serve",
+        &["net/http.(*Server).Serve@m"],
+        &["net/http.(*Server).ServeTLS@m"],
+    );
+    check(
+        "main.Map[go.shape.int,*]",
+        &["main.Map[go.shape.int,*]@m"],
+        &["main.Map@m", "main.Map[go.shape.int]@m"],
+    );
+    check(
+        "github.com/some-body/a-b/pkg.F-free",
+        &["github.com/some-body/a-b/pkg.F@m"],
+        &["github.com/some-body/a-b/pkg.F-free@m", "free@m"],
+    );
+    check(
+        "net/*-net/http.*+malloc-/x/",
+        &["net/url.Parse@m", "malloc@m"],
+        &["net/http.Get@m", "x@m"],
+    );
+    check(r"main.T.M\-fm", &["main.T.M-fm@m"], &["main.T.M@m"]);
+}
+
+#[test]
 fn named_sets() {
     check("%heap", &["malloc@m", "free@libfoo.so.1"], &["puts@m"]);
     check("%heap+puts", &["malloc@m", "puts@m"], &["fputs@m"]);
