@@ -7,7 +7,8 @@
 //! 2. Events of one task are in order, and their times do not run backwards.
 //! 3. An event owns its data.
 //! 4. What was lost is told.
-//! 5. `depth` is the number of traced calls of that task that were open before this one.
+//! 5. `depth` is the number of traced calls of that task, or of the goroutine that it runs, that were open
+//!    before this one. Of a goroutine's call the return may be another task's event.
 
 use crate::base::addr::{Addr, Bias};
 use crate::base::signal::Signal;

@@ -10,6 +10,7 @@ mod dynamic;
 mod error;
 #[cfg(test)]
 mod fuzz_tests;
+mod go;
 mod imports;
 mod layout;
 mod notes;
@@ -34,6 +35,7 @@ use strings::Strings;
 
 pub use copy::original_dynamic;
 pub use error::Error;
+pub use go::Go;
 pub use objects::{Object, Objects};
 pub use sections::{Packing, Section, Sections};
 
@@ -72,6 +74,8 @@ pub struct Image {
     pub imports: Vec<Import>,
     /// The functions it offers.
     pub exports: Vec<Symbol>,
+    /// What there is of Go's runtime in it.
+    pub go: Option<Go>,
 }
 
 /// The size of addresses (`EI_CLASS`).
@@ -246,6 +250,7 @@ impl Image {
             build_id: notes::build_id(bytes, &headers),
             imports: Vec::new(),
             exports: Vec::new(),
+            go: Go::of(bytes, &headers),
         };
         if let (EM_X86_64 | EM_386, Some(at)) = (image.machine, image.dynamic) {
             image.link(bytes, at)?;

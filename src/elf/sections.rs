@@ -85,6 +85,11 @@ impl<'a> Sections<'a> {
         self.zdebug_header(section)
     }
 
+    /// Whether there is a section with this name that has content.
+    pub fn has(&self, name: &str) -> bool {
+        self.header(name).is_some()
+    }
+
     /// The table that the run-time unwinder searches (`PT_GNU_EH_FRAME`, LSB "Program Headers").
     pub fn frame_header(&self) -> Option<Section> {
         let header = self.headers.iter().find(|h| h.p_type == PT_GNU_EH_FRAME)?;

@@ -46,6 +46,18 @@ pub(super) fn labels(bytes: &[u8]) -> Result<Vec<Symbol>, Error> {
     })
 }
 
+/// Where the thread-local variable with this name is in its module's block, by `.symtab`.
+pub(super) fn thread_local(bytes: &[u8], name: &str) -> Result<Option<u64>, Error> {
+    let found = symtab(bytes, |_, symbol, strings| {
+        if symbol.st_type() != STT_TLS {
+            return None;
+        }
+        let own = strings.get(symbol.st_name as u64)?;
+        (own == name).then(|| named(symbol, SymbolKind::NoType, String::new()))
+    })?;
+    Ok(found.first().map(|symbol| symbol.vaddr.0))
+}
+
 /// The flags of `.text`.
 const CODE: u64 = (SHF_EXECINSTR | SHF_ALLOC) as u64;
 

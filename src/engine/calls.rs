@@ -11,6 +11,7 @@ use crate::base::machine::Machine;
 use crate::base::memory::Memory;
 use crate::event::CallId;
 use crate::plan::Tracepoint;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// A call that has not come back.
@@ -92,6 +93,31 @@ impl Calls {
     /// How many calls are open.
     pub fn depth(&self) -> usize {
         self.open.len()
+    }
+
+    /// Nothing has to be remembered.
+    pub fn is_empty(&self) -> bool {
+        self.open.is_empty()
+            && self.returning_again.is_empty()
+            && self.passed.is_none()
+            && self.interrupted.is_none()
+    }
+
+    /// The stack has been copied to other memory: what lies on it is as far from its upper end as before.
+    pub fn moved(&mut self, from: &Range<u64>, to: &Range<u64>) {
+        let apart = to.end <= from.start || from.end <= to.start;
+        if !apart {
+            return;
+        }
+        let frames = self.open.iter_mut().map(|call| &mut call.frame);
+        let again = self.returning_again.iter_mut().map(|call| &mut call.frame);
+        let passed = self.passed.iter_mut().map(|call| &mut call.frame);
+        let landed = self.interrupted.iter_mut().map(|landing| &mut landing.rsp);
+        for at in frames.chain(again).chain(passed).chain(landed) {
+            if from.contains(at) {
+                *at = to.end.wrapping_sub(from.end - *at);
+            }
+        }
     }
 
     /// Opens a call.

@@ -4,13 +4,13 @@ use super::What;
 use super::calls::{Landing, OpenCall, Position};
 use super::onward::Onward;
 use super::ptrace::{Out, PtraceEngine};
-use super::stacks::Runner;
+use super::stacks::{Runner, Stack};
 use super::task::{Role, SpaceId, Task};
-use crate::base::Tid;
 use crate::base::addr::Addr;
 use crate::base::memory::Memory;
 use crate::base::regs::{FloatRegs, Floats, Regs, View};
 use crate::base::signal::Signal;
+use crate::base::{Pid, Tid};
 use crate::event::{CallId, Why};
 use crate::plan::{Kind, Returns, Tracepoint};
 use crate::sys;
@@ -68,7 +68,12 @@ impl PtraceEngine {
         // First of all: from here on the task goes on rightly even if we are killed.
         stopped.set_rip(slot.0)?;
         match role {
-            Role::Shown => self.hit(&stopped, id, at, regs, out)?,
+            Role::Shown => {
+                self.enter_goroutine(stopped.tid(), &regs);
+                let served = self.hit(&stopped, id, at, regs, out);
+                self.leave_goroutine(stopped.tid());
+                served?;
+            }
             Role::Borrower => {}
         }
         if let Some(space) = self.spaces.get_mut(&id).filter(|space| space.pid == pid) {
@@ -298,7 +303,8 @@ fn arrive(
         }
         // RIP is behind the int3 still.
         let is_entry = matches!(point.kind, Kind::Entry { .. });
-        if same && is_entry && space.loops_to(Addr(regs.rip.wrapping_sub(1))) {
+        let goroutine = task.goroutine.as_ref().map(|(goroutine, _)| goroutine);
+        if same && is_entry && space.comes_back(Addr(regs.rip.wrapping_sub(1)), goroutine) {
             // Not a call: the function's own jump back.
             return false;
         }
@@ -336,7 +342,7 @@ fn arrive(
         _ => false,
     };
     if unwatched {
-        tell_no_return(task, tid, &call, Why::Unwatched, out);
+        tell_no_return(task.pid, tid, &call, Why::Unwatched, out);
         task.calls.pass(call);
         return false;
     }
@@ -415,23 +421,27 @@ fn position<'s>(task: &mut Task, tid: Tid, space: &'s Space, regs: &Regs) -> Pos
         thread_pointer: regs.thread_pointer(),
         memory,
     };
+    let stack = match task.goroutine {
+        Some(_) => Stack::Own,
+        None => task.stacks.meet(regs.rsp, runner),
+    };
     Position {
         rsp: regs.rsp,
-        stack: task.stacks.meet(regs.rsp, runner),
+        stack,
         memory,
     }
 }
 
 fn tell_unwound(task: &Task, stopped: &Stopped, unwound: Vec<OpenCall>, out: &mut Out<'_>) {
     for call in unwound {
-        tell_no_return(task, stopped.tid(), &call, Why::Unwound, out);
+        tell_no_return(task.pid, stopped.tid(), &call, Why::Unwound, out);
     }
 }
 
 /// Tells that a call will never return.
-pub(super) fn tell_no_return(task: &Task, tid: Tid, call: &OpenCall, why: Why, out: &mut Out<'_>) {
+pub(super) fn tell_no_return(pid: Pid, tid: Tid, call: &OpenCall, why: Why, out: &mut Out<'_>) {
     out.tell(
-        task.pid,
+        pid,
         tid,
         What::NoReturn {
             id: call.id,

@@ -33,11 +33,14 @@ impl PtraceEngine {
         let mut tids: Vec<Tid> = self.tasks.keys().copied().collect();
         tids.sort();
         for tid in tids {
+            if let Some(space) = self.tasks.get(&tid).map(|task| task.space) {
+                self.close_goroutines(space, tid, Why::Detached, out);
+            }
             let Some(task) = self.tasks.get_mut(&tid) else {
                 continue;
             };
             for call in task.calls.take_all() {
-                tell_no_return(task, tid, &call, Why::Detached, out);
+                tell_no_return(task.pid, tid, &call, Why::Detached, out);
             }
             if task.role == Role::Shown {
                 out.tell(task.pid, tid, What::Detached);

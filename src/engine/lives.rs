@@ -185,7 +185,10 @@ impl PtraceEngine {
     pub(super) fn close(&mut self, tid: Tid, why: Why, out: &mut Out<'_>) -> Option<Task> {
         let mut task = self.tasks.remove(&tid)?;
         for call in task.calls.take_all() {
-            tell_no_return(&task, tid, &call, why, out);
+            tell_no_return(task.pid, tid, &call, why, out);
+        }
+        if self.tasks.values().all(|other| other.space != task.space) {
+            self.close_goroutines(task.space, tid, why, out);
         }
         Some(task)
     }

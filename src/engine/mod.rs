@@ -4,6 +4,7 @@ pub mod calls;
 mod denied;
 mod explain;
 mod freeze;
+mod goroutines;
 mod hits;
 mod hold;
 mod ifuncs;

@@ -6,11 +6,13 @@
 //! beginning in `start` and the end in `leave`.
 
 use super::calls::Landing;
+use super::goroutines::Parked;
 use super::onward::{Onward, finish, put_home};
 use super::start;
 use super::task::{Role, SpaceId, Task};
 use super::{Hit, What};
 use crate::base::addr::Addr;
+use crate::base::regs::Regs;
 use crate::base::signal::Signal;
 use crate::base::time::Timestamp;
 use crate::base::{Pid, Tid};
@@ -44,6 +46,8 @@ pub struct PtraceEngine {
     pub(super) follow: Follow,
     pub(super) tasks: HashMap<Tid, Task>,
     pub(super) spaces: HashMap<SpaceId, Space>,
+    /// The open calls of goroutines.
+    pub(super) goroutines: Parked,
     /// Tasks that stopped for the first time before their parent's event told of them.
     pub(super) unannounced: HashMap<Tid, Stopped>,
     /// Children to be let go at their first stop, their copies of our int3s taken out.
@@ -176,6 +180,7 @@ impl PtraceEngine {
             follow,
             tasks: HashMap::new(),
             spaces: HashMap::new(),
+            goroutines: HashMap::new(),
             unannounced: HashMap::new(),
             to_release: HashMap::new(),
             incomplete: HashMap::new(),
@@ -422,6 +427,23 @@ impl PtraceEngine {
         if let Some(home) = home {
             put_home(&mut regs, home);
             stopped.set_regs(&regs)?;
+        }
+        task.stacks.interrupt(&regs);
+        // In our handler a task raises the program's own SIGTRAP for the second time.
+        if task.role == Role::Shown && !dying {
+            let ip = Addr(regs.rip);
+            out.tell(task.pid, tid, What::Signal { signal, ip });
+        }
+        if let Some(home) = home {
+            self.taken_home(tid, &regs, home);
+        }
+        Ok(Onward::Deliver(stopped, signal))
+    }
+
+    /// A signal took the task out of a slot: the breakpoint will be hit once more.
+    fn taken_home(&mut self, tid: Tid, regs: &Regs, home: Home) {
+        self.enter_goroutine(tid, regs);
+        if let Some(task) = self.tasks.get_mut(&tid) {
             if let Home::Before(address) = home {
                 task.calls.lands_again(Landing {
                     address,
@@ -433,13 +455,7 @@ impl PtraceEngine {
                 task.calls.entered_again(regs.rsp);
             }
         }
-        task.stacks.interrupt(&regs);
-        // In our handler a task raises the program's own SIGTRAP for the second time.
-        if task.role == Role::Shown && !dying {
-            let ip = Addr(regs.rip);
-            out.tell(task.pid, tid, What::Signal { signal, ip });
-        }
-        Ok(Onward::Deliver(stopped, signal))
+        self.leave_goroutine(tid);
     }
 
     /// Tells once of something that could not be traced.

@@ -46,9 +46,11 @@ impl PtraceEngine {
         let tids: Vec<Tid> = of.map(|(tid, _)| *tid).collect();
         for tid in tids {
             if let Some(task) = self.tasks.get_mut(&tid) {
+                let space = task.space;
                 for call in task.calls.take_all() {
-                    tell_no_return(task, tid, &call, Why::Detached, out);
+                    tell_no_return(task.pid, tid, &call, Why::Detached, out);
                 }
+                self.close_goroutines(space, tid, Why::Detached, out);
             }
         }
     }

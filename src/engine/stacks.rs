@@ -115,6 +115,11 @@ impl Stacks {
         if on_own { Stack::Own } else { Stack::Elsewhere }
     }
 
+    /// Whether an address is on the stack that the task was born with.
+    pub fn is_own(&self, at: u64, runner: Runner<'_>) -> bool {
+        self.own(runner).is_some_and(|own| own.contains(&at))
+    }
+
     fn own(&self, runner: Runner<'_>) -> Option<Range<u64>> {
         self.own.get_or_init(|| own(runner)).clone()
     }

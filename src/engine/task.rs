@@ -3,6 +3,7 @@
 use super::calls::Calls;
 use super::stacks::Stacks;
 use crate::base::Pid;
+use crate::tracee::goroutine::Goroutine;
 
 /// Which address space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -15,8 +16,10 @@ pub struct Task {
     pub pid: Pid,
     /// The memory it runs in.
     pub space: SpaceId,
-    /// Its open calls.
+    /// Its open calls; those of a goroutine while it is served for one.
     pub calls: Calls,
+    /// The goroutine that it is served for, and its own calls meanwhile.
+    pub goroutine: Option<(Goroutine, Calls)>,
     /// Why it is traced.
     pub role: Role,
     /// What it runs on.
@@ -42,6 +45,7 @@ impl Task {
             pid,
             space,
             calls: Calls::default(),
+            goroutine: None,
             role,
             stacks: Stacks::default(),
             planted: 0,

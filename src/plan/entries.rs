@@ -89,12 +89,13 @@ impl Functions<'_> {
         }
     }
 
-    /// Nothing returns from where a program begins: its stack holds the arguments.
+    /// Nothing returns from where a program begins: its stack holds the arguments. Go's runtime comes to other
+    /// functions so, by jumps and from signal handlers.
     fn returns(&self, symbol: &Symbol) -> Returns {
-        if symbol.vaddr == self.image.entry {
-            Returns::Never
-        } else {
-            Returns::of(&symbol.name)
+        match Returns::of(&symbol.name) {
+            _ if symbol.vaddr == self.image.entry => Returns::Never,
+            Returns::Once if self.image.go.is_some() => Returns::Perhaps,
+            returns => returns,
         }
     }
 

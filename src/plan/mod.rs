@@ -105,8 +105,8 @@ pub enum Returns {
     Never,
     /// `setjmp`, `vfork`, `getcontext`: the first return closes the call, later ones are told apart.
     Again,
-    /// As functions do, if it is one: it was named by an address, and where the return address would be
-    /// there may be anything.
+    /// As functions do, if it was called: it was named by an address, or others come to it by jumps, and where
+    /// the return address would be there may be anything.
     Perhaps,
     /// As functions do, but nobody wants to know: its calls cost one stop, not two.
     Unwatched,

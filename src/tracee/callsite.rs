@@ -70,6 +70,17 @@ pub fn ends_with_call(machine: Machine, code: &[u8]) -> bool {
     })
 }
 
+/// Where code that stands at `at` jumps to before it does anything else than move data.
+pub fn jumps_on_to(machine: Machine, code: &[u8], at: Addr) -> Option<Addr> {
+    let mut decoder = Decoder::with_ip(machine.bits(), code, at.0, DecoderOptions::NONE);
+    let mut branches = decoder
+        .iter()
+        .skip_while(|i| i.flow_control() == FlowControl::Next);
+    let jump = branches.next()?;
+    let is_jump = jump.flow_control() == FlowControl::UnconditionalBranch;
+    is_jump.then(|| Addr(jump.near_branch_target()))
+}
+
 /// Whether the code, which stands at `entry`, has a jump back there.
 pub fn branches_to(machine: Machine, code: &[u8], entry: Addr) -> bool {
     let mut decoder = Decoder::with_ip(machine.bits(), code, entry.0, DecoderOptions::NONE);
@@ -126,7 +137,7 @@ fn is_code(memory: &dyn Memory, at: Addr) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{CallSite, branches_to, ends_with_call};
+    use super::{CallSite, branches_to, ends_with_call, jumps_on_to};
     use crate::base::addr::Addr;
     use crate::base::machine::Machine;
     use crate::base::memory::{Memory, Stretch, Unreadable};
@@ -172,6 +183,21 @@ mod tests {
         check(&[0x90, 0xeb, 0xfe], false);
         check(&[0xe8, 0xfb, 0xff, 0xff, 0xff], false);
         check(&[], false);
+    }
+
+    #[test]
+    fn code_that_jumps_on() {
+        let check = |code: &[u8], expected: Option<u64>| {
+            let found = jumps_on_to(Machine::Amd64, code, Addr(0x1000));
+            assert_eq!(found, expected.map(Addr), "{code:x?}");
+        };
+        // mov 8(%rsp), %rax; jmp -0x40
+        check(&[0x48, 0x8b, 0x44, 0x24, 8, 0xeb, 0xb9], Some(0xfc0));
+        check(&[0x74, 0xfc, 0xeb, 0xfa], None);
+        check(&[0xc3, 0xeb, 0xfa], None);
+        check(&[0xe8, 1, 2, 3, 4, 0xeb, 0xfa], None);
+        check(&[0x90, 0x90], None);
+        check(&[], None);
     }
 
     #[test]

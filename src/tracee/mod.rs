@@ -6,6 +6,7 @@ pub mod breakpoint;
 pub mod callsite;
 pub mod displaced;
 mod files;
+pub mod goroutine;
 pub mod guard;
 pub mod linkmap;
 pub mod module;

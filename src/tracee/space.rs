@@ -8,6 +8,7 @@ mod guarding;
 use super::breakpoint::{Breakpoint, INT3, Purpose, Slot};
 use super::callsite::{self, CallSite};
 use super::displaced::{self, SLOT};
+use super::goroutine::Goroutine;
 use super::guard::{self, Guard, Unguarded};
 use super::module::Module;
 use crate::base::addr::Addr;
@@ -15,6 +16,7 @@ use crate::base::machine::Machine;
 use crate::base::memory::Memory;
 use crate::base::regs::Regs;
 use crate::base::{Pid, message};
+use crate::elf::Go;
 use crate::plan::Tracepoint;
 use crate::sys::double::Double;
 use crate::sys::memory::ProcessMemory;
@@ -31,8 +33,15 @@ use areas::Area;
 pub use copies::Missing;
 pub use guarding::{Doubt, Handler, LeftOver};
 
+/// The instruction `nop`.
+const NOP: u8 = 0x90;
 /// How far a function is read for branches. Nobody knows where it ends.
 const MOST_FUNCTION: usize = 4096;
+/// What follows a call of runtime.morestack: arguments are put back into registers.
+const MOST_AFTER_MORESTACK: usize = 160;
+/// The instructions before a comparison of the stack pointer to its limit.
+const MOST_PROLOGUE: usize = 40;
+
 /// An address space.
 #[derive(Debug)]
 pub struct Space {
@@ -55,6 +64,8 @@ pub struct Space {
     /// What may have happened to the guard since we looked.
     doubt: Doubt,
     call_sites: RefCell<HashMap<u64, CallSite>>,
+    /// Addresses, and whether a call may return there.
+    returns: RefCell<HashMap<u64, bool>>,
     /// Functions, and whether they have a branch back to their first instruction.
     loops: RefCell<HashMap<u64, bool>>,
     /// The executable mappings, as they were when one was missed.
@@ -119,6 +130,7 @@ impl Space {
             guard: None,
             doubt: Doubt::None,
             call_sites: RefCell::default(),
+            returns: RefCell::default(),
             loops: RefCell::default(),
             code: RefCell::default(),
         }
@@ -165,17 +177,54 @@ impl Space {
         self.modules.iter().find(|m| m.range.contains(&at.0))
     }
 
-    /// Whether a call instruction stands before this address, so that it may be where one returns to.
+    /// Whether a call instruction stands before this address, so that it may be where one returns to. Read once.
     pub fn follows_call(&self, return_address: Addr) -> bool {
+        let mut known = self.returns.borrow_mut();
+        *known
+            .entry(return_address.0)
+            .or_insert_with(|| self.read_whether_call(return_address))
+    }
+
+    fn read_whether_call(&self, return_address: Addr) -> bool {
         let code = self.code_at(return_address.offset(-8), 8);
+        // The first function of a goroutine returns behind the `nop` that runtime.goexit begins with.
+        let is_goexit = self.go().is_some() && code.last() == Some(&NOP);
         self.is_code(return_address)
             && code.len() == 8
-            && callsite::ends_with_call(self.memory.machine(), &code)
+            && (is_goexit || callsite::ends_with_call(self.memory.machine(), &code))
+    }
+
+    /// Facts of Go's runtime, if the program has one.
+    pub fn go(&self) -> Option<Go> {
+        self.modules.first()?.planned.image.go
+    }
+
+    /// Whether the arrival at a function's first instruction may be no call but a branch of its own, when an
+    /// earlier arrival with the same return address is still open.
+    pub fn comes_back(&self, entry: Addr, goroutine: Option<&Goroutine>) -> bool {
+        let Some(goroutine) = goroutine else {
+            return self.loops_to(entry);
+        };
+        // A function that finds no room on its stack calls runtime.morestack, which lets the goroutine go on
+        // behind that call, where a jump to the beginning is. If it went on elsewhere since, this is a call that
+        // comes after one that a panic has ended.
+        let next = self.code_at(goroutine.resumed_at, MOST_AFTER_MORESTACK);
+        let machine = self.memory.machine();
+        callsite::jumps_on_to(machine, &next, goroutine.resumed_at) == Some(entry)
+            || !self.grows_stack(entry) && self.loops_to(entry)
+    }
+
+    /// Whether a function of Go's begins by looking for room on the stack: with a comparison to
+    /// `stackguard0`, which is 16 bytes into what %r14, or %rcx in older code, points at.
+    fn grows_stack(&self, entry: Addr) -> bool {
+        let code = self.code_at(entry, MOST_PROLOGUE);
+        let is_check = |bytes: &[u8]| matches!(bytes, [0x3b, 0x66 | 0x61, 0x10]);
+        code.windows(3).any(is_check)
     }
 
     /// Whether a function's code branches back to its first instruction: to arrive there once more is no
     /// call then. Read once.
-    pub fn loops_to(&self, entry: Addr) -> bool {
+    fn loops_to(&self, entry: Addr) -> bool {
         let mut known = self.loops.borrow_mut();
         *known
             .entry(entry.0)
@@ -192,7 +241,7 @@ impl Space {
         let mut code = vec![0; length];
         let got = self.memory.read(at, &mut code).unwrap_or(0);
         code.truncate(got);
-        for (at, byte) in (at.0..).zip(&mut code) {
+        for (byte, at) in code.iter_mut().zip(at.0..) {
             if let Some(breakpoint) = self.breakpoints.get(&at) {
                 *byte = breakpoint.original;
             }
@@ -294,7 +343,9 @@ impl Space {
     /// elsewhere.
     pub fn forget(&mut self, range: &Range<u64>) {
         self.code.get_mut().clear();
-        self.loops.get_mut().retain(|at, _| !range.contains(at));
+        for known in [self.loops.get_mut(), self.returns.get_mut()] {
+            known.retain(|at, _| !range.contains(at));
+        }
         self.call_sites
             .get_mut()
             .retain(|at, _| !range.contains(at));

@@ -81,7 +81,7 @@ pub fn file(name: &str) -> PathBuf {
 }
 
 fn source(name: &str) -> PathBuf {
-    ["c", "cc", "rs"]
+    ["c", "cc", "rs", "go"]
         .iter()
         .map(|suffix| file(&format!("{name}.{suffix}")))
         .find(|path| path.exists())
@@ -117,6 +117,7 @@ impl Step {
             Some("gcc") => recipe.cc,
             Some("g++") => recipe.cxx,
             Some("rustc") => "rustc",
+            Some("go") => "go",
             other => panic!("unknown compiler {other:?} in {line:?}"),
         };
         let words: Vec<&str> = words.collect();
@@ -138,7 +139,7 @@ impl Step {
                 step.output = (*word).to_owned();
             }
         }
-        if compiler != "rustc" {
+        if !matches!(compiler, "rustc" | "go") {
             let own = recipe.all.iter();
             let program = recipe.program.iter();
             let shared = words.contains(&"-shared");
@@ -151,6 +152,8 @@ impl Step {
     fn run(&self, dir: &Path) {
         let output = Command::new(&self.compiler)
             .args(&self.args)
+            // Go builds nothing without a place to keep what it has compiled.
+            .env("GOCACHE", root().join("target/go"))
             .current_dir(dir)
             .output()
             .expect("compiler");

@@ -34,6 +34,7 @@ impl Space {
             guard: self.guard.clone(),
             doubt: self.doubt,
             call_sites: self.call_sites.clone(),
+            returns: self.returns.clone(),
             loops: self.loops.clone(),
             code: self.code.clone(),
         }
