@@ -3,12 +3,14 @@
 
 mod arguments;
 mod formats;
+mod go;
 mod open;
 mod python;
 #[cfg(test)]
 mod tests;
 
 use crate::abi::{Argument, convention};
+use crate::base::Pid;
 use crate::base::addr::Addr;
 use crate::base::regs::View;
 use crate::base::time::Timestamp;
@@ -20,6 +22,7 @@ use crate::sys;
 use crate::value::{Limits, Value, Values};
 use arguments::{Arguments, reader};
 use formats::Formats;
+use go::Gos;
 use open::{Open, OpenCalls};
 use python::Pythons;
 use std::time::Duration;
@@ -30,6 +33,7 @@ pub struct Decoder {
     open: OpenCalls,
     formats: Formats,
     pythons: Pythons,
+    gos: Gos,
     /// Where stacks are read to.
     stack: Vec<u8>,
 }
@@ -42,6 +46,7 @@ impl Decoder {
             open: OpenCalls::default(),
             formats: Formats::default(),
             pythons: Pythons::default(),
+            gos: Gos::default(),
             stack: Vec::new(),
         }
     }
@@ -122,19 +127,20 @@ impl Decoder {
             What::Started { parent } => {
                 if let Some(parent) = parent.filter(|parent| *parent != hit.pid) {
                     self.pythons.forked(parent, hit.pid);
+                    self.gos.forked(parent, hit.pid);
                 }
                 Kind::Started { parent: *parent }
             }
             What::Tick => Kind::Tick,
             What::Leaving => Kind::Leaving,
             What::Exec { ip } => {
-                self.pythons.forget(hit.pid);
+                self.forget(hit.pid);
                 Kind::Exec { ip: *ip }
             }
             What::Exited { status, last } => {
                 self.open.forget(hit.tid);
                 if *last {
-                    self.pythons.forget(hit.pid);
+                    self.forget(hit.pid);
                 }
                 Kind::Exited {
                     status: *status,
@@ -144,7 +150,7 @@ impl Decoder {
             What::Killed { signal, last } => {
                 self.open.forget(hit.tid);
                 if *last {
-                    self.pythons.forget(hit.pid);
+                    self.forget(hit.pid);
                 }
                 Kind::Killed {
                     signal: *signal,
@@ -167,6 +173,7 @@ impl Decoder {
                     .map(Bytes::from);
                 if let Some(file) = &file {
                     self.pythons.loaded(hit.pid, module, range, *bias, file);
+                    self.gos.loaded(hit.pid, module, file);
                 }
                 Kind::Loaded {
                     module: (*module).clone(),
@@ -221,7 +228,16 @@ impl Decoder {
         let got = view.memory.read(Addr(view.regs.rsp), &mut self.stack);
         let bytes = self.stack.get(..got.unwrap_or(0)).unwrap_or_default();
         let scripts = self.pythons.calls(hit.pid, hit.tid, view, bytes);
-        RawStack::new(view.regs, Moment::Entry, bytes.into()).with_scripts(scripts)
+        let left = self.gos.left(hit.pid, view, bytes, STACK);
+        RawStack::new(view.regs, Moment::Entry, bytes.into())
+            .with_scripts(scripts)
+            .with_left(left)
+    }
+
+    /// The process runs another program, or none any more.
+    fn forget(&mut self, pid: Pid) {
+        self.pythons.forget(pid);
+        self.gos.forget(pid);
     }
 
     fn out_args(

@@ -10,18 +10,21 @@ use gimli::{
     Register, RegisterRule, UnwindContext, UnwindExpression, UnwindOffset, UnwindSection,
 };
 
-/// The call frame information of one file.
+/// The call frame information of one file. What the one section leaves out may be in the other: where C and Go are
+/// linked together, `.eh_frame` covers the one and `.debug_frame` the other.
 #[derive(Default)]
 pub(super) struct Cfi {
+    parts: Vec<Part>,
+}
+
+/// That of one section.
+struct Part {
     bases: BaseAddresses,
     table: Table,
 }
 
 /// Where it is, and what leads to the entry for an address.
-#[derive(Default)]
 enum Table {
-    #[default]
-    None,
     /// `.eh_frame` with the table that the linker made for the run-time unwinder.
     Searched(Sorted, EhFrame<Piece>),
     /// `.eh_frame` without.
@@ -51,33 +54,46 @@ pub(super) struct Row {
     /// The frame is one that the kernel made for a signal handler to return to.
     pub(super) is_signal: bool,
     pub(super) encoding: Encoding,
+    /// Which part of the information it is from.
+    part: usize,
 }
 
 impl Cfi {
     /// What a file has. Section headers are asked only for what the program headers do not lead to.
     pub(super) fn of(sections: &Sections<'_>, file: &Bytes) -> Cfi {
-        searched(sections, file)
-            .or_else(|| exceptions(sections, file))
-            .or_else(|| debug(sections, file))
-            .unwrap_or_default()
+        let loaded = searched(sections, file).or_else(|| exceptions(sections, file));
+        let parts = loaded.into_iter().chain(debug(sections, file)).collect();
+        Cfi { parts }
     }
 
     /// The rules at an instruction.
     pub(super) fn row(&self, at: Vaddr, context: &mut UnwindContext<usize>) -> Option<Row> {
-        match &self.table {
-            Table::None => None,
-            Table::Searched(table, section) => self.entry(section, table.search(at)?, at, context),
-            Table::Exceptions(index, section) => self.indexed(section, index, at, context),
-            Table::Debug(index, section) => self.indexed(section, index, at, context),
-        }
+        let rows = self.parts.iter().enumerate();
+        rows.into_iter().find_map(|(index, part)| {
+            let row = part.row(at, context)?;
+            Some(Row { part: index, ..row })
+        })
     }
 
     /// The bytes of an expression of one of the rows.
-    pub(super) fn expression(&self, place: &UnwindExpression<usize>) -> Option<Expression<Piece>> {
-        match &self.table {
-            Table::None => None,
+    pub(super) fn expression(
+        &self,
+        row: &Row,
+        place: &UnwindExpression<usize>,
+    ) -> Option<Expression<Piece>> {
+        match &self.parts.get(row.part)?.table {
             Table::Searched(_, section) | Table::Exceptions(_, section) => place.get(section).ok(),
             Table::Debug(_, section) => place.get(section).ok(),
+        }
+    }
+}
+
+impl Part {
+    fn row(&self, at: Vaddr, context: &mut UnwindContext<usize>) -> Option<Row> {
+        match &self.table {
+            Table::Searched(table, section) => self.entry(section, table.search(at)?, at, context),
+            Table::Exceptions(index, section) => self.indexed(section, index, at, context),
+            Table::Debug(index, section) => self.indexed(section, index, at, context),
         }
     }
 
@@ -119,6 +135,7 @@ impl Cfi {
             rules: row.registers().cloned().collect(),
             is_signal: fde.is_signal_trampoline(),
             encoding: fde.cie().encoding(),
+            part: 0,
         })
     }
 }
@@ -155,7 +172,7 @@ impl Sorted {
 }
 
 /// `.eh_frame` by way of `PT_GNU_EH_FRAME`.
-fn searched(sections: &Sections<'_>, file: &Bytes) -> Option<Cfi> {
+fn searched(sections: &Sections<'_>, file: &Bytes) -> Option<Part> {
     let header = sections.frame_header()?;
     let bases = BaseAddresses::default().set_eh_frame_hdr(header.vaddr.0);
     let parsed = EhFrameHdr::from(Piece::new(file, header.range.clone()));
@@ -166,11 +183,11 @@ fn searched(sections: &Sections<'_>, file: &Bytes) -> Option<Cfi> {
         Some(table) => Table::Searched(table, section),
         None => Table::Exceptions(index(&section, &bases), section),
     };
-    Some(Cfi { bases, table })
+    Some(Part { bases, table })
 }
 
 /// `.eh_frame` by its name.
-fn exceptions(sections: &Sections<'_>, file: &Bytes) -> Option<Cfi> {
+fn exceptions(sections: &Sections<'_>, file: &Bytes) -> Option<Part> {
     let (bases, section) = eh_frame(
         BaseAddresses::default(),
         &sections.get(".eh_frame")?,
@@ -178,7 +195,7 @@ fn exceptions(sections: &Sections<'_>, file: &Bytes) -> Option<Cfi> {
         file,
     );
     let table = Table::Exceptions(index(&section, &bases), section);
-    Some(Cfi { bases, table })
+    Some(Part { bases, table })
 }
 
 fn eh_frame(
@@ -194,13 +211,13 @@ fn eh_frame(
     (bases, section)
 }
 
-fn debug(sections: &Sections<'_>, file: &Bytes) -> Option<Cfi> {
+fn debug(sections: &Sections<'_>, file: &Bytes) -> Option<Part> {
     let content = inflate::content(file, &sections.get(".debug_frame")?)?;
     let bases = BaseAddresses::default();
     let mut section = DebugFrame::from(content);
     section.set_address_size(8);
     let table = Table::Debug(index(&section, &bases), section);
-    Some(Cfi { bases, table })
+    Some(Part { bases, table })
 }
 
 /// Looks at every entry of a section, up to the first that makes no sense.

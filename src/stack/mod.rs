@@ -28,7 +28,7 @@ use std::num::NonZeroU32;
 
 pub use bytes::Bytes;
 pub use data::DataNames;
-pub use raw::{Moment, RawStack};
+pub use raw::{LeftStack, Moment, RawStack};
 pub use script::{ScriptCalls, ScriptLine};
 pub use stacks::{Module, Stacks};
 pub use symbolize::{Location, Progress, Symbolizer};

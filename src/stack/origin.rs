@@ -73,7 +73,7 @@ const ALLOCATORS: [&str; 24] = [
 ];
 
 /// Beginnings of names in C and of what compilers call.
-const C_PREFIXES: [(&str, Origin); 21] = [
+const C_PREFIXES: [(&str, Origin); 23] = [
     ("__libc_malloc", Origin::Allocator),
     ("__libc_calloc", Origin::Allocator),
     ("__libc_realloc", Origin::Allocator),
@@ -94,6 +94,9 @@ const C_PREFIXES: [(&str, Origin); 21] = [
     ("_dl_", Origin::Runtime),
     ("__rust_begin_short_backtrace", Origin::Runtime),
     ("_GLOBAL__sub_I_", Origin::Runtime),
+    // Of Go, and what cgo puts between it and C.
+    ("runtime.", Origin::Runtime),
+    ("_cgo_", Origin::Runtime),
     ("__static_initialization_and_destruction", Origin::Runtime),
 ];
 
@@ -113,6 +116,10 @@ fn by_c_name(name: &str) -> Option<Origin> {
         return Some(Origin::Allocator);
     }
     if RUNTIME.contains(&name) {
+        return Some(Origin::Runtime);
+    }
+    // What cgo adds to each package that calls C.
+    if name.ends_with("._cgo_cmalloc") {
         return Some(Origin::Runtime);
     }
     C_PREFIXES
@@ -277,13 +284,25 @@ mod tests {
             "start_thread",
             "clone3",
             "_Unwind_RaiseException",
+            "runtime.asmcgocall",
+            "_cgo_8e72c12dbf06_Cfunc_c_leak",
+            "main._cgo_cmalloc",
         ];
         check(Language::Unknown, Origin::Runtime, &names);
     }
 
     #[test]
     fn the_users_own() {
-        let names = ["main", "handle", "mallocate", "start", "std_init", ""];
+        let names = [
+            "main",
+            "main.handle",
+            "main._Cfunc_leak",
+            "handle",
+            "mallocate",
+            "start",
+            "std_init",
+            "",
+        ];
         check(Language::Unknown, Origin::User, &names);
         let names = [
             "stdext::f()",

@@ -15,6 +15,21 @@ pub struct RawStack {
     bytes: Box<[u8]>,
     /// What an interpreter was running on it.
     scripts: Option<ScriptCalls>,
+    /// The stack of the goroutine that has called what runs on this one.
+    left: Option<Box<LeftStack>>,
+}
+
+/// The stack that a goroutine of Go's has left to call C on another one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftStack {
+    /// Its `runtime.g`.
+    pub goroutine: u64,
+    /// Where its stack ends, above.
+    pub end: u64,
+    /// Where it left it, and where the copied bytes begin.
+    pub bottom: u64,
+    /// The stack from there up.
+    pub bytes: Box<[u8]>,
 }
 
 /// When a copy was taken.
@@ -36,12 +51,24 @@ impl RawStack {
             bottom: regs.rsp,
             bytes,
             scripts: None,
+            left: None,
         }
     }
 
     /// The copy, and what an interpreter was running on that stack.
     pub fn with_scripts(self, scripts: Option<ScriptCalls>) -> RawStack {
         RawStack { scripts, ..self }
+    }
+
+    /// The copy, and the stack that was left for it.
+    pub fn with_left(self, left: Option<LeftStack>) -> RawStack {
+        let left = left.map(Box::new);
+        RawStack { left, ..self }
+    }
+
+    /// The stack of the goroutine that has called what runs on this one.
+    pub(super) fn left(&self) -> Option<&LeftStack> {
+        self.left.as_deref()
     }
 
     /// What an interpreter was running on it.
@@ -51,8 +78,12 @@ impl RawStack {
 
     /// The `size` bytes at an address, up to 8, if they were copied.
     pub(super) fn read(&self, at: Addr, size: usize) -> Option<u64> {
-        let from = usize::try_from(at.0.checked_sub(self.bottom)?).ok()?;
-        let bytes = self.bytes.get(from..)?.get(..size)?;
+        let left = self.left().map(|left| (left.bottom, &left.bytes));
+        let parts = [(self.bottom, &self.bytes)].into_iter().chain(left);
+        let bytes = parts.into_iter().find_map(|(bottom, bytes)| {
+            let from = usize::try_from(at.0.checked_sub(bottom)?).ok()?;
+            bytes.get(from..)?.get(..size)
+        })?;
         let mut word = [0; 8];
         word.get_mut(..size)?.copy_from_slice(bytes);
         Some(u64::from_le_bytes(word))
@@ -60,10 +91,16 @@ impl RawStack {
 
     /// Whether the address is above everything that was copied.
     pub(super) fn ends_before(&self, at: Addr) -> bool {
-        at.0 >= self
-            .bottom
-            .saturating_add(self.bytes.len() as u64)
-            .saturating_sub(7)
+        let is_above = |bottom: u64, bytes: &[u8]| {
+            let end = bottom.saturating_add(bytes.len() as u64);
+            at.0 >= end.saturating_sub(7)
+        };
+        match self.left() {
+            Some(left) if (left.bottom..left.end).contains(&at.0) => {
+                is_above(left.bottom, &left.bytes)
+            }
+            _ => is_above(self.bottom, &self.bytes),
+        }
     }
 }
 

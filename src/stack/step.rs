@@ -63,6 +63,33 @@ pub(super) fn by_frame_pointer(raw: &RawStack, registers: &Registers) -> Result<
     pop_return_address(raw, caller, frame.checked_add(8).ok_or(End::Lost)?)
 }
 
+/// From where C runs on the stack of its thread to the goroutine that has called it. What calls C there keeps the
+/// goroutine on that stack, and below it how far from the upper end of its own stack it was; as that may have
+/// moved, both are read again when C returns (runtime.asmcgocall), by the code that stands here.
+pub(super) fn to_goroutine(
+    raw: &RawStack,
+    code: &[u8],
+    registers: &Registers,
+) -> Option<Registers> {
+    /// `mov OFFSET(%rsp), %rdi`
+    const RELOAD: [u8; 4] = [0x48, 0x8b, 0x7c, 0x24];
+    /// As much code as is between.
+    const NEAR: usize = 24;
+    let left = raw.left()?;
+    let near = code.get(..NEAR.min(code.len()))?;
+    let at = near.windows(4).position(|bytes| bytes == RELOAD)?;
+    let offset = u64::from(*code.get(at + RELOAD.len())?);
+    let note = registers.get(RSP)?.checked_add(offset)?;
+    let goroutine = raw.read(Addr(note), 8)?;
+    let depth = raw.read(Addr(note.checked_sub(8)?), 8)?;
+    if goroutine != left.goroutine || left.end.checked_sub(depth) != Some(left.bottom) {
+        return None;
+    }
+    let mut caller = registers.clone();
+    caller.keep_callee_saved();
+    pop_return_address(raw, caller, left.bottom).ok()
+}
+
 /// From a function that has not done anything yet.
 pub(super) fn from_entry(raw: &RawStack, registers: &Registers) -> Result<Registers, End> {
     let mut caller = registers.clone();
@@ -146,7 +173,7 @@ impl Frame<'_> {
 
     /// An expression's result. Those of registers start with the CFA (DWARF 5, 6.4.2.3).
     fn evaluate(&self, place: &UnwindExpression<usize>, cfa: Option<u64>) -> Result<u64, End> {
-        let expression = self.cfi.expression(place).ok_or(End::Lost)?;
+        let expression = self.cfi.expression(self.row, place).ok_or(End::Lost)?;
         let mut evaluation = Evaluation::new(expression.0, self.row.encoding);
         evaluation.set_max_iterations(OPERATIONS);
         if let Some(cfa) = cfa {

@@ -120,9 +120,12 @@ impl Unwinder {
                 Ok(step) => step,
                 Err(end) => break end,
             };
-            // A handler may run on a stack of its own, above the one that was interrupted; any other
-            // caller's frame is above its callee's, or we would go round in circles.
-            if kind == FrameKind::Return && caller.get(RSP) <= registers.get(RSP) {
+            // A handler may run on a stack of its own, above the one that was interrupted, and a goroutine's is
+            // anywhere; any other caller's frame is above its callee's, or we would go round in circles.
+            let elsewhere = raw
+                .left()
+                .is_some_and(|left| caller.get(RSP) == Some(left.bottom + 8));
+            if kind == FrameKind::Return && !elsewhere && caller.get(RSP) <= registers.get(RSP) {
                 break End::Lost;
             }
             registers = caller;
@@ -141,6 +144,11 @@ impl Unwinder {
     ) -> Result<(Registers, FrameKind), End> {
         if self.is_signal_return(place.at) {
             return Ok((step::from_signal(raw, registers)?, FrameKind::Exact));
+        }
+        if place.kind == FrameKind::Return
+            && let Some(caller) = step::to_goroutine(raw, self.code_at(place.at), registers)
+        {
+            return Ok((caller, FrameKind::Return));
         }
         let row = self.row(place.lookup());
         let loaded = module_at(&self.modules, place.lookup());

@@ -17,6 +17,7 @@ mod faults;
 mod filters;
 mod fixtures;
 mod following;
+mod go;
 mod hostile_files;
 mod hostile_names;
 mod html;
