@@ -23,7 +23,11 @@ impl PtraceEngine {
         if let Some([main, others @ ..]) = modules.map(Vec::as_slice) {
             if self.lacks_expected() {
                 no_allocator = Some(self.no_allocator(main, others.len()));
-            } else if told.is_empty() && !self.planted && self.complained.is_empty() {
+            } else if told.is_empty()
+                && !self.planted
+                && self.plan.wants_imports()
+                && self.complained.is_empty()
+            {
                 told.push(nothing_to_trace(main));
             }
         }

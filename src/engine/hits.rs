@@ -101,6 +101,7 @@ impl PtraceEngine {
         let returns = has(|p| matches!(p, Purpose::Return));
         let modules_changed = has(|p| matches!(p, Purpose::LinkMap));
         let relocated = has(|p| matches!(p, Purpose::Relocated));
+        let caught = has(|p| matches!(p, Purpose::Caught));
         let (arrivals, glimpse) = arrivals(space, at, breakpoint, regs);
         let mut choosing = Vec::new();
         if returns {
@@ -108,6 +109,13 @@ impl PtraceEngine {
             if let Some(task) = task {
                 choosing = come_back(task, stopped, space, at, regs, out);
             }
+        }
+        if caught && let Some(task) = self.tasks.get_mut(&stopped.tid()) {
+            let memory: &dyn Memory = &space.memory;
+            let return_address = Addr(memory.read_word(Addr(regs.rsp)).unwrap_or(0));
+            let position = position(task, stopped.tid(), space, &regs);
+            let unwound = task.calls.unwound_by_call(position, return_address);
+            tell_unwound(task, stopped, unwound, out);
         }
         if !arrivals.is_empty() {
             let mut call_sites = Vec::with_capacity(1);
@@ -202,7 +210,7 @@ fn arrivals<'s>(
                 });
                 continue;
             }
-            Purpose::Return | Purpose::LinkMap | Purpose::Relocated => continue,
+            Purpose::Return | Purpose::LinkMap | Purpose::Relocated | Purpose::Caught => continue,
         };
         let memory: &dyn Memory = glimpse.get_or_insert_with(|| glance(space, &regs, point));
         let Ok(return_address) = memory.read_word(Addr(regs.rsp)).map(Addr) else {

@@ -211,6 +211,32 @@ impl PtraceEngine {
             self.plant_relocated(stopped, id, at, out);
         }
         self.type_imports(id);
+        self.watch_exceptions(stopped, id, out);
+    }
+
+    /// Of functions that `-x` means, nothing but the catching of an exception may tell that one has left them.
+    fn watch_exceptions(&mut self, stopped: &Stopped, id: SpaceId, out: &mut Out<'_>) {
+        let Some(space) = self
+            .spaces
+            .get(&id)
+            .filter(|_| !self.plan.entries.is_empty())
+        else {
+            return;
+        };
+        let catcher = |module: &Module| {
+            let mut exports = module.planned.image.exports.iter();
+            let symbol = exports.find(|symbol| symbol.name == "__cxa_begin_catch")?;
+            Some(module.bias.addr(symbol.vaddr))
+        };
+        let stands = |at: &Addr| {
+            let breakpoint = space.breakpoint(*at);
+            breakpoint.is_some_and(|b| b.purposes.iter().any(|p| matches!(p, Purpose::Caught)))
+        };
+        let catchers = space.modules.iter().filter_map(catcher);
+        let catchers: Vec<Addr> = catchers.filter(|at| !stands(at)).collect();
+        for at in catchers {
+            self.plant(stopped, id, at, Purpose::Caught, out);
+        }
     }
 
     /// Watches for a module's relocation: its `DT_INIT` runs right after it.
@@ -233,9 +259,12 @@ impl PtraceEngine {
             return;
         };
         let name = purpose.name();
+        let is_return = matches!(purpose, Purpose::Return);
         let refused = space
             .plant(stopped, at, purpose)
             .err()
+            // Behind a call that does not return, there may be padding.
+            .filter(|why| !is_return || !matches!(why, Refused::NotOurs(_)))
             .map(|why| match why {
                 // One line for all the rest.
                 Refused::Full => format!("not every call is traced: {why}; a narrower -e helps"),

@@ -39,6 +39,7 @@ impl Plan {
             return;
         }
         let mut symbols = image.exports.clone();
+        symbols.sort_by_key(|s| strangeness(&s.name));
         symbols.extend(Image::file_symbols(bytes).unwrap_or_default());
         symbols.retain(|s| s.kind != SymbolKind::NoType || self.names(&s.name, module));
         let labels = Image::labels(bytes).unwrap_or_default();
@@ -67,6 +68,20 @@ impl Plan {
     fn names(&self, symbol: &str, module: &ModuleName) -> bool {
         self.entries.iter().any(|f| f.names(symbol, module))
     }
+}
+
+/// Of several names for one address, the one that users know goes first: `strrchr` rather than `rindex`, which
+/// POSIX has withdrawn, and `open` rather than `__open` or `open64`.
+fn strangeness(name: &str) -> (usize, bool, bool) {
+    const WITHDRAWN: [&str; 5] = ["bcmp", "bcopy", "bzero", "index", "rindex"];
+    let underscores = name.len() - name.trim_start_matches('_').len();
+    // Those of C++ and Rust are mangled.
+    let underscores = if underscores == 1 && name.starts_with("_Z") {
+        0
+    } else {
+        underscores
+    };
+    (underscores, WITHDRAWN.contains(&name), name.ends_with("64"))
 }
 
 impl Functions<'_> {

@@ -247,6 +247,11 @@ impl Plan {
         all.map(|(option, text)| Named { option, text })
     }
 
+    /// Whether calls through imports are asked for, be it by default.
+    pub fn wants_imports(&self) -> bool {
+        self.calls.as_ref().is_none_or(|calls| !calls.is_empty()) || !self.libraries.is_empty()
+    }
+
     /// What of the filters of `-e` and `-l` means anything in a module, by their places in what is named.
     fn named_calls(&self, image: &elf::Image, name: &ModuleName) -> Vec<usize> {
         let calls = self.calls.as_deref().unwrap_or_default();
@@ -279,7 +284,7 @@ impl Plan {
     }
 
     fn imports(&self, image: &elf::Image, bytes: &[u8], name: &Arc<ModuleName>) -> Vec<Point> {
-        let chosen = |import| Some((import, self.choose(import, name)?));
+        let chosen = |import| Some((import, self.choose(import, image, name)?));
         let chosen: Vec<(&elf::Import, Wanted)> = image.imports.iter().filter_map(chosen).collect();
         let slots: Vec<Vaddr> = chosen.iter().map(|(import, _)| import.slot).collect();
         let references = image.references(bytes, &slots);
@@ -298,13 +303,24 @@ impl Plan {
         chosen.into_iter().zip(references).map(point).collect()
     }
 
-    fn choose(&self, import: &elf::Import, name: &ModuleName) -> Option<Wanted> {
-        if matches!(import.binding, elf::Binding::Irelative { .. }) {
+    /// Whether calls through an import are wanted. Those of a program to an IFUNC of its own have a slot and a
+    /// stub like others; libraries, and programs that are linked statically, have them for what is the C
+    /// library's own business.
+    fn choose(
+        &self,
+        import: &elf::Import,
+        image: &elf::Image,
+        name: &ModuleName,
+    ) -> Option<Wanted> {
+        let is_own = matches!(import.binding, elf::Binding::Irelative { .. });
+        if is_own && (!name.is_main || import.symbol.is_empty()) {
             return None;
         }
+        let is_static = image.interpreter.is_none();
         let filters = self.calls.as_deref().unwrap_or_default();
         let by_default = self.calls.is_none() && self.libraries.is_empty();
-        if by_default && name.is_main && !is_start_code(&import.symbol) {
+        let is_hidden = is_start_code(&import.symbol) || is_own && is_static;
+        if by_default && name.is_main && !is_hidden {
             return Some(Wanted::Always);
         }
         if filters

@@ -2,12 +2,13 @@
 //!
 //! Calls are counted by name, whatever library or process they belong to. Times run from a call's
 //! entry to its return, so they hold those of traced calls within it, and the tracer's own share.
-//! A call that ends with its program (`exit`) or is left alone is not counted: it has no time.
+//! A call that never returns (`exit`, `execve`, `pthread_exit`), or was still open when we left, counts with the
+//! time until its end was known.
 
 use super::Sink;
 use super::demangle::Names;
 use crate::base::printable::printable;
-use crate::event::{Event, Kind, Why};
+use crate::event::{Event, Kind};
 use std::collections::HashMap;
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -91,12 +92,7 @@ impl Sink for Summary {
         match &event.kind {
             kind if kind.is_bookkeeping() => {}
             Kind::Return { point, elapsed, .. } => self.count(&point.symbol, *elapsed),
-            Kind::NoReturn {
-                point,
-                elapsed,
-                why: Why::Unwound,
-                ..
-            } => self.count(&point.symbol, *elapsed),
+            Kind::NoReturn { point, elapsed, .. } => self.count(&point.symbol, *elapsed),
             Kind::Lost { what } | Kind::NoAllocator { what } => {
                 writeln!(self.out, "ltrace: {}", printable(what))?
             }
@@ -115,6 +111,7 @@ impl Sink for Summary {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::Why;
     use crate::sink::tests::{ONE, Written, imported};
     use crate::value::Value;
 
@@ -224,9 +221,10 @@ mod tests {
             "\
 % time     seconds  usecs/call     calls      function
 ------ ----------- ----------- --------- --------------------
-100.00    0.000050          50         1 operator new(unsigned long)
+ 50.00    0.000050          50         1 exit
+ 50.00    0.000050          50         1 operator new(unsigned long)
 ------ ----------- ----------- --------- --------------------
-100.00    0.000050                     1 total
+100.00    0.000100                     2 total
 ",
         );
     }

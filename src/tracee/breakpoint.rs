@@ -56,6 +56,9 @@ pub enum Purpose {
     Return,
     /// The dynamic linker tells that its list of modules changed (`r_brk`, `<link.h>`).
     LinkMap,
+    /// A C++ exception has been caught: what its catcher called is unwound (`__cxa_begin_catch`, Itanium C++ ABI,
+    /// exception handling, 2.5.3).
+    Caught,
     /// The dynamic linker has relocated a module and is about to run its initializers, or the program.
     Relocated,
 }
@@ -67,6 +70,7 @@ impl Purpose {
             Purpose::Entry(point) | Purpose::CallSite(point) | Purpose::Callee { point, .. } => {
                 point.symbol.to_string()
             }
+            Purpose::Caught => "the catching of exceptions".to_owned(),
             Purpose::Return => "the return of a call".to_owned(),
             Purpose::LinkMap => "the loading of libraries".to_owned(),
             Purpose::Relocated => "the beginning of a module".to_owned(),
@@ -79,7 +83,7 @@ impl Purpose {
             Purpose::Entry(point) | Purpose::CallSite(point) | Purpose::Callee { point, .. } => {
                 Some(point)
             }
-            Purpose::Return | Purpose::LinkMap | Purpose::Relocated => None,
+            Purpose::Return | Purpose::LinkMap | Purpose::Relocated | Purpose::Caught => None,
         }
     }
 

@@ -329,3 +329,69 @@ fn every_call_has_one_end() {
         check_ends(name, functions);
     }
 }
+
+/// With no other call that is traced, too.
+#[test]
+fn left_by_an_exception() {
+    let Some(program) = fixture("told") else {
+        return;
+    };
+    let run = ltrace(["-L", "-x", "thrower", "-x", "middle"])
+        .arg(&program)
+        .finish()
+        .exits(42);
+    let unwound = run.stderr.matches("<unwound ...>").count();
+    assert_eq!(unwound, 4, "{}", run.told());
+    assert!(!run.stderr.contains("<no return"), "{}", run.told());
+}
+
+/// Padding behind a call that does not return is not the program's breakpoint; its IFUNC has a name; a result
+/// that is an error reads so; and a call that does not return counts.
+#[test]
+fn what_is_easily_told_wrongly() {
+    let Some(program) = fixture("told") else {
+        return;
+    };
+    let run = ltrace([""; 0]).arg(&program).finish().exits(42);
+    for line in ["chosen(41", "iconv(", "exit(42"] {
+        assert_eq!(run.count(line), 1, "{line}\n{}", run.told());
+    }
+    let result = run.stderr.lines().find(|line| line.starts_with("iconv("));
+    assert!(
+        result.is_some_and(|line| line.ends_with("= -1")),
+        "{}",
+        run.told()
+    );
+    assert!(!run.stderr.contains("ltrace: "), "{}", run.told());
+    let run = ltrace(["-c"]).arg(&program).finish().exits(42);
+    let counted = run
+        .stderr
+        .lines()
+        .filter(|line| line.ends_with(" 1 exit"))
+        .count();
+    assert_eq!(counted, 1, "{}", run.told());
+}
+
+/// Of two names for one address, the one that users know.
+#[test]
+fn the_usual_name() {
+    let Some(program) = fixture("told") else {
+        return;
+    };
+    let run = ltrace(["-L", "-x", r"/rindex\|strrchr/@libc.so*"])
+        .arg(&program)
+        .finish()
+        .exits(42);
+    let line = "strrchr@libc.so.6(\"a/b\", '/')";
+    assert_eq!(run.count(line), 1, "{}", run.told());
+    assert!(!run.stderr.contains("rindex"), "{}", run.told());
+}
+
+#[test]
+fn nothing_was_asked_for() {
+    let Some(program) = fixture("told") else {
+        return;
+    };
+    let run = ltrace(["-L"]).arg(&program).finish().exits(42);
+    assert_eq!(run.stderr, "+++ exited (status 42) +++\n");
+}

@@ -1,7 +1,7 @@
 //! Which file wins, what may be missing, and what the files that come with the program say.
 
 use super::{Layer, Library, Loader, Sources, shipped};
-use crate::proto::parse::Imports;
+use crate::proto::parse::{self, Imports};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -68,6 +68,27 @@ fn shipped_files_are_understood() {
     assert_eq!(complaints, Vec::<String>::new());
     let libc = loader.import("libc.so").unwrap();
     assert!(libc.functions.len() >= 400, "{}", libc.functions.len());
+}
+
+/// Buffers that have a length are shown whole, as memcpy's are; a size that is an error is negative.
+#[test]
+fn shipped_buffers_and_errors() {
+    let library = Library::shipped();
+    let check = |symbol: &str, soname: &str, line: &str| {
+        let found = library.lookup(symbol, &[soname]).map(|p| (*p).clone());
+        let (parsed, _) = parse::parse("expected", line);
+        let expected = parsed.functions.get(symbol).map(|p| (**p).clone());
+        assert_eq!(format!("{found:?}"), format!("{expected:?}"), "{symbol}");
+    };
+    let update = "int EVP_DigestUpdate(addr, string(array(char, arg3)*), ulong);";
+    check("EVP_DigestUpdate", "libcrypto.so.3", update);
+    let append = "addr json_stringn(string(array(char, arg2)*), ulong);";
+    check("json_stringn", "libjansson.so.4", append);
+    check(
+        "mbrlen",
+        "libc.so.6",
+        "long mbrlen(string[arg2], ulong, addr);",
+    );
 }
 
 #[test]
