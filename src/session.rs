@@ -57,7 +57,7 @@ pub fn run(config: Config) -> Result<u8, Error> {
         let text = leak::output::compare(old, new, *top, html.as_deref())?;
         let written = config
             .output
-            .open()
+            .open(interrupt::is_unwanted)
             .and_then(|mut out| out.write_all(text.as_bytes()));
         return written
             .map(|()| 0)
@@ -128,7 +128,7 @@ fn trace(config: Config, link: Link, drawn: Drawn) -> Result<u8, Error> {
     let command = config.launch.as_ref().map(program::command).transpose()?;
     let mut out = config
         .output
-        .open()
+        .open(interrupt::is_unwanted)
         .map_err(|why| Error::output(&config.output, why))?;
     let prototypes = prototypes(&config, &mut out)?;
     interrupt::listen(BEAT)?;

@@ -24,19 +24,67 @@ pub enum Destination {
 impl Destination {
     /// Opens it, or what there is for what belongs to no process. Nothing of it is left open in a program that is started afterwards: the standard
     /// library opens files and pipes close-on-exec.
-    pub fn open(&self) -> io::Result<Box<dyn Write + Send>> {
+    pub fn open(&self, unwanted: Unwanted) -> io::Result<Box<dyn Write + Send>> {
         Ok(match self {
             // Not buffered: what the program itself writes must come before and after the right lines.
-            Destination::Stderr => Box::new(io::stderr()),
-            Destination::File(path) => Box::new(BufWriter::new(File::create(path)?)),
+            Destination::Stderr => Box::new(Willing::new(io::stderr(), unwanted)),
+            Destination::File(path) => {
+                Box::new(BufWriter::new(Willing::new(File::create(path)?, unwanted)))
+            }
             Destination::PerProcess(path) => {
                 // To be known before anything runs.
                 let directory = path.parent().filter(|d| !d.as_os_str().is_empty());
                 fs::read_dir(directory.unwrap_or(Path::new(".")))?;
                 Box::new(io::stderr())
             }
-            Destination::Pipe(command) => Box::new(Pipe::open(command)?),
+            Destination::Pipe(command) => Box::new(Pipe::open(command, unwanted)?),
         })
+    }
+}
+
+/// Tells whether somebody has asked us to end.
+pub type Unwanted = fn() -> bool;
+
+/// A writer that gives up when it makes no headway and nobody waits for it any more: a task may stand still
+/// until the line is written.
+struct Willing<W> {
+    out: W,
+    unwanted: Unwanted,
+    /// How many beats have interrupted this write since then.
+    late: u32,
+}
+
+/// So many beats are a second.
+const LATEST: u32 = 10;
+
+impl<W> Willing<W> {
+    fn new(out: W, unwanted: Unwanted) -> Willing<W> {
+        let late = 0;
+        Willing {
+            out,
+            unwanted,
+            late,
+        }
+    }
+}
+
+impl<W: Write> Write for Willing<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.out.write(bytes);
+        match &written {
+            Err(why) if why.kind() == io::ErrorKind::Interrupted && (self.unwanted)() => {
+                self.late += 1;
+            }
+            _ => self.late = 0,
+        }
+        if self.late > LATEST {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        written
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
     }
 }
 
@@ -85,18 +133,19 @@ impl Write for Shared {
 /// A command that reads the trace. Dropping it waits for the command to end.
 struct Pipe {
     /// None only while it is dropped.
-    input: Option<BufWriter<ChildStdin>>,
+    input: Option<BufWriter<Willing<ChildStdin>>>,
     child: Child,
 }
 
 impl Pipe {
-    fn open(command: &OsString) -> io::Result<Pipe> {
+    fn open(command: &OsString, unwanted: Unwanted) -> io::Result<Pipe> {
         let mut child = Command::new("/bin/sh")
             .arg("-c")
             .arg(command)
             .stdin(Stdio::piped())
             .spawn()?;
-        let input = child.stdin.take().map(BufWriter::new);
+        let input = child.stdin.take();
+        let input = input.map(|input| BufWriter::new(Willing::new(input, unwanted)));
         Ok(Pipe { input, child })
     }
 }
@@ -129,7 +178,7 @@ mod tests {
     #[track_caller]
     fn check(destination: Destination, path: &std::path::Path) {
         std::fs::write(path, "an older and longer trace\n").expect("a file");
-        let mut out = destination.open().expect("an output");
+        let mut out = destination.open(|| false).expect("an output");
         out.write_all(b"free(nil)\n").expect("written");
         drop(out);
         assert_eq!(
@@ -154,7 +203,7 @@ mod tests {
     #[test]
     fn a_command_that_does_not_read_is_a_broken_pipe() {
         let mut out = Destination::Pipe("exec <&-".into())
-            .open()
+            .open(|| false)
             .expect("an output");
         let error = loop {
             if let Err(error) = out.write_all(&[b'x'; 4096]) {
@@ -165,7 +214,23 @@ mod tests {
     }
 
     #[test]
+    fn nobody_waits_for_what_cannot_be_written() {
+        struct Stuck;
+        impl Write for Stuck {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::Interrupted.into())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let mut out = BufWriter::new(Willing::new(Stuck, || true));
+        let error = out.write_all(&[b'x'; 100_000]).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+    }
+
+    #[test]
     fn a_directory_cannot_be_written() {
-        assert!(Destination::File("/".into()).open().is_err());
+        assert!(Destination::File("/".into()).open(|| false).is_err());
     }
 }

@@ -119,6 +119,7 @@ fn end_with(front: nix::unistd::Pid) -> Result<()> {
     if asked == -1 {
         return Err(Error::last("prctl(PR_SET_PDEATHSIG)"));
     }
+    interrupt::end_with(Pid(front.as_raw()));
     if getppid() != front {
         raise(Nix::SIGTERM).map_err(failed("raise"))?;
     }

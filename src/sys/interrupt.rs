@@ -19,6 +19,14 @@ static REQUESTED: AtomicU32 = AtomicU32::new(0);
 /// How often the beat has come.
 static BEATS: AtomicU32 = AtomicU32::new(0);
 
+/// The front end, once it is known; and the beats since it is gone.
+static FRONT: AtomicI32 = AtomicI32::new(0);
+static ORPHANED: AtomicU32 = AtomicU32::new(0);
+
+/// So many beats after the death of the front end the tracer ends in any case. What it traces goes on, as
+/// after any sudden end.
+const LAST_BEAT: u32 = 50;
+
 /// The signals that are requests to end.
 pub const REQUESTS: [Nix; 4] = [Nix::SIGINT, Nix::SIGTERM, Nix::SIGHUP, Nix::SIGQUIT];
 
@@ -82,6 +90,16 @@ pub fn is_requested() -> bool {
 /// How many requests to end there were, those that were taken included.
 pub fn count() -> u32 {
     REQUESTED.load(Ordering::Relaxed)
+}
+
+/// Whether nobody waits for what we do: we are asked to end, or the front end is gone.
+pub fn is_unwanted() -> bool {
+    is_requested() || ORPHANED.load(Ordering::Relaxed) != 0
+}
+
+/// Whoever this process ends with: when that one is gone, it does not go on for long, wherever it is stuck.
+pub(super) fn end_with(front: Pid) {
+    FRONT.store(front.0, Ordering::Relaxed);
 }
 
 /// Passes a request on to another process that [`listen`]s.
@@ -175,4 +193,13 @@ extern "C" fn note(signal: libc::c_int, info: *mut libc::siginfo_t, _: *mut libc
 
 extern "C" fn wake(_: libc::c_int) {
     BEATS.fetch_add(1, Ordering::Relaxed);
+    let front = FRONT.load(Ordering::Relaxed);
+    // SAFETY: getppid takes nothing and cannot fail.
+    if front == 0 || unsafe { libc::getppid() } == front {
+        return;
+    }
+    if ORPHANED.fetch_add(1, Ordering::Relaxed) == LAST_BEAT {
+        // SAFETY: _exit has no preconditions, and may be called in a signal handler (signal-safety(7)).
+        unsafe { libc::_exit(1) }
+    }
 }

@@ -250,10 +250,10 @@ impl Remote {
             regs.rsp = written.map_err(|_| unwritable())?;
         }
         self.set_up(&mut regs, entry, call, args);
-        stopped.set_signal_mask(!0)?;
         let passed = pass_through(stopped, &regs).and_then(|passed| {
-            stopped.set_regs(&saved)?;
+            // In this order: the registers alone have it restored with the mask.
             stopped.set_signal_mask(mask)?;
+            stopped.set_regs(&saved)?;
             if matches!(passed.last, Stop::Group(_)) {
                 // Interrupted, it falls back into its group-stop before it executes anything
                 // (kernel/signal.c, do_jobctl_trap).

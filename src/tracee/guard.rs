@@ -17,6 +17,7 @@ use crate::base::memory::Memory;
 use crate::base::message;
 use crate::sys;
 use crate::sys::memory::ProcessMemory;
+use crate::sys::pagemap;
 use crate::sys::proc::Mapping;
 use crate::sys::ptrace::Stopped;
 use crate::sys::remote::{self, Call, Remote};
@@ -42,6 +43,8 @@ const NEW_ACTION: u64 = 64;
 const DEFAULT_ACTION: u64 = 128;
 const REPLACED_ACTION: u64 = 192;
 const FIRST_ACTION: u64 = 256;
+/// From here to the header's end, 8 bytes each: where the areas of slots are. Zero ends them.
+const AREAS: u64 = 512;
 
 /// A value holds the byte that the int3 displaced above the slot's address, which has 47 bits.
 const ORIGINAL_SHIFT: u32 = 56;
@@ -60,6 +63,34 @@ pub struct Guard {
     table: u64,
     /// The keys in the table, by their places.
     taken: HashMap<u32, u64>,
+}
+
+/// What a guard held that an earlier tracer has left.
+#[derive(Debug, Default)]
+pub struct Taken {
+    /// How many int3s stood.
+    pub stood: usize,
+    /// Where the areas of slots are.
+    pub areas: Vec<u64>,
+    /// The slots that a task may be in, by the addresses that they stand for.
+    pub slots: HashMap<u64, u64>,
+}
+
+impl Taken {
+    fn add(&mut self, memory: &ProcessMemory, key: u64, value: u64) {
+        // A slot's own entry.
+        if key == value {
+            return;
+        }
+        let at = key.wrapping_sub(1);
+        self.slots.insert(at, value & ((1 << ORIGINAL_SHIFT) - 1));
+        let view: &dyn Memory = memory;
+        if view.read_uint(Addr(at), 1) == Ok(INT3.into()) {
+            // Nothing better can be done for a page that has become unwritable.
+            let _ = memory.write(Addr(at), &[(value >> ORIGINAL_SHIFT) as u8]);
+            self.stood += 1;
+        }
+    }
 }
 
 /// Why there is no guard: the program then dies of SIGTRAP if its tracer is killed.
@@ -141,30 +172,52 @@ impl Guard {
     }
 
     /// Takes over what the guard holds: puts the bytes that its int3s displaced back, and knows from now on
-    /// which places of its table are taken. Every task of the process must stand still. The result is the
-    /// number of int3s that stood.
-    pub fn clean_up(&mut self, memory: &ProcessMemory) -> usize {
-        let mut stood = 0;
-        let mut table = vec![0; TABLE as usize];
-        let view: &dyn Memory = memory;
-        let Ok(got) = view.read(Addr(self.table + HEADER), &mut table) else {
-            return 0;
+    /// which places of its table are taken. Every task of the process must stand still.
+    pub fn clean_up(&mut self, memory: &ProcessMemory) -> Taken {
+        let mut taken = Taken {
+            areas: self.areas(memory),
+            ..Taken::default()
         };
-        for (index, entry) in (0..).zip(table[..got].chunks_exact(16)) {
-            let word = |bytes: &[u8]| bytes.try_into().map_or(0, u64::from_le_bytes);
-            let (key, value) = (word(&entry[..8]), word(&entry[8..]));
-            if key == 0 {
-                continue;
-            }
-            self.taken.insert(index, key);
-            let at = Addr(key.wrapping_sub(1));
-            if key != value && view.read_uint(at, 1) == Ok(INT3.into()) {
-                // Nothing better can be done for a page that has become unwritable.
-                let _ = memory.write(at, &[(value >> ORIGINAL_SHIFT) as u8]);
-                stood += 1;
+        let start = self.table + HEADER;
+        let all = start..start + TABLE;
+        let touched = pagemap::touched(memory.pid(), &all).unwrap_or_else(|_| vec![all]);
+        for part in touched {
+            let mut table = vec![0; (part.end - part.start) as usize];
+            let got = memory.read(Addr(part.start), &mut table).unwrap_or(0);
+            let first = ((part.start - start) / 16) as u32;
+            for (index, entry) in (first..).zip(table[..got].chunks_exact(16)) {
+                let word = |bytes: &[u8]| bytes.try_into().map_or(0, u64::from_le_bytes);
+                let (key, value) = (word(&entry[..8]), word(&entry[8..]));
+                if key != 0 {
+                    self.taken.insert(index, key);
+                    taken.add(memory, key, value);
+                }
             }
         }
-        stood
+        taken
+    }
+
+    /// Tells who finds the guard without us where the areas of slots are, as far as there is room for that.
+    pub fn note_areas(&self, memory: &ProcessMemory, areas: &[u64]) -> std::io::Result<()> {
+        let most = ((HEADER - AREAS) / 8 - 1) as usize;
+        let mut bytes: Vec<u8> = Vec::new();
+        let areas = areas.iter().take(most).chain([&0]);
+        areas.for_each(|start| bytes.extend(start.to_le_bytes()));
+        memory.write(Addr(self.table + AREAS), &bytes)
+    }
+
+    fn areas(&self, memory: &dyn Memory) -> Vec<u64> {
+        let mut bytes = vec![0; (HEADER - AREAS) as usize];
+        let read = memory.read_exact(Addr(self.table + AREAS), &mut bytes);
+        let words = bytes
+            .as_chunks::<8>()
+            .0
+            .iter()
+            .map(|w| u64::from_le_bytes(*w));
+        match read {
+            Ok(()) => words.take_while(|&start| start != 0).collect(),
+            Err(_) => Vec::new(),
+        }
     }
 
     /// Whether the handler is what the program has for SIGTRAP.

@@ -59,6 +59,8 @@ pub struct Space {
     /// How many were ever planted.
     planted: u64,
     areas: Vec<Area>,
+    /// The slots of an earlier tracer, by the addresses that they stand for.
+    old_slots: HashMap<u64, u64>,
     remote: Option<Remote>,
     guard: Option<Result<Guard, Unguarded>>,
     /// What may have happened to the guard since we looked.
@@ -126,6 +128,7 @@ impl Space {
             breakpoints: HashMap::new(),
             planted: 0,
             areas: Vec::new(),
+            old_slots: HashMap::new(),
             remote: None,
             guard: None,
             doubt: Doubt::None,

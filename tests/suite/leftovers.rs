@@ -3,9 +3,10 @@
 use crate::support::fixture::fixture;
 use crate::support::ltrace;
 use crate::support::program::{Finished, Program, Running};
-use crate::support::server::{assert_still_works, assert_unharmed, server};
+use crate::support::server::{assert_lives, assert_still_works, assert_unharmed, server};
 use crate::support::text::{
     assert_text_untouched, handles_sigtrap, tracer_of, wait_until_guarded, wait_until_planted,
+    wait_until_untouched,
 };
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -111,6 +112,70 @@ fn a_tracer_that_left_by_itself_leaves_nothing() {
     tracer.signal(Signal::SIGINT);
     tracer.finish().exits(0);
     assert_nothing_to_take_out(&target);
+    assert_unharmed(target);
+}
+
+/// The bytes of executable memory that no file is mapped to.
+fn executable(pid: i32) -> u64 {
+    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
+    let size = |line: &str| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let (start, end) = fields[0].split_once('-')?;
+        let hex = |text| u64::from_str_radix(text, 16).ok();
+        (fields[1].contains('x') && fields.len() == 5).then_some(hex(end)? - hex(start)?)
+    };
+    maps.lines().filter_map(size).sum()
+}
+
+#[test]
+fn what_was_mapped_is_used_again() {
+    let Some(mut target) = server(2) else { return };
+    let mut before = None;
+    for round in 0..8 {
+        let filter = if round % 2 == 0 {
+            "malloc"
+        } else {
+            "malloc+free"
+        };
+        let tracer = ltrace(["-e", filter, "-p", &target.pid().to_string()]).start();
+        tracer.wait_for_stderr("malloc(");
+        match round % 3 {
+            0 => kill_tracer(&target, tracer),
+            _ => {
+                tracer.signal(Signal::SIGINT);
+                tracer.finish().exits(0);
+            }
+        }
+        let after = executable(target.pid());
+        assert!(after > 0);
+        assert_eq!(*before.get_or_insert(after), after, "in round {round}");
+        assert_lives(&mut target);
+    }
+    detach(&target);
+    assert_unharmed(target);
+}
+
+/// Waits until a process is in write(2) whenever it is looked at (proc_pid_syscall(5)).
+fn wait_until_stuck_in_write(pid: i32) {
+    let mut seen = 0;
+    while seen < 20 {
+        let call = std::fs::read_to_string(format!("/proc/{pid}/syscall")).unwrap();
+        seen = if call.starts_with("1 ") { seen + 1 } else { 0 };
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// The tracer waits for somebody to read its lines, and nobody waits for the tracer.
+#[test]
+fn a_stuck_tracer_without_its_front_end() {
+    let Some(target) = server(2) else { return };
+    let pid = target.pid().to_string();
+    let mut front = ltrace(["-o", "|exec sleep 60", "-p", &pid]).start();
+    wait_until_guarded(target.pid());
+    wait_until_stuck_in_write(tracer_of(target.pid()));
+    front.signal(Signal::SIGKILL);
+    front.wait();
+    wait_until_untouched(target.pid());
     assert_unharmed(target);
 }
 

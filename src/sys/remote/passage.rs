@@ -24,7 +24,14 @@ pub(super) struct Passed {
 /// Takes a task with these registers through a system call.
 pub(super) fn pass_through(stopped: &Stopped, regs: &Regs) -> Result<Passed> {
     let tid = stopped.tid();
+    // So that no signal is delivered should we die now; a thread that takes the task's id in an exec is not met.
+    if matches!(wait::look_at(tid, Patience::Poll)?, Some(status) if status.is_exec()) {
+        return Err(gone());
+    }
+    wait::consume(tid)?;
     stopped.set_regs(regs)?;
+    // Not before: with its own registers and every signal blocked the task would run into the next int3.
+    stopped.set_signal_mask(!0)?;
     // The stops at its entry and exit are such that the task takes no harm if we die at one.
     stopped.resume_to_syscall()?;
     next_stop_of(tid, Stop::Syscall)?;

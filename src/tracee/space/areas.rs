@@ -6,7 +6,9 @@ use crate::sys::proc;
 use crate::sys::ptrace::Stopped;
 use crate::sys::remote::Call;
 use crate::tracee::displaced::SLOT;
+use crate::tracee::guard::Taken;
 use nix::libc;
+use std::collections::HashMap;
 
 /// How far a slot may be from its breakpoint, so that relative operands (32 bits, signed) still reach
 /// all of the module.
@@ -27,6 +29,11 @@ pub(super) struct Area {
 impl Space {
     /// An area near `at`, by its index, and the address of a free slot in it.
     pub(super) fn room(&mut self, stopped: &Stopped, at: Addr) -> Result<(usize, u64), Refused> {
+        if let Some(start) = self.old_slots.remove(&at.0)
+            && let Some(index) = self.areas.iter().position(|area| area.contains(start))
+        {
+            return Ok((index, start));
+        }
         let near = |area: &Area| area.start.abs_diff(at.0) < REACH;
         for (index, area) in self.areas.iter().enumerate().filter(|(_, area)| near(area)) {
             if let Some(start) = area.next() {
@@ -39,7 +46,40 @@ impl Space {
             slots: Vec::new(),
             free: Vec::new(),
         });
+        if let Some(Ok(guard)) = &self.guard {
+            let starts: Vec<u64> = self.areas.iter().map(|area| area.start).collect();
+            // Whoever comes after us maps others, that is all.
+            let _ = guard.note_areas(&self.memory, &starts);
+        }
         Ok((self.areas.len() - 1, start))
+    }
+
+    /// Uses the areas that an earlier tracer has left. A task may still be in a slot, or come back to it from a
+    /// signal handler: none stands for another address than before, though one for that is used again.
+    pub(super) fn take_areas(&mut self, taken: &Taken) {
+        let mut owners: HashMap<u64, Option<u64>> = HashMap::new();
+        for (&at, &slot) in &taken.slots {
+            // Used for two modules, one after the other.
+            let owner = owners.entry(slot).or_insert(Some(at));
+            *owner = owner.filter(|&owner| owner == at);
+        }
+        for &start in &taken.areas {
+            let inside = owners
+                .keys()
+                .filter(|slot| (start..start + AREA).contains(slot));
+            let used = inside
+                .max()
+                .map_or(0, |last| (last - start) as usize / SLOT + 1);
+            self.areas.push(Area {
+                start,
+                slots: vec![Addr(0); used],
+                free: Vec::new(),
+            });
+        }
+        let owned = owners
+            .iter()
+            .filter_map(|(&slot, owner)| Some(((*owner)?, slot)));
+        self.old_slots = owned.collect();
     }
 
     pub(super) fn take_slot(&mut self, area: usize, start: u64, at: Addr) {

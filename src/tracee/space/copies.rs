@@ -30,6 +30,7 @@ impl Space {
             breakpoints: self.breakpoints.clone(),
             planted: self.planted,
             areas: self.areas.clone(),
+            old_slots: self.old_slots.clone(),
             remote: self.remote,
             guard: self.guard.clone(),
             doubt: self.doubt,

@@ -107,13 +107,14 @@ impl Space {
             return 0;
         };
         self.remote = Remote::left_over(guard.page(), &self.memory);
-        let stood = guard.clean_up(&self.memory);
+        let taken = guard.clean_up(&self.memory);
+        self.take_areas(&taken);
         let active = match self.remote(stopped) {
             Some(remote) => guard.activate(stopped, &remote, &self.memory),
             None => Err("no syscall instruction".into()),
         };
         self.guard = Some(active.map(|()| guard));
-        stood
+        taken.stood
     }
 
     /// Takes out what a killed tracer has left in the process, and gives the program its own SIGTRAP action
@@ -122,7 +123,7 @@ impl Space {
         let maps = proc::maps(self.pid).unwrap_or_default();
         let mut guard = Guard::left_over(&maps, &self.memory)?;
         self.remote = Remote::left_over(guard.page(), &self.memory);
-        let breakpoints = guard.clean_up(&self.memory);
+        let breakpoints = guard.clean_up(&self.memory).stood;
         let handler = self.give_back(stopped, &guard);
         let found = breakpoints > 0 || handler == Handler::GivenBack;
         found.then_some(LeftOver {
