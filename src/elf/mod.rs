@@ -5,6 +5,7 @@
 //! The segments and the dynamic section say everything that a running program needs, so that is
 //! where facts come from. Section headers may be missing or lie; only `.symtab` needs them.
 
+mod actions;
 mod copy;
 mod dynamic;
 mod error;

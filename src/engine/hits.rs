@@ -9,7 +9,6 @@ use super::task::{Role, SpaceId, Task};
 use crate::base::addr::Addr;
 use crate::base::memory::Memory;
 use crate::base::regs::{FloatRegs, Floats, Regs, View};
-use crate::base::signal::Signal;
 use crate::base::{Pid, Tid};
 use crate::event::{CallId, Why};
 use crate::plan::{Kind, Returns, Tracepoint};
@@ -19,7 +18,6 @@ use crate::sys::ptrace::Stopped;
 use crate::tracee::breakpoint::{Breakpoint, Purpose};
 use crate::tracee::callsite::CallSite;
 use crate::tracee::space::Space;
-use nix::libc;
 use std::sync::Arc;
 
 /// A call as a breakpoint shows it.
@@ -62,7 +60,7 @@ impl PtraceEngine {
             return Ok(Onward::Run(stopped));
         };
         let Some(breakpoint) = self.spaces.get(&id).and_then(|space| space.breakpoint(at)) else {
-            return self.signalled(stopped, Signal(libc::SIGTRAP), out);
+            return self.own_trap(stopped, out);
         };
         let slot = breakpoint.slot.start;
         // First of all: from here on the task goes on rightly even if we are killed.
@@ -102,6 +100,7 @@ impl PtraceEngine {
         let modules_changed = has(|p| matches!(p, Purpose::LinkMap));
         let relocated = has(|p| matches!(p, Purpose::Relocated));
         let caught = has(|p| matches!(p, Purpose::Caught));
+        let sets_action = has(|p| matches!(p, Purpose::SignalAction));
         let (arrivals, glimpse) = arrivals(space, at, breakpoint, regs);
         let mut choosing = Vec::new();
         if returns {
@@ -151,6 +150,9 @@ impl PtraceEngine {
         }
         if relocated {
             self.resolve_imports(stopped, id, out);
+        }
+        if sets_action {
+            self.answer_action(stopped, id, at, regs)?;
         }
         Ok(())
     }
@@ -210,7 +212,11 @@ fn arrivals<'s>(
                 });
                 continue;
             }
-            Purpose::Return | Purpose::LinkMap | Purpose::Relocated | Purpose::Caught => continue,
+            Purpose::Return
+            | Purpose::LinkMap
+            | Purpose::Relocated
+            | Purpose::Caught
+            | Purpose::SignalAction => continue,
         };
         let memory: &dyn Memory = glimpse.get_or_insert_with(|| glance(space, &regs, point));
         let Ok(return_address) = memory.read_word(Addr(regs.rsp)).map(Addr) else {

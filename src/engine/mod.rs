@@ -1,6 +1,7 @@
 //! Realises tracepoints in a running program and reports hits. Knows no prototypes and no sinks.
 
-pub mod calls;
+pub mod actions;
+mod calls;
 mod denied;
 mod explain;
 mod freeze;

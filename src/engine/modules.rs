@@ -148,6 +148,7 @@ impl PtraceEngine {
         let bytes = file::map(&found.file).map_err(|e| message(&e))?;
         let image = Image::parse(&bytes).map_err(|e| e.to_string())?;
         let name = Arc::new(found.name(&image));
+        let signal_actions = image.signal_actions(&bytes);
         let found = self.plan.points(&image, &bytes, &name);
         let planned = Arc::new(Planned {
             name,
@@ -155,6 +156,7 @@ impl PtraceEngine {
             points: found.points,
             matched: found.matched,
             refused: found.refused,
+            signal_actions,
         });
         self.images.insert(key, planned.clone());
         Ok(planned)
@@ -212,6 +214,9 @@ impl PtraceEngine {
         }
         self.type_imports(id);
         self.watch_exceptions(stopped, id, out);
+        if self.planted {
+            self.watch_actions(stopped, id, out);
+        }
     }
 
     /// Of functions that `-x` means, nothing but the catching of an exception may tell that one has left them.
@@ -236,6 +241,22 @@ impl PtraceEngine {
         let catchers: Vec<Addr> = catchers.filter(|at| !stands(at)).collect();
         for at in catchers {
             self.plant(stopped, id, at, Purpose::Caught, out);
+        }
+    }
+
+    /// Watches for the program's setting its SIGTRAP action, where our guard is.
+    fn watch_actions(&mut self, stopped: &Stopped, id: SpaceId, out: &mut Out<'_>) {
+        let Some(space) = self.spaces.get_mut(&id) else {
+            return;
+        };
+        let mut places = Vec::new();
+        for module in space.modules.iter_mut().filter(|m| !m.is_watched) {
+            module.is_watched = true;
+            let calls = module.planned.signal_actions.iter();
+            places.extend(calls.map(|&at| module.bias.addr(at)));
+        }
+        for at in places {
+            self.plant(stopped, id, at, Purpose::SignalAction, out);
         }
     }
 

@@ -3,6 +3,7 @@
 use super::calls::Calls;
 use super::stacks::Stacks;
 use crate::base::Pid;
+use crate::sys::ptrace::SignalInfo;
 use crate::tracee::goroutine::Goroutine;
 
 /// Which address space.
@@ -26,6 +27,8 @@ pub struct Task {
     pub stacks: Stacks,
     /// How many breakpoints its space had when it last stood still.
     pub planted: u64,
+    /// What a SIGTRAP of the program's own carried that was sent once more.
+    pub postponed: Option<SignalInfo>,
 }
 
 /// Why a task is traced.
@@ -49,6 +52,7 @@ impl Task {
             role,
             stacks: Stacks::default(),
             planted: 0,
+            postponed: None,
         }
     }
 }

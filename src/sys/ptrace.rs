@@ -1,10 +1,10 @@
 //! ptrace(2), one request a function. A [`Stopped`] task is a token that can be resumed once.
 
 use super::{Error, Result, fault, proc};
-use crate::base::Tid;
 use crate::base::addr::Addr;
 use crate::base::regs::{FloatRegs, Regs};
 use crate::base::signal::Signal;
+use crate::base::{Pid, Tid};
 use nix::errno::Errno;
 
 /// What is asked of every tracee at its seizing (ptrace(2), PTRACE_SETOPTIONS).
@@ -34,6 +34,12 @@ pub enum Seccomp {
 /// A signal's full description, `siginfo_t` as the kernel gave it.
 #[derive(Clone, Copy)]
 pub struct SignalInfo(libc::siginfo_t);
+
+impl std::fmt::Debug for SignalInfo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?} by {}", self.signal(), self.code())
+    }
+}
 
 impl SignalInfo {
     /// Which signal it describes.
@@ -302,6 +308,15 @@ impl Stopped {
             data,
         )
         .map(drop)
+    }
+
+    /// Sends it a signal (tgkill(2)), which waits as long as it stands still.
+    pub fn send(&self, pid: Pid, signal: Signal) -> Result<()> {
+        // SAFETY: tgkill takes numbers only.
+        match unsafe { libc::syscall(libc::SYS_tgkill, pid.0, self.tid.0, signal.0) } {
+            -1 => Err(Error::last("tgkill")),
+            _ => Ok(()),
+        }
     }
 
     /// The signals that the task blocks, bit N-1 for signal N (PTRACE_GETSIGMASK).

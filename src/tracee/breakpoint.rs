@@ -61,6 +61,8 @@ pub enum Purpose {
     Caught,
     /// The dynamic linker has relocated a module and is about to run its initializers, or the program.
     Relocated,
+    /// A signal action is asked for or set: a `syscall` that makes rt_sigaction(2).
+    SignalAction,
 }
 
 impl Purpose {
@@ -74,6 +76,7 @@ impl Purpose {
             Purpose::Return => "the return of a call".to_owned(),
             Purpose::LinkMap => "the loading of libraries".to_owned(),
             Purpose::Relocated => "the beginning of a module".to_owned(),
+            Purpose::SignalAction => "the setting of signal actions".to_owned(),
         }
     }
 
@@ -83,7 +86,11 @@ impl Purpose {
             Purpose::Entry(point) | Purpose::CallSite(point) | Purpose::Callee { point, .. } => {
                 Some(point)
             }
-            Purpose::Return | Purpose::LinkMap | Purpose::Relocated | Purpose::Caught => None,
+            Purpose::Return
+            | Purpose::LinkMap
+            | Purpose::Relocated
+            | Purpose::Caught
+            | Purpose::SignalAction => None,
         }
     }
 

@@ -93,6 +93,17 @@ impl Taken {
     }
 }
 
+/// What a program has for SIGTRAP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum There {
+    /// The guard.
+    Ours,
+    /// The default.
+    Default,
+    /// Anything else.
+    Other,
+}
+
 /// Why there is no guard: the program then dies of SIGTRAP if its tracer is killed.
 pub type Unguarded = String;
 
@@ -220,17 +231,37 @@ impl Guard {
         }
     }
 
-    /// Whether the handler is what the program has for SIGTRAP.
-    pub fn is_active(
+    /// What the program has for SIGTRAP.
+    pub fn there(
         &self,
         stopped: &Stopped,
         remote: &Remote,
         memory: &ProcessMemory,
-    ) -> sys::Result<bool> {
+    ) -> sys::Result<There> {
         let at = self.table + REPLACED_ACTION;
         self.act(stopped, remote, memory, 0, at)?;
         let view: &dyn Memory = memory;
-        Ok(view.read_word(Addr(at)) == Ok(self.code))
+        Ok(match view.read_word(Addr(at)) {
+            Ok(handler) if handler == self.code => There::Ours,
+            Ok(0) => There::Default,
+            _ => There::Other,
+        })
+    }
+
+    /// Does what rt_sigaction(2) would with these arguments, to the action that is kept for the program.
+    /// `false`: they are for the kernel to refuse.
+    pub fn answer(&self, memory: &ProcessMemory, new: Addr, old: Addr) -> bool {
+        let kept = Addr(self.table + OLD_ACTION);
+        let view: &dyn Memory = memory;
+        let mut before = action(self.machine, 0, 0, 0);
+        let mut after = before.clone();
+        if view.read_exact(kept, &mut before).is_err()
+            || new.0 != 0 && view.read_exact(new, &mut after).is_err()
+        {
+            return false;
+        }
+        (old.0 == 0 || memory.write(old, &before).is_ok())
+            && (new.0 == 0 || memory.write(kept, &after).is_ok())
     }
 
     /// Installs the handler in another process that shares the memory, if the action there is the one that is
@@ -264,24 +295,48 @@ impl Guard {
         remote: &Remote,
         memory: &ProcessMemory,
     ) -> Result<(), Unguarded> {
-        self.act(
-            stopped,
-            remote,
-            memory,
-            self.table + NEW_ACTION,
-            self.table + REPLACED_ACTION,
-        )
-        .map_err(|e| e.to_string())?;
-        let view: &dyn Memory = memory;
-        let mut replaced = action(self.machine, self.code, 0, 0);
-        let own = replaced[..self.machine.word()].to_vec();
-        let read = view.read_exact(Addr(self.table + REPLACED_ACTION), &mut replaced);
-        read.map_err(|_| "the replaced SIGTRAP action cannot be read")?;
-        if !replaced.starts_with(&own) {
+        let replaced = self.replace(stopped, remote, memory)?;
+        if self.handler(&replaced) != self.code {
             let old = Addr(self.table + OLD_ACTION);
             memory.write(old, &replaced).map_err(|e| message(&e))?;
         }
         Ok(())
+    }
+
+    /// The same while we trace. The default action is what the kernel has put there, not the program.
+    pub fn renew(
+        &self,
+        stopped: &Stopped,
+        remote: &Remote,
+        memory: &ProcessMemory,
+    ) -> Result<(), Unguarded> {
+        let replaced = self.replace(stopped, remote, memory)?;
+        if ![self.code, 0].contains(&self.handler(&replaced)) {
+            let old = Addr(self.table + OLD_ACTION);
+            memory.write(old, &replaced).map_err(|e| message(&e))?;
+        }
+        Ok(())
+    }
+
+    /// Installs the handler. The result is the action that it replaces.
+    fn replace(
+        &self,
+        stopped: &Stopped,
+        remote: &Remote,
+        memory: &ProcessMemory,
+    ) -> Result<Vec<u8>, Unguarded> {
+        let at = self.table + REPLACED_ACTION;
+        self.act(stopped, remote, memory, self.table + NEW_ACTION, at)
+            .map_err(|e| e.to_string())?;
+        let view: &dyn Memory = memory;
+        let mut replaced = action(self.machine, 0, 0, 0);
+        let read = view.read_exact(Addr(at), &mut replaced);
+        read.map_err(|_| "the replaced SIGTRAP action cannot be read")?;
+        Ok(replaced)
+    }
+
+    fn handler(&self, action: &[u8]) -> u64 {
+        self.machine.words(action).next().unwrap_or(0)
     }
 
     /// Makes the handler send a task on to `slot` from behind the int3 at `at`, which displaces the byte

@@ -33,6 +33,8 @@ pub struct Module {
     pub untyped: Vec<Arc<Tracepoint>>,
     /// Functions that a resolver chooses, by that resolver, of which nobody knows yet where they are.
     pub unchosen: Vec<(Vaddr, Arc<Tracepoint>)>,
+    /// Its setting of signal actions is watched.
+    pub is_watched: bool,
 }
 
 impl Module {
@@ -50,6 +52,7 @@ impl Module {
             unresolved: Vec::new(),
             untyped: Vec::new(),
             unchosen: Vec::new(),
+            is_watched: false,
         }
     }
 
@@ -92,6 +95,8 @@ pub struct Planned {
     pub matched: Vec<usize>,
     /// What was asked for and cannot be traced.
     pub refused: Vec<String>,
+    /// Where it makes rt_sigaction(2).
+    pub signal_actions: Vec<Vaddr>,
 }
 
 /// A file by its identity: the same key means the same contents.

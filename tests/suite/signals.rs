@@ -3,14 +3,65 @@
 use crate::support::expect::same_text;
 use crate::support::fixture::fixture;
 use crate::support::ltrace;
-use crate::support::program::Running;
+use crate::support::program::{Program, Running};
 use crate::support::server::{assert_still_works, assert_unharmed, server};
-use crate::support::text::wait_until_traced;
+use crate::support::text::{wait_until_planted, wait_until_traced};
 use crate::support::trace::about;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::os::unix::process::ExitStatusExt;
 use std::time::{Duration, Instant};
+
+/// What becomes of a program's own SIGTRAP, as it says itself, is what it is without us.
+#[test]
+fn actions_for_sigtrap_are_the_programs_own() {
+    let Some(program) = fixture("own_action") else {
+        return;
+    };
+    for words in ["qhqbtq", "qh1tq", "qgqbtq", "qg1tq", "hbtdq", "gbtht1tq"] {
+        let say = |mut run: Running| {
+            run.wait_for_stdout("ready\n");
+            run.say(words.as_bytes());
+            run.finish().exits(0).stdout
+        };
+        let alone = say(Program::new(&program).start());
+        let options = ["-o", "/dev/null", "-x", "atoi"];
+        let traced = say(ltrace(options).arg(&program).start());
+        assert_eq!(traced, alone, "{words}");
+    }
+}
+
+/// It stands when we have left, wherever it was set and lost.
+#[test]
+fn an_action_for_sigtrap_outlives_us() {
+    let Some(program) = fixture("own_action") else {
+        return;
+    };
+    for set_before in [false, true] {
+        let mut target = Program::new(&program).start();
+        target.wait_for_stdout("ready\n");
+        if set_before {
+            target.say(b"h");
+            target.wait_for_stdout("h: caught 0\n");
+        }
+        let tracer = ltrace(["-o", "/dev/null", "-x", "atoi"])
+            .args(["-p", &target.pid().to_string()])
+            .start();
+        wait_until_planted(target.pid());
+        if !set_before {
+            target.say(b"h");
+            target.wait_for_stdout("h: caught 0\n");
+        }
+        target.say(b"b1");
+        target.wait_for_stdout("1: caught 0\n");
+        tracer.signal(Signal::SIGINT);
+        tracer.finish().exits(0);
+        target.say(b"qt");
+        target.wait_for_stdout("handled\n");
+        target.wait_for_stdout("t: caught 1\n");
+        target.finish().exits(0);
+    }
+}
 
 #[test]
 fn handler_that_makes_calls() {

@@ -1,11 +1,12 @@
 //! How a space comes by its guard, keeps it, and is rid of it; and of what a killed tracer has left.
 
 use super::Space;
+use crate::base::Tid;
 use crate::base::addr::Addr;
 use crate::sys::proc;
 use crate::sys::ptrace::Stopped;
 use crate::sys::remote::{self, Remote};
-use crate::tracee::guard::{Guard, Unguarded};
+use crate::tracee::guard::{Guard, There, Unguarded};
 use nix::libc;
 
 /// What a killed tracer has left in a process, and what became of it.
@@ -63,15 +64,34 @@ impl Space {
     pub fn see_to_guard(&mut self, stopped: &Stopped) {
         let is_needed = match std::mem::take(&mut self.doubt) {
             Doubt::None => false,
-            Doubt::Reset => !proc::is_caught(stopped.tid(), libc::SIGTRAP),
+            Doubt::Reset => self.is_guard_reset(stopped.tid()),
             Doubt::Replaced => true,
         };
-        if is_needed
-            && let Some(remote) = self.remote(stopped)
+        if is_needed {
+            self.renew_guard(stopped);
+        }
+    }
+
+    /// Puts the guard back in its place.
+    pub fn renew_guard(&mut self, stopped: &Stopped) {
+        if let Some(remote) = self.remote(stopped)
             && let Some(Ok(guard)) = &self.guard
         {
             // When it fails the program goes on as before, and next time may be better.
-            let _ = guard.activate(stopped, &remote, &self.memory);
+            let _ = guard.renew(stopped, &remote, &self.memory);
+        }
+    }
+
+    /// Whether the kernel has reset the action that the guard is, in the process of this task.
+    pub fn is_guard_reset(&self, tid: Tid) -> bool {
+        matches!(self.guard, Some(Ok(_))) && !proc::is_caught(tid, libc::SIGTRAP)
+    }
+
+    /// Answers rt_sigaction(2) for SIGTRAP, called with these, out of what is kept. `false`: we cannot.
+    pub fn answer_action(&self, new: Addr, old: Addr) -> bool {
+        match &self.guard {
+            Some(Ok(guard)) => guard.answer(&self.memory, new, old),
+            _ => false,
         }
     }
 
@@ -92,7 +112,8 @@ impl Space {
         for stopped in tasks {
             if let Some(remote) = self.remote(stopped) {
                 // A task that is gone takes its action with it; otherwise the handler stays, and does no harm.
-                if let Ok(true) = guard.is_active(stopped, &remote, &self.memory) {
+                let there = guard.there(stopped, &remote, &self.memory);
+                if let Ok(There::Ours | There::Default) = there {
                     let _ = guard.remove(stopped, &remote, &self.memory);
                 }
             }
@@ -136,9 +157,11 @@ impl Space {
         let Some(remote) = self.remote(stopped).filter(|_| remote::may_call(stopped)) else {
             return Handler::Stays;
         };
-        match guard.is_active(stopped, &remote, &self.memory) {
-            Ok(false) => Handler::Gone,
-            Ok(true) if guard.remove(stopped, &remote, &self.memory).is_ok() => Handler::GivenBack,
+        match guard.there(stopped, &remote, &self.memory) {
+            Ok(There::Default | There::Other) => Handler::Gone,
+            Ok(There::Ours) if guard.remove(stopped, &remote, &self.memory).is_ok() => {
+                Handler::GivenBack
+            }
             _ => Handler::Stays,
         }
     }

@@ -1,0 +1,76 @@
+//! The program's own SIGTRAP, whose action our guard stands in for.
+
+use super::onward::Onward;
+use super::ptrace::{Out, PtraceEngine};
+use super::task::SpaceId;
+use crate::base::addr::Addr;
+use crate::base::machine::Machine;
+use crate::base::memory::Memory;
+use crate::base::regs::Regs;
+use crate::base::signal::Signal;
+use crate::sys;
+use crate::sys::ptrace::Stopped;
+use nix::libc;
+
+impl PtraceEngine {
+    /// rt_sigaction(2) is about to be made. Where it is about SIGTRAP we answer in the kernel's place: the
+    /// guard stays, and the program sees the action that it has set itself.
+    pub(super) fn answer_action(
+        &mut self,
+        stopped: &Stopped,
+        id: SpaceId,
+        at: Addr,
+        regs: Regs,
+    ) -> sys::Result<()> {
+        let pid = self.tasks.get(&stopped.tid()).map(|task| task.pid);
+        let space = self.spaces.get(&id);
+        // One with actions of its own, though it shares the memory, is not guarded by this one.
+        let Some(space) = space.filter(|space| Some(space.pid) == pid) else {
+            return Ok(());
+        };
+        let Some(next) = space.breakpoint(at).map(|b| b.slot.next.0) else {
+            return Ok(());
+        };
+        let is_trap = regs.rdi as i32 == libc::SIGTRAP;
+        if regs.rax != libc::SYS_rt_sigaction as u64 || !is_trap || regs.r10 != 8 {
+            return Ok(());
+        }
+        if space.answer_action(Addr(regs.rsi), Addr(regs.rdx)) {
+            // As the kernel leaves a system call (Intel SDM vol. 2, SYSCALL).
+            stopped.set_regs(&Regs {
+                rip: next,
+                rax: 0,
+                rcx: next,
+                r11: regs.eflags,
+                ..regs
+            })?;
+        }
+        Ok(())
+    }
+
+    /// A SIGTRAP that no breakpoint of ours caused. When one has found the signal blocked or ignored, the
+    /// kernel has reset the action (kernel/signal.c, force_sig_info_to_task). It is put back by a system call,
+    /// for which the signal makes way: it is sent once more, and gets its description back when it comes.
+    pub(super) fn own_trap(&mut self, stopped: Stopped, out: &mut Out<'_>) -> sys::Result<Onward> {
+        let signal = Signal(libc::SIGTRAP);
+        let tid = stopped.tid();
+        if let Some(task) = self.tasks.get_mut(&tid) {
+            if let Some(info) = task.postponed.take() {
+                stopped.set_signal_info(&info)?;
+                return self.signalled(stopped, signal, out);
+            }
+            let space = self.spaces.get_mut(&task.space);
+            if let Some(space) = space.filter(|space| space.pid == task.pid)
+                && space.memory.machine() == Machine::Amd64
+                && space.is_guard_reset(tid)
+            {
+                let info = stopped.signal_info()?;
+                stopped.send(task.pid, signal)?;
+                task.postponed = Some(info);
+                space.renew_guard(&stopped);
+                return Ok(Onward::Run(stopped));
+            }
+        }
+        self.signalled(stopped, signal, out)
+    }
+}
