@@ -10,16 +10,16 @@ mod python;
 mod tests;
 
 use crate::abi::{Argument, convention};
-use crate::base::Pid;
 use crate::base::addr::Addr;
 use crate::base::regs::View;
 use crate::base::time::Timestamp;
+use crate::base::{Pid, Tid};
 use crate::engine::{Hit, What};
 use crate::event::{CallId, Event, Kind};
 use crate::plan::{Stack, Tracepoint};
 use crate::stack::{Bytes, Moment, RawStack};
 use crate::sys;
-use crate::value::{Limits, Value, Values};
+use crate::value::{Limits, Value};
 use arguments::{Arguments, reader};
 use formats::Formats;
 use go::Gos;
@@ -32,6 +32,11 @@ pub struct Decoder {
     limits: Limits,
     open: OpenCalls,
     formats: Formats,
+    /// The event that was made last. Its list of values is used again.
+    last: Event,
+    values: Vec<Value>,
+    /// Arguments of calls that are over, their room used again.
+    spare: Vec<Arguments>,
     pythons: Pythons,
     gos: Gos,
     /// Where stacks are read to.
@@ -45,6 +50,14 @@ impl Decoder {
             limits,
             open: OpenCalls::default(),
             formats: Formats::default(),
+            last: Event {
+                pid: Pid(0),
+                tid: Tid(0),
+                time: Timestamp::default(),
+                kind: Kind::Tick,
+            },
+            values: Vec::new(),
+            spare: Vec::new(),
             pythons: Pythons::default(),
             gos: Gos::default(),
             stack: Vec::new(),
@@ -52,13 +65,22 @@ impl Decoder {
     }
 
     /// The event that a hit means. What cannot be read is shown as such.
-    pub fn event(&mut self, hit: &Hit<'_>) -> Event {
-        Event {
+    pub fn event(&mut self, hit: &Hit<'_>) -> &Event {
+        if let Kind::Call { args: values, .. }
+        | Kind::Return {
+            out_args: values, ..
+        } = &mut self.last.kind
+        {
+            self.values = std::mem::take(values);
+            self.values.clear();
+        }
+        self.last = Event {
             pid: hit.pid,
             tid: hit.tid,
             time: hit.time,
             kind: self.kind(hit),
-        }
+        };
+        &self.last
     }
 
     fn kind(&mut self, hit: &Hit<'_>) -> Kind {
@@ -199,27 +221,36 @@ impl Decoder {
     }
 
     /// Notes the call and shows what is known of it.
-    fn call(&mut self, hit: &Hit<'_>, id: CallId, point: &Tracepoint, view: &View<'_>) -> Values {
+    fn call(
+        &mut self,
+        hit: &Hit<'_>,
+        id: CallId,
+        point: &Tracepoint,
+        view: &View<'_>,
+    ) -> Vec<Value> {
+        let mut values = std::mem::take(&mut self.values);
         let mut call = Open {
             id,
             since: hit.time,
             arguments: None,
         };
-        let shown = match point.typed(view.regs.machine()) {
+        match point.typed(view.regs.machine()) {
             Some((prototype, capture)) => {
-                let arguments = Arguments::of_call(prototype, capture, view, &mut self.formats);
-                let shown = arguments.at_entry(prototype, capture, view, self.limits);
-                let waits = arguments.shown_at_return(prototype, capture);
-                call.arguments = waits.then_some(arguments);
-                shown
+                let mut arguments = self.spare.pop().unwrap_or_default();
+                arguments.take(prototype, capture, view, &mut self.formats);
+                arguments.at_entry(prototype, capture, view, self.limits, &mut values);
+                match arguments.shown_at_return(prototype, capture) {
+                    true => call.arguments = Some(arguments),
+                    false => self.spare.push(arguments),
+                }
             }
             // Four words, as users of ltrace know it.
-            None => (0..4)
-                .map(|number| guess(convention::word(view, number), view))
-                .collect(),
-        };
+            None => {
+                values.extend((0..4).map(|number| guess(convention::word(view, number), view)));
+            }
+        }
         self.open.push(hit.tid, call);
-        shown
+        values
     }
 
     /// The registers and the top of the stack, for whoever unwinds it later.
@@ -241,20 +272,23 @@ impl Decoder {
     }
 
     fn out_args(
-        &self,
+        &mut self,
         point: &Tracepoint,
         open: Option<Open>,
         result: &Option<Argument<'_>>,
         view: &View<'_>,
-    ) -> Values {
+    ) -> Vec<Value> {
+        let mut values = std::mem::take(&mut self.values);
         let arguments = open.and_then(|open| open.arguments);
         let typed = point.typed(view.regs.machine());
-        match (arguments, typed, result) {
-            (Some(arguments), Some((prototype, capture)), Some(result)) => {
-                arguments.at_return(prototype, capture, result, view, self.limits)
-            }
-            _ => Values::new(),
+        if let (Some(arguments), Some((prototype, capture)), Some(result)) =
+            (arguments, typed, result)
+        {
+            let limits = self.limits;
+            arguments.at_return(prototype, capture, result, view, limits, &mut values);
+            self.spare.push(arguments);
         }
+        values
     }
 
     fn result(&self, result: &Option<Argument<'_>>, view: &View<'_>) -> Value {

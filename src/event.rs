@@ -16,7 +16,7 @@ use crate::base::time::Timestamp;
 use crate::base::{Pid, Tid};
 use crate::plan::{self, ModuleName, Tracepoint};
 use crate::stack::{Bytes, RawStack};
-use crate::value::{Value, Values};
+use crate::value::Value;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,7 +65,7 @@ pub enum Kind {
         /// Where it will return to.
         return_address: Addr,
         /// The arguments that are known at entry, in order.
-        args: Values,
+        args: Vec<Value>,
         /// Its stack, when the tracepoint wants it.
         stack: Option<Box<RawStack>>,
     },
@@ -80,7 +80,7 @@ pub enum Kind {
         /// Where it returned to.
         return_address: Addr,
         /// The arguments that are known only now (`+` parameters and all right of them).
-        out_args: Values,
+        out_args: Vec<Value>,
         /// The result.
         result: Value,
         /// Time from entry to return.

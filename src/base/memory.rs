@@ -55,30 +55,31 @@ impl dyn Memory + '_ {
     /// seen. Text that runs into unreadable memory ends there.
     pub fn read_c_string(&self, at: Addr, limit: usize) -> Result<(Text, bool), Unreadable> {
         let mut text = Text::new();
-        let mut chunk = [0; 256];
         loop {
+            let from = text.len();
             // One byte more than may be shown, so that a string of just `limit` bytes is whole.
-            let want = chunk.len().min(limit + 1 - text.len().min(limit));
-            let got = match self.read(at.offset(text.len() as i64), &mut chunk[..want]) {
+            let want = CHUNK[usize::from(from > 0)].min(limit + 1 - from);
+            text.resize(from + want, 0);
+            let got = match self.read(at.offset(from as i64), &mut text[from..]) {
                 Ok(got) => got,
-                Err(e) if text.is_empty() => return Err(e),
-                Err(_) => return Ok((text, false)),
+                Err(e) if from == 0 => return Err(e),
+                Err(_) => 0,
             };
-            if let Some(end) = chunk[..got].iter().position(|&b| b == 0) {
-                text.extend_from_slice(&chunk[..end]);
+            let read = &text[from..from + got];
+            if let Some(end) = read.iter().position(|&b| b == 0) {
+                text.truncate(from + end);
                 return Ok((text, true));
             }
-            text.extend_from_slice(&chunk[..got]);
-            if text.len() > limit {
-                text.truncate(limit);
-                return Ok((text, false));
-            }
-            if got < want {
+            text.truncate((from + got).min(limit));
+            if got < want || from + got > limit {
                 return Ok((text, false));
             }
         }
     }
 }
+
+/// How much of a text is read at first, as much as needs no heap, and then at a time.
+const CHUNK: [usize; 2] = [64, 256];
 
 /// Memory that holds one stretch of bytes at one address: for tests and for records.
 #[derive(Clone, Debug, Default)]

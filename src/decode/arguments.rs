@@ -11,7 +11,7 @@ use crate::plan::capture::Capture;
 use crate::proto::Prototype;
 use crate::proto::types::{Format, Language, Type, Varargs};
 use crate::value::read::Reader;
-use crate::value::{Limits, Value, Values};
+use crate::value::{Limits, Value};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -19,8 +19,9 @@ use std::sync::Arc;
 const MAX_FORMAT: usize = 4096;
 
 /// A call's arguments as they were at its entry: taken out of registers and stack slots, not yet typed.
+#[derive(Default)]
 pub(super) struct Arguments {
-    places: SmallVec<[Place; 8]>,
+    places: Vec<Place>,
     /// What a format tells of; its arguments stand behind the named ones.
     formatted: Option<Arc<Formatted>>,
 }
@@ -29,27 +30,27 @@ pub(super) struct Arguments {
 type Typed<'t> = SmallVec<[Argument<'t>; 8]>;
 
 impl Arguments {
-    /// The arguments of a call at the function's first instruction.
-    pub(super) fn of_call(
+    /// Takes the arguments of a call at the function's first instruction.
+    pub(super) fn take(
+        &mut self,
         prototype: &Prototype,
         capture: &Capture,
         view: &View<'_>,
         formats: &mut Formats,
-    ) -> Arguments {
+    ) {
         let entry = Entry::new(view);
         let locations = capture.locations.iter();
-        let mut arguments = Arguments {
-            places: locations.map(|location| entry.fetch(*location)).collect(),
-            formatted: None,
-        };
+        self.places.clear();
+        self.places
+            .extend(locations.map(|location| entry.fetch(*location)));
+        self.formatted = None;
         if let Some((index, format)) = capture.format {
-            let text = arguments.format_text(prototype, index, view);
-            let named = arguments.places.len();
+            let text = self.format_text(prototype, index, view);
+            let named = self.places.len();
             let formatted = formats.get(format.language, &text, named);
-            arguments.add_formatted(&formatted.types, (index, format), capture, &entry, view);
-            arguments.formatted = Some(formatted);
+            self.add_formatted(&formatted.types, (index, format), capture, &entry, view);
+            self.formatted = Some(formatted);
         }
-        arguments
     }
 
     /// How many of the arguments are shown at entry. Where no parameter waits for the return, what printf
@@ -68,21 +69,22 @@ impl Arguments {
         self.count_at_entry(prototype, capture) < self.places.len()
     }
 
-    /// The values that are shown at entry.
+    /// Adds the values that are shown at entry.
     pub(super) fn at_entry(
         &self,
         prototype: &Prototype,
         capture: &Capture,
         view: &View<'_>,
         limits: Limits,
-    ) -> Values {
+        values: &mut Vec<Value>,
+    ) {
         let typed = self.typed(prototype);
         let reader = reader(view, limits, &typed, None);
         let shown = typed.iter().take(self.count_at_entry(prototype, capture));
-        shown.map(|argument| reader.read(argument)).collect()
+        values.extend(shown.map(|argument| reader.read(argument)));
     }
 
-    /// The other values, once there is a result.
+    /// Adds the other values, once there is a result.
     pub(super) fn at_return(
         &self,
         prototype: &Prototype,
@@ -90,21 +92,26 @@ impl Arguments {
         result: &Argument<'_>,
         view: &View<'_>,
         limits: Limits,
-    ) -> Values {
+        values: &mut Vec<Value>,
+    ) {
         let address = Type::addr();
         let mut typed = self.typed(prototype);
         self.forget_unstored(&mut typed[prototype.params.len()..], &address, result, view);
         let reader = reader(view, limits, &typed, Some(result));
         let shown = typed.iter().skip(self.count_at_entry(prototype, capture));
-        shown.map(|argument| reader.read(argument)).collect()
+        values.extend(shown.map(|argument| reader.read(argument)));
     }
 
+    #[inline]
     fn typed<'t>(&'t self, prototype: &'t Prototype) -> Typed<'t> {
         let named = prototype.params.iter().map(|param| &param.ty);
         let others = self.formatted.iter().flat_map(|formatted| &formatted.types);
         let places = self.places.iter().copied();
-        let all = named.chain(others).zip(places);
-        all.map(|(ty, place)| Argument { ty, place }).collect()
+        let mut typed = Typed::new();
+        for (ty, place) in named.chain(others).zip(places) {
+            typed.push(Argument { ty, place });
+        }
+        typed
     }
 
     /// Adds what the format tells of, from where it is.

@@ -151,9 +151,9 @@ fn shown(values: &[Value]) -> String {
     text
 }
 
-fn args(event: Event) -> String {
-    match event.kind {
-        Kind::Call { args, .. } => shown(&args),
+fn args(event: &Event) -> String {
+    match &event.kind {
+        Kind::Call { args, .. } => shown(args),
         kind => panic!("{kind:?}"),
     }
 }
@@ -165,16 +165,16 @@ fn check_both(line: Option<&str>, entry: Target, rax: u64, text: &[u8], expected
     let mut decoder = Decoder::new(Limits::default());
     let at_entry = args(decoder.event(&call(&point, &entry)));
     let target = entry.returned(rax, text);
-    match decoder.event(&back(&point, &target)).kind {
+    match &decoder.event(&back(&point, &target)).kind {
         Kind::Return {
             out_args,
             result,
             elapsed,
             ..
         } => {
-            let found = [&at_entry, &shown(&out_args), &render(&result)];
+            let found = [&at_entry, &shown(out_args), &render(result)];
             assert_eq!(found, expected, "{line:?}");
-            assert_eq!(elapsed, Duration::from_secs(3));
+            assert_eq!(*elapsed, Duration::from_secs(3));
         }
         kind => panic!("{kind:?}"),
     }
@@ -405,9 +405,9 @@ fn calls_that_do_not_return() {
         point: &point,
         why: Why::Unwound,
     };
-    match decoder.event(&hit(12, what)).kind {
+    match &decoder.event(&hit(12, what)).kind {
         Kind::NoReturn { elapsed, why, .. } => {
-            assert_eq!((elapsed, why), (Duration::from_secs(2), Why::Unwound));
+            assert_eq!((*elapsed, *why), (Duration::from_secs(2), Why::Unwound));
         }
         kind => panic!("{kind:?}"),
     }
@@ -425,10 +425,10 @@ fn returns_again() {
         return_address: Addr(0x40),
         view: target.view(),
     };
-    match decoder.event(&hit(12, what)).kind {
+    match &decoder.event(&hit(12, what)).kind {
         Kind::ReturnedAgain {
             result, depth: 1, ..
-        } => assert_eq!(render(&result), "5"),
+        } => assert_eq!(render(result), "5"),
         kind => panic!("{kind:?}"),
     }
 }
@@ -438,7 +438,7 @@ fn a_return_without_a_call_still_tells_its_result() {
     let point = point(Some("int f(+string)"));
     let mut decoder = Decoder::new(Limits::default());
     let target = Target::new(&[], b"").returned(5, b"");
-    match decoder.event(&back(&point, &target)).kind {
+    match &decoder.event(&back(&point, &target)).kind {
         Kind::Return {
             out_args,
             result,
@@ -446,7 +446,7 @@ fn a_return_without_a_call_still_tells_its_result() {
             ..
         } => {
             assert!(out_args.is_empty());
-            assert_eq!((render(&result), elapsed), ("5".to_owned(), Duration::ZERO));
+            assert_eq!((render(result), *elapsed), ("5".to_owned(), Duration::ZERO));
         }
         kind => panic!("{kind:?}"),
     }

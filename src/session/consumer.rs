@@ -37,7 +37,7 @@ impl Consumer {
         {
             tell(what);
         }
-        let mut written = self.sink.event(&event);
+        let mut written = self.sink.event(event);
         if matches!(event.kind, Kind::Tick | Kind::Leaving) {
             written = written.and_then(|()| self.sink.flush());
         }

@@ -113,7 +113,7 @@ impl Task {
             depth,
             point: Arc::clone(point),
             return_address: Addr(0x401136 + id),
-            args: args.into(),
+            args: args.to_vec(),
             stack: None,
         })
     }
@@ -141,7 +141,7 @@ impl Task {
             depth,
             point: Arc::clone(point),
             return_address: Addr(0x401136 + id),
-            out_args: out_args.into(),
+            out_args: out_args.to_vec(),
             result,
             elapsed: Duration::from_nanos(211_900),
         })

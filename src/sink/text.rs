@@ -19,6 +19,7 @@
 //! A second return of the same call (setjmp, vfork) is `<... _setjmp resumed again> ) = 1`.
 
 mod clock;
+mod heads;
 mod line;
 mod style;
 
@@ -26,19 +27,20 @@ pub use clock::Time;
 pub use style::{Style, TaskIdForm, TaskIds};
 
 use super::Sink;
-use super::demangle::Names;
 use crate::base::Tid;
 use crate::base::addr::Addr;
 use crate::base::printable::printable;
 use crate::event::{CallId, Event, Kind, Why};
-use crate::plan::{self, Tracepoint};
+use crate::plan::Tracepoint;
 use crate::value::Value;
 use anstyle::{AnsiColor, Style as Paint};
 use clock::Clock;
+use heads::Heads;
 use line::Line;
-use std::collections::HashMap;
+use rustc_hash::FxHashMap;
 use std::fmt::Write as _;
 use std::io::{self, Write};
+use std::sync::Arc;
 use std::time::Duration;
 
 const TASK: Paint = Paint::new().dimmed();
@@ -61,12 +63,12 @@ pub struct Text {
     out: Box<dyn Write>,
     line: Line,
     clock: Clock,
-    names: Names,
+    heads: Heads,
     tasks: Tasks,
     /// The call whose half line stands at the end of the output.
     half: Option<(CallId, Begun)>,
     /// Calls whose half lines were closed before they ended.
-    unfinished: HashMap<CallId, Begun>,
+    unfinished: FxHashMap<CallId, Begun>,
 }
 
 /// What the end of a call has to know of its beginning.
@@ -84,35 +86,17 @@ impl Text {
             out,
             line: Line::new(style.coloured),
             clock: Clock::new(style.time),
-            names: if style.demangle {
-                Names::demangled()
-            } else {
-                Names::as_they_are()
-            },
+            heads: Heads::new(&style),
             tasks: Tasks::default(),
             half: None,
-            unfinished: HashMap::new(),
+            unfinished: FxHashMap::default(),
             style,
         }
     }
 
     /// The left half of a call's line.
-    fn call(&mut self, id: CallId, point: &Tracepoint, begun: Begun, args: &[Value]) {
-        if self.style.callers && matches!(point.kind, plan::Kind::Plt { .. }) {
-            self.line.push(&printable(&point.module.name));
-            self.line.push("->");
-        }
-        let name = self.names.of(&point.symbol);
-        self.line.paint(FUNCTION, &name);
-        let at_definer = matches!(
-            point.kind,
-            plan::Kind::Entry { .. } | plan::Kind::Resolver { .. }
-        );
-        if at_definer && !point.module.is_main {
-            self.line.push("@");
-            self.line.push(&printable(&point.module.name));
-        }
-        self.line.push("(");
+    fn call(&mut self, id: CallId, point: &Arc<Tracepoint>, begun: Begun, args: &[Value]) {
+        self.line.push_line(&self.heads.of(point).call);
         let has_args = self.args(args, false);
         self.half = Some((id, Begun { has_args, ..begun }));
     }
@@ -147,7 +131,13 @@ impl Text {
     }
 
     /// Goes on with the call where it was left: on its half line, or on a new one.
-    fn resume(&mut self, event: &Event, id: CallId, depth: usize, point: &Tracepoint) -> Begun {
+    fn resume(
+        &mut self,
+        event: &Event,
+        id: CallId,
+        depth: usize,
+        point: &Arc<Tracepoint>,
+    ) -> Begun {
         if let Some((_, begun)) = self.half.take_if(|(open, _)| *open == id) {
             return begun;
         }
@@ -157,15 +147,14 @@ impl Text {
         };
         let begun = self.unfinished.remove(&id).unwrap_or(unknown);
         self.begin(event, begun.return_address, depth);
-        self.resumed(point, "resumed");
+        self.resumed(point, " resumed> ");
         begun
     }
 
-    fn resumed(&mut self, point: &Tracepoint, how: &str) {
-        let name = self.names.of(&point.symbol);
+    fn resumed(&mut self, point: &Arc<Tracepoint>, how: &str) {
         self.line.paint(NOTE, "<... ");
-        self.line.paint(FUNCTION, &name);
-        self.line.paint(NOTE, &format!(" {how}> "));
+        self.line.paint(FUNCTION, &self.heads.of(point).name);
+        self.line.paint(NOTE, how);
     }
 
     /// Begins a line; the half line that may stand there is closed first.
@@ -244,7 +233,7 @@ impl Text {
                 result,
             } => {
                 self.begin(event, *return_address, *depth);
-                self.resumed(point, "resumed again");
+                self.resumed(point, " resumed again> ");
                 self.result(result);
                 self.line.end();
             }

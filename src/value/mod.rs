@@ -29,9 +29,6 @@ impl Default for Limits {
     }
 }
 
-/// The values of a call's arguments. Those of most calls need no heap.
-pub type Values = SmallVec<[Value; 8]>;
-
 /// One argument, result or part of one. That something could not be read is a value too.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {

@@ -15,10 +15,10 @@ pub fn render(value: &Value) -> String {
 /// Appends the value as a line shows it.
 pub fn render_into(out: &mut String, value: &Value) {
     match value {
-        Value::Signed(n) => push(out, format_args!("{n}")),
-        Value::Unsigned(n) => push(out, format_args!("{n}")),
+        Value::Signed(n) => out.push_str(itoa::Buffer::new().format(*n)),
+        Value::Unsigned(n) => out.push_str(itoa::Buffer::new().format(*n)),
         Value::Hex(0) => out.push('0'),
-        Value::Hex(n) => push(out, format_args!("{n:#x}")),
+        Value::Hex(n) => hex(out, *n),
         // A leading zero says "octal", for zero too.
         Value::Octal(n) => push(out, format_args!("0{n:o}")),
         Value::Guess(word) => guess(out, *word),
@@ -28,9 +28,9 @@ pub fn render_into(out: &mut String, value: &Value) {
         Value::Float(n) => float(out, *n),
         Value::HexFloat(n) => hex_float(out, *n),
         Value::Pointer(at) if at.0 == 0 => out.push_str("nil"),
-        Value::Pointer(at) | Value::Unreadable(at) => push(out, format_args!("{at}")),
+        Value::Pointer(at) | Value::Unreadable(at) => hex(out, at.0),
         Value::Bytes { bytes, cut } => {
-            quoted(out, '"', bytes.iter().map(|byte| u32::from(*byte)), ascii);
+            quoted_bytes(out, bytes);
             ellipsis(out, *cut);
         }
         Value::Wide { text, cut } => {
@@ -86,9 +86,9 @@ fn ellipsis(out: &mut String, cut: bool) {
 fn guess(out: &mut String, word: u64) {
     let number = word as i64;
     if super::SMALL.contains(&number) {
-        push(out, format_args!("{number}"));
+        out.push_str(itoa::Buffer::new().format(number));
     } else {
-        push(out, format_args!("{word:#x}"));
+        hex(out, word);
     }
 }
 
@@ -100,6 +100,36 @@ fn character(out: &mut String, code: i64) {
     }
 }
 
+/// As `{:#x}`, without the cost of a formatter: nearly each line has an address.
+fn hex(out: &mut String, number: u64) {
+    out.push_str("0x");
+    let digits = (64 - (number | 1).leading_zeros()).div_ceil(4);
+    for place in (0..digits).rev() {
+        let digit = (number >> (4 * place) & 0xf) as u32;
+        out.extend(char::from_digit(digit, 16));
+    }
+}
+
+/// Most of a text is plain: that is copied as it is.
+fn quoted_bytes(out: &mut String, bytes: &[u8]) {
+    let is_plain = |byte: &u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
+    out.push('"');
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let end = rest.iter().position(|byte| !is_plain(byte));
+        let (plain, others) = rest.split_at(end.unwrap_or(rest.len()));
+        out.push_str(str::from_utf8(plain).unwrap_or_default());
+        rest = match others {
+            [first, rest @ ..] => {
+                code(out, '"', u32::from(*first), ascii);
+                rest
+            }
+            [] => others,
+        };
+    }
+    out.push('"');
+}
+
 fn quoted(
     out: &mut String,
     quote: char,
@@ -107,16 +137,19 @@ fn quoted(
     plain: fn(u32) -> Option<char>,
 ) {
     out.push(quote);
-    for code in codes {
-        match (escape(code), plain(code)) {
-            (Some(escape), _) => out.extend(['\\', escape]),
-            (None, Some(c)) if c == quote => out.extend(['\\', quote]),
-            (None, Some(c)) => out.push(c),
-            (None, None) if code > 0xff => push(out, format_args!("\\u{code:04x}")),
-            (None, None) => push(out, format_args!("\\{code:03o}")),
-        }
-    }
+    codes.for_each(|number| code(out, quote, number, plain));
     out.push(quote);
+}
+
+/// One character of a quoted text.
+fn code(out: &mut String, quote: char, code: u32, plain: fn(u32) -> Option<char>) {
+    match (escape(code), plain(code)) {
+        (Some(escape), _) => out.extend(['\\', escape]),
+        (None, Some(c)) if c == quote => out.extend(['\\', quote]),
+        (None, Some(c)) => out.push(c),
+        (None, None) if code > 0xff => push(out, format_args!("\\u{code:04x}")),
+        (None, None) => push(out, format_args!("\\{code:03o}")),
+    }
 }
 
 /// The letters of C's escapes.
@@ -230,6 +263,14 @@ mod tests {
         check(Value::Bool(true), "true");
         check(Value::Bool(false), "false");
         check(Value::Name("SEEK_SET".into()), "SEEK_SET");
+        check(Value::Hex(u64::MAX), "0xffffffffffffffff");
+        check(Value::Hex(16), "0x10");
+        let flags = |rest| Value::Flags {
+            names: ["A".into(), "B".into()].into_iter().collect(),
+            rest,
+        };
+        check(flags(0), "A|B");
+        check(flags(0x40), "A|B|0x40");
     }
 
     #[test]

@@ -198,7 +198,7 @@ impl Lines {
             time: Timestamp(Duration::ZERO),
             what,
         });
-        self.text.event(&event).expect("written");
+        self.text.event(event).expect("written");
     }
 }
 

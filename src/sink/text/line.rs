@@ -31,6 +31,12 @@ impl Line {
         self.add(|line| render_into(line, value));
     }
 
+    /// Adds what another line holds.
+    pub(super) fn push_line(&mut self, line: &Line) {
+        self.text.push_str(&line.text);
+        self.column += line.column;
+    }
+
     /// Adds text in a colour, if colours are wanted. They take no column.
     pub(super) fn paint(&mut self, style: Style, text: &str) {
         self.painted(style, |line| line.push(text));
@@ -80,8 +86,13 @@ impl Line {
     fn add(&mut self, add: impl FnOnce(&mut String)) {
         let from = self.text.len();
         add(&mut self.text);
-        self.column += self.text.get(from..).map_or(0, |new| new.chars().count());
+        self.column += width(&self.text.as_bytes()[from..]);
     }
+}
+
+/// How many columns a text takes: each byte that begins a character counts.
+fn width(text: &[u8]) -> usize {
+    text.iter().filter(|byte| **byte & 0xc0 != 0x80).count()
 }
 
 impl fmt::Write for Line {

@@ -33,12 +33,12 @@ impl Reading<'_> {
         let length = self.length(length, around);
         let size = self.reader.model.layout(element).size.max(1) as usize;
         if length == 0 {
-            return Ok(shown(&[], size, false));
+            return Ok(shown(Text::new(), size, false));
         }
         let limit = self.limits.string.min(self.text_left);
         // One more than may be shown, to know whether there is one.
         let wanted = length.min(limit as u64 + 1) as usize;
-        let bytes = self.text_bytes(source, wanted, size, ends)?;
+        let mut bytes = self.text_bytes(source, wanted, size, ends)?;
         let units = bytes.chunks_exact(size);
         let count = units.len();
         let is_zero = |unit: &[u8]| unit.iter().all(|byte| *byte == 0);
@@ -50,7 +50,8 @@ impl Reading<'_> {
         let ended = zero.is_some() || end as u64 == length;
         let fits = end.min(limit);
         self.text_left -= fits;
-        Ok(shown(&bytes[..fits * size], size, !ended || fits < end))
+        bytes.truncate(fits * size);
+        Ok(shown(bytes, size, !ended || fits < end))
     }
 
     /// So many elements, or fewer where memory ends or a zero is met.
@@ -82,9 +83,8 @@ impl Reading<'_> {
     }
 }
 
-fn shown(bytes: &[u8], size: usize, cut: bool) -> Value {
+fn shown(bytes: Text, size: usize, cut: bool) -> Value {
     if size == 1 {
-        let bytes = bytes.into();
         return Value::Bytes { bytes, cut };
     }
     let code = |unit: &[u8]| {
