@@ -32,8 +32,8 @@ fn main() {
     let looked = begin.elapsed();
     let begin = Instant::now();
     let check = Check::new(&frozen, blocks, &|region, _| match is_data(region) {
-        true => Holds::All,
-        false => Holds::Nothing,
+        true => (Holds::All, u64::MAX),
+        false => (Holds::Nothing, u64::MAX),
     });
     let checked = begin.elapsed();
     let verdicts = (0..count as u32)

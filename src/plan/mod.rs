@@ -1,6 +1,7 @@
 //! What the user asked to see: tracepoints, computed from an ELF image, the filters and the
 //! prototypes. How a tracepoint is realised is the engine's business.
 
+mod allocators;
 pub mod capture;
 mod entries;
 pub mod filter;
@@ -93,6 +94,9 @@ pub enum Kind {
     Resource {
         /// Its first instruction.
         entry: Vaddr,
+        /// The allocator that is known by such functions; its symbol is then that of the C heap's function
+        /// that it is called like.
+        allocator: Option<&'static str>,
     },
 }
 

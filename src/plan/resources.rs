@@ -1,6 +1,7 @@
 //! Functions whose books are kept: the allocator's, and other pairs that hand out and take back. Each is
 //! traced where the dynamic linker finds it first, in the module that provides it for the whole process.
 
+use super::allocators::{self, Known};
 use super::{Kind, ModuleName, Point, Returns, Sites, Stack, Tracepoint, Wanted};
 use crate::base::addr::Vaddr;
 use crate::elf::{self, Class, Scope, Symbol, SymbolKind};
@@ -134,38 +135,26 @@ impl Resources {
             }
             _ => return Ok(Found::default()),
         }
-        let own = match name.is_main {
-            true => elf::Image::file_symbols(bytes).unwrap_or_default(),
-            false => Vec::new(),
-        };
+        let own = elf::Image::file_symbols(bytes).unwrap_or_default();
         let mut found = Found::default();
         let mut seen = HashSet::new();
-        for (index, alias) in self.aliases.iter().enumerate() {
-            let symbols = image.exports.iter().chain(&own);
-            if let Some(at) = alias.find(image, name, symbols)
-                && let Some(watch) = self.functions.get(&alias.usual)
-                && seen.insert(at)
+        self.add_aliases(image, name, &own, &mut seen, &mut found);
+        let all = || image.exports.iter().chain(&own);
+        let operators = self.operators(all());
+        let is_told_apart = |symbol: &Symbol| operators.contains(&*symbol.name);
+        for known in allocators::find(image, bytes, name, all(), &is_told_apart) {
+            if let Some(watch) = self.functions.get(known.usual)
+                && seen.insert(known.at)
             {
-                found.points.push(point(name, &alias.usual, at, watch));
-                found.aliases.push(index);
+                found.points.push(known_point(name, known, watch));
             }
         }
-        // A function that only its own source file can call is nobody's allocator; but some linkers make
-        // `malloc` local where `__malloc` stays, its other name.
-        let callable = own.iter().filter(|own| own.scope != Scope::Local);
-        let callable: HashSet<Vaddr> = callable.map(|own| own.vaddr).collect();
-        let own = own
-            .iter()
-            .filter(|own| callable.contains(&own.vaddr) || self.named.contains(&own.name));
-        let watched = |symbol: &&Symbol| {
-            symbol.kind == SymbolKind::Func && self.functions.contains_key(&symbol.name)
+        let own = if name.is_main { own.as_slice() } else { &[] };
+        let is_watched = |symbol: &Symbol| {
+            let is_operator = allocators::is_operator(&symbol.name);
+            self.functions.contains_key(&symbol.name) && (!is_operator || is_told_apart(symbol))
         };
-        let mut symbols: Vec<&Symbol> = image.exports.iter().chain(own).filter(watched).collect();
-        // By the name that users say, or at least know: `open` rather than `__open` or `open64`.
-        let underscores = |name: &str| name.len() - name.trim_start_matches('_').len();
-        let strangeness = |name: &str| (!self.named.contains(name), underscores(name), name.len());
-        symbols.sort_by_key(|symbol| strangeness(&symbol.name));
-        for symbol in symbols {
+        for symbol in self.named(image, own, &is_watched) {
             if let Some(watch) = self.functions.get(&symbol.name)
                 && seen.insert(symbol.vaddr)
             {
@@ -175,21 +164,110 @@ impl Resources {
         }
         Ok(found)
     }
+
+    fn add_aliases(
+        &self,
+        image: &elf::Image,
+        name: &Arc<ModuleName>,
+        own: &[Symbol],
+        seen: &mut HashSet<Vaddr>,
+        found: &mut Found,
+    ) {
+        let own = if name.is_main { own } else { &[] };
+        for (index, alias) in self.aliases.iter().enumerate() {
+            let symbols = image.exports.iter().chain(own);
+            if let Some(at) = alias.find(image, name, symbols)
+                && let Some(watch) = self.functions.get(&alias.usual)
+                && seen.insert(at)
+            {
+                found.points.push(point(name, &alias.usual, at, watch));
+                found.aliases.push(index);
+            }
+        }
+    }
+
+    /// The operators new and delete that are watched as such: all that are watched, unless the module has some
+    /// at the address of a function that does not go with it, as allocators have `operator delete` and `free`.
+    fn operators<'s>(&self, symbols: impl Iterator<Item = &'s Symbol>) -> HashSet<&'s str> {
+        let mut operators = HashSet::new();
+        let mut forms: HashMap<Vaddr, &str> = HashMap::new();
+        let watched = symbols.filter(|symbol| self.functions.contains_key(&symbol.name));
+        for symbol in watched {
+            let form = allocators::form(&symbol.name);
+            let other = *forms.entry(symbol.vaddr).or_insert(form);
+            let is_any_operator = [form, other].into_iter().any(allocators::is_operator);
+            if form != other && is_any_operator {
+                return HashSet::new();
+            }
+            if allocators::is_operator(&symbol.name) {
+                operators.insert(&*symbol.name);
+            }
+        }
+        operators
+    }
+
+    /// The functions that are watched by their names, those first by whose name a function is called.
+    fn named<'s>(
+        &self,
+        image: &'s elf::Image,
+        own: &'s [Symbol],
+        is_watched: &dyn Fn(&Symbol) -> bool,
+    ) -> Vec<&'s Symbol> {
+        // A function that only its own source file can call is nobody's allocator; but some linkers make
+        // `malloc` local where `__malloc` stays, its other name.
+        let callable = own.iter().filter(|own| own.scope != Scope::Local);
+        let callable: HashSet<Vaddr> = callable.map(|own| own.vaddr).collect();
+        let own = own
+            .iter()
+            .filter(|own| callable.contains(&own.vaddr) || self.named.contains(&own.name));
+        let watched = |symbol: &&Symbol| symbol.kind == SymbolKind::Func && is_watched(symbol);
+        let mut symbols: Vec<&Symbol> = image.exports.iter().chain(own).filter(watched).collect();
+        // By the name that users say, or at least know: `open` rather than `__open` or `open64`.
+        let underscores = |name: &str| name.len() - name.trim_start_matches('_').len();
+        let strangeness = |name: &str| (!self.named.contains(name), underscores(name), name.len());
+        symbols.sort_by_key(|symbol| strangeness(&symbol.name));
+        symbols
+    }
+}
+
+/// A function of an allocator that is known: whatever module is first, this is another one.
+fn known_point(module: &Arc<ModuleName>, known: Known, watch: &Watch) -> Point {
+    let kind = Kind::Resource {
+        entry: known.at,
+        allocator: Some(known.allocator),
+    };
+    Point {
+        tracepoint: tracepoint(module, known.usual, kind, watch),
+        sites: Sites::Entry(known.at),
+        wanted: Wanted::Always,
+    }
 }
 
 fn point(module: &Arc<ModuleName>, symbol: &str, entry: Vaddr, watch: &Watch) -> Point {
-    let tracepoint = Tracepoint {
+    let kind = Kind::Resource {
+        entry,
+        allocator: None,
+    };
+    Point {
+        tracepoint: tracepoint(module, symbol, kind, watch),
+        sites: Sites::Entry(entry),
+        wanted: Wanted::IfFirst,
+    }
+}
+
+fn tracepoint(
+    module: &Arc<ModuleName>,
+    symbol: &str,
+    kind: Kind,
+    watch: &Watch,
+) -> Arc<Tracepoint> {
+    Arc::new(Tracepoint {
         module: module.clone(),
         symbol: symbol.into(),
-        kind: Kind::Resource { entry },
+        kind,
         prototype: Some(watch.prototype.clone()),
         capture: OnceLock::new(),
         returns: watch.returns,
         stack: watch.stack,
-    };
-    Point {
-        tracepoint: Arc::new(tracepoint),
-        sites: Sites::Entry(entry),
-        wanted: Wanted::IfFirst,
-    }
+    })
 }

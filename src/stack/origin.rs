@@ -73,7 +73,7 @@ const ALLOCATORS: [&str; 24] = [
 ];
 
 /// Beginnings of names in C and of what compilers call.
-const C_PREFIXES: [(&str, Origin); 23] = [
+const C_PREFIXES: [(&str, Origin); 28] = [
     ("__libc_malloc", Origin::Allocator),
     ("__libc_calloc", Origin::Allocator),
     ("__libc_realloc", Origin::Allocator),
@@ -86,8 +86,13 @@ const C_PREFIXES: [(&str, Origin); 23] = [
     ("__rdl_", Origin::Allocator),
     ("__rg_", Origin::Allocator),
     ("je_", Origin::Allocator),
+    ("_rjem_", Origin::Allocator),
     ("mi_", Origin::Allocator),
+    ("_mi_", Origin::Allocator),
     ("tc_", Origin::Allocator),
+    ("TCMallocInternal", Origin::Allocator),
+    ("sn_rust_", Origin::Allocator),
+    ("moz_arena_", Origin::Allocator),
     ("__cxa_", Origin::Standard),
     ("_Unwind_", Origin::Runtime),
     ("__libc_", Origin::Runtime),
@@ -140,11 +145,17 @@ fn by_rust_path(name: &str) -> Origin {
         .fold(plain, |plain, word| {
             plain.strip_prefix(word).unwrap_or(plain)
         });
+    // `<mimalloc::MiMalloc as core::alloc::global::GlobalAlloc>::alloc`
+    let the_trait = inside.split_once(" as ").map(|(_, the_trait)| the_trait);
+    if the_trait.is_some_and(|the_trait| the_trait.starts_with("core::alloc::global::GlobalAlloc"))
+    {
+        return Origin::Allocator;
+    }
     let end = plain
         .find(|c: char| !c.is_alphanumeric() && c != '_' && c != ':')
         .unwrap_or(plain.len());
-    match (plain[..end].contains("::"), inside.split_once(" as ")) {
-        (false, Some((_, the_trait))) => by_rust_crate(the_trait),
+    match (plain[..end].contains("::"), the_trait) {
+        (false, Some(the_trait)) => by_rust_crate(the_trait),
         _ => by_rust_crate(plain),
     }
 }
@@ -244,8 +255,12 @@ mod tests {
             "__rust_alloc",
             "__rustc::__rust_alloc",
             "__rdl_alloc",
+            "_rjem_malloc",
+            "_mi_theap_default",
         ];
         check(Language::Unknown, Origin::Allocator, &names);
+        let names = ["<server::Counting as core::alloc::global::GlobalAlloc>::alloc"];
+        check(Language::Rust, Origin::Allocator, &names);
         let names = ["operator new(unsigned long)", "operator delete[](void*)"];
         check(Language::Cpp, Origin::Allocator, &names);
     }

@@ -1,11 +1,11 @@
 //! `--leaks` on programs and allocators of all kinds: nothing false is told, and nothing is harmed.
 
 use crate::support::fixture::{fixture, shaped};
-use crate::support::leaks::{counted, report, told};
+use crate::support::leaks::{counted, library, report, told};
 use crate::support::ltrace;
 use crate::support::shape::Shape;
-use crate::support::skip::{command, skip};
-use std::path::{Path, PathBuf};
+use crate::support::skip::command;
+use std::path::PathBuf;
 
 #[test]
 fn programs_that_lose_nothing() {
@@ -46,16 +46,6 @@ fn exact(program: Option<PathBuf>, preload: &str) {
         .collect();
     assert!(own[0] > 4000, "it allocates");
     assert_eq!(ours, own, "{}, {preload}", program.display());
-}
-
-/// A library that is there, or the case is skipped.
-fn library(name: &str) -> Option<String> {
-    let path = format!("/usr/lib/x86_64-linux-gnu/{name}");
-    if !Path::new(&path).exists() {
-        skip(&format!("{name} is not installed"));
-        return None;
-    }
-    Some(path)
 }
 
 #[test]

@@ -22,6 +22,7 @@ mod hostile_files;
 mod hostile_names;
 mod html;
 mod launch;
+mod leak_allocators;
 mod leak_heap;
 mod leak_input;
 mod leak_json;

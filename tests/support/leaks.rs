@@ -1,6 +1,7 @@
 //! Reports of `--leaks`, read back.
 
 use super::program::Finished;
+use super::skip::skip;
 use super::{ltrace, scratch};
 use serde_json::Value;
 use std::fs;
@@ -87,4 +88,14 @@ pub fn counted(
     let own = finished.stderr.lines().find_map(numbers);
     let own = own.unwrap_or_else(|| panic!("{}", finished.told()));
     (ours, own.try_into().expect("three numbers"))
+}
+
+/// A library that is there, or the case is skipped.
+pub fn library(name: &str) -> Option<String> {
+    let path = format!("/usr/lib/x86_64-linux-gnu/{name}");
+    if !Path::new(&path).exists() {
+        skip(&format!("{name} is not installed"));
+        return None;
+    }
+    Some(path)
 }

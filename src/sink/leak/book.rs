@@ -41,6 +41,8 @@ pub struct Book {
     spaces: HashMap<Pid, Space>,
     /// Modules that run scripts.
     interpreters: HashSet<ModuleId>,
+    /// Functions of allocators, by their first instructions.
+    allocators: HashSet<Frame>,
 }
 
 /// The modules of one process.
@@ -77,6 +79,7 @@ impl Book {
             data: DataNames::default(),
             spaces: HashMap::new(),
             interpreters: HashSet::new(),
+            allocators: HashSet::new(),
         }
     }
 
@@ -191,6 +194,13 @@ impl Book {
         }
     }
 
+    /// The innermost call of a stack is an allocator's function, however that is called.
+    pub fn begins_in_allocator(&mut self, stack: StackId) {
+        if let Some(first) = self.stacks.frames(stack).first() {
+            self.allocators.insert(*first);
+        }
+    }
+
     /// The lines of scripts in the places of their evaluator.
     fn with_scripts(&mut self, pid: Pid, frames: Vec<Frame>, scripts: &ScriptCalls) -> Vec<Frame> {
         let loaded = scripts
@@ -301,6 +311,10 @@ impl Names for Book {
         for frame in &frames {
             let from = lines.len();
             self.lines(frame, &mut lines);
+            if self.allocators.contains(frame) {
+                let own = lines.iter_mut().skip(from);
+                own.for_each(|line| line.origin = model::Origin::Allocator);
+            }
             if runs_scripts && self.is_machinery(frame) {
                 lines.iter_mut().skip(from).for_each(as_standard);
             }

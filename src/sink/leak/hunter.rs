@@ -225,7 +225,13 @@ impl Sink for Hunter {
                 ..
             } if is_ours(point) => {
                 let origin = match stack {
-                    Some(raw) => Origin::Stack(self.setup.book.unwind(event.pid, raw)),
+                    Some(raw) => {
+                        let stack = self.setup.book.unwind(event.pid, raw);
+                        if is_of_allocator(point) {
+                            self.setup.book.begins_in_allocator(stack);
+                        }
+                        Origin::Stack(stack)
+                    }
                     None => Origin::Caller(*return_address),
                 };
                 self.per_begins(event.pid, &point.symbol);
@@ -286,7 +292,7 @@ impl Sink for Hunter {
                 let name = self.setup.outside.program(event.pid);
                 let prey = self.prey(event.pid);
                 prey.tracker.exec();
-                prey.allocator = None;
+                prey.allocators.clear();
                 prey.no_allocator = false;
                 prey.name = name.unwrap_or_default();
                 prey.per = PerCall::default();
@@ -375,6 +381,17 @@ impl Sink for Hunter {
         }
         self.setup.out.flush()
     }
+}
+
+/// The function is known to be an allocator's.
+fn is_of_allocator(point: &Tracepoint) -> bool {
+    matches!(
+        point.kind,
+        plan::Kind::Resource {
+            allocator: Some(_),
+            ..
+        }
+    )
 }
 
 /// The call is one of those whose books we keep.

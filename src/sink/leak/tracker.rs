@@ -1,6 +1,7 @@
 //! One process: which of its calls hand something out, which take it back, and what is live. A thread's
 //! calls nest, and only the outermost of a kind counts: operator new > malloc > mmap.
 
+mod inner;
 mod judge;
 #[cfg(test)]
 mod tests;
@@ -14,12 +15,12 @@ use super::table::{Live, Table};
 use super::tombstones::Tombstones;
 use super::words::Words;
 use crate::base::Tid;
-use crate::base::addr::Addr;
+use crate::base::addr::{Addr, Vaddr};
 use crate::base::time::Timestamp;
 use crate::event::CallId;
 use crate::plan::pairs::Width;
 use crate::value::Value;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,6 +39,8 @@ pub struct Caller<'e> {
     pub id: CallId,
     /// What is called.
     pub symbol: &'e Arc<str>,
+    /// Where that begins: several functions may be called like one.
+    pub entry: Vaddr,
     /// From where.
     pub origin: Origin,
     /// The instruction it returns to.
@@ -85,6 +88,9 @@ pub struct Holdings {
     graves: Tombstones<Grave>,
     /// Which file each descriptor stood for when it was handed out.
     pub files: HashMap<u64, FileId>,
+    /// What calls were handed out that others of the kind made for themselves: the chunk that operator new cuts
+    /// blocks from, or the place where a block has a header. None of it is the program's.
+    inner: HashSet<u64>,
     /// Releases of what was handed out before the attach.
     pub older_released: u64,
     /// Things whose value was handed out again: somebody released them unseen.
@@ -101,7 +107,7 @@ struct Grave {
 struct Thread {
     open: Vec<Open>,
     /// Its last release and by which function: operator delete calls free for the same block.
-    last: Option<(KindId, u64, Arc<str>)>,
+    last: Option<(KindId, u64, Arc<str>, Vaddr)>,
     /// The last call of interest.
     after: Option<Arc<Passed>>,
 }
@@ -112,11 +118,14 @@ struct Open {
     id: CallId,
     role: Arc<Role>,
     symbol: Arc<str>,
+    entry: Vaddr,
     origin: Origin,
     return_address: Addr,
     words: Words,
     /// What it took out of the table, until it is known to have released it.
     taken: Vec<(u64, Live)>,
+    /// It is another call's own business.
+    is_inner: bool,
 }
 
 impl Tracker {
@@ -145,15 +154,13 @@ impl Tracker {
         let kinds = self.kinds.clone();
         for role in kinds.roles(caller.symbol) {
             let thread = self.threads.entry(caller.thread).or_default();
-            if thread
+            let words = Words::at_entry(args);
+            let is_inner = thread
                 .open
                 .iter()
-                .any(|open| open.id != caller.id && hides(&open.role, role, &kinds))
-            {
-                continue;
-            }
-            let words = Words::at_entry(args);
+                .any(|open| open.id != caller.id && hides(&open.role, role, &kinds));
             let taken = match role.action {
+                _ if is_inner => self.take_inner(role, &words),
                 Action::Acquire(_) => Vec::new(),
                 Action::Release => self.take(role, &words),
                 Action::Replace(_) => {
@@ -165,10 +172,12 @@ impl Tracker {
                 id: caller.id,
                 role: role.clone(),
                 symbol: caller.symbol.clone(),
+                entry: caller.entry,
                 origin: caller.origin,
                 return_address: caller.return_address,
                 words,
                 taken,
+                is_inner,
             };
             if role.function.needs_return() {
                 self.threads
@@ -240,6 +249,7 @@ impl Tracker {
             if kind.width == Width::Word {
                 holdings.table.clear();
                 holdings.graves.clear();
+                holdings.inner.clear();
                 (holdings.older_released, holdings.missed) = (0, 0);
             }
         }
@@ -380,6 +390,9 @@ impl Tracker {
 
     /// The effect of a call is known.
     fn settle(&mut self, thread: Tid, open: Open) {
+        if open.is_inner {
+            return self.note_inner(&open);
+        }
         match open.role.action {
             Action::Acquire(family) => self.acquire(thread, &open, family),
             Action::Release => self.release(thread, open),
@@ -425,6 +438,7 @@ impl Tracker {
                 self.pages.note(key, size);
             }
             holdings.graves.raise(key);
+            holdings.inner.remove(&key);
             let replaced = holdings.table.open(key, live);
             // A mapping may be laid over another; anything else was released behind our back.
             let unseen = matches!(holdings.table, Table::Owned(_));
@@ -465,7 +479,7 @@ impl Tracker {
         }
         self.bury(&open);
         if let Some(key) = open.words.keys(&open.role.function).first() {
-            let last = (open.role.kind, *key, open.symbol);
+            let last = (open.role.kind, *key, open.symbol, open.entry);
             self.threads.entry(thread).or_default().last = Some(last);
         }
     }
@@ -513,6 +527,7 @@ impl Holdings {
             table: Table::new(shape),
             graves: Tombstones::default(),
             files: HashMap::new(),
+            inner: HashSet::new(),
             older_released: 0,
             missed: 0,
         }

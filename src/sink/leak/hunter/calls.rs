@@ -1,6 +1,6 @@
 //! Calls, as the books of a process take them.
 
-use super::super::allocators;
+use super::super::allocators::Allocator;
 use super::super::kinds::{Action, Role, Shape};
 use super::super::options::Thread;
 use super::super::report::build::live_heap;
@@ -8,11 +8,11 @@ use super::super::site::{Origin, Passed};
 use super::super::tracker::{Caller, Knowledge};
 use super::prey::Prey;
 use super::{ENDINGS, Hunter, Moment};
-use crate::base::addr::Addr;
+use crate::base::addr::{Addr, Vaddr};
 use crate::base::printable::printable;
 use crate::base::{Pid, Tid};
 use crate::event::{CallId, Event};
-use crate::plan::Tracepoint;
+use crate::plan::{self, Tracepoint};
 use crate::value::Value;
 use crate::value::render;
 use std::sync::Arc;
@@ -53,20 +53,14 @@ impl Hunter {
             time: event.time,
             id,
             symbol,
+            entry: match point.kind {
+                plan::Kind::Resource { entry, .. } => entry,
+                _ => Vaddr(0),
+            },
             origin,
             return_address: caller,
         };
-        let is_first = self.prey(event.pid).allocator.is_none();
-        if is_first && allocators::ALLOCATORS.contains(&&**symbol) {
-            let range = self.setup.book.module(event.pid, &point.module.path);
-            let prey = self.prey(event.pid);
-            prey.allocator = Some((allocators::name(point), point.module.path.clone()));
-            prey.no_allocator = false;
-            // A program that brings its own calls it from everywhere.
-            if let Some(range) = range.filter(|_| !point.module.is_main) {
-                prey.tracker.set_allocator(range);
-            }
-        }
+        self.learn_allocator(event.pid, point);
         self.learn_name(event.pid, event.tid);
         if !self.is_own_mapping(event.pid, point, caller) {
             self.prey(event.pid).tracker.call(&from, args);
@@ -78,6 +72,26 @@ impl Hunter {
         if let Some(prey) = self.processes.get_mut(&pid) {
             let outside = &self.setup.outside;
             prey.tracker.identify(|number| outside.file(tid, number));
+        }
+    }
+
+    /// Notes whose function is called, if that is an allocator's.
+    fn learn_allocator(&mut self, pid: Pid, point: &Tracepoint) {
+        let is_met = |allocator: &Allocator| allocator.has(point);
+        if self.prey(pid).allocators.iter().any(is_met) {
+            return;
+        }
+        let Some(allocator) = Allocator::of(point) else {
+            return;
+        };
+        let file = allocator.file().map(str::to_owned);
+        let range = file.and_then(|file| self.setup.book.module(pid, &file));
+        let prey = self.prey(pid);
+        prey.allocators.push(allocator);
+        prey.no_allocator = false;
+        // A program that brings its own calls it from everywhere.
+        if let Some(range) = range {
+            prey.tracker.set_allocator(range);
         }
     }
 

@@ -1,8 +1,9 @@
 //! Checks on their way: asked for when a process was frozen, answered while it goes on, told then.
 
+use super::super::allocators::Allocator;
 use super::super::aside::{Aside, Coming, Fate};
 use super::super::options::Options;
-use super::super::report::checked::{Checked, Question};
+use super::super::report::checked::{Allocators, Checked, Question};
 use super::super::report::survey::lost_keys;
 use super::super::site::{Origin, Site, SiteId};
 use super::clock::LOOK;
@@ -30,9 +31,13 @@ impl Hunter {
             return Ok(());
         };
         prey.tracker.tick(self.clock.now());
-        let file = prey.allocator.as_ref().map(|(_, file)| file.as_str());
+        let files = prey.allocators.iter().filter_map(Allocator::file);
+        let allocators = Allocators {
+            files: files.map(str::to_owned).collect(),
+            is_jemalloc: prey.allocators.iter().any(Allocator::is_jemalloc),
+        };
         let older = older(moment, &self.setup.options);
-        let question = Question::new(&prey.tracker, older, file);
+        let question = Question::new(&prey.tracker, older, allocators);
         let pause = frozen.pause;
         let answer = self
             .aside

@@ -1,5 +1,6 @@
 //! What is known of one process: what it holds, who it is, and what has been told of it.
 
+use super::super::allocators::Allocator;
 use super::super::history::History;
 use super::super::report::build::PerCall;
 use super::super::report::model::Report;
@@ -13,8 +14,8 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 pub(super) struct Prey {
     pub(super) tracker: Tracker,
     pub(super) name: String,
-    /// The allocator's name, and its file.
-    pub(super) allocator: Option<(String, String)>,
+    /// The allocators that it was seen to use.
+    pub(super) allocators: Vec<Allocator>,
     /// None was found in any of its modules.
     pub(super) no_allocator: bool,
     pub(super) threads: BTreeSet<Tid>,
@@ -40,7 +41,7 @@ impl Hunter {
         self.processes.entry(pid).or_insert_with(|| Prey {
             tracker: Tracker::new(setup.kinds.clone(), setup.knowledge, now),
             name: setup.outside.program(pid).unwrap_or_default(),
-            allocator: None,
+            allocators: Vec::new(),
             no_allocator: false,
             threads: BTreeSet::new(),
             names: HashMap::new(),

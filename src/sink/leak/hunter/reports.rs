@@ -1,5 +1,6 @@
 //! Reports: made of what is known of a process, and written.
 
+use super::super::allocators;
 use super::super::options::Checks;
 use super::super::output;
 use super::super::report::build::{Subject, build};
@@ -70,7 +71,7 @@ impl Hunter {
                 0 => prey.threads.len(),
                 alive => alive,
             },
-            allocator: prey.allocator.as_ref().map(|(name, _)| name.clone()),
+            allocator: allocators::names(&prey.allocators),
             no_allocator: prey.no_allocator,
             ended,
         };

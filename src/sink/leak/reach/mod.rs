@@ -3,6 +3,7 @@
 
 pub mod chunks;
 pub mod index;
+pub mod jemalloc;
 pub mod lost;
 pub mod mark;
 pub mod scan;

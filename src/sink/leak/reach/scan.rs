@@ -60,8 +60,9 @@ pub enum Holds {
     All,
 }
 
-/// What words between blocks say, by region and address.
-pub type RootRule<'c> = dyn Fn(&Region, u64) -> Holds + 'c;
+/// What words between blocks say, by region and address, and up to where they say that: no further than the end
+/// of their page matters.
+pub type RootRule<'c> = dyn Fn(&Region, u64) -> (Holds, u64) + 'c;
 
 /// The x86-64 red zone: a leaf function uses so much below its stack pointer (psABI 3.2.2).
 const RED_ZONE: u64 = 128;
@@ -261,11 +262,13 @@ impl Scan<'_> {
         let mut at = at;
         let mut rest = part;
         while !rest.is_empty() {
-            let length = ((at | 0xfff) + 1 - at).min(rest.len() as u64) as usize;
+            let (holds, until) = (self.rule)(region, at);
+            let until = until.min((at | 0xfff) + 1).max(at + 1);
+            // Words that reach over the end of a part belong to what they begin in.
+            let length = (until - at).next_multiple_of(8).min(rest.len() as u64) as usize;
             let (page, next) = rest.split_at(length);
-            match (self.rule)(region, at) {
-                Holds::Nothing => {}
-                holds => self.roots(page, at, None, holds),
+            if holds != Holds::Nothing {
+                self.roots(page, at, None, holds);
             }
             at += length as u64;
             rest = next;

@@ -92,19 +92,19 @@ impl World {
     }
 }
 
-fn data_only(region: &Region, _: u64) -> Holds {
+fn data_only(region: &Region, _: u64) -> (Holds, u64) {
     if is_data(region) {
-        Holds::All
+        (Holds::All, u64::MAX)
     } else {
-        Holds::Nothing
+        (Holds::Nothing, u64::MAX)
     }
 }
 
-fn from(begin: u64, at: u64) -> Holds {
+fn from(begin: u64, at: u64) -> (Holds, u64) {
     if at >= begin {
-        Holds::All
+        (Holds::All, u64::MAX)
     } else {
-        Holds::Nothing
+        (Holds::Nothing, u64::MAX)
     }
 }
 
@@ -193,7 +193,7 @@ fn stacks_of_threads_that_have_ended() {
             size: 8,
             is_root: false,
         }];
-        Check::new(&frozen, blocks, &|_, _| Holds::All).verdict(0)
+        Check::new(&frozen, blocks, &|_, _| (Holds::All, u64::MAX)).verdict(0)
     };
     assert_eq!(verdict(0), Verdict::Lost);
     assert_eq!(
@@ -260,7 +260,7 @@ fn memory_between_blocks() {
             .collect()
     };
     let verdict = |rule: &RootRule<'_>| Check::new(&world.frozen(), blocks(), rule).verdict(0);
-    assert_eq!(verdict(&|_, _| Holds::All), Verdict::Reachable);
+    assert_eq!(verdict(&|_, _| (Holds::All, u64::MAX)), Verdict::Reachable);
     assert_eq!(
         verdict(&|_, at| from(HEAP + 0x2000, at)),
         Verdict::Reachable
@@ -280,7 +280,7 @@ fn an_allocators_lists_point_to_headers() {
             is_root: false,
         })
         .collect();
-    let check = Check::new(&world.frozen(), blocks, &|_, _| Holds::Starts);
+    let check = Check::new(&world.frozen(), blocks, &|_, _| (Holds::Starts, u64::MAX));
     assert_eq!(
         (check.verdict(0), check.verdict(1)),
         (Verdict::Lost, Verdict::Reachable)
@@ -377,7 +377,7 @@ fn memory_that_cannot_be_read_is_passed_over() {
             is_root: false,
         },
     ];
-    let check = Check::new(&frozen, blocks, &|_, _| Holds::All);
+    let check = Check::new(&frozen, blocks, &|_, _| (Holds::All, u64::MAX));
     assert_eq!(
         (check.verdict(0), check.verdict(1)),
         (Verdict::Reachable, Verdict::Lost)

@@ -12,6 +12,7 @@ use super::survey::{block_at, has_addresses, is_heap};
 use crate::base::frozen::{Frozen, Region};
 use crate::sink::leak::pages::Pages;
 use std::collections::HashSet;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 /// What is to be found out about a process that was frozen just now.
@@ -25,9 +26,18 @@ pub struct Question {
     is_resting: bool,
     /// No block is on its way from one place to another.
     is_quiet: bool,
-    /// The file whose data are the allocator's.
-    allocator: Option<String>,
+    /// The allocators that were seen.
+    allocators: Allocators,
     born_before: u64,
+}
+
+/// What is known of the allocators of a process.
+#[derive(Clone, Debug, Default)]
+pub struct Allocators {
+    /// The files whose data are an allocator's.
+    pub files: Vec<String>,
+    /// One of them is jemalloc.
+    pub is_jemalloc: bool,
 }
 
 /// What was found.
@@ -73,8 +83,8 @@ pub struct Checked {
 
 impl Question {
     /// Who can be reached? What is younger than `older`, and what a call holds that has not returned,
-    /// counts as reached. `allocator` is the file whose data are the allocator's.
-    pub fn new(tracker: &Tracker, older: Duration, allocator: Option<&str>) -> Question {
+    /// counts as reached.
+    pub fn new(tracker: &Tracker, older: Duration, allocators: Allocators) -> Question {
         let born_before = born_before(tracker, older);
         let mut blocks = Vec::new();
         let mut heap = Vec::new();
@@ -107,7 +117,7 @@ impl Question {
             knows_all: tracker.knowledge() == Knowledge::All,
             is_resting: tracker.rested().is_some(),
             is_quiet: !tracker.is_moving() && tracker.rested().is_none(),
-            allocator: allocator.map(str::to_owned),
+            allocators,
             born_before,
         }
     }
@@ -116,7 +126,7 @@ impl Question {
     pub fn answer(mut self, frozen: Frozen) -> Answer {
         let begin = Instant::now();
         // What was handed out before the attach may be all that holds what came after.
-        let is_glibc = self.allocator.as_deref().is_some_and(is_glibc);
+        let is_glibc = self.allocators.files.iter().any(|file| is_glibc(file));
         let mut older = match is_glibc && (!self.knows_all || self.is_resting) {
             true => chunks::walk(&frozen),
             false => Chunks::default(),
@@ -133,7 +143,14 @@ impl Question {
             size,
             is_root: false,
         }));
-        let check = Check::new(&frozen, blocks, &|region, at| self.rule(&older, region, at));
+        let own = match self.allocators.is_jemalloc {
+            true => reach::jemalloc::own(&frozen),
+            false => Vec::new(),
+        };
+        let check = Check::new(&frozen, blocks, &|region, at| match own_part(&own, at) {
+            (true, until) => (Holds::Nothing, until),
+            (false, until) => (self.rule(&older, region, at), until),
+        });
         let before = before(&strangers, &check, &older);
         Answer {
             check,
@@ -176,7 +193,7 @@ impl Question {
     /// What words between blocks say.
     fn rule(&self, older: &Chunks, region: &Region, at: u64) -> Holds {
         if reach::is_data(region) {
-            return match Some(&region.name) == self.allocator.as_ref() {
+            return match self.allocators.files.contains(&region.name) {
                 true => Holds::Starts,
                 false => Holds::All,
             };
@@ -192,6 +209,16 @@ impl Question {
             (true, true) if self.is_quiet => Holds::Nothing,
             (true, _) => Holds::Starts,
         }
+    }
+}
+
+/// Whether an address is in one of these, and up to where that is so.
+fn own_part(own: &[Range<u64>], at: u64) -> (bool, u64) {
+    let after = own.partition_point(|range| range.start <= at);
+    let before = after.checked_sub(1).and_then(|n| own.get(n));
+    match before.filter(|range| range.contains(&at)) {
+        Some(range) => (true, range.end),
+        None => (false, own.get(after).map_or(u64::MAX, |next| next.start)),
     }
 }
 

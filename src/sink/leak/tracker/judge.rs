@@ -53,8 +53,9 @@ impl Tracker {
             .threads
             .get(&thread)
             .and_then(|thread| thread.last.as_ref());
-        let told = last.is_some_and(|(k, value, symbol)| {
-            *k == kind && *value == key && *symbol != open.symbol
+        let told = last.is_some_and(|(k, value, symbol, entry)| {
+            let is_other = *symbol != open.symbol || *entry != open.entry;
+            *k == kind && *value == key && is_other
         });
         // operator delete told of it already.
         if told && open.role.action == Action::Release {
@@ -66,6 +67,9 @@ impl Tracker {
         let is_number = open.role.function.width(open.role.function.key) == Width::Int;
         let replaces_number = is_number && matches!(open.role.action, Action::Replace(_));
         let holdings = self.tables.get_mut(usize::from(kind.0))?;
+        if holdings.inner.remove(&key) {
+            return None;
+        }
         if matches!(holdings.table, Table::Ranges(_)) || replaces_number {
             return None;
         }

@@ -3,7 +3,7 @@
 //! `out` parameters, and of those right of them, stand behind the result; `3+4` are two of one `out`.
 
 use super::*;
-use crate::base::addr::Addr;
+use crate::base::addr::{Addr, Vaddr};
 use crate::plan::pairs::{self, Pair};
 use crate::sink::leak::kinds::Set;
 use crate::sink::leak::misuse::Wrong;
@@ -78,6 +78,7 @@ impl Play {
             symbol: &name.into(),
             // Each function is called from one place.
             origin: Origin::Caller(Addr(name.len() as u64)),
+            entry: Vaddr(0),
             return_address: Addr(thread as u64),
         };
         if end.trim() == "{" {
@@ -560,5 +561,48 @@ fn what_sites_know() {
     assert_eq!(
         site.after.as_ref().map(|passed| &*passed.call),
         Some("send(6)")
+    );
+}
+
+#[test]
+fn blocks_that_are_cut_from_blocks() {
+    // operator new has a chunk from malloc, which is freed by itself at the end; a header before a block.
+    let sets = &["heap", "new"];
+    check(
+        sets,
+        &[
+            "1 _Znwm(24) {",
+            "1 malloc(65536) =0x10000",
+            "1 } 0x10040",
+            "1 _Znwm(24) =0x10060",
+            "1 _ZdlPv(0x10040)",
+            "1 free(0x10000)",
+        ],
+        "0x10060+24/1",
+    );
+    check(
+        sets,
+        &[
+            "1 _Znwm(24) {",
+            "1 malloc(40) =0x5000",
+            "1 } 0x5010",
+            "1 _ZdlPv(0x5010)",
+            "1 free(0x5000)",
+        ],
+        "",
+    );
+    // What operator new hands on is its own.
+    check(
+        sets,
+        &[
+            "1 _Znwm(24) {",
+            "1 malloc(24) =0x5000",
+            "1 } 0x5000",
+            "1 free(0x6000)",
+            "1 _ZdlPv(0x5000)",
+            "1 free(0x5000)",
+            "1 free(0x5000)",
+        ],
+        "never free(0x6000), double free(0x5000)",
     );
 }
