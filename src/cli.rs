@@ -2,8 +2,9 @@
 
 mod args;
 mod leaks;
+mod pids;
+mod slips;
 
-use crate::base::Pid;
 use crate::base::printable::printable_lines;
 use crate::config::{Aim, Children, Config, Launch, Report, Selection};
 use crate::plan::filter::{Filter, FilterError, LibraryPattern};
@@ -14,7 +15,6 @@ use crate::sink::text::{Style, TaskIdForm, TaskIds, Time};
 use crate::value::Limits;
 use args::{Args, When};
 use clap::Parser;
-use clap::error::{ContextKind, ContextValue, ErrorKind};
 use std::ffi::{OsStr, OsString};
 use std::io::{self, IsTerminal, Write};
 use std::ops::RangeInclusive;
@@ -96,52 +96,24 @@ pub fn parse(
     words: impl IntoIterator<Item = OsString>,
     surroundings: Surroundings,
 ) -> Result<Config, Stop> {
-    let args = Args::try_parse_from(words).map_err(stop)?;
-    args.config(surroundings).map_err(Stop::Usage)
-}
-
-fn stop(error: clap::Error) -> Stop {
-    let named = |kind| match error.get(kind) {
-        Some(ContextValue::String(name)) => name.as_str(),
-        _ => "",
+    let mut words: Vec<OsString> = words.into_iter().collect();
+    let args = loop {
+        let args = Args::try_parse_from(&words).map_err(slips::stop)?;
+        match pids::spread(&args, &words) {
+            Some(spread) => words = spread,
+            None => break args,
+        }
     };
-    match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Stop::Told(error),
-        ErrorKind::UnknownArgument => {
-            let option = named(ContextKind::InvalidArg);
-            Stop::Usage(match option.strip_prefix("--") {
-                Some(_) => format!("ltrace: unrecognized option '{option}'"),
-                None => format!(
-                    "ltrace: invalid option -- '{}'",
-                    option.trim_start_matches('-')
-                ),
-            })
-        }
-        ErrorKind::InvalidValue if named(ContextKind::InvalidValue).is_empty() => {
-            Stop::Usage(format!(
-                "ltrace: an argument is missing after {}",
-                named(ContextKind::InvalidArg)
-            ))
-        }
-        _ => {
-            let text = error.to_string();
-            let lines = text.lines().take_while(|line| !line.is_empty());
-            let lines: Vec<&str> = lines
-                .map(|line| line.trim_start_matches("error: "))
-                .collect();
-            Stop::Usage(format!("ltrace: {}", lines.join("\n")))
-        }
+    args.contradictions().map_err(Stop::Usage)?;
+    if let Some(why) = args.nothing_to_do(&words) {
+        return Err(Stop::Usage(why));
     }
+    args.config(surroundings).map_err(Stop::Usage)
 }
 
 impl Args {
     fn config(self, surroundings: Surroundings) -> Result<Config, String> {
-        self.contradictions()?;
-        let attach = self
-            .attach
-            .iter()
-            .map(|text| pid(text))
-            .collect::<Result<Vec<Pid>, String>>()?;
+        let attach = pids::pids(&self.attach)?;
         let usual = Limits::default();
         let limits = Limits {
             string: number("-s", self.string.as_deref(), 0..=usize::MAX)?.unwrap_or(usual.string),
@@ -202,9 +174,6 @@ impl Args {
         if is_comparison && !(launch.is_none() && attach.is_empty()) {
             return Err("ltrace: --diff compares two files and traces nothing".to_owned());
         }
-        if launch.is_none() && attach.is_empty() && !is_comparison {
-            return Err("ltrace: too few arguments".to_owned());
-        }
         Ok(Config {
             aim,
             launch,
@@ -234,6 +203,24 @@ impl Args {
                     demangle: self.demangle,
                 },
             },
+        })
+    }
+
+    /// What is missing where nothing is named that could be traced. The last word may belong to an option.
+    fn nothing_to_do(&self, words: &[OsString]) -> Option<String> {
+        if !self.command.is_empty() || !self.attach.is_empty() || self.leaks.comparison().is_some()
+        {
+            return None;
+        }
+        let told = "ltrace: too few arguments: a command, or -p PID".to_owned();
+        let [_, .., option, last] = words else {
+            return Some(told);
+        };
+        let (option, last) = (option.to_string_lossy(), last.to_string_lossy());
+        let taken = option.starts_with('-') && !last.starts_with('-');
+        Some(match taken {
+            true => format!("{told} (`{last}' is the argument of {option})"),
+            false => told,
         })
     }
 
@@ -336,7 +323,10 @@ fn number(
     allowed: RangeInclusive<usize>,
 ) -> Result<Option<usize>, String> {
     let Some(text) = text else { return Ok(None) };
-    let number = text.parse().ok().filter(|number| allowed.contains(number));
+    // As many as there may be; so large a number means no other.
+    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let number = digits.then(|| text.parse().unwrap_or(usize::MAX));
+    let number = number.filter(|number| allowed.contains(number));
     let range = || match *allowed.end() {
         usize::MAX => format!(">={}", allowed.start()),
         end => format!("{}..{end}", allowed.start()),
@@ -350,21 +340,16 @@ fn number(
     number.map(Some).ok_or_else(wrong)
 }
 
-fn pid(text: &str) -> Result<Pid, String> {
-    match text.parse() {
-        Ok(pid) if pid >= 1 => Ok(Pid(pid)),
-        _ => Err(format!(
-            "Invalid argument to -p: '{text}'.  Use integer >=1."
-        )),
-    }
-}
-
 fn destination(text: Option<&OsStr>) -> Result<Destination, String> {
     let Some(text) = text else {
         return Ok(Destination::Stderr);
     };
     match text.as_bytes() {
         b"" => Err("ltrace: a file is missing after -o".to_owned()),
+        b"-" => Err(
+            "ltrace: -o -: standard output is -o /dev/stdout, a file of that name -o ./-"
+                .to_owned(),
+        ),
         [b'|', command @ ..] if command.trim_ascii().is_empty() => {
             Err("ltrace: a command is missing after -o '|".to_owned() + "'")
         }

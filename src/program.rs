@@ -1,5 +1,7 @@
 //! The command to start: found as a shell finds it, and looked at before it runs.
 
+mod reasons;
+
 use crate::base::message;
 use crate::config::Launch;
 use crate::elf;
@@ -19,7 +21,7 @@ const DEFAULT_PATH: &str = "/bin:/usr/bin";
 /// Finds the command, and makes sure that it is something this machine runs and we can trace.
 pub fn command(launch: &Launch) -> Result<Command, Error> {
     let file = find(&launch.command, std::env::var_os("PATH"))
-        .map_err(|errno| Error::cannot_start(launch, errno.desc()))?;
+        .map_err(|errno| Error::cannot_start(launch, reasons::not_found(&launch.command, errno)))?;
     inspect(&file).map_err(|why| Error::cannot_start(launch, why))?;
     let user = launch.user.as_deref().map(user).transpose()?;
     let words = std::iter::once(&launch.command).chain(&launch.args);
@@ -75,20 +77,24 @@ fn executable(file: PathBuf) -> Result<PathBuf, Errno> {
     Ok(file)
 }
 
-/// An ELF file must be of this machine. Anything else is the kernel's and the shell's business.
+/// An ELF file must be a program of this machine, and what it needs to begin with must be there. Anything else is
+/// the kernel's and the shell's business.
 fn inspect(file: &Path) -> Result<(), String> {
     // A file that may be executed but not read cannot be looked at; the kernel will judge it.
     let Ok(mut opened) = sys::file::open(file) else {
         return Ok(());
     };
-    let mut magic = [0; 4];
-    if opened.read_exact(&mut magic).is_err() || magic != *b"\x7fELF" {
-        return Ok(());
+    let mut head = Vec::new();
+    let read = (&mut opened)
+        .take(reasons::HEAD as u64)
+        .read_to_end(&mut head);
+    if read.is_err() || !head.starts_with(b"\x7fELF") {
+        return reasons::script(&head).map_or(Ok(()), Err);
     }
     let bytes = sys::file::map(&opened).map_err(|e| message(&e))?;
     let image = elf::Image::parse(&bytes).map_err(|e| e.to_string())?;
     match image.architecture() {
-        "x86-64" | "i386" => Ok(()),
+        "x86-64" | "i386" => reasons::image(&image).map_or(Ok(()), Err),
         other => Err(format!("it is a program for {other}, not for x86-64")),
     }
 }

@@ -169,6 +169,10 @@ fn trace(config: Config, link: Link, drawn: Drawn) -> Result<u8, Error> {
     };
     let refused = attach_all(&mut engine, &config.attach, &mut consumer);
     if let (Some(command), Some(launch)) = (command, &config.launch) {
+        // Half of what was asked for would be traced.
+        if refused > 0 {
+            return Ok(1);
+        }
         engine
             .launch(&command, &mut |hit| consumer.take(hit))
             .map_err(|why| Error::launch(launch, why))?;

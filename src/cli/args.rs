@@ -1,4 +1,5 @@
-//! The options as clap reads them. They stop at the command, as in every program that runs another.
+//! The options as clap reads them. They stop at the command, as in every program that runs another. The hidden
+//! aliases are beginnings of long options that older versions of ltrace, which have fewer, take for these.
 
 use super::leaks::LeakArgs;
 use clap::{ArgAction, Parser, ValueEnum};
@@ -22,7 +23,7 @@ pub(super) struct Args {
     pub(super) imports: Vec<String>,
 
     /// Calls, from anywhere, of what a library exports: `libz.so*`
-    #[arg(short = 'l', long = "library", value_name = "PATTERN", help_heading = SELECT, allow_hyphen_values = true)]
+    #[arg(short = 'l', long = "library", aliases = ["l", "li"], value_name = "PATTERN", help_heading = SELECT, allow_hyphen_values = true)]
     pub(super) libraries: Vec<String>,
 
     /// Functions, wherever they are called from, by the module that defines them: `main`, `@libz.so*`; or their addresses in the file: `0x401136`
@@ -33,7 +34,7 @@ pub(super) struct Args {
     #[arg(short = 'L', help_heading = SELECT)]
     pub(super) no_default: bool,
 
-    /// Attach to a process; may be repeated. Ctrl-C lets go of it, and it runs on
+    /// Attach to a process, or several: `-p 1,2`. Ctrl-C lets go of it, and it runs on
     #[arg(short = 'p', value_name = "PID", help_heading = PROCESSES, allow_hyphen_values = true)]
     pub(super) attach: Vec<String>,
 
@@ -50,7 +51,7 @@ pub(super) struct Args {
     pub(super) user: Option<String>,
 
     /// Write the trace to a file, or to a command: `-o '|less'`
-    #[arg(short = 'o', long = "output", value_name = "FILE", help_heading = OUTPUT, allow_hyphen_values = true)]
+    #[arg(short = 'o', long = "output", aliases = ["o"], value_name = "FILE", help_heading = OUTPUT, allow_hyphen_values = true)]
     pub(super) output: Option<OsString>,
 
     /// Count calls and their time, and show a table at the end
@@ -62,7 +63,7 @@ pub(super) struct Args {
     pub(super) demangle: bool,
 
     /// Do not show signals
-    #[arg(short = 'b', long = "no-signals", help_heading = OUTPUT)]
+    #[arg(short = 'b', long = "no-signals", aliases = ["n", "no", "no-"], help_heading = OUTPUT)]
     pub(super) no_signals: bool,
 
     /// Colours: auto (on a terminal), always or never
@@ -87,11 +88,11 @@ pub(super) struct Args {
     pub(super) addresses: bool,
 
     /// Indent nested calls by N blanks for each level
-    #[arg(short = 'n', long = "indent", value_name = "N", help_heading = LINES, allow_hyphen_values = true)]
+    #[arg(short = 'n', long = "indent", aliases = ["i"], value_name = "N", help_heading = LINES, allow_hyphen_values = true)]
     pub(super) indent: Option<String>,
 
     /// The column of results [default: 5/8 of the terminal's width]
-    #[arg(short = 'a', long = "align", value_name = "N", help_heading = LINES, allow_hyphen_values = true)]
+    #[arg(short = 'a', long = "align", aliases = ["a", "al"], value_name = "N", help_heading = LINES, allow_hyphen_values = true)]
     pub(super) align: Option<String>,
 
     /// Characters of a string to show [default: 32]
@@ -103,18 +104,18 @@ pub(super) struct Args {
     pub(super) array: Option<String>,
 
     /// Prototypes: files, and directories to look for them first, separated by `:`
-    #[arg(short = 'F', long = "config", value_name = "LIST", help_heading = VALUES, allow_hyphen_values = true)]
+    #[arg(short = 'F', long = "config", aliases = ["c", "co", "con"], value_name = "LIST", help_heading = VALUES, allow_hyphen_values = true)]
     pub(super) prototypes: Vec<OsString>,
 
     #[command(flatten)]
     pub(super) leaks: LeakArgs,
 
     /// Show this text
-    #[arg(short = 'h', long = "help", help_heading = OTHER, action = ArgAction::Help)]
+    #[arg(short = 'h', long = "help", aliases = ["h"], help_heading = OTHER, action = ArgAction::Help)]
     pub(super) help: Option<bool>,
 
     /// Show the version
-    #[arg(short = 'V', long = "version", help_heading = OTHER, action = ArgAction::Version)]
+    #[arg(short = 'V', long = "version", aliases = ["v"], help_heading = OTHER, action = ArgAction::Version)]
     pub(super) version: Option<bool>,
 
     #[arg(value_name = "COMMAND", hide = true, trailing_var_arg = true)]

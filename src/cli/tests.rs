@@ -2,6 +2,7 @@
 
 use super::args::{LINES, OTHER, OUTPUT, PROCESSES, SELECT, VALUES};
 use super::*;
+use crate::base::Pid;
 use crate::plan::ModuleName;
 use clap::CommandFactory;
 use proptest::prelude::*;
@@ -76,6 +77,7 @@ fn styles() {
     check_style(&["--align=0"], |style| style.align = 0);
     check_style(&["-a", "1", "-a", "2"], |style| style.align = 2);
     check_style(&["-a", "99999999999"], |style| style.align = 65535);
+    check_style(&["-a", "99999999999999999999"], |style| style.align = 65535);
     check_style(&["-n", "2"], |style| style.indent = 2);
     check_style(&["--ind=2"], |style| style.indent = 2);
     check_style(&["-n20"], |style| style.indent = 20);
@@ -232,8 +234,11 @@ fn processes_and_files() {
 
 #[test]
 fn mistakes() {
-    check_error(&[], "ltrace: too few arguments");
-    check_error(&["-e", "x"], "ltrace: too few arguments");
+    check_error(&[], "ltrace: too few arguments: a command, or -p PID");
+    check_error(
+        &["-e", "x"],
+        "ltrace: too few arguments: a command, or -p PID (`x' is the argument of -e)",
+    );
     check_error(
         &["-a", "x", "ls"],
         "Invalid argument to -a: 'x'.  Use integer >=0.",
@@ -268,7 +273,7 @@ fn mistakes() {
     );
     check_error(
         &["-p", "99999999999"],
-        "Invalid argument to -p: '99999999999'.  Use integer >=1.",
+        "Invalid argument to -p: '99999999999'.  No process has so large a number.",
     );
     check_error(
         &["-L", "-e", "x", "ls"],
@@ -317,13 +322,10 @@ fn mistakes() {
 
 #[test]
 fn what_clap_finds_is_told_as_getopt_does() {
-    check_error(&["-Z", "ls"], "ltrace: invalid option -- 'Z'");
-    check_error(&["-S", "ls"], "ltrace: invalid option -- 'S'");
-    check_error(&["-w", "3", "ls"], "ltrace: invalid option -- 'w'");
-    check_error(&["-D", "77", "ls"], "ltrace: invalid option -- 'D'");
-    check_error(&["-bZ", "ls"], "ltrace: invalid option -- 'Z'");
-    check_error(&["--foo", "ls"], "ltrace: unrecognized option '--foo'");
-    check_error(&["--foo=1", "ls"], "ltrace: unrecognized option '--foo'");
+    check_error(&["-J", "ls"], "ltrace: invalid option -- 'J'");
+    check_error(&["-bJ", "ls"], "ltrace: invalid option -- 'J'");
+    check_error(&["--zzz", "ls"], "ltrace: unrecognized option '--zzz'");
+    check_error(&["--zzz=1", "ls"], "ltrace: unrecognized option '--zzz'");
     check_error(&["-e"], "ltrace: an argument is missing after -e <FILTER>");
     check_error(
         &["--output"],
@@ -331,7 +333,149 @@ fn what_clap_finds_is_told_as_getopt_does() {
     );
     check_error(
         &["--color=red", "ls"],
-        "ltrace: invalid value 'red' for '--color <WHEN>'\n  [possible values: auto, always, never]",
+        "ltrace: invalid value 'red' for '--color <WHEN>' [possible values: auto, always, never]",
+    );
+}
+
+/// Options of others are answered by those that do their work.
+#[test]
+fn options_of_other_tracers() {
+    let check = |line: &[&str], part: &str| match run_in(Surroundings::default(), line) {
+        Err(Stop::Usage(told)) => {
+            assert!(told.contains(part), "{line:?}: {told}");
+            assert_eq!(told.lines().count(), 1, "{line:?}: {told}");
+        }
+        other => panic!("{line:?}: {other:?}"),
+    };
+    check(
+        &["-S", "ls"],
+        "invalid option -- 'S'; system calls are shown by strace",
+    );
+    check(&["-w", "3", "ls"], "-i shows where");
+    check(&["-k", "ls"], "--leaks shows the stacks");
+    check(
+        &["--where=3", "ls"],
+        "unrecognized option '--where'; -i shows where",
+    );
+    check(&["-D", "77", "ls"], "there is no log");
+    check(&["-E", "A=B", "ls"], "ltrace env NAME=VALUE COMMAND");
+    check(&["-g", "ls"], "it is -L");
+    check(&["-q", "ls"], "-b leaves out signals");
+    check(&["-v", "ls"], "-s N and -A N");
+    check(&["-y", "ls"], "--leaks --pairs fd");
+    check(&["-P", "/etc", "ls"], "-o '|grep PATTERN'");
+    check(&["--trace=open", "ls"], "-e FILTER");
+    check(&["--pid=4", "ls"], "-p PID");
+    check(&["--attach", "4"], "-p PID");
+    check(&["--follow-forks", "ls"], "-f follows");
+    check(&["--count", "ls"], "-c counts");
+    check(&["--summary", "ls"], "-c counts");
+    check(&["--timestamps", "ls"], "-t, -tt or -ttt");
+    check(&["--syscall-times", "ls"], "-T");
+    check(&["--string-limit=3", "ls"], "-s N");
+    check(&["--user", "nobody", "ls"], "-u USER");
+    check(&["--outptu=f", "ls"], "the nearest is --output");
+    check(&["--leaks=5", "ls"], "option '--leaks' takes no argument");
+    check(
+        &["--fo", "ls"],
+        "option '--fo' is ambiguous; possibilities: '--for' '--folded' '--format'",
+    );
+    check(&["-o", "-", "ls"], "/dev/stdout");
+    check(&["-l", "ls"], "(`ls' is the argument of -l)");
+    check(&["--output", "ls"], "(`ls' is the argument of --output)");
+}
+
+/// Beginnings of long options that are unique in ltrace 0.7.
+#[test]
+fn beginnings_of_older_options() {
+    for start in ["--a", "--al", "--ali"] {
+        check_style(&[start, "7"], |style| style.align = 7);
+    }
+    for start in ["--i=2", "--in=2", "--inden=2"] {
+        check_style(&[start], |style| style.indent = 2);
+    }
+    for start in ["--n", "--no", "--no-", "--no-s"] {
+        check_style(&[start], |style| style.signals = false);
+    }
+    for start in ["--o", "--ou", "--outpu"] {
+        let output = config(&[start, "f", "ls"]).output;
+        assert_eq!(output, Destination::File("f".into()), "{start}");
+    }
+    for start in ["--c", "--co", "--con", "--conf"] {
+        assert_eq!(config(&[start, "f", "ls"]).prototypes, [PathBuf::from("f")]);
+    }
+    for start in ["--l", "--li", "--lib"] {
+        assert_eq!(config(&[start, "libz*", "ls"]).selection.libraries.len(), 1);
+    }
+    for start in ["--h", "--hel", "--v", "--ver"] {
+        let told = run_in(Surroundings::default(), &[start]);
+        assert!(matches!(told, Err(Stop::Told(_))), "{start}: {told:?}");
+    }
+}
+
+/// Short options as getopt(3) takes them.
+#[test]
+fn short_options_in_one_word() {
+    check_style(&["-ttn2"], |style| {
+        style.time = Time::OfDayMicros;
+        style.indent = 2;
+    });
+    check_style(&["-Tn", "2"], |style| {
+        style.elapsed = true;
+        style.indent = 2;
+    });
+    let both = config(&["-foF", "-ex-y", "-p7", "ls"]);
+    assert_eq!(both.output, Destination::File("F".into()));
+    assert_eq!(both.children, Children::Followed);
+    assert_eq!(both.attach, [Pid(7)]);
+    assert_eq!(both.selection.imports.len(), 1);
+}
+
+#[test]
+fn several_processes() {
+    let check = |line: &[&str], pids: &[i32], command: &[&str]| {
+        let config = config(line);
+        let pids: Vec<Pid> = pids.iter().copied().map(Pid).collect();
+        assert_eq!(config.attach, pids, "{line:?}");
+        let launch = config.launch.into_iter();
+        let words: Vec<OsString> = launch
+            .flat_map(|launch| std::iter::once(launch.command).chain(launch.args))
+            .collect();
+        assert_eq!(words, command, "{line:?}");
+    };
+    check(&["-p", "1,2"], &[1, 2], &[]);
+    check(&["-p", "1 2\n3\n"], &[1, 2, 3], &[]);
+    check(&["-p", "1, 2,", "-p2"], &[1, 2], &[]);
+    check(&["-p", "1", "2", "3"], &[1, 2, 3], &[]);
+    check(&["-p", "1", "2", "-e", "malloc", "3"], &[1, 2, 3], &[]);
+    check(&["-p", "1", "2", "ls", "3"], &[1, 2], &["ls", "3"]);
+    check(&["-p", "1", "--", "2", "3"], &[1], &["2", "3"]);
+    check(&["-p", "1", "ls", "2"], &[1], &["ls", "2"]);
+    check(&["2", "3"], &[], &["2", "3"]);
+    check(&["sh", "-p", "2"], &[], &["sh", "-p", "2"]);
+    check_error(
+        &["-p", ""],
+        "ltrace: -p: no process is named (does one run?)",
+    );
+    check_error(
+        &["-p", " , "],
+        "ltrace: -p: no process is named (does one run?)",
+    );
+    check_error(
+        &["-p", "-e", "malloc"],
+        "Invalid argument to -p: '-e'.  A process is missing before it (does one run?)",
+    );
+    check_error(
+        &["-p", "nginx"],
+        "Invalid argument to -p: 'nginx'.  Use integer >=1, such as $(pgrep -x nginx).",
+    );
+    check_error(
+        &["-p", "1,0"],
+        "Invalid argument to -p: '0'.  Use integer >=1.",
+    );
+    check_error(
+        &["-p", "1;2"],
+        "Invalid argument to -p: '1;2'.  Use integer >=1.",
     );
 }
 

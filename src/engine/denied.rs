@@ -5,10 +5,15 @@ use crate::sys::proc;
 use nix::unistd::getuid;
 use std::os::unix::fs::MetadataExt;
 
+/// linux/capability.h
+const CAP_SYS_PTRACE: u32 = 19;
+
 /// What decides.
 #[derive(Clone, Copy, Debug, Default)]
 struct Facts<'a> {
     we_are_root: bool,
+    /// We have the capability SYS_PTRACE, whoever we are.
+    may_trace: bool,
     other_user: bool,
     /// Nobody may look into it (PR_SET_DUMPABLE in prctl(2)).
     closed: bool,
@@ -16,14 +21,30 @@ struct Facts<'a> {
     scope: &'a str,
 }
 
+/// Why a process runs no program that could be traced.
+pub(super) fn not_running(pid: Pid) -> Option<String> {
+    let tid = Tid(pid.0);
+    if proc::is_kernel_thread(tid) {
+        return Some("it is a thread of the kernel, which runs no program".to_owned());
+    }
+    matches!(proc::state(tid), Some('Z' | 'X')).then(|| {
+        let parent = proc::status_field(tid, "PPid").unwrap_or_default();
+        format!("it has ended already (a zombie, until its parent {parent} asks for its status)")
+    })
+}
+
 /// Why a running process cannot be traced.
 pub(super) fn process(pid: Pid) -> String {
+    if let Some(why) = not_running(pid) {
+        return why;
+    }
     let uid = proc::status_field(Tid(pid.0), "Uid");
     let uid = uid.and_then(|ids| ids.split_whitespace().next()?.parse().ok());
     // Root owns what tells of a process that is closed, but for the directory (fs/proc/base.c, task_dump_owner).
     let owner = std::fs::metadata(format!("/proc/{pid}/status")).map(|m| m.uid());
     words(Facts {
         we_are_root: getuid().is_root(),
+        may_trace: may_trace(),
         other_user: uid.is_some_and(|uid: u32| uid != getuid().as_raw()),
         closed: owner.is_ok_and(|owner| Some(owner) != uid),
         scope: scope().trim(),
@@ -43,9 +64,17 @@ pub(super) fn child() -> String {
     }
     words(Facts {
         we_are_root: getuid().is_root(),
+        may_trace: may_trace(),
         scope: scope().trim(),
         ..Facts::default()
     })
+}
+
+fn may_trace() -> bool {
+    let ourselves = Tid(std::process::id() as i32);
+    let effective = proc::status_field(ourselves, "CapEff");
+    let effective = effective.and_then(|bits| u64::from_str_radix(&bits, 16).ok());
+    effective.is_some_and(|bits| bits & (1 << CAP_SYS_PTRACE) != 0)
 }
 
 fn scope() -> String {
@@ -57,6 +86,12 @@ fn words(facts: Facts<'_>) -> String {
     let why = match facts {
         Facts { scope: "3", .. } => {
             "kernel.yama.ptrace_scope is 3, which forbids all tracing until the next boot"
+        }
+        Facts {
+            may_trace: true, ..
+        } => {
+            "the kernel protects it even from the capability SYS_PTRACE: it is in a user namespace around this one, \
+             or a security module guards it"
         }
         Facts {
             we_are_root: true, ..
@@ -130,6 +165,14 @@ mod tests {
                 ..with("1")
             },
             "capability SYS_PTRACE",
+        );
+        check(
+            Facts {
+                we_are_root: true,
+                may_trace: true,
+                ..with("1")
+            },
+            "a security module",
         );
         check(
             Facts {

@@ -43,19 +43,27 @@ impl PtraceEngine {
     fn meaningless(&self) -> Vec<String> {
         let named = self.plan.named().enumerate();
         let unmatched = named.filter(|(index, _)| !self.matched.contains(index));
-        let unmatched = unmatched.map(|(_, named)| named);
-        let (calls, functions): (Vec<Named>, Vec<Named>) = unmatched
-            .filter(|named| !named.text.is_empty())
-            .partition(|named| matches!(named.option, "-e" | "-l"));
+        let (calls, functions): (Vec<_>, Vec<_>) = unmatched
+            .filter(|(_, named)| !named.text.is_empty())
+            .partition(|(_, named)| matches!(named.option, "-e" | "-l"));
+        let mean =
+            |(index, named): &(usize, Named<'_>)| (meaningless(named), self.meant(*index, named));
+        let (calls, functions): (Vec<_>, Vec<_>) = (
+            calls.iter().map(mean).collect(),
+            functions.iter().map(mean).collect(),
+        );
+        let comes_to_mind = calls.iter().any(|(_, meant)| !meant.is_empty());
         let watched = self.plan.resources.named.iter();
         let missing = watched.filter(|name| !self.is_watched(name)).map(|name| {
             format!("{name}: no function of that name was found; it may have been inlined")
         });
-        let mut told: Vec<String> = functions.iter().map(meaningless).chain(missing).collect();
+        let line = |(told, meant): (String, String)| told + &meant;
+        let mut told: Vec<String> = functions.into_iter().map(line).chain(missing).collect();
         // Otherwise there is more to be said.
-        if self.planted || !told.is_empty() {
-            told.extend(calls.iter().map(meaningless));
+        if self.planted || !told.is_empty() || comes_to_mind {
+            told.extend(calls.into_iter().map(line));
         }
+        told.extend(self.misspelt());
         told
     }
 

@@ -14,6 +14,7 @@ mod leave;
 pub mod leftovers;
 mod linker;
 mod lives;
+mod meant;
 mod modules;
 mod onward;
 mod privileges;

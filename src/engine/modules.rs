@@ -155,6 +155,7 @@ impl PtraceEngine {
             image,
             points: found.points,
             matched: found.matched,
+            heard: found.heard,
             refused: found.refused,
             signal_actions,
         });

@@ -107,7 +107,7 @@ impl PtraceEngine {
             .or_else(|| held.iter().position(can_plant))
         else {
             let why = match held.is_empty() && asleep.is_empty() {
-                true => AttachError::Missing,
+                true => denied::not_running(pid).map_or(AttachError::Missing, AttachError::Denied),
                 false => AttachError::Stuck,
             };
             for (stopped, _) in held {

@@ -61,6 +61,8 @@ impl Plan {
         functions.add_symbols(Filter::names);
         functions.add_symbols(Filter::matches);
         to.matched.extend(functions.matched());
+        let names = functions.symbols.iter().map(|symbol| &*symbol.name);
+        to.heard.extend(self.heard_of_entries(names));
         to.points.append(&mut functions.points);
         to.refused.append(&mut functions.refused);
     }

@@ -25,6 +25,7 @@ mod error;
 mod pattern;
 mod scan;
 mod sets;
+mod slips;
 
 pub use error::FilterError;
 use pattern::Pattern;
@@ -66,6 +67,9 @@ enum Library {
 impl Filter {
     /// Reads a filter as the user wrote it.
     pub fn parse(text: &str) -> Result<Filter, FilterError> {
+        if let Some(misread) = slips::misread(text) {
+            return Err(misread);
+        }
         let characters: Vec<char> = text.chars().collect();
         let rules = rules(&mut Scanner::new(&characters))?;
         let text = text.to_owned();
@@ -109,6 +113,12 @@ impl Filter {
             }
             _ => None,
         })
+    }
+
+    /// The functions and libraries that it adds by their very names.
+    pub fn spelt(&self) -> impl Iterator<Item = (Option<&str>, Option<&str>)> {
+        let rules = self.rules.iter().filter(|rule| rule.effect == Effect::Mark);
+        rules.map(|rule| (rule.symbol.spelt(), rule.library.spelt()))
     }
 
     fn decides(&self, symbol: &str, module: &ModuleName) -> Option<&Rule> {
@@ -213,6 +223,13 @@ impl Library {
         }
     }
 
+    fn spelt(&self) -> Option<&str> {
+        match self {
+            Library::Name(pattern) => pattern.spelt(),
+            Library::Any | Library::Main | Library::Path(_) => None,
+        }
+    }
+
     fn matches(&self, module: &ModuleName) -> bool {
         match self {
             Library::Any => true,
@@ -246,6 +263,11 @@ impl LibraryPattern {
         };
         let text = text.to_owned();
         Ok(LibraryPattern { text, library })
+    }
+
+    /// The library that it names, if it is no pattern.
+    pub fn spelt(&self) -> Option<&str> {
+        self.library.spelt()
     }
 
     /// Whether the module is one of those.

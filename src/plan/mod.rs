@@ -5,6 +5,7 @@ mod allocators;
 pub mod capture;
 mod entries;
 pub mod filter;
+pub mod near;
 pub mod pairs;
 pub mod resources;
 mod returns;
@@ -182,6 +183,8 @@ pub struct Points {
     pub refused: Vec<String>,
     /// What means anything here of what was [`named`](Plan::named), by its place.
     pub matched: Vec<usize>,
+    /// What is known here of the names that `-e` and `-x` spell out.
+    pub heard: Vec<near::Heard>,
 }
 
 /// What the user named.
@@ -227,6 +230,7 @@ impl Plan {
         };
         self.add_functions(image, bytes, name, &mut found);
         found.matched.extend(self.named_calls(image, name));
+        found.heard.extend(self.heard_of_calls(image, bytes, name));
         match self.resources.points(image, bytes, name) {
             Ok(provided) => {
                 found.points.extend(provided.points);

@@ -6,7 +6,7 @@
 //! `/etc/ltrace.conf`). In a layer, the file of the symbol's library comes before those that are good
 //! for every library.
 
-use super::complaint::Complaint;
+use super::complaint::{Complaint, Severity};
 use super::parse::{self, Imports, Parsed};
 use super::{Prototype, shipped};
 use crate::base::message;
@@ -248,6 +248,18 @@ impl Loader {
         }
         let mut bytes = Vec::new();
         File::open(path)?.take(MAX_FILE).read_to_end(&mut bytes)?;
+        let zeros = bytes.iter().filter(|&&byte| byte == 0).count();
+        if zeros > bytes.len() / 20 {
+            // Of a program there would be a complaint for each of its lines.
+            self.complaints.push(Complaint {
+                file: path.to_string_lossy().into_owned(),
+                line: 1,
+                column: 1,
+                severity: Severity::Error,
+                message: "it is not a text file".to_owned(),
+            });
+            bytes.clear();
+        }
         Ok(self.text(path, &String::from_utf8_lossy(&bytes)))
     }
 

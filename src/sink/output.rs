@@ -139,6 +139,9 @@ struct Pipe {
 
 impl Pipe {
     fn open(command: &OsString, unwanted: Unwanted) -> io::Result<Pipe> {
+        if !may_be_found(command) {
+            return Err(io::Error::other("there is no such command"));
+        }
         let mut child = Command::new("/bin/sh")
             .arg("-c")
             .arg(command)
@@ -148,6 +151,21 @@ impl Pipe {
         let input = input.map(|input| BufWriter::new(Willing::new(input, unwanted)));
         Ok(Pipe { input, child })
     }
+}
+
+/// Whether a shell finds the first word of a command, as far as that can be told without running it: what is more
+/// than a plain name is for the shell.
+fn may_be_found(command: &OsString) -> bool {
+    let words = command.to_string_lossy();
+    let word = words.split_whitespace().next().unwrap_or_default();
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_./+-".contains(c);
+    if !word.chars().all(is_plain) {
+        return true;
+    }
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-c", r#"command -v "$1""#, "sh", word]);
+    let asked = shell.stdout(Stdio::null()).stderr(Stdio::null()).status();
+    asked.map_or(true, |found| found.success())
 }
 
 impl Write for Pipe {
@@ -227,6 +245,24 @@ mod tests {
         let mut out = BufWriter::new(Willing::new(Stuck, || true));
         let error = out.write_all(&[b'x'; 100_000]).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+    }
+
+    #[test]
+    fn a_command_that_does_not_exist_is_told_before_anything_runs() {
+        let open = |command: &str| Destination::Pipe(command.into()).open(|| false);
+        let why = open("no-such-command -x").err().map(|why| why.to_string());
+        assert_eq!(why.as_deref(), Some("there is no such command"));
+        for command in [
+            "true",
+            "cd /",
+            ":",
+            "X=1 true",
+            "{ true; }",
+            "/bin/true",
+            "'true'",
+        ] {
+            assert!(open(command).is_ok(), "{command}");
+        }
     }
 
     #[test]

@@ -189,6 +189,17 @@ pub fn state(tid: Tid) -> Option<char> {
     stat.rsplit_once(") ")?.1.chars().next()
 }
 
+/// Whether a task is one of the kernel's own: PF_KTHREAD (linux/sched.h) in the flags, the seventh field behind
+/// the name (proc_pid_stat(5)).
+pub fn is_kernel_thread(tid: Tid) -> bool {
+    const PF_KTHREAD: u64 = 0x0020_0000;
+    let stat = fs::read_to_string(format!("/proc/{tid}/stat")).unwrap_or_default();
+    let flags = stat
+        .rsplit_once(") ")
+        .and_then(|(_, fields)| fields.split(' ').nth(6)?.parse().ok());
+    flags.is_some_and(|flags: u64| flags & PF_KTHREAD != 0)
+}
+
 /// Who traces a task; zero for nobody.
 pub fn tracer(tid: Tid) -> i32 {
     let field = status_field(tid, "TracerPid");

@@ -5,6 +5,7 @@ use crate::base::addr::{Addr, Bias, Vaddr};
 use crate::base::memory::Memory;
 use crate::base::{Pid, message};
 use crate::elf;
+use crate::plan::near::Heard;
 use crate::plan::{ModuleName, Point, Tracepoint};
 use crate::sys;
 use crate::sys::proc::Mapping;
@@ -93,6 +94,8 @@ pub struct Planned {
     pub points: Vec<Point>,
     /// The filters of `-x`, by their indices, that mean anything in it.
     pub matched: Vec<usize>,
+    /// What is known in it of the names that `-e` and `-x` spell out.
+    pub heard: Vec<Heard>,
     /// What was asked for and cannot be traced.
     pub refused: Vec<String>,
     /// Where it makes rt_sigaction(2).

@@ -140,7 +140,10 @@ fn commands_that_cannot_start() {
     check_refused(&plain, "permission denied");
     let interpreter = dir.join("interpreter");
     executable(&interpreter, "#!/no/such/interpreter\n");
-    check_refused(&interpreter, "no such file");
+    check_refused(
+        &interpreter,
+        "its interpreter /no/such/interpreter does not exist",
+    );
 }
 
 #[test]

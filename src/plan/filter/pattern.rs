@@ -81,6 +81,14 @@ impl Pattern {
             .ok_or_else(|| piece.error(0, unknown()))
     }
 
+    /// The one name that it fits.
+    pub(super) fn spelt(&self) -> Option<&str> {
+        match self {
+            Pattern::Exact(name) => Some(name),
+            _ => None,
+        }
+    }
+
     pub(super) fn matches(&self, name: &str) -> bool {
         match self {
             Pattern::Any => true,

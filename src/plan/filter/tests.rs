@@ -346,3 +346,43 @@ fn names_are_more_than_patterns() {
     assert!(names("malloc") && names("m*+malloc@m") && names(r"mall\oc"));
     assert!(!names("m*") && !names("malloc-m*") && !names("malloc@libfoo*"));
 }
+
+/// What other tracers and shells join by other signs.
+#[test]
+fn filters_in_other_languages() {
+    check_error(
+        "malloc,free",
+        "names are joined by `+`: malloc+free\n  malloc,free\n        ^",
+    );
+    check_error("a|b|c", "names are joined by `+`: a+b+c\n  a|b|c\n   ^");
+    check_error(
+        "mal* free",
+        "names are joined by `+`: mal*+free\n  mal* free\n      ^",
+    );
+    check_error(
+        "malloc, ",
+        "names are joined by `+`: malloc\n  malloc, \n        ^",
+    );
+    check_error(
+        "trace=malloc,free",
+        "`trace=` is strace's; here it is malloc+free\n  trace=malloc,free\n  ^",
+    );
+    check_error(
+        "signal=SIGHUP",
+        "`signal=` is strace's; here a filter names functions\n  signal=SIGHUP\n  ^",
+    );
+    // Names that hold such signs.
+    for name in [
+        "std::map<int, int>::at(int const&)",
+        "operator new",
+        "operator,",
+        "operator=",
+        "main.(*T).M",
+        "/foo\\|bar/",
+        "[,|]x",
+        "a\\,b",
+        "",
+    ] {
+        assert!(Filter::parse(name).is_ok(), "{name}");
+    }
+}

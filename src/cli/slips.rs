@@ -1,0 +1,165 @@
+//! What is said of a command line that clap does not take: as getopt(3) says it, and with what was meant where
+//! that can be told. Many options are those of strace, uftrace or an older ltrace.
+
+use super::Stop;
+use super::args::Args;
+use crate::plan::near;
+use clap::CommandFactory;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+const STACKS: &str = "-i shows where each call returns to; --leaks shows the stacks of allocations";
+const VARIABLE: &str = "put env before the command: ltrace env NAME=VALUE COMMAND";
+const FILTER: &str = "the filter is -e FILTER";
+const FOLLOW: &str = "-f follows child processes";
+const PROCESS: &str = "a running process is -p PID";
+const COUNT: &str = "-c counts calls";
+const GREP: &str = "the lines can be filtered: -o '|grep PATTERN'";
+
+/// Options that we lack, and what does their work.
+const FOREIGN: [(&[&str], &str); 20] = [
+    (
+        &["S", "syscalls", "kernel"],
+        "system calls are shown by strace",
+    ),
+    (
+        &[
+            "w",
+            "k",
+            "where",
+            "stack-trace",
+            "stack-traces",
+            "backtrace",
+        ],
+        STACKS,
+    ),
+    (&["E", "env"], VARIABLE),
+    (&["g"], "since ltrace 0.7 it is -L"),
+    (
+        &["q", "quiet", "silent"],
+        "nothing but the trace is written; -b leaves out signals, -o FILE puts it into a file",
+    ),
+    (
+        &["v", "verbose", "no-abbrev"],
+        "-s N and -A N show more of strings and arrays; -V shows the version",
+    ),
+    (
+        &["y", "decode-fds"],
+        "descriptors are numbers; --leaks --pairs fd tells where they were opened",
+    ),
+    (&["z", "Z", "failing-only", "P", "trace-path"], GREP),
+    (
+        &["D", "d", "debug"],
+        "there is no log of ltrace's own doings",
+    ),
+    (&["trace", "filter", "expr", "events"], FILTER),
+    (
+        &["entry", "symbol", "function", "func"],
+        "functions of the program's own are -x FILTER",
+    ),
+    (
+        &["follow", "fork", "forks", "follow-forks", "follow-children"],
+        FOLLOW,
+    ),
+    (&["pid", "attach"], PROCESS),
+    (&["count", "summary", "summary-only"], COUNT),
+    (
+        &["string-limit", "strsize", "string"],
+        "the longest string shown is -s N",
+    ),
+    (
+        &["absolute-timestamps", "timestamps", "timestamp", "time"],
+        "times are -t, -tt or -ttt; how long a call took is -T",
+    ),
+    (
+        &["relative-timestamps", "relative"],
+        "times since the line before are -r",
+    ),
+    (
+        &["syscall-times", "elapsed", "duration"],
+        "how long a call took is -T",
+    ),
+    (&["user"], "the user is -u USER"),
+    (
+        &["file", "out", "columns"],
+        "-o FILE is the file, -a N the column of results",
+    ),
+];
+
+/// What to say of clap's error.
+pub(super) fn stop(error: clap::Error) -> Stop {
+    let named = |kind| match error.get(kind) {
+        Some(ContextValue::String(name)) => name.as_str(),
+        _ => "",
+    };
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Stop::Told(error),
+        ErrorKind::UnknownArgument => Stop::Usage(unknown(named(ContextKind::InvalidArg))),
+        ErrorKind::InvalidValue if named(ContextKind::InvalidValue).is_empty() => {
+            Stop::Usage(format!(
+                "ltrace: an argument is missing after {}",
+                named(ContextKind::InvalidArg)
+            ))
+        }
+        ErrorKind::TooManyValues => Stop::Usage(format!(
+            "ltrace: option '{}' takes no argument",
+            named(ContextKind::InvalidArg)
+        )),
+        _ => {
+            let text = error.to_string();
+            let lines = text.lines().take_while(|line| !line.is_empty());
+            let lines: Vec<&str> = lines
+                .map(|line| line.trim_start_matches("error: ").trim())
+                .collect();
+            Stop::Usage(format!("ltrace: {}", lines.join(" ")))
+        }
+    }
+}
+
+fn unknown(option: &str) -> String {
+    let Some(long) = option.strip_prefix("--") else {
+        let letter = option.trim_start_matches('-');
+        let told = format!("ltrace: invalid option -- '{letter}'");
+        return with(told, answer(letter).unwrap_or_default());
+    };
+    let possible = beginning_with(long);
+    if possible.len() > 1 {
+        return format!(
+            "ltrace: option '{option}' is ambiguous; possibilities: {}",
+            possible.join(" ")
+        );
+    }
+    let told = format!("ltrace: unrecognized option '{option}'");
+    match answer(long) {
+        Some(answer) => with(told, answer),
+        None => match nearest(long).as_slice() {
+            [] => told,
+            [one, ..] => with(told, &format!("the nearest is --{one}")),
+        },
+    }
+}
+
+fn with(told: String, answer: &str) -> String {
+    match answer {
+        "" => told,
+        answer => format!("{told}; {answer}"),
+    }
+}
+
+fn answer(option: &str) -> Option<&'static str> {
+    let known = FOREIGN.iter().find(|(names, _)| names.contains(&option));
+    known.map(|(_, answer)| *answer)
+}
+
+/// Our own long options that begin so.
+fn beginning_with(start: &str) -> Vec<String> {
+    let command = Args::command();
+    let options = command.get_arguments().filter_map(|arg| arg.get_long());
+    let options = options.filter(|long| long.starts_with(start));
+    options.map(|long| format!("'--{long}'")).collect()
+}
+
+fn nearest(long: &str) -> Vec<String> {
+    let command = Args::command();
+    let options = command.get_arguments().filter_map(|arg| arg.get_long());
+    near::nearest(long, options)
+}
