@@ -16,7 +16,7 @@ pub struct Frozen {
     pub tasks: Vec<TaskState>,
     /// The content of the regions.
     pub memory: Box<dyn Memory + Send>,
-    /// How long the process was held for it.
+    /// How long the process was held for it: from the first task that stood still to the last that went on.
     pub pause: Duration,
     /// How the memory was kept.
     pub copying: Copying,
@@ -44,6 +44,15 @@ pub enum Freezing {
     Copy,
     /// By a child, however little there is.
     Fork,
+}
+
+/// What becomes of tasks that stood still already when a process was frozen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum After {
+    /// They go on with the others.
+    Resumed,
+    /// They stay until whoever wanted the process has looked at it: it is about to end.
+    Held,
 }
 
 /// One writable mapping.
@@ -91,8 +100,6 @@ pub struct Layered<M> {
     pub over: Copies,
     /// The memory behind.
     pub under: M,
-    /// What there is in it, ascending.
-    pub there: Vec<Range<u64>>,
 }
 
 impl<M: Memory> Memory for Layered<M> {
@@ -100,23 +107,11 @@ impl<M: Memory> Memory for Layered<M> {
         if let Ok(got) = self.over.read(at, buf) {
             return Ok(got);
         }
-        let after = self.there.partition_point(|range| range.start <= at.0);
-        let range = after.checked_sub(1).and_then(|n| self.there.get(n));
-        let range = range
-            .filter(|range| range.contains(&at.0))
-            .ok_or(Unreadable(at))?;
-        let length = usize::try_from(range.end - at.0).unwrap_or(buf.len());
-        let length = length.min(buf.len());
-        self.under.read(at, &mut buf[..length])
+        self.under.read(at, buf)
     }
 
     fn beyond(&self, at: Addr) -> Addr {
-        let after = self.there.partition_point(|range| range.start <= at.0);
-        let next = self
-            .there
-            .get(after)
-            .map_or(Addr(u64::MAX), |range| Addr(range.start));
-        next.min(self.over.beyond(at))
+        self.under.beyond(at).min(self.over.beyond(at))
     }
 }
 

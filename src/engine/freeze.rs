@@ -5,10 +5,11 @@ use super::Hit;
 use super::keep::{self, Kept};
 use super::onward::{Onward, finish, go_on};
 use super::ptrace::{Cease, Out, PtraceEngine};
-use crate::base::frozen::{Freezing, Frozen, Region, TaskState};
+use crate::base::frozen::{After, Freezing, Frozen, Region, TaskState};
 use crate::base::memory::Memory;
 use crate::base::regs::{FloatRegs, Regs};
 use crate::base::{Pid, Tid};
+use crate::sys::interrupt;
 use crate::sys::memory::ProcessMemory;
 use crate::sys::proc::{self, Mapping};
 use crate::sys::ptrace::{self, Stopped};
@@ -25,22 +26,29 @@ const LONGEST: Duration = Duration::from_secs(10);
 
 impl PtraceEngine {
     /// The process as it is now. What its tasks do until each of them stands still is told as ever. `None`:
-    /// it is no longer there.
+    /// it is no longer there, or somebody wants us to end.
     pub fn freeze(
         &mut self,
         pid: Pid,
         how: Freezing,
+        after: After,
         on_hit: &mut dyn FnMut(&Hit<'_>) -> ControlFlow<Cease>,
     ) -> Option<Frozen> {
         let mut out = Out::new(on_hit);
-        let plan = keep::Plan::new(pid, how);
+        let mut plan = keep::Plan::new(pid, how);
         self.placement.hurry();
-        let frozen = self.freeze_now(pid, &plan, &mut out);
+        let frozen = self.freeze_now(pid, &mut plan, after, &mut out);
         self.placement.relax();
         frozen
     }
 
-    fn freeze_now(&mut self, pid: Pid, plan: &keep::Plan, out: &mut Out<'_>) -> Option<Frozen> {
+    fn freeze_now(
+        &mut self,
+        pid: Pid,
+        plan: &mut keep::Plan,
+        after: After,
+        out: &mut Out<'_>,
+    ) -> Option<Frozen> {
         let began = Instant::now();
         let held = self.hold_process(pid, out)?;
         let still = self.batch.iter().filter(|(tid, _)| self.is_of(*tid, pid));
@@ -55,7 +63,11 @@ impl PtraceEngine {
         let writable: Vec<&Mapping> = maps.iter().filter(|m| keep::is_data(m)).collect();
         let kept = self.keep(pid, plan, &writable, &held);
         let_go(held);
+        if after == After::Resumed {
+            self.batch.drain(..).for_each(|(_, onward)| finish(onward));
+        }
         let pause = began.elapsed();
+        let kept = kept?;
         let region = |m: &&Mapping| Region {
             range: m.range.clone(),
             name: m.path.to_string_lossy().into_owned(),
@@ -77,10 +89,10 @@ impl PtraceEngine {
     fn keep(
         &mut self,
         pid: Pid,
-        plan: &keep::Plan,
+        plan: &mut keep::Plan,
         writable: &[&Mapping],
         held: &HashMap<Tid, (Stopped, Stop)>,
-    ) -> Kept {
+    ) -> Option<Kept> {
         let tasks = &self.tasks;
         let is_of = |tid: &Tid| tasks.get(tid).is_some_and(|task| task.pid == pid);
         let batch = self.batch.iter().filter_map(|(tid, onward)| match onward {
@@ -95,11 +107,12 @@ impl PtraceEngine {
         let space = self.spaces.values_mut().find(|space| space.pid == pid);
         let machine = space.as_ref().map(|space| space.memory.machine());
         let memory = ProcessMemory::new(pid, machine.unwrap_or_default());
-        plan.keep(writable, &memory, || {
+        let kept = plan.keep(writable, &memory, || {
             let stopped = able.first().ok_or("no task can make one")?;
             let space = space.ok_or("nothing is known of it")?;
             space.double(stopped)
-        })
+        });
+        kept.ok()
     }
 
     fn is_of(&self, tid: Tid, pid: Pid) -> bool {
@@ -127,7 +140,7 @@ impl PtraceEngine {
             if missing.is_empty() || is_late && missing.iter().all(is_asleep) {
                 return Some(held);
             }
-            if began.elapsed() > LONGEST {
+            if began.elapsed() > LONGEST || interrupt::is_requested() {
                 // A task that runs on may hold anything: nothing can be said.
                 let_go(held);
                 return None;
@@ -144,7 +157,7 @@ impl PtraceEngine {
     /// Serves what one task does until it stands still.
     fn hold_task(&mut self, tid: Tid, held: &mut HashMap<Tid, (Stopped, Stop)>, out: &mut Out<'_>) {
         let began = Instant::now();
-        while began.elapsed() < PATIENCE {
+        while began.elapsed() < PATIENCE && !interrupt::is_requested() {
             match wait::look_at(tid, Patience::Poll) {
                 // An int3 was hit, but its SIGTRAP waits behind the stop we asked for: let it come.
                 Ok(Some(Status::Stopped(stopped, Stop::Interrupt)))

@@ -4,13 +4,17 @@
 use crate::base::Pid;
 use crate::base::addr::Addr;
 use crate::base::frozen::{Copies, Copying, Freezing, Layered};
-use crate::base::memory::{Memory, Stretch};
+use crate::base::memory::{Memory, Stretch, Unreadable};
 use crate::sys::double::Double;
+use crate::sys::interrupt;
 use crate::sys::memory::ProcessMemory;
-use crate::sys::pagemap;
+use crate::sys::pagemap::Pagemap;
 use crate::sys::proc::{self, Mapping};
+use std::cell::OnceCell;
+use std::io;
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
+use std::time::{Duration, Instant};
 
 /// Copying so much takes longer than forking.
 const MUCH: u64 = 64 << 20;
@@ -21,12 +25,17 @@ const LARGE: u64 = 1 << 20;
 /// The same of one that is shared: what others have put there, or what was swapped out, is not known to be
 /// touched.
 const HUGE: u64 = 1 << 30;
+/// So much is copied between two looks whether somebody wants us to end.
+const CHUNK: usize = 16 << 20;
+/// Where a kernel is slow to tell which pages there are, it may take so long while the process is held.
+const LONGEST: Duration = Duration::from_millis(200);
 
 /// What is known before the process is held.
 pub(super) struct Plan {
     how: Freezing,
     /// Memory that children do not get, or get empty.
     withheld: Vec<Range<u64>>,
+    pages: Option<Pagemap>,
 }
 
 /// What there is when the process is let go on.
@@ -37,57 +46,79 @@ pub(super) struct Kept {
     copying: Copying,
 }
 
+/// Somebody wants us to end, or it takes too long.
+pub(super) struct GivenUp;
+
 impl Plan {
     /// Looks at the process while it runs.
     pub(super) fn new(pid: Pid, how: Freezing) -> Plan {
-        let size = || -> u64 {
-            let maps = proc::maps(pid).unwrap_or_default();
-            maps.iter().filter(|m| is_data(m)).map(length).sum()
-        };
+        let mut pages = Pagemap::of(pid).ok();
+        let maps = || proc::maps(pid).unwrap_or_default();
         let how = match how {
-            Freezing::Auto if size() < MUCH => Freezing::Copy,
+            Freezing::Auto if is_little(&maps(), &mut pages) => Freezing::Copy,
             other => other,
         };
         let withheld = match how {
             Freezing::Copy => Vec::new(),
             Freezing::Auto | Freezing::Fork => proc::withheld(pid),
         };
-        Plan { how, withheld }
+        Plan {
+            how,
+            withheld,
+            pages,
+        }
     }
 
     /// Keeps what is writable. Every task stands still.
     pub(super) fn keep(
-        &self,
+        &mut self,
         writable: &[&Mapping],
         memory: &ProcessMemory,
         double: impl FnOnce() -> Result<Double, String>,
-    ) -> Kept {
-        let is_besides =
-            |m: &Mapping| m.shared || self.withheld.iter().any(|r| overlap(r, &m.range));
-        let (besides, own): (Vec<&Mapping>, Vec<&Mapping>) =
-            writable.iter().partition(|mapping| is_besides(mapping));
+    ) -> Result<Kept, GivenUp> {
+        let pages = &mut self.pages;
+        let is_withheld = |m: &Mapping| self.withheld.iter().any(|r| overlap(r, &m.range));
+        let until = Instant::now() + LONGEST;
+        let sum =
+            |parts: &[Range<u64>]| parts.iter().map(|part| part.end - part.start).sum::<u64>();
+        let (besides, mut own): (Vec<&Mapping>, Vec<&Mapping>) =
+            writable.iter().partition(|m| m.shared || is_withheld(m));
         let copying = match self.how {
             Freezing::Copy => Copying::Copied,
-            _ if besides.iter().map(|m| length(m)).sum::<u64>() > MOST_BESIDES => {
-                Copying::Refused("too much of it is shared or kept from children".to_owned())
-            }
-            _ => match double() {
-                Err(why) => Copying::Refused(why),
-                Ok(double) => {
-                    let own = own.iter().map(|mapping| mapping.range.clone()).collect();
-                    return Kept {
-                        copies: copies(&besides, memory),
-                        double: Some((double, own)),
-                        copying: Copying::Forked,
-                    };
+            Freezing::Auto | Freezing::Fork => {
+                let (withheld, shared): (Vec<&Mapping>, Vec<&Mapping>) =
+                    besides.iter().partition(|m| is_withheld(m));
+                let mut besides = parts(&withheld, pages, until)?;
+                let shared_parts = parts(&shared, pages, until)?;
+                match sum(&besides) + sum(&shared_parts) > MOST_BESIDES {
+                    // Others may change it at any time: a child reads it as well as we.
+                    true => own.extend(shared),
+                    false => besides.extend(shared_parts),
                 }
-            },
+                let made = match sum(&besides) > MOST_BESIDES {
+                    true => Err("too much of it is kept from children".to_owned()),
+                    false => double(),
+                };
+                match made {
+                    Err(why) => Copying::Refused(why),
+                    Ok(double) => {
+                        own.sort_by_key(|mapping| mapping.range.start);
+                        besides.sort_by_key(|part| part.start);
+                        let own = own.iter().map(|mapping| mapping.range.clone()).collect();
+                        return Ok(Kept {
+                            copies: copies(&besides, memory)?,
+                            double: Some((double, own)),
+                            copying: Copying::Forked,
+                        });
+                    }
+                }
+            }
         };
-        Kept {
-            copies: copies(writable, memory),
+        Ok(Kept {
+            copies: copies(&parts(writable, pages, until)?, memory)?,
             double: None,
             copying,
-        }
+        })
     }
 }
 
@@ -95,13 +126,59 @@ impl Kept {
     /// The memory, to be read while the process goes on.
     pub(super) fn finish(self) -> (Box<dyn Memory + Send>, Copying) {
         let over = Copies(self.copies);
-        let Some((double, own)) = self.double else {
-            return (Box::new(over), self.copying);
+        let memory: Box<dyn Memory + Send> = match self.double {
+            None => Box::new(over),
+            Some((double, own)) => Box::new(Layered {
+                over,
+                under: Behind {
+                    double,
+                    own,
+                    there: OnceCell::new(),
+                },
+            }),
         };
-        let there = own.iter().flat_map(|range| touched(double.pid(), range));
-        let there = there.collect();
-        let under = double;
-        (Box::new(Layered { over, under, there }), self.copying)
+        (memory, self.copying)
+    }
+}
+
+/// What a child has: which pages there are of it is asked when it is read first, by whoever has time.
+struct Behind {
+    double: Double,
+    own: Vec<Range<u64>>,
+    there: OnceCell<Vec<Range<u64>>>,
+}
+
+impl Behind {
+    fn there(&self) -> &[Range<u64>] {
+        self.there.get_or_init(|| {
+            let mut pages = Pagemap::of(self.double.pid()).ok();
+            let own = self.own.iter();
+            own.flat_map(|range| touched(&mut pages, range, None).unwrap_or_default())
+                .collect()
+        })
+    }
+}
+
+impl Memory for Behind {
+    fn read(&self, at: Addr, buf: &mut [u8]) -> Result<usize, Unreadable> {
+        let there = self.there();
+        let after = there.partition_point(|range| range.start <= at.0);
+        let range = after.checked_sub(1).and_then(|n| there.get(n));
+        let range = range
+            .filter(|range| range.contains(&at.0))
+            .ok_or(Unreadable(at))?;
+        let length = usize::try_from(range.end - at.0).unwrap_or(buf.len());
+        let length = length.min(buf.len());
+        let part = buf.get_mut(..length).ok_or(Unreadable(at))?;
+        self.double.read(at, part)
+    }
+
+    fn beyond(&self, at: Addr) -> Addr {
+        let there = self.there();
+        let after = there.partition_point(|range| range.start <= at.0);
+        there
+            .get(after)
+            .map_or(Addr(u64::MAX), |range| Addr(range.start))
     }
 }
 
@@ -117,38 +194,96 @@ pub(super) fn is_data(mapping: &Mapping) -> bool {
     mapping.writable && mapping.readable && (!is_device || is_zero)
 }
 
-fn copies(mappings: &[&Mapping], memory: &ProcessMemory) -> Vec<Stretch> {
-    let parts = |mapping: &&Mapping| {
-        let most = if mapping.shared { HUGE } else { LARGE };
-        match length(mapping) > most {
-            true => touched(memory.pid(), &mapping.range),
-            false => vec![mapping.range.clone()],
+/// There is less than a fork costs.
+fn is_little(maps: &[Mapping], pages: &mut Option<Pagemap>) -> bool {
+    let mut sum = 0;
+    for mapping in maps.iter().filter(|mapping| is_data(mapping)) {
+        let length = length(mapping);
+        sum += match pages {
+            Some(pages) if length > LARGE && pages.is_quick() => pages
+                .touched(&mapping.range, None)
+                .map_or(length, |parts| parts.iter().map(|p| p.end - p.start).sum()),
+            _ => length,
+        };
+        if sum >= MUCH {
+            return false;
         }
-    };
-    let parts = mappings.iter().flat_map(parts);
-    parts.filter_map(|range| copy(memory, &range)).collect()
+    }
+    true
 }
 
-/// What there is in a range; all of it when nobody says, unless that is much. Far more address space than memory is mapped by those
-/// who lay out tables in it, and reading that would make it memory.
-fn touched(pid: Pid, range: &Range<u64>) -> Vec<Range<u64>> {
+/// What there is of some mappings.
+fn parts(
+    mappings: &[&Mapping],
+    pages: &mut Option<Pagemap>,
+    until: Instant,
+) -> Result<Vec<Range<u64>>, GivenUp> {
+    let mut found = Vec::new();
+    for mapping in mappings {
+        let most = if mapping.shared { HUGE } else { LARGE };
+        match length(mapping) > most {
+            true => found.extend(touched(pages, &mapping.range, Some(until))?),
+            false => found.push(mapping.range.clone()),
+        }
+    }
+    Ok(found)
+}
+
+/// What there is in a range; all of it when nobody says, unless that is much. Far more address space than
+/// memory is mapped by those who lay out tables in it, and reading that would make it memory.
+fn touched(
+    pages: &mut Option<Pagemap>,
+    range: &Range<u64>,
+    until: Option<Instant>,
+) -> Result<Vec<Range<u64>>, GivenUp> {
     let all = || match range.end - range.start > HUGE {
         true => Vec::new(),
         false => vec![range.clone()],
     };
-    pagemap::touched(pid, range).unwrap_or_else(|_| all())
+    let asked = pages.as_mut().map(|pages| {
+        let until = until.filter(|_| !pages.is_quick());
+        pages.touched(range, until)
+    });
+    match asked {
+        Some(Ok(found)) => Ok(found),
+        Some(Err(why)) if why.kind() == io::ErrorKind::TimedOut => Err(GivenUp),
+        Some(Err(_)) | None => Ok(all()),
+    }
 }
 
-/// `None` for what cannot be read, or has no room here.
-fn copy(memory: &ProcessMemory, range: &Range<u64>) -> Option<Stretch> {
-    let at = Addr(range.start);
-    let length = usize::try_from(range.end - range.start).ok()?;
+/// What can be read of some ranges, as far as there is room here.
+fn copies(ranges: &[Range<u64>], memory: &ProcessMemory) -> Result<Vec<Stretch>, GivenUp> {
+    let mut copies = Vec::new();
+    for range in ranges {
+        copies.extend(copy(memory, range)?);
+    }
+    Ok(copies)
+}
+
+fn copy(memory: &ProcessMemory, range: &Range<u64>) -> Result<Option<Stretch>, GivenUp> {
+    let length = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
     let mut bytes = Vec::new();
-    bytes.try_reserve_exact(length).ok()?;
-    bytes.resize(length, 0);
-    let got = memory.read(at, &mut bytes).ok()?;
-    bytes.truncate(got);
-    Some(Stretch { at, bytes })
+    if bytes.try_reserve_exact(length).is_err() {
+        return Ok(None);
+    }
+    while bytes.len() < length {
+        if interrupt::is_requested() {
+            return Err(GivenUp);
+        }
+        let done = bytes.len();
+        bytes.resize(length.min(done + CHUNK), 0);
+        let part = bytes.get_mut(done..).unwrap_or_default();
+        let want = part.len();
+        let got = memory
+            .read(Addr(range.start + done as u64), part)
+            .unwrap_or(0);
+        bytes.truncate(done + got);
+        if got < want {
+            break;
+        }
+    }
+    let at = Addr(range.start);
+    Ok((!bytes.is_empty()).then_some(Stretch { at, bytes }))
 }
 
 fn length(mapping: &Mapping) -> u64 {

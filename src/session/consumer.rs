@@ -2,7 +2,7 @@
 
 use super::tell;
 use crate::base::Pid;
-use crate::base::frozen::Freezing;
+use crate::base::frozen::{After, Freezing};
 use crate::decode::Decoder;
 use crate::engine::Hit;
 use crate::engine::ptrace::{Cease, PtraceEngine};
@@ -19,7 +19,7 @@ pub(super) struct Consumer {
     pub(super) elsewhere: bool,
     pub(super) failure: Option<io::Error>,
     /// What the sink wants frozen.
-    pub(super) wanted: Option<Pid>,
+    pub(super) wanted: Option<(Pid, After)>,
     /// How that is done.
     pub(super) freezing: Freezing,
     /// It wants no more calls trapped.
@@ -62,8 +62,9 @@ impl Consumer {
         if std::mem::take(&mut self.rest) {
             engine.rest(&mut |hit| self.take_quietly(hit));
         }
-        while let Some(pid) = self.wanted.take() {
-            let frozen = engine.freeze(pid, self.freezing, &mut |hit| self.take_quietly(hit));
+        while let Some((pid, after)) = self.wanted.take() {
+            let frozen =
+                engine.freeze(pid, self.freezing, after, &mut |hit| self.take_quietly(hit));
             let taken = self.sink.frozen(pid, frozen);
             if self.note(taken).is_continue() {
                 self.wanted = self.sink.wants();

@@ -2,7 +2,7 @@
 
 use super::Sink;
 use crate::base::Pid;
-use crate::base::frozen::Frozen;
+use crate::base::frozen::{After, Frozen};
 use crate::event::Event;
 use std::io;
 
@@ -20,7 +20,7 @@ impl<A: Sink, B: Sink> Sink for Both<A, B> {
         self.1.event(event)
     }
 
-    fn wants(&mut self) -> Option<Pid> {
+    fn wants(&mut self) -> Option<(Pid, After)> {
         self.1.wants()
     }
 

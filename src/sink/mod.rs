@@ -12,7 +12,7 @@ pub mod text;
 mod tests;
 
 use crate::base::Pid;
-use crate::base::frozen::Frozen;
+use crate::base::frozen::{After, Frozen};
 use crate::event::Event;
 use std::io;
 
@@ -24,8 +24,8 @@ pub trait Sink {
     /// Takes one event. An error means that nothing more can be written, and ends the session.
     fn event(&mut self, event: &Event) -> io::Result<()>;
 
-    /// The process that it wants frozen, now: asked after each event.
-    fn wants(&mut self) -> Option<Pid> {
+    /// The process that it wants frozen, now, and what then becomes of it: asked after each event.
+    fn wants(&mut self) -> Option<(Pid, After)> {
         None
     }
 

@@ -168,6 +168,24 @@ fn more_address_space_than_memory() {
     }
 }
 
+/// Eight TiB, as sanitizers and databases reserve them: page by page that takes a minute.
+#[test]
+fn a_reservation_of_many_tib() {
+    let Some(program) = fixture("leak_sparse") else {
+        return;
+    };
+    for freezing in ["auto", "fork", "copy"] {
+        let mut target = Program::new(&program).args(["43"]).start();
+        target.wait_for_stdout("ready\n");
+        let report = report(&mut target, &["--freeze", freezing, "--every", "1h"]);
+        assert_eq!(report["check"]["forked"], freezing == "fork", "{report:#}");
+        assert_eq!(report["lost"]["blocks"], 3, "{report:#}");
+        assert_eq!(report["reachable"]["blocks"], 6, "{report:#}");
+        target.close_input();
+        target.finish().exits(0);
+    }
+}
+
 #[test]
 fn calls_of_a_window() {
     let Some(program) = fixture("leak_window") else {

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// The calls that can fail, as `sys` names them.
-const CALLS: [&str; 19] = [
+const CALLS: [&str; 20] = [
     "waitid",
     "process_vm_readv",
     "pwrite",
@@ -32,6 +32,7 @@ const CALLS: [&str; 19] = [
     "ptrace(PTRACE_GETSIGINFO)",
     "ptrace(PTRACE_GETSIGMASK)",
     "ptrace(PTRACE_SETSIGMASK)",
+    "ioctl(PAGEMAP_SCAN)",
 ];
 
 const ERRNOS: [Errno; 4] = [Errno::ESRCH, Errno::EPERM, Errno::EIO, Errno::EFAULT];

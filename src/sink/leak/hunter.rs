@@ -21,7 +21,7 @@ use super::site::Origin;
 use super::tracker::Knowledge;
 use super::view::View;
 use crate::base::Pid;
-use crate::base::frozen::Frozen;
+use crate::base::frozen::{After, Frozen};
 use crate::base::time::Timestamp;
 use crate::event::{Event, Kind};
 use crate::plan::{self, Tracepoint};
@@ -99,6 +99,16 @@ enum Moment {
     Dying,
     /// We are about to let go of it.
     Leaving,
+}
+
+impl Moment {
+    /// The process is held until the check has its answer: it will not be there any more.
+    fn is_last(self) -> bool {
+        match self {
+            Moment::AtExit | Moment::Dying => true,
+            Moment::Meanwhile | Moment::Snapshot | Moment::Leaving => false,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -326,10 +336,14 @@ impl Sink for Hunter {
         Ok(())
     }
 
-    fn wants(&mut self) -> Option<Pid> {
+    fn wants(&mut self) -> Option<(Pid, After)> {
         // What needs no check is told at once, by what `flush` finds here.
         let (pid, moment) = *self.wanted.front()?;
-        self.wants_check(moment).then_some(pid)
+        let after = match moment.is_last() {
+            true => After::Held,
+            false => After::Resumed,
+        };
+        self.wants_check(moment).then_some((pid, after))
     }
 
     fn wants_rest(&mut self) -> bool {

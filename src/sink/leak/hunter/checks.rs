@@ -50,10 +50,9 @@ impl Hunter {
             answer,
             pause,
         });
-        match moment {
-            Moment::Meanwhile | Moment::Snapshot | Moment::Leaving => Ok(()),
-            // It is held, and will not be there any more.
-            Moment::AtExit | Moment::Dying => self.settle(pid),
+        match moment.is_last() {
+            true => self.settle(pid),
+            false => Ok(()),
         }
     }
 
@@ -145,11 +144,15 @@ impl Hunter {
         let Some(prey) = self.processes.get_mut(&check.pid) else {
             return Ok(());
         };
-        let checked = match fate {
+        let mut checked = match fate {
             Fate::Here(answer) => Some(Checked::new(&prey.tracker, *answer)),
             Fate::NotYet | Fate::Never => None,
         };
-        if let Some(checked) = &checked {
+        if let Some(checked) = &mut checked {
+            if check.moment.is_last() {
+                // It was held all the time.
+                checked.frozen.pause += check.begun.elapsed();
+            }
             prey.tracker.released_unseen(&checked.gone);
             for (kind, keys) in lost_keys(&prey.tracker, checked) {
                 prey.tracker.mark_lost(kind, keys.into_iter());

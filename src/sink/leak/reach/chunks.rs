@@ -157,11 +157,19 @@ impl Walk<'_> {
                 .then(|| self.arena_heap(at, end));
             at = match heap.flatten().or_else(|| self.mapped(at, end)) {
                 Some(next) => next,
-                None => match (at + 1).checked_next_multiple_of(HEAP_ALIGNMENT) {
+                None => match self.behind(at).checked_next_multiple_of(HEAP_ALIGNMENT) {
                     Some(next) => next,
                     None => return,
                 },
             };
+        }
+    }
+
+    /// Where to look on behind an address at which there is nothing. Reservations may be of many TiB.
+    fn behind(&mut self, at: u64) -> u64 {
+        match self.words.at(at) {
+            Some(_) => at + 1,
+            None => self.frozen.memory.beyond(Addr(at)).0.max(at + 1),
         }
     }
 
