@@ -159,6 +159,8 @@ impl Decoder {
                 self.forget(hit.pid);
                 Kind::Exec { ip: *ip }
             }
+            What::Exiting => Kind::Exiting,
+            What::Unfollowed => Kind::Unfollowed,
             What::Exited { status, last } => {
                 self.open.forget(hit.tid);
                 if *last {

@@ -127,6 +127,8 @@ pub enum Kind {
         /// Where the new program begins.
         ip: Addr,
     },
+    /// The process is about to end, by itself or killed: its memory is there for the last time.
+    Exiting,
     /// The task ended by itself.
     Exited {
         /// Exit status.
@@ -171,6 +173,8 @@ pub enum Kind {
         /// The same in the user's words, with what to do about it.
         what: String,
     },
+    /// The process made a child with a copy of its memory, which is not followed.
+    Unfollowed,
     /// We are about to let go of all tasks; of no task.
     Leaving,
     /// Nothing happened for a while, to no task: time to write out what is held back.

@@ -35,7 +35,7 @@ impl PtraceEngine {
         on_hit: &mut dyn FnMut(&Hit<'_>) -> ControlFlow<Cease>,
     ) -> Option<Frozen> {
         let mut out = Out::new(on_hit);
-        let mut plan = keep::Plan::new(pid, how);
+        let mut plan = keep::Plan::new(pid, how, self.is_asked());
         self.placement.hurry();
         let frozen = self.freeze_now(pid, &mut plan, after, &mut out);
         self.placement.relax();
@@ -51,20 +51,45 @@ impl PtraceEngine {
     ) -> Option<Frozen> {
         let began = Instant::now();
         let held = self.hold_process(pid, out)?;
+        // Of one that is about to end there will be no other moment.
+        let after = match self.ending.is_told(pid) {
+            true => After::Held,
+            false => after,
+        };
         let still = self.batch.iter().filter(|(tid, _)| self.is_of(*tid, pid));
         let still = still.filter_map(|(_, onward)| onward.stopped());
         let stops = still.chain(held.values().map(|(stopped, _)| stopped));
-        let tasks: Vec<TaskState> = stops.filter_map(state).collect();
-        if tasks.is_empty() {
+        let mut tasks: Vec<TaskState> = stops.filter_map(state).collect();
+        // The process's own id may be that of a thread that has ended, and has no memory.
+        let Some(one) = tasks.first().map(|task| Pid(task.thread.0)) else {
             let_go(held);
             return None;
+        };
+        for ended in self.ending.states(pid) {
+            if tasks.iter().all(|task| task.thread != ended.thread) {
+                tasks.push(ended.clone());
+            }
         }
-        let maps = proc::maps(pid).unwrap_or_default();
+        let maps = proc::maps(one).unwrap_or_default();
         let writable: Vec<&Mapping> = maps.iter().filter(|m| keep::is_data(m)).collect();
-        let kept = self.keep(pid, plan, &writable, &held);
-        let_go(held);
-        if after == After::Resumed {
-            self.batch.drain(..).for_each(|(_, onward)| finish(onward));
+        let kept = match after {
+            After::Resumed => self.keep(pid, plan, &writable, &held),
+            After::Held => Some(keep::in_place(one, &writable)),
+        };
+        match after {
+            After::Resumed => {
+                let_go(held);
+                self.batch.drain(..).for_each(|(_, onward)| finish(onward));
+            }
+            After::Held => self
+                .batch
+                .extend(held.into_iter().map(|(tid, (stopped, stop))| {
+                    let onward = match stop {
+                        Stop::Group(_) => Onward::Listen(stopped),
+                        _ => Onward::Run(stopped),
+                    };
+                    (tid, onward)
+                })),
         }
         let pause = began.elapsed();
         let kept = kept?;
@@ -96,7 +121,7 @@ impl PtraceEngine {
         let tasks = &self.tasks;
         let is_of = |tid: &Tid| tasks.get(tid).is_some_and(|task| task.pid == pid);
         let batch = self.batch.iter().filter_map(|(tid, onward)| match onward {
-            Onward::Run(stopped) if is_of(tid) => Some(stopped),
+            Onward::Run(stopped) if is_of(tid) && !self.is_exiting(*tid) => Some(stopped),
             _ => None,
         });
         let interrupted = held.values().filter_map(|(stopped, stop)| match stop {
@@ -115,6 +140,14 @@ impl PtraceEngine {
         kept.ok()
     }
 
+    /// How to find out whether somebody wants us to end. A terminal's Ctrl-C is for a command that we launched.
+    fn is_asked(&self) -> fn() -> bool {
+        match self.launched {
+            Some(_) => interrupt::is_insisted,
+            None => interrupt::is_requested,
+        }
+    }
+
     fn is_of(&self, tid: Tid, pid: Pid) -> bool {
         self.tasks.get(&tid).is_some_and(|task| task.pid == pid)
     }
@@ -127,20 +160,20 @@ impl PtraceEngine {
         out: &mut Out<'_>,
     ) -> Option<HashMap<Tid, (Stopped, Stop)>> {
         let mut held = HashMap::new();
-        let began = Instant::now();
+        let (began, is_asked) = (Instant::now(), self.is_asked());
         loop {
             let still = |tid: &Tid| self.batch.iter().any(|(other, _)| other == tid);
             let tasks = self.tasks.iter().filter(|(_, task)| task.pid == pid);
             let missing: Vec<Tid> = tasks
                 .map(|(tid, _)| *tid)
-                .filter(|tid| !held.contains_key(tid) && !still(tid))
+                .filter(|tid| !held.contains_key(tid) && !still(tid) && !self.is_exiting(*tid))
                 .collect();
             let is_asleep = |tid: &Tid| matches!(proc::state(*tid), None | Some('D' | 'Z' | 'X'));
             let is_late = began.elapsed() > PATIENCE;
             if missing.is_empty() || is_late && missing.iter().all(is_asleep) {
                 return Some(held);
             }
-            if began.elapsed() > LONGEST || interrupt::is_requested() {
+            if began.elapsed() > LONGEST || is_asked() {
                 // A task that runs on may hold anything: nothing can be said.
                 let_go(held);
                 return None;
@@ -156,8 +189,8 @@ impl PtraceEngine {
 
     /// Serves what one task does until it stands still.
     fn hold_task(&mut self, tid: Tid, held: &mut HashMap<Tid, (Stopped, Stop)>, out: &mut Out<'_>) {
-        let began = Instant::now();
-        while began.elapsed() < PATIENCE && !interrupt::is_requested() {
+        let (began, is_asked) = (Instant::now(), self.is_asked());
+        while began.elapsed() < PATIENCE && !is_asked() {
             match wait::look_at(tid, Patience::Poll) {
                 // An int3 was hit, but its SIGTRAP waits behind the stop we asked for: let it come.
                 Ok(Some(Status::Stopped(stopped, Stop::Interrupt)))
@@ -168,6 +201,14 @@ impl PtraceEngine {
                 Ok(Some(Status::Stopped(stopped, stop @ (Stop::Interrupt | Stop::Group(_))))) => {
                     let _ = wait::consume(tid);
                     held.insert(tid, (stopped, stop));
+                    return;
+                }
+                Ok(Some(status @ Status::Stopped(_, Stop::Exit))) => {
+                    let onward = self.serve(tid, status, out);
+                    let _ = wait::consume(tid);
+                    if let Onward::Run(stopped) = onward {
+                        held.insert(tid, (stopped, Stop::Exit));
+                    }
                     return;
                 }
                 Ok(Some(status)) => {
@@ -191,7 +232,7 @@ pub(super) fn let_go(held: HashMap<Tid, (Stopped, Stop)>) {
     }
 }
 
-fn state(stopped: &Stopped) -> Option<TaskState> {
+pub(super) fn state(stopped: &Stopped) -> Option<TaskState> {
     let regs: Regs = stopped.regs().ok()?;
     let floats: FloatRegs = stopped.float_regs().unwrap_or_default();
     let general = [

@@ -4,9 +4,9 @@
 use crate::base::Pid;
 use crate::base::addr::Addr;
 use crate::base::frozen::{Copies, Copying, Freezing, Layered};
+use crate::base::machine::Machine;
 use crate::base::memory::{Memory, Stretch, Unreadable};
 use crate::sys::double::Double;
-use crate::sys::interrupt;
 use crate::sys::memory::ProcessMemory;
 use crate::sys::pagemap::Pagemap;
 use crate::sys::proc::{self, Mapping};
@@ -36,13 +36,13 @@ pub(super) struct Plan {
     /// Memory that children do not get, or get empty.
     withheld: Vec<Range<u64>>,
     pages: Option<Pagemap>,
+    /// Whether somebody wants us to end.
+    is_asked: fn() -> bool,
 }
 
 /// What there is when the process is let go on.
 pub(super) struct Kept {
-    copies: Vec<Stretch>,
-    /// Who has the rest, and where that is.
-    double: Option<(Double, Vec<Range<u64>>)>,
+    memory: Box<dyn Memory + Send>,
     copying: Copying,
 }
 
@@ -51,7 +51,7 @@ pub(super) struct GivenUp;
 
 impl Plan {
     /// Looks at the process while it runs.
-    pub(super) fn new(pid: Pid, how: Freezing) -> Plan {
+    pub(super) fn new(pid: Pid, how: Freezing, is_asked: fn() -> bool) -> Plan {
         let mut pages = Pagemap::of(pid).ok();
         let maps = || proc::maps(pid).unwrap_or_default();
         let how = match how {
@@ -66,6 +66,7 @@ impl Plan {
             how,
             withheld,
             pages,
+            is_asked,
         }
     }
 
@@ -105,61 +106,74 @@ impl Plan {
                         own.sort_by_key(|mapping| mapping.range.start);
                         besides.sort_by_key(|part| part.start);
                         let own = own.iter().map(|mapping| mapping.range.clone()).collect();
+                        let under = Behind::new(double.pid(), double, own);
+                        let over = Copies(copies(&besides, memory, self.is_asked)?);
                         return Ok(Kept {
-                            copies: copies(&besides, memory)?,
-                            double: Some((double, own)),
+                            memory: Box::new(Layered { over, under }),
                             copying: Copying::Forked,
                         });
                     }
                 }
             }
         };
+        let copies = copies(&parts(writable, pages, until)?, memory, self.is_asked)?;
         Ok(Kept {
-            copies: copies(&parts(writable, pages, until)?, memory)?,
-            double: None,
+            memory: Box::new(Copies(copies)),
             copying,
         })
+    }
+}
+
+/// The memory of a process that stays held until nobody reads it any more: read where it is.
+pub(super) fn in_place(pid: Pid, writable: &[&Mapping]) -> Kept {
+    let own = writable.iter().map(|mapping| mapping.range.clone());
+    let memory = ProcessMemory::new(pid, Machine::default());
+    Kept {
+        memory: Box::new(Behind::new(pid, memory, own.collect())),
+        copying: Copying::Copied,
     }
 }
 
 impl Kept {
     /// The memory, to be read while the process goes on.
     pub(super) fn finish(self) -> (Box<dyn Memory + Send>, Copying) {
-        let over = Copies(self.copies);
-        let memory: Box<dyn Memory + Send> = match self.double {
-            None => Box::new(over),
-            Some((double, own)) => Box::new(Layered {
-                over,
-                under: Behind {
-                    double,
-                    own,
-                    there: OnceCell::new(),
-                },
-            }),
-        };
-        (memory, self.copying)
+        (self.memory, self.copying)
     }
 }
 
-/// What a child has: which pages there are of it is asked when it is read first, by whoever has time.
-struct Behind {
-    double: Double,
+/// Memory of a process that stands still: which pages there are of it is asked when it is read first, by whoever
+/// has time.
+struct Behind<M> {
+    pid: Pid,
+    memory: M,
     own: Vec<Range<u64>>,
     there: OnceCell<Vec<Range<u64>>>,
 }
 
-impl Behind {
+impl<M> Behind<M> {
+    fn new(pid: Pid, memory: M, own: Vec<Range<u64>>) -> Behind<M> {
+        Behind {
+            pid,
+            memory,
+            own,
+            there: OnceCell::new(),
+        }
+    }
+
     fn there(&self) -> &[Range<u64>] {
         self.there.get_or_init(|| {
-            let mut pages = Pagemap::of(self.double.pid()).ok();
+            let mut pages = Pagemap::of(self.pid).ok();
             let own = self.own.iter();
-            own.flat_map(|range| touched(&mut pages, range, None).unwrap_or_default())
-                .collect()
+            own.flat_map(|range| match range.end - range.start > LARGE {
+                true => touched(&mut pages, range, None).unwrap_or_default(),
+                false => vec![range.clone()],
+            })
+            .collect()
         })
     }
 }
 
-impl Memory for Behind {
+impl<M: Memory> Memory for Behind<M> {
     fn read(&self, at: Addr, buf: &mut [u8]) -> Result<usize, Unreadable> {
         let there = self.there();
         let after = there.partition_point(|range| range.start <= at.0);
@@ -170,7 +184,7 @@ impl Memory for Behind {
         let length = usize::try_from(range.end - at.0).unwrap_or(buf.len());
         let length = length.min(buf.len());
         let part = buf.get_mut(..length).ok_or(Unreadable(at))?;
-        self.double.read(at, part)
+        self.memory.read(at, part)
     }
 
     fn beyond(&self, at: Addr) -> Addr {
@@ -252,22 +266,30 @@ fn touched(
 }
 
 /// What can be read of some ranges, as far as there is room here.
-fn copies(ranges: &[Range<u64>], memory: &ProcessMemory) -> Result<Vec<Stretch>, GivenUp> {
+fn copies(
+    ranges: &[Range<u64>],
+    memory: &ProcessMemory,
+    is_asked: fn() -> bool,
+) -> Result<Vec<Stretch>, GivenUp> {
     let mut copies = Vec::new();
     for range in ranges {
-        copies.extend(copy(memory, range)?);
+        copies.extend(copy(memory, range, is_asked)?);
     }
     Ok(copies)
 }
 
-fn copy(memory: &ProcessMemory, range: &Range<u64>) -> Result<Option<Stretch>, GivenUp> {
+fn copy(
+    memory: &ProcessMemory,
+    range: &Range<u64>,
+    is_asked: fn() -> bool,
+) -> Result<Option<Stretch>, GivenUp> {
     let length = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
     let mut bytes = Vec::new();
     if bytes.try_reserve_exact(length).is_err() {
         return Ok(None);
     }
     while bytes.len() < length {
-        if interrupt::is_requested() {
+        if is_asked() {
             return Err(GivenUp);
         }
         let done = bytes.len();

@@ -71,8 +71,11 @@ impl PtraceEngine {
                 self.complain(child, &privileges::closed(Pid(child.0)), out);
             }
         } else {
-            let copy = space.copy_for(Pid(child.0));
+            let (copy, role) = (space.copy_for(Pid(child.0)), parent.role);
             self.to_release.insert(child, copy);
+            if role == Role::Shown {
+                out.tell(maker, stopped.tid(), What::Unfollowed);
+            }
         }
         if let Some(child) = self.unannounced.remove(&child) {
             finish(self.first_stop(child, out));
@@ -140,6 +143,7 @@ impl PtraceEngine {
             }
         }
         self.see_to_spaces();
+        self.ending.forget(pid);
         if role == Role::Borrower {
             // It has memory of its own now, and none of our int3s in it.
             return Ok(Onward::Release(stopped));
@@ -175,6 +179,9 @@ impl PtraceEngine {
                     Ending::Killed(signal) => What::Killed { signal, last },
                 };
                 out.tell(task.pid, tid, what);
+            }
+            if last {
+                self.ending.forget(task.pid);
             }
             self.see_to_spaces();
         }

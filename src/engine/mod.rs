@@ -3,6 +3,7 @@
 pub mod actions;
 mod calls;
 mod denied;
+mod ends;
 mod explain;
 mod freeze;
 mod goroutines;
@@ -87,6 +88,8 @@ pub enum What<'e> {
     Exec {
         ip: Addr,
     },
+    /// The process is about to end; its memory is there for the last time.
+    Exiting,
     Exited {
         status: i32,
         last: bool,
@@ -112,6 +115,8 @@ pub enum What<'e> {
     NoAllocator {
         what: &'e str,
     },
+    /// The process made a child with a copy of its memory, which is not followed.
+    Unfollowed,
     /// We are about to let go of all tasks; of no task.
     Leaving,
     /// Nothing happened for a while; of no task.

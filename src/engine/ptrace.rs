@@ -6,6 +6,7 @@
 //! beginning in `start` and the end in `leave`.
 
 use super::calls::Landing;
+use super::ends;
 use super::goroutines::Parked;
 use super::onward::{Onward, finish, put_home};
 use super::start;
@@ -78,6 +79,7 @@ pub struct PtraceEngine {
     is_placed: bool,
     /// No more calls are to be seen.
     pub(super) is_resting: bool,
+    pub(super) ending: ends::Ending,
 }
 
 /// The command that we started.
@@ -200,6 +202,7 @@ impl PtraceEngine {
             placement: Placement::default(),
             is_placed: false,
             is_resting: false,
+            ending: ends::Ending::default(),
         }
     }
 
@@ -303,6 +306,7 @@ impl PtraceEngine {
             // other one (kernel/ptrace.c, looks_like_a_spurious_pid).
             let exec = status.is_exec().then(|| wait::consume(tid));
             let is_exec = exec.is_some();
+            let is_exit = status.is_exit();
             let mut onward = self.serve(tid, status, out);
             if matches!(onward, Onward::Again) {
                 match exec {
@@ -322,9 +326,11 @@ impl PtraceEngine {
             }
             // Its registers are right again, so that its stop may be consumed.
             match wait::consume(tid) {
-                // Not the one that was served: the task was killed meanwhile, by a thread that took its
-                // id in an exec.
-                Ok(Some(status)) if !is_exec && status.is_exec() => {
+                // Not the one that was served: the task was killed meanwhile, perhaps by a thread that took
+                // its id in an exec.
+                Ok(Some(status))
+                    if !is_exec && status.is_exec() || !is_exit && status.is_exit() =>
+                {
                     onward = self.serve(tid, status, out);
                     let _ = wait::consume(tid);
                 }
@@ -381,6 +387,9 @@ impl PtraceEngine {
     }
 
     fn stopped(&mut self, stopped: Stopped, stop: Stop, out: &mut Out<'_>) -> sys::Result<Onward> {
+        if stop == Stop::Exit {
+            return self.exiting(stopped, out);
+        }
         if !self.tasks.contains_key(&stopped.tid()) {
             return Ok(self.first_stop(stopped, out));
         }
@@ -395,8 +404,9 @@ impl PtraceEngine {
             }
             Stop::Fork | Stop::Vfork | Stop::Clone => self.gave_birth(stopped, stop, out),
             Stop::Exec => self.executed(stopped, out),
-            Stop::Interrupt | Stop::VforkDone | Stop::Syscall | Stop::Other => {
+            Stop::Interrupt | Stop::VforkDone | Stop::Syscall | Stop::Exit | Stop::Other => {
                 if stop == Stop::Interrupt {
+                    self.watch_end(&stopped);
                     start::unblock_trap(&stopped)?;
                     self.complete_copy(&stopped, out);
                 }

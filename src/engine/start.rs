@@ -86,6 +86,7 @@ impl PtraceEngine {
         out.tell(pid, tid, What::Started { parent: None });
         let stopped = leave_exec(stopped)?;
         unblock_trap(&stopped)?;
+        self.watch_end(&stopped);
         self.program_found(&stopped, id, Stage::Beginning, &mut out);
         stopped.resume(None)?;
         Ok(pid)
@@ -142,6 +143,7 @@ impl PtraceEngine {
         for (stopped, _) in &held {
             // One that is gone by now has nothing to lose.
             let _ = unblock_trap(stopped);
+            self.watch_end(stopped);
         }
         if let Some((stopped, _)) = held.first() {
             let space = self.spaces.get_mut(&id);

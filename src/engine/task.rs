@@ -29,6 +29,8 @@ pub struct Task {
     pub planted: u64,
     /// What a SIGTRAP of the program's own carried that was sent once more.
     pub postponed: Option<SignalInfo>,
+    /// It is in its last stop, or past it.
+    pub is_exiting: bool,
 }
 
 /// Why a task is traced.
@@ -53,6 +55,7 @@ impl Task {
             stacks: Stacks::default(),
             planted: 0,
             postponed: None,
+            is_exiting: false,
         }
     }
 }

@@ -1,7 +1,6 @@
 //! What a hunt for leaks needs of the rest: the functions to watch, and what the system knows of processes.
 
 use crate::base::printable::printable;
-use crate::base::signal::Signal;
 use crate::base::{Pid, Tid};
 use crate::plan::Returns;
 use crate::plan::Stack;
@@ -10,10 +9,10 @@ use crate::plan::resources::{Functions, Resources, Watch};
 use crate::proto::Prototype;
 use crate::proto::library::Library;
 use crate::proto::types::Type;
-use crate::sink::leak::hunter::ENDINGS;
 use crate::sink::leak::kinds::{Action, Kinds, Role};
 use crate::sink::leak::options::Options;
 use crate::sink::leak::outside::{Descriptor, FileId, Outside, Wish};
+use crate::sink::leak::tracker::Knowledge;
 use crate::stack::Bytes;
 use crate::sys::{file, interrupt, proc, wishes};
 use std::collections::{BTreeMap, HashMap};
@@ -24,12 +23,6 @@ use std::sync::Arc;
 /// The functions whose calls the hunt wants to see.
 pub(super) fn resources(kinds: &Kinds, options: &Options, prototypes: &Library) -> Resources {
     let mut functions = Functions::new();
-    for name in ENDINGS {
-        functions.insert(
-            name.to_owned(),
-            watch(nothing(name), Returns::Never, Stack::Unwanted),
-        );
-    }
     for name in &options.context {
         let known = prototypes.lookup(name, &[]);
         let prototype = known.unwrap_or_else(|| nothing(name));
@@ -209,10 +202,6 @@ impl Outside for System {
         })
     }
 
-    fn survives(&self, thread: Tid, signal: Signal) -> bool {
-        proc::is_handled(thread, signal.0)
-    }
-
     fn wishes(&self) -> Vec<Wish> {
         let wish = |wish| match wish {
             wishes::Wish::Mark => Wish::Mark,
@@ -223,8 +212,11 @@ impl Outside for System {
         wishes::take().map(wish).collect()
     }
 
-    fn is_asked_to_end(&self) -> bool {
-        interrupt::is_requested()
+    fn is_asked_to_end(&self, knowledge: Knowledge) -> bool {
+        match knowledge {
+            Knowledge::SinceAttach => interrupt::is_requested(),
+            Knowledge::All => interrupt::is_insisted(),
+        }
     }
 
     fn times_asked_to_end(&self) -> u32 {

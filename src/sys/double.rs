@@ -10,7 +10,7 @@
 //! they end (see `remote`).
 
 use super::memory::ProcessMemory;
-use super::ptrace::Stopped;
+use super::ptrace::{Ends, Stopped};
 use super::remote::{Call, Child, Entry, Remote, next_stop, next_stop_of};
 use super::wait::{self, Patience, Status, Stop};
 use super::{Error, Result};
@@ -109,6 +109,8 @@ impl Doomed {
     fn born(&self) -> Result<Stopped> {
         let (stopped, _) = next_stop(self.child.tid)?;
         wait::consume(self.child.tid)?;
+        // It has that from the one that made it, and nobody would let it go on to its end.
+        stopped.set_ends(Ends::Silent)?;
         Ok(stopped)
     }
 

@@ -102,6 +102,13 @@ pub(super) fn end_with(front: Pid) {
     FRONT.store(front.0, Ordering::Relaxed);
 }
 
+/// Whether there is a request to end that is for us alone: a terminal's Ctrl-C is for the command that we launched as
+/// well, but not the second one.
+pub fn is_insisted() -> bool {
+    let request = REQUEST.load(Ordering::Relaxed);
+    request > 0 || request < 0 && REQUESTED.load(Ordering::Relaxed) > 1
+}
+
 /// Passes a request on to another process that [`listen`]s.
 pub(super) fn pass(request: Request, to: Pid) {
     let value = if request.from_terminal {

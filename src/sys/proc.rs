@@ -276,11 +276,6 @@ pub fn is_caught(tid: Tid, signal: i32) -> bool {
     is_in_mask(tid, "SigCgt", signal)
 }
 
-/// The task's process has a handler for the signal, or ignores it (`SigIgn`).
-pub fn is_handled(tid: Tid, signal: i32) -> bool {
-    is_caught(tid, signal) || is_in_mask(tid, "SigIgn", signal)
-}
-
 fn is_in_mask(tid: Tid, name: &str, signal: i32) -> bool {
     let mask = status_field(tid, name).and_then(|hex| u64::from_str_radix(&hex, 16).ok());
     mask.is_some_and(|mask| mask & (1 << (signal - 1)) != 0)

@@ -31,6 +31,15 @@ pub enum Seccomp {
     Enforced,
 }
 
+/// Whether a task stops before it ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ends {
+    /// It does, once more, with memory and registers as they were.
+    Told,
+    /// It is gone when its end is seen.
+    Silent,
+}
+
 /// A signal's full description, `siginfo_t` as the kernel gave it.
 #[derive(Clone, Copy)]
 pub struct SignalInfo(libc::siginfo_t);
@@ -122,6 +131,17 @@ impl Stopped {
             options as usize,
         )
         .map(drop)
+    }
+
+    /// Says whether the task, and whoever it makes from now on, stops before it ends
+    /// (PTRACE_SETOPTIONS, PTRACE_O_TRACEEXIT).
+    pub fn set_ends(&self, ends: Ends) -> Result<()> {
+        let options = match ends {
+            Ends::Told => OPTIONS | libc::PTRACE_O_TRACEEXIT,
+            Ends::Silent => OPTIONS,
+        };
+        let call = "ptrace(PTRACE_SETOPTIONS)";
+        request(call, libc::PTRACE_SETOPTIONS, self.tid, 0, options as usize).map(drop)
     }
 
     /// Lets it run, delivering a signal when one is given (PTRACE_CONT).

@@ -27,6 +27,11 @@ impl Status {
     pub fn is_exec(&self) -> bool {
         matches!(self, Status::Stopped(_, Stop::Exec))
     }
+
+    /// The task is about to end.
+    pub fn is_exit(&self) -> bool {
+        matches!(self, Status::Stopped(_, Stop::Exit))
+    }
 }
 
 /// The kinds of ptrace-stop (ptrace(2), "Stopped states").
@@ -48,6 +53,8 @@ pub enum Stop {
     Clone,
     /// Runs a new program.
     Exec,
+    /// About to end, by itself or killed, with all that it had (ptrace(2), PTRACE_O_TRACEEXIT).
+    Exit,
     /// At a system call's entry or exit.
     Syscall,
     /// An event that was not asked for.
@@ -154,6 +161,7 @@ fn classify(code: i32) -> Stop {
         libc::PTRACE_EVENT_VFORK_DONE => Stop::VforkDone,
         libc::PTRACE_EVENT_CLONE => Stop::Clone,
         libc::PTRACE_EVENT_EXEC => Stop::Exec,
+        libc::PTRACE_EVENT_EXIT => Stop::Exit,
         _ => Stop::Other,
     }
 }
@@ -172,6 +180,7 @@ mod tests {
         check(libc::SIGTRAP | 128 << 8, Stop::Interrupt);
         check(libc::SIGTSTP | 128 << 8, Stop::Group(Signal(20)));
         check(libc::SIGTRAP | 4 << 8, Stop::Exec);
+        check(libc::SIGTRAP | 6 << 8, Stop::Exit);
         check(libc::SIGTRAP | 77 << 8, Stop::Other);
     }
 }

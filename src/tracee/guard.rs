@@ -17,7 +17,7 @@ use crate::base::memory::Memory;
 use crate::base::message;
 use crate::sys;
 use crate::sys::memory::ProcessMemory;
-use crate::sys::pagemap;
+use crate::sys::pagemap::Pagemap;
 use crate::sys::proc::Mapping;
 use crate::sys::ptrace::Stopped;
 use crate::sys::remote::{self, Call, Remote};
@@ -191,7 +191,8 @@ impl Guard {
         };
         let start = self.table + HEADER;
         let all = start..start + TABLE;
-        let touched = pagemap::touched(memory.pid(), &all).unwrap_or_else(|_| vec![all]);
+        let touched = Pagemap::of(memory.pid()).and_then(|mut pages| pages.touched(&all, None));
+        let touched = touched.unwrap_or_else(|_| vec![all]);
         for part in touched {
             let mut table = vec![0; (part.end - part.start) as usize];
             let got = memory.read(Addr(part.start), &mut table).unwrap_or(0);

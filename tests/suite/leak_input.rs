@@ -143,7 +143,7 @@ fn no_allocator() {
     assert!(told.starts_with(said), "{}", run.told());
     let (begin, end) = (
         "nothing to watch: leak_own_allocator_stripped (pid ",
-        "s: no allocator was found",
+        "s, at exit: no allocator was found",
     );
     assert!(report.starts_with(begin), "{}", run.told());
     assert!(report.ends_with(end), "{}", run.told());

@@ -24,6 +24,7 @@ mod hostile_names;
 mod html;
 mod launch;
 mod leak_allocators;
+mod leak_ends;
 mod leak_heap;
 mod leak_input;
 mod leak_json;

@@ -95,8 +95,6 @@ enum Moment {
     Snapshot,
     /// It is about to end: nothing of its own will run any more.
     AtExit,
-    /// A signal may end it.
-    Dying,
     /// We are about to let go of it.
     Leaving,
 }
@@ -105,7 +103,7 @@ impl Moment {
     /// The process is held until the check has its answer: it will not be there any more.
     fn is_last(self) -> bool {
         match self {
-            Moment::AtExit | Moment::Dying => true,
+            Moment::AtExit => true,
             Moment::Meanwhile | Moment::Snapshot | Moment::Leaving => false,
         }
     }
@@ -121,11 +119,6 @@ enum Stage {
 
 /// The exit status for `--fail-on`: a program's own is seldom this one.
 const FAILURE: u8 = 99;
-
-/// Functions by which a program ends itself: nothing of its own runs after them.
-pub const ENDINGS: [&str; 3] = ["_exit", "_Exit", "quick_exit"];
-/// Signals that tell of a mistake, and mostly end a process (signal(7)).
-const DEADLY: [i32; 6] = [4, 6, 7, 8, 11, 31];
 
 impl Hunter {
     /// A hunt that has seen nothing yet.
@@ -307,17 +300,13 @@ impl Sink for Hunter {
                 prey.name = name.unwrap_or_default();
                 prey.per = PerCall::default();
                 prey.last = None;
+                prey.unfollowed = 0;
                 prey.history = History::default();
                 // What was found out about the old program says nothing of this one.
                 self.checks.retain(|check| check.pid != event.pid);
             }
-            // Some runtimes take such signals all the time, for checks of their own.
-            Kind::Signal { signal, .. }
-                if DEADLY.contains(&signal.0)
-                    && !self.setup.outside.survives(event.tid, *signal) =>
-            {
-                self.wanted.push_back((event.pid, Moment::Dying));
-            }
+            Kind::Unfollowed => self.prey(event.pid).unfollowed += 1,
+            Kind::Exiting => self.wanted.push_back((event.pid, Moment::AtExit)),
             Kind::Exited { last, .. } => self.ended(event, *last, None)?,
             Kind::Killed { signal, last } => {
                 self.ended(event, *last, Some(format!("killed by {signal}")))?

@@ -1,6 +1,6 @@
 //! What a hunt asks of the system and of the user while it goes on.
 
-use crate::base::signal::Signal;
+use super::tracker::Knowledge;
 use crate::base::{Pid, Tid};
 use std::collections::{BTreeMap, HashMap};
 
@@ -21,14 +21,12 @@ pub trait Outside {
     /// Which file a descriptor of a thread stands for.
     fn file(&self, thread: Tid, descriptor: u64) -> Option<FileId>;
 
-    /// The process lives on when its thread is sent this signal.
-    fn survives(&self, thread: Tid, signal: Signal) -> bool;
-
     /// What somebody wished by a signal since this was asked last.
     fn wishes(&self) -> Vec<Wish>;
 
-    /// Somebody wants us to end, and has not been heard yet.
-    fn is_asked_to_end(&self) -> bool;
+    /// Somebody wants us to end, and has not been heard yet. A terminal's first Ctrl-C is for a command that we
+    /// launched.
+    fn is_asked_to_end(&self, knowledge: Knowledge) -> bool;
 
     /// How often that has been asked in all.
     fn times_asked_to_end(&self) -> u32;

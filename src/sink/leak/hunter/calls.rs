@@ -6,8 +6,8 @@ use super::super::options::Thread;
 use super::super::report::build::live_heap;
 use super::super::site::{Origin, Passed};
 use super::super::tracker::{Caller, Knowledge};
+use super::Hunter;
 use super::prey::Prey;
-use super::{ENDINGS, Hunter, Moment};
 use crate::base::addr::{Addr, Vaddr};
 use crate::base::printable::printable;
 use crate::base::{Pid, Tid};
@@ -44,9 +44,6 @@ impl Hunter {
                 caller,
             };
             self.prey(event.pid).tracker.passed(event.tid, passed);
-        }
-        if ENDINGS.contains(&&**symbol) {
-            self.wanted.push_back((event.pid, Moment::AtExit));
         }
         let from = Caller {
             thread: event.tid,

@@ -75,13 +75,16 @@ impl Hunter {
     /// does not want to wait.
     pub(super) fn settle(&mut self, pid: Pid) -> io::Result<()> {
         let is_passing = |moment| matches!(moment, Moment::Meanwhile | Moment::Snapshot);
+        let knowledge = self.setup.knowledge;
         self.checks
             .retain(|check| check.pid != pid || !is_passing(check.moment));
         while let Some(at) = self.checks.iter().position(|check| check.pid == pid) {
             let check = self.checks.remove(at);
             let fate = loop {
                 match check.answer.wait(LOOK) {
-                    Fate::NotYet if self.setup.outside.is_asked_to_end() => break Fate::Never,
+                    Fate::NotYet if self.setup.outside.is_asked_to_end(knowledge) => {
+                        break Fate::Never;
+                    }
                     Fate::NotYet => self.tell_progress(check.begun, FOLLOWING, check.answer.part()),
                     fate => break fate,
                 }
@@ -196,7 +199,7 @@ impl Hunter {
                 self.prey(pid).told = true;
                 self.write(&report, Last::Yes)
             }
-            Moment::AtExit | Moment::Dying => {
+            Moment::AtExit => {
                 self.prey(pid).last = Some(report);
                 Ok(())
             }
@@ -211,7 +214,7 @@ const READING: &str = "reading debug information";
 /// How old a block must be to be judged.
 pub(super) fn older(moment: Moment, options: &Options) -> Duration {
     match moment {
-        Moment::AtExit | Moment::Dying => Duration::ZERO,
+        Moment::AtExit => Duration::ZERO,
         Moment::Meanwhile | Moment::Snapshot | Moment::Leaving => options.blocks.older,
     }
 }

@@ -19,6 +19,8 @@ pub(super) struct Prey {
     /// None was found in any of its modules.
     pub(super) no_allocator: bool,
     pub(super) threads: BTreeSet<Tid>,
+    /// How many children it made that are not followed.
+    pub(super) unfollowed: u64,
     /// The names that threads had, where they are asked for: some are no more.
     pub(super) names: HashMap<Tid, String>,
     /// The function of `--per`.
@@ -44,6 +46,7 @@ impl Hunter {
             allocators: Vec::new(),
             no_allocator: false,
             threads: BTreeSet::new(),
+            unfollowed: 0,
             names: HashMap::new(),
             per: PerCall::default(),
             marked: false,

@@ -73,6 +73,7 @@ impl Hunter {
             },
             allocator: allocators::names(&prey.allocators),
             no_allocator: prey.no_allocator,
+            unfollowed: prey.unfollowed,
             ended,
         };
         let mut names = prey.names.clone();

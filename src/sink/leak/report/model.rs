@@ -85,6 +85,8 @@ pub struct Process {
     pub allocator: Option<String>,
     /// No functions of an allocator were found: nothing is known of the heap.
     pub no_allocator: bool,
+    /// So many children it forked that are not watched.
+    pub unfollowed: u64,
     /// At what moment this was: `at exit`, `when main ended`, `killed by SIGSEGV`. Nothing while it runs.
     pub ended: Option<String>,
 }

@@ -96,6 +96,15 @@ fn not_counted(report: &Report) -> Vec<String> {
 }
 
 pub(super) fn summary(report: &Report) -> String {
+    let children = match report.process.unfollowed {
+        0 => String::new(),
+        1 => "; 1 child not watched (-f does)".to_owned(),
+        many => format!("; {} children not watched (-f does)", count(many)),
+    };
+    found(report) + &children
+}
+
+fn found(report: &Report) -> String {
     let heap = &report.heap;
     let open: u64 = report.pairs.iter().map(|pair| pair.open).sum();
     let open = match open {

@@ -76,6 +76,7 @@ fn server() -> Report {
             threads: 5,
             allocator: Some("glibc malloc".to_owned()),
             no_allocator: false,
+            unfollowed: 0,
             ended: None,
         },
         check: Some(CheckTold {
