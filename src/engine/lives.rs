@@ -7,7 +7,7 @@ use super::onward::{Onward, finish};
 use super::privileges;
 use super::ptrace::{Ending, Follow, Out, PtraceEngine};
 use super::stacks::Stacks;
-use super::task::{Role, SpaceId, Task};
+use super::task::{Role, SpaceId, Task, Tracing};
 use crate::base::addr::Addr;
 use crate::base::machine::Machine;
 use crate::base::memory::Memory;
@@ -15,7 +15,9 @@ use crate::base::regs::Regs;
 use crate::base::{Pid, Tid};
 use crate::event::Why;
 use crate::sys;
+use crate::sys::memory::ProcessMemory;
 use crate::sys::ptrace::Stopped;
+use crate::sys::traceme;
 use crate::sys::wait::{self, Stop};
 use crate::tracee::space::{Missing, Space};
 use nix::libc;
@@ -51,6 +53,9 @@ impl PtraceEngine {
             let role = if follows { Role::Shown } else { Role::Borrower };
             let mut task = Task::new(Pid(child.0), parent.space, role);
             task.calls = parent.calls.for_child();
+            if role == Role::Borrower && stop == Stop::Vfork && Cloning::is_plain(&regs) {
+                task.tracing = Tracing::Possible;
+            }
             self.announce(child, task, maker, out);
         } else if follows {
             let mut copy = space.copy_for(Pid(child.0));
@@ -136,17 +141,22 @@ impl PtraceEngine {
             .filter(|(_, t)| t.pid == pid)
             .map(|(&tid, _)| tid)
             .collect();
-        let mut role = Role::Shown;
+        let (mut role, mut tracing) = (Role::Shown, Tracing::Unasked);
         for other in doomed {
             if let Some(task) = self.close(other, Why::Gone, out) {
-                role = task.role;
+                (role, tracing) = (task.role, task.tracing);
             }
         }
         self.see_to_spaces();
         self.ending.forget(pid);
         if role == Role::Borrower {
             // It has memory of its own now, and none of our int3s in it.
-            return Ok(Onward::Release(stopped));
+            if tracing != Tracing::Promised {
+                return Ok(Onward::Release(stopped));
+            }
+            let memory = ProcessMemory::new(pid, regs.machine());
+            traceme::make_up_for(leave_exec(stopped)?, &memory)?;
+            return Ok(Onward::Nothing);
         }
         let id = self.add_space(Space::new(pid, regs.machine()));
         self.tasks.insert(tid, Task::new(pid, id, Role::Shown));
@@ -268,6 +278,11 @@ enum Cloning {
 }
 
 impl Cloning {
+    /// It is fork(2) or vfork(2): posix_spawn(3) has flags of its own.
+    fn is_plain(regs: &Regs) -> bool {
+        matches!(Cloning::of(regs), Cloning::Other)
+    }
+
     fn of(regs: &Regs) -> Cloning {
         // System call numbers of i386: asm/unistd_32.h.
         let (clone, clone3, first) = match regs.machine() {

@@ -12,6 +12,8 @@ use crate::tracee::space::Home;
 pub(super) enum Onward {
     /// It runs.
     Run(Stopped),
+    /// It runs to its next system call.
+    Watched(Stopped),
     /// It runs into this signal.
     Deliver(Stopped, Signal),
     /// It stays in its group-stop.
@@ -29,6 +31,7 @@ impl Onward {
     pub(super) fn stopped(&self) -> Option<&Stopped> {
         match self {
             Onward::Run(stopped)
+            | Onward::Watched(stopped)
             | Onward::Deliver(stopped, _)
             | Onward::Listen(stopped)
             | Onward::Release(stopped) => Some(stopped),
@@ -52,6 +55,7 @@ pub(super) fn put_home(regs: &mut Regs, home: Home) {
 pub(super) fn finish(onward: Onward) {
     let _ = match onward {
         Onward::Run(stopped) => stopped.resume(None),
+        Onward::Watched(stopped) => stopped.resume_watched(),
         Onward::Deliver(stopped, signal) => stopped.resume(Some(signal)),
         Onward::Listen(stopped) => stopped.listen(),
         Onward::Release(stopped) => stopped.detach(None),

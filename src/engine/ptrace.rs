@@ -10,7 +10,7 @@ use super::ends;
 use super::goroutines::Parked;
 use super::onward::{Onward, finish, put_home};
 use super::start;
-use super::task::{Role, SpaceId, Task};
+use super::task::{Role, SpaceId, Task, Tracing};
 use super::{Hit, What};
 use crate::base::addr::Addr;
 use crate::base::regs::Regs;
@@ -23,6 +23,7 @@ use crate::sys::front::Link;
 use crate::sys::interrupt::{self, Request};
 use crate::sys::placement::Placement;
 use crate::sys::ptrace::Stopped;
+use crate::sys::traceme;
 use crate::sys::wait::{self, Patience, Status, Stop};
 use crate::tracee::module::{FileKey, Planned};
 use crate::tracee::space::{Doubt, Home, Missing, Space};
@@ -356,13 +357,25 @@ impl PtraceEngine {
     /// Serves what one task did.
     pub(super) fn serve(&mut self, tid: Tid, status: Status, out: &mut Out<'_>) -> Onward {
         self.placement.served(tid);
-        let onward = self.serve_one(tid, status, out);
+        let mut onward = self.serve_one(tid, status, out);
+        if let Onward::Run(stopped) = onward {
+            onward = self.watched(stopped);
+        }
         if let Some(task) = self.tasks.get_mut(&tid)
             && let Some(space) = self.spaces.get(&task.space)
         {
             task.planted = space.planted();
         }
         onward
+    }
+
+    /// A debugger's child is to be seen when it asks to be traced.
+    fn watched(&self, stopped: Stopped) -> Onward {
+        let task = self.tasks.get(&stopped.tid());
+        match task.is_some_and(|task| task.tracing == Tracing::Possible) {
+            true => Onward::Watched(stopped),
+            false => Onward::Run(stopped),
+        }
     }
 
     fn serve_one(&mut self, tid: Tid, status: Status, out: &mut Out<'_>) -> Onward {
@@ -405,6 +418,9 @@ impl PtraceEngine {
             Stop::Fork | Stop::Vfork | Stop::Clone => self.gave_birth(stopped, stop, out),
             Stop::Exec => self.executed(stopped, out),
             Stop::Interrupt | Stop::VforkDone | Stop::Syscall | Stop::Exit | Stop::Other => {
+                if stop == Stop::Syscall {
+                    self.called(&stopped)?;
+                }
                 if stop == Stop::Interrupt {
                     self.watch_end(&stopped);
                     start::unblock_trap(&stopped)?;
@@ -416,6 +432,19 @@ impl PtraceEngine {
                 Ok(Onward::Run(stopped))
             }
         }
+    }
+
+    /// A child that may ask to be traced by its parent has made a system call.
+    fn called(&mut self, stopped: &Stopped) -> sys::Result<()> {
+        let task = self.tasks.get_mut(&stopped.tid());
+        if let Some(task) = task.filter(|task| task.tracing == Tracing::Possible) {
+            let regs = stopped.regs()?;
+            if traceme::is_asked(&regs) {
+                traceme::skip(stopped, &regs)?;
+                task.tracing = Tracing::Promised;
+            }
+        }
+        Ok(())
     }
 
     /// A signal on its way to the task. One that finds it in a slot must not: a handler, and whoever

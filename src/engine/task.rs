@@ -29,6 +29,8 @@ pub struct Task {
     pub planted: u64,
     /// What a SIGTRAP of the program's own carried that was sent once more.
     pub postponed: Option<SignalInfo>,
+    /// What it may ask of its parent, where it is a child that shares our int3s.
+    pub tracing: Tracing,
     /// It is in its last stop, or past it.
     pub is_exiting: bool,
 }
@@ -43,6 +45,17 @@ pub enum Role {
     Borrower,
 }
 
+/// Whether a task is to be traced by its parent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tracing {
+    /// It does not ask for that.
+    Unasked,
+    /// It may: it came by vfork(2), and a debugger's child asks before it runs its program.
+    Possible,
+    /// It has, and was told that it is.
+    Promised,
+}
+
 impl Task {
     /// A task that begins to be traced.
     pub fn new(pid: Pid, space: SpaceId, role: Role) -> Task {
@@ -55,6 +68,7 @@ impl Task {
             stacks: Stacks::default(),
             planted: 0,
             postponed: None,
+            tracing: Tracing::Unasked,
             is_exiting: false,
         }
     }

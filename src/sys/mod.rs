@@ -16,6 +16,7 @@ pub mod remote;
 mod sigframe;
 pub mod spawn;
 pub mod terminal;
+pub mod traceme;
 pub mod wait;
 pub mod wishes;
 

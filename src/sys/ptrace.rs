@@ -188,6 +188,11 @@ impl Stopped {
         insist("ptrace(PTRACE_CONT)", libc::PTRACE_CONT, self.tid, 0, 0).map(drop)
     }
 
+    /// Lets it run to the entry or exit of a system call, which is looked at like other stops (PTRACE_SYSCALL).
+    pub fn resume_watched(self) -> Result<()> {
+        self.resume_to_syscall()
+    }
+
     /// Leaves it in its group-stop, but listens for its end (PTRACE_LISTEN; ptrace(2), "Group-stop").
     pub fn listen(self) -> Result<()> {
         insist("ptrace(PTRACE_LISTEN)", libc::PTRACE_LISTEN, self.tid, 0, 0).map(drop)

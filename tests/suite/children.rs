@@ -30,6 +30,18 @@ fn vfork_and_exec() {
     check("vfork_exec", Shape::NoPlt);
 }
 
+/// Its child shares our int3s until its exec, and is the debugger's to trace.
+#[test]
+fn of_a_debugger() {
+    let Some(program) = fixture("debugger") else {
+        return;
+    };
+    for args in [&[][..], &["-x", "*@libc.so*"], &["--leaks"]] {
+        let run = ltrace(args).arg(&program).finish().exits(0);
+        assert_eq!(run.stdout, "traced\nended\n", "{args:?}: {}", run.told());
+    }
+}
+
 #[test]
 fn posix_spawn_system_popen() {
     check("spawn", Shape::Pie);
