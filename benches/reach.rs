@@ -6,6 +6,7 @@ use ltrace::base::Tid;
 use ltrace::base::addr::Addr;
 use ltrace::base::frozen::{Copies, Copying, Frozen, Region, TaskState};
 use ltrace::base::memory::Stretch;
+use ltrace::sink::leak::reach::habits::Lineages;
 use ltrace::sink::leak::reach::index::{Block, Index};
 use ltrace::sink::leak::reach::scan::Holds;
 use ltrace::sink::leak::reach::{Check, Verdict, is_data};
@@ -31,10 +32,15 @@ fn main() {
         .count();
     let looked = begin.elapsed();
     let begin = Instant::now();
-    let check = Check::new(&frozen, blocks, &|region, _| match is_data(region) {
-        true => (Holds::All, u64::MAX),
-        false => (Holds::Nothing, u64::MAX),
-    });
+    let check = Check::new(
+        &frozen,
+        blocks,
+        &Lineages::new(),
+        &|region, _| match is_data(region) {
+            true => (Holds::All, u64::MAX),
+            false => (Holds::Nothing, u64::MAX),
+        },
+    );
     let checked = begin.elapsed();
     let verdicts = (0..count as u32)
         .filter(|&node| check.verdict(node) != Verdict::Reachable)
@@ -68,6 +74,7 @@ fn world(count: usize) -> (Frozen, Vec<Block>, usize) {
             start: at,
             size,
             is_root: false,
+            site: Some(0),
         });
         at += (size + 8).next_multiple_of(16);
     }

@@ -32,6 +32,9 @@ pub struct Surroundings {
     pub unicode: bool,
 }
 
+/// No terminal is wider: what `COLUMNS` says beyond that is a mistake.
+const WIDEST: usize = 4096;
+
 impl Surroundings {
     /// Looks at the environment and the standard streams.
     pub fn look() -> Surroundings {
@@ -40,7 +43,7 @@ impl Surroundings {
             .and_then(|columns| columns.parse().ok());
         let width = |size: (terminal_size::Width, terminal_size::Height)| usize::from(size.0.0);
         let columns = variable
-            .filter(|&columns| columns > 0)
+            .filter(|columns| (1..=WIDEST).contains(columns))
             .or_else(|| terminal_size::terminal_size_of(io::stdout()).map(width))
             .or_else(|| terminal_size::terminal_size_of(io::stderr()).map(width));
         let stderr = io::stderr();

@@ -1,10 +1,11 @@
-//! The vocabulary that every floor shares: identities, addresses, registers, signals, time, and how
-//! memory is read. Nothing here knows ELF, ptrace or prototypes.
+//! The vocabulary that every floor shares: identities, addresses, registers, signals, time, names, and
+//! how memory is read. Nothing here knows ELF, ptrace or prototypes.
 
 pub mod addr;
 pub mod frozen;
 pub mod machine;
 pub mod memory;
+pub mod names;
 pub mod printable;
 pub mod regs;
 pub mod signal;

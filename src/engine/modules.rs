@@ -133,7 +133,7 @@ impl PtraceEngine {
         };
         space.modules.insert(place, module);
         self.matched.extend(&planned.matched);
-        for why in &planned.refused {
+        for why in planned.taken.iter().chain(&planned.refused) {
             self.complain(stopped.tid(), why, out);
         }
         Ok(())
@@ -158,6 +158,7 @@ impl PtraceEngine {
             heard: found.heard,
             refused: found.refused,
             signal_actions,
+            taken: found.taken,
         });
         self.images.insert(key, planned.clone());
         Ok(planned)

@@ -1,6 +1,7 @@
 //! `-x`: functions of a module, by their names or by their addresses, wherever they are called from.
 
 use super::filter::Filter;
+use super::written::taken_as;
 use super::{Kind, ModuleName, Plan, Point, Points, Returns, Sites, Stack, Tracepoint, Wanted};
 use crate::base::addr::Vaddr;
 use crate::elf::{Image, Symbol, SymbolKind};
@@ -60,6 +61,7 @@ impl Plan {
         // Of the names of one address, that which was asked for goes before those that only fit.
         functions.add_symbols(Filter::names);
         functions.add_symbols(Filter::matches);
+        to.taken.extend(functions.add_written());
         to.matched.extend(functions.matched());
         let names = functions.symbols.iter().map(|symbol| &*symbol.name);
         to.heard.extend(self.heard_of_entries(names));
@@ -104,6 +106,29 @@ impl Functions<'_> {
                 }
             }
         }
+    }
+
+    /// Functions of names that are no symbols' here. What comes back says what they were taken as.
+    fn add_written(&mut self) -> Vec<String> {
+        let mut told = Vec::new();
+        for filter in &self.plan.entries {
+            let is_symbol = |name: &str| filter.matches(name, self.module);
+            let imports = || self.image.imports.iter().map(|import| &*import.symbol);
+            let mut known = self.symbols.iter().map(|s| &*s.name).chain(imports());
+            if known.any(is_symbol) {
+                continue;
+            }
+            let is_meant =
+                |s: &&Symbol| filter.means(&s.name, self.module) && self.image.is_code(s.vaddr);
+            let meant: Vec<Symbol> = self.symbols.iter().filter(is_meant).cloned().collect();
+            told.extend(taken_as(&filter.text, meant.iter().map(|s| &*s.name)));
+            for symbol in meant {
+                if self.taken.insert(symbol.vaddr) {
+                    self.add(&symbol.name, symbol.vaddr, self.returns(&symbol));
+                }
+            }
+        }
+        told
     }
 
     /// Nothing returns from where a program begins: its stack holds the arguments. Go's runtime comes to other
@@ -248,10 +273,9 @@ impl Functions<'_> {
     fn matched(&self) -> Vec<usize> {
         let means = |filter: &Filter| {
             filter.addresses(self.module).next().is_some()
-                || self
-                    .symbols
-                    .iter()
-                    .any(|s| filter.matches(&s.name, self.module))
+                || self.symbols.iter().any(|s| {
+                    filter.matches(&s.name, self.module) || filter.means(&s.name, self.module)
+                })
         };
         let filters = self.plan.entries.iter().enumerate();
         filters

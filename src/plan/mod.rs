@@ -9,6 +9,7 @@ pub mod near;
 pub mod pairs;
 pub mod resources;
 mod returns;
+pub mod written;
 
 use crate::base::addr::Vaddr;
 use crate::base::machine::Machine;
@@ -20,6 +21,7 @@ use filter::{Filter, LibraryPattern};
 use resources::Resources;
 use std::collections::HashSet;
 use std::sync::{Arc, OnceLock};
+use written::taken_as;
 
 /// A function that the user asked to see.
 #[derive(Clone, Debug)]
@@ -181,6 +183,8 @@ pub struct Points {
     pub points: Vec<Point>,
     /// What was asked for by name or address and cannot be traced, in the user's words.
     pub refused: Vec<String>,
+    /// Names that are no symbols', and what they were taken as.
+    pub taken: Vec<String>,
     /// What means anything here of what was [`named`](Plan::named), by its place.
     pub matched: Vec<usize>,
     /// What is known here of the names that `-e` and `-x` spell out.
@@ -229,11 +233,13 @@ impl Plan {
             ..Points::default()
         };
         self.add_functions(image, bytes, name, &mut found);
+        found.taken.extend(self.taken_calls(image, name));
         found.matched.extend(self.named_calls(image, name));
         found.heard.extend(self.heard_of_calls(image, bytes, name));
         match self.resources.points(image, bytes, name) {
             Ok(provided) => {
                 found.points.extend(provided.points);
+                found.taken.extend(provided.taken);
                 let behind = self.entries.len();
                 let aliases = provided.aliases.iter().map(|index| behind + index);
                 found.matched.extend(aliases);
@@ -266,7 +272,9 @@ impl Plan {
         let before = self.entries.len() + self.resources.aliases.len();
         let is_called = |filter: &Filter| {
             let mut imports = image.imports.iter();
-            imports.any(|import| filter.matches(&import.symbol, name))
+            imports.any(|import| {
+                filter.matches(&import.symbol, name) || filter.means(&import.symbol, name)
+            })
         };
         let calls_here = calls.iter().map(is_called);
         let libraries = self.libraries.iter().map(|pattern| pattern.matches(name));
@@ -274,6 +282,17 @@ impl Plan {
         all.filter(|(_, means)| *means)
             .map(|(index, _)| index)
             .collect()
+    }
+
+    /// What of the names in `-e` was taken as something else.
+    fn taken_calls(&self, image: &elf::Image, name: &ModuleName) -> Vec<String> {
+        let calls = self.calls.as_deref().unwrap_or_default().iter();
+        let taken = calls.filter_map(|filter| {
+            let imports = image.imports.iter();
+            let taken = imports.filter(|import| is_taken(filter, &import.symbol, image, name));
+            taken_as(&filter.text, taken.map(|import| &*import.symbol))
+        });
+        taken.collect()
     }
 
     /// The symbols that those of the modules provide which `-l` names.
@@ -331,10 +350,11 @@ impl Plan {
         if by_default && name.is_main && !is_hidden {
             return Some(Wanted::Always);
         }
-        if filters
-            .iter()
-            .any(|filter| filter.matches(&import.symbol, name))
-        {
+        let is_meant = |filter: &Filter| {
+            let symbol = &import.symbol;
+            filter.matches(symbol, name) || is_taken(filter, symbol, image, name)
+        };
+        if filters.iter().any(is_meant) {
             return Some(Wanted::Always);
         }
         (!self.libraries.is_empty()).then_some(Wanted::IfProvided)
@@ -357,6 +377,12 @@ impl Plan {
             stack: Stack::Unwanted,
         })
     }
+}
+
+/// The filter means an import by a name that is no symbol's, as none of the imports is called so.
+fn is_taken(filter: &Filter, symbol: &str, image: &elf::Image, name: &ModuleName) -> bool {
+    let is_symbol = |import: &elf::Import| filter.matches(&import.symbol, name);
+    filter.means(symbol, name) && !image.imports.iter().any(is_symbol)
 }
 
 /// How an import's calls can all be seen. A lazily bound slot holds a PLT address at first, so its callee

@@ -1,6 +1,7 @@
 //! What a name that nothing has was meant to be: the nearest of the names that there are.
 
 use super::filter::Filter;
+use super::written::Written;
 use super::{ModuleName, Plan};
 use crate::elf::Image;
 
@@ -76,10 +77,11 @@ impl Plan {
             if let Some(Known::Called) = know(name, imports(), Known::Called) {
                 return Some(Known::Called);
             }
-            let exported = image.exports.iter().any(|symbol| symbol.name == name);
+            let is_it = is_called(name);
+            let exported = image.exports.iter().any(|symbol| is_it(&symbol.name));
             // Few programs export their own functions.
             let own = || Image::file_symbols(bytes).unwrap_or_default();
-            if exported || module.is_main && own().iter().any(|symbol| symbol.name == name) {
+            if exported || module.is_main && own().iter().any(|symbol| is_it(&symbol.name)) {
                 return Some(Known::Defined);
             }
             know(name, imports(), Known::Called)
@@ -108,11 +110,22 @@ fn know<'s>(
     names: impl Iterator<Item = &'s str> + Clone,
     itself: Known,
 ) -> Option<Known> {
-    if names.clone().any(|one| one == name) {
+    if names.clone().any(is_called(name)) {
         return Some(itself);
     }
     let near = nearest(name, names);
     (!near.is_empty()).then_some(Known::Near(near))
+}
+
+/// Whether a symbol is called so, or its function in its language.
+fn is_called(name: &str) -> impl Fn(&str) -> bool {
+    let written = Written::of(name);
+    move |symbol| {
+        symbol == name
+            || written
+                .as_ref()
+                .is_some_and(|written| written.means(symbol))
+    }
 }
 
 /// The names that are nearest to one, all of them as near, if they are near enough to be meant.

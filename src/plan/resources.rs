@@ -2,6 +2,7 @@
 //! traced where the dynamic linker finds it first, in the module that provides it for the whole process.
 
 use super::allocators::{self, Known};
+use super::written::{Written, taken_as};
 use super::{Kind, ModuleName, Point, Returns, Sites, Stack, Tracepoint, Wanted};
 use crate::base::addr::Vaddr;
 use crate::elf::{self, Class, Scope, Symbol, SymbolKind};
@@ -94,6 +95,8 @@ pub(super) struct Found {
     pub(super) points: Vec<Point>,
     /// The aliases that mean something here, by their places.
     pub(super) aliases: Vec<usize>,
+    /// Names that are no symbols', and what they were taken as.
+    pub(super) taken: Vec<String>,
 }
 
 impl Resources {
@@ -162,7 +165,53 @@ impl Resources {
                 found.points.push(point);
             }
         }
+        let all: Vec<&Symbol> = all().collect();
+        self.add_written(image, name, &all, &mut seen, &mut found);
         Ok(found)
+    }
+
+    /// Functions that the user named as their language writes them; a name without a namespace or a class is
+    /// one of the program's, and none that it imports.
+    fn add_written(
+        &self,
+        image: &elf::Image,
+        name: &Arc<ModuleName>,
+        all: &[&Symbol],
+        seen: &mut HashSet<Vaddr>,
+        found: &mut Found,
+    ) {
+        for wanted in &self.named {
+            let mut known = all.iter().map(|symbol| &symbol.name);
+            let is_symbol = known.any(|symbol| symbol == wanted)
+                || image
+                    .imports
+                    .iter()
+                    .any(|import| *import.symbol == **wanted);
+            let is_qualified = Written::is_qualified(wanted);
+            let (Some(written), Some(watch)) = (Written::of(wanted), self.functions.get(wanted))
+            else {
+                continue;
+            };
+            if is_symbol || !(is_qualified || name.is_main) {
+                continue;
+            }
+            let is_meant = |symbol: &&&Symbol| {
+                symbol.kind == SymbolKind::Func
+                    && written.means(&symbol.name)
+                    && image.is_code(symbol.vaddr)
+            };
+            let meant: Vec<&&Symbol> = all.iter().filter(is_meant).collect();
+            if !is_qualified {
+                let symbols = meant.iter().map(|symbol| &*symbol.name);
+                found.taken.extend(taken_as(wanted, symbols));
+            }
+            for symbol in meant.iter().filter(|symbol| seen.insert(symbol.vaddr)) {
+                found.points.push(Point {
+                    wanted: Wanted::Always,
+                    ..point(name, wanted, symbol.vaddr, watch)
+                });
+            }
+        }
     }
 
     fn add_aliases(

@@ -12,7 +12,6 @@ mod debug_file;
 mod dwarf;
 mod emulate;
 mod inflate;
-pub mod names;
 pub mod origin;
 mod raw;
 mod reader;
@@ -26,6 +25,7 @@ mod unwind;
 use crate::base::addr::Vaddr;
 use std::num::NonZeroU32;
 
+pub use crate::base::names;
 pub use bytes::Bytes;
 pub use data::DataNames;
 pub use raw::{LeftStack, Moment, RawStack};

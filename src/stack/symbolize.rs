@@ -215,6 +215,20 @@ impl Debug {
     }
 }
 
+/// The language of a compilation unit.
+fn written_in(language: gimli::DwLang) -> Language {
+    match language {
+        gimli::DW_LANG_Rust => Language::Rust,
+        gimli::DW_LANG_C_plus_plus
+        | gimli::DW_LANG_C_plus_plus_03
+        | gimli::DW_LANG_C_plus_plus_11
+        | gimli::DW_LANG_C_plus_plus_14
+        | gimli::DW_LANG_C_plus_plus_17
+        | gimli::DW_LANG_C_plus_plus_20 => Language::Cpp,
+        _ => Language::Unknown,
+    }
+}
+
 fn location(frame: &addr2line::Frame<'_, Piece>) -> Location {
     let name = frame.function.as_ref();
     let raw = name
@@ -224,7 +238,7 @@ fn location(frame: &addr2line::Frame<'_, Piece>) -> Location {
     if language == Language::Unknown {
         language = name
             .and_then(|name| name.language)
-            .map_or(Language::Unknown, Language::of);
+            .map_or(Language::Unknown, written_in);
     }
     let place = frame.location.as_ref();
     Location {

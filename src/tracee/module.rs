@@ -100,6 +100,8 @@ pub struct Planned {
     pub refused: Vec<String>,
     /// Where it makes rt_sigaction(2).
     pub signal_actions: Vec<Vaddr>,
+    /// Names that are no symbols', and what they were taken as.
+    pub taken: Vec<String>,
 }
 
 /// A file by its identity: the same key means the same contents.

@@ -233,6 +233,7 @@ fn search() {
     // Nested matches count once.
     check("server.c", "100 % matched, 97.7 KiB; 4 of 4 sites", 6);
     check("/(/", "0 % matched, 0 B; 0 of 4 sites", 0);
+    assert_eq!(browser.text("#table tbody"), "No site matches the search.");
     check("CYCLE", "0 % matched, 0 B; 1 of 4 sites", 0);
     // Within what is zoomed to.
     browser.run("document.getElementById('search').value = ''");

@@ -264,3 +264,33 @@ fn a_file_for_each_process() {
     }
     assert_eq!(lost, [Some(6800), Some(6800)]);
 }
+
+/// Functions are named as their language writes them, in every length; what is no symbol's is told.
+#[test]
+fn functions_by_names_that_people_write() {
+    let Some(program) = fixture("leak_names") else {
+        return;
+    };
+    let program = program.to_str().expect("a path");
+    for (name, hint) in [
+        ("ns::handle", None),
+        ("_ZN2ns6handleEv", None),
+        ("handle", Some("taken as ns::handle()")),
+        ("Class::method", None),
+        ("ns::Class::method(int)", None),
+        ("Box::put", None),
+        ("ns::Box<int>::put", None),
+    ] {
+        let (report, finished) = report(&["--per", name], &[program]);
+        assert_eq!(report["per"]["calls"], 10, "{name}: {}", finished.told());
+        assert_eq!(report["per"]["function"], name);
+        let told = finished.stderr.contains(hint.unwrap_or("taken as"));
+        assert_eq!(told, hint.is_some(), "{name}: {}", finished.told());
+    }
+    let (report, finished) = report(&[], &[program]);
+    let sites = report["sites"].as_array().expect("sites");
+    assert_eq!(sites.len(), 3, "{}", finished.told());
+    let is_cycle =
+        |site: &serde_json::Value| site["cycle"].as_array().is_some_and(|c| !c.is_empty());
+    assert!(!sites.iter().any(is_cycle), "{}", finished.told());
+}

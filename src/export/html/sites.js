@@ -42,7 +42,10 @@ function age(site) {
 
 function called(site) {
   if (!site.called) return make('span', { class: 'faint' }, 'no stack');
-  return make('span', {}, make('code', {}, site.called.name), ' ', make('span', { class: 'faint' }, place(site.called)));
+  // Without a line, the module tells where it is.
+  const module = base(site.called.module ?? '');
+  const where = place(site.called) || (site.called.name.startsWith(`${module}+`) ? '' : module);
+  return make('span', {}, make('code', {}, site.called.name), ' ', make('span', { class: 'faint' }, where));
 }
 
 /** The table. `show` is called with a stack to be shown in the flame graph. */
@@ -83,6 +86,9 @@ function sites(data, show) {
     const left = rows.filter(found);
     if (order) left.sort((a, b) => compare(order.column.value(a), order.column.value(b), order.down) || a.number - b.number);
     const body = left.slice(0, limit).flatMap((site) => row(site, head, data, show, draw));
+    if (left.length === 0 && rows.length > 0) {
+      body.push(make('tr', {}, make('td', { class: 'nothing', colspan: head.length }, 'No site matches the search.')));
+    }
     byId('table').tBodies[0].replaceChildren(...body);
     const more = left.length - limit;
     byId('further').hidden = more <= 0;
@@ -91,6 +97,17 @@ function sites(data, show) {
   };
   byId('further').addEventListener('click', () => {
     limit += 10 * ROWS;
+    draw();
+  });
+  // On paper nobody can ask for more.
+  let before = limit;
+  addEventListener('beforeprint', () => {
+    before = limit;
+    limit = Infinity;
+    draw();
+  });
+  addEventListener('afterprint', () => {
+    limit = before;
     draw();
   });
   return {

@@ -2,6 +2,7 @@
 
 use super::scan::{Piece, bracket_end};
 use super::{FilterError, bre, sets};
+use crate::plan::written::{Written, spellings};
 use regex::{Regex, RegexBuilder};
 use std::collections::HashSet;
 
@@ -12,6 +13,8 @@ pub(super) enum Pattern {
     Exact(String),
     Regex(Regex),
     Set(HashSet<&'static str>),
+    /// A name as its language writes it, `ns::handle`; or the symbol that is spelled so.
+    Written(Box<Pattern>, Option<Written>),
     /// `0x401136`: no name at all.
     Address(u64),
 }
@@ -60,16 +63,24 @@ impl Pattern {
         // Of Go's names some hold such characters.
         regex.push('|');
         text.iter().for_each(|&c| bre::push_literal(&mut regex, c));
+        let name: String = text.iter().collect();
         match plain {
-            Some(name) => Ok(address(&name).map_or(Pattern::Exact(name), Pattern::Address)),
+            Some(plain) => Ok(address(&plain).map_or(Pattern::Exact(plain), Pattern::Address)),
             None if text == ['*'] => Ok(Pattern::Any),
             None => compile(piece, &regex),
         }
+        .map(|pattern| pattern.or_written(&name))
     }
 
     /// A POSIX basic regular expression.
     pub(super) fn regex(piece: Piece<'_>) -> Result<Pattern, FilterError> {
-        compile(piece, &bre::translate(piece)?)
+        let text: String = piece.chars().iter().collect();
+        let pattern = compile(piece, &bre::translate(piece)?)?;
+        // A group ends like parameters do.
+        match text.contains("::") {
+            true => Ok(pattern.or_written(&text)),
+            false => Ok(pattern),
+        }
     }
 
     /// `%name`: the functions of a shipped set.
@@ -85,6 +96,7 @@ impl Pattern {
     pub(super) fn spelt(&self) -> Option<&str> {
         match self {
             Pattern::Exact(name) => Some(name),
+            Pattern::Written(symbol, _) => symbol.spelt(),
             _ => None,
         }
     }
@@ -95,7 +107,43 @@ impl Pattern {
             Pattern::Exact(exact) => exact == name,
             Pattern::Regex(regex) => regex.is_match(name),
             Pattern::Set(names) => names.contains(name),
+            Pattern::Written(symbol, written) => {
+                let is_pattern = matches!(**symbol, Pattern::Regex(_));
+                let fits = |name: &String| symbol.matches(name);
+                symbol.matches(name)
+                    || written.as_ref().is_some_and(|written| written.means(name))
+                    || is_pattern && spellings(name).iter().any(fits)
+            }
             Pattern::Address(_) => false,
+        }
+    }
+
+    /// A symbol's function is written so, although the symbol is not: `handle` of `ns::handle()`.
+    pub(super) fn is_written(&self, symbol: &str) -> bool {
+        match self {
+            Pattern::Exact(name) => Written::of(name).is_some_and(|name| name.means(symbol)),
+            _ => false,
+        }
+    }
+
+    /// It is one name.
+    pub(super) fn is_exact(&self) -> bool {
+        match self {
+            Pattern::Written(symbol, _) => symbol.is_exact(),
+            _ => matches!(self, Pattern::Exact(_)),
+        }
+    }
+
+    /// As one that means what languages write, if it can be meant so.
+    fn or_written(self, text: &str) -> Pattern {
+        let written = match &self {
+            Pattern::Exact(name) => Written::of(name),
+            Pattern::Regex(_) => Written::of(text),
+            _ => return self,
+        };
+        match Written::is_qualified(text) {
+            true => Pattern::Written(Box::new(self), written),
+            false => self,
         }
     }
 }

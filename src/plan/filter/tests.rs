@@ -199,6 +199,32 @@ fn names_of_go() {
 }
 
 #[test]
+fn names_as_cpp_and_rust_write_them() {
+    let (handle, put) = ("_ZN2ns6handleEv@libc.so.6", "_ZN2ns3BoxIiE3putEi@libc.so.6");
+    let rust = "_RNvNtCs1234_7mycrate6module4func@libc.so.6";
+    check("ns::handle", &[handle], &[put, "handle@libc.so.6"]);
+    check("ns::*", &[handle, put], &[rust]);
+    check("ns::*-ns::handle", &[put], &[handle]);
+    check("/^ns::h/", &[], &[handle]);
+    check("/^ns::h.*/", &[handle], &[put]);
+    check("Box<int>::put(int)", &[put], &[handle]);
+    check("module::func", &[rust], &[handle]);
+    // A plain name is a symbol's, and goes first.
+    check("handle", &["handle@libc.so.6"], &[handle]);
+    let meant = |filter: &str| {
+        let filter = Filter::parse(filter).expect("a filter");
+        let modules = MODULES.iter().map(|(name, ..)| module(name));
+        let meant = modules.filter(|module| filter.means("_ZN2ns6handleEv", module));
+        meant.map(|module| module.name).collect::<Vec<_>>()
+    };
+    // As another one it is the program's, or a library's that is named.
+    let program = MODULES.iter().find(|module| module.2).expect("a program");
+    assert_eq!(meant("handle"), [program.0]);
+    assert_eq!(meant("handle@libc.so.6"), ["libc.so.6"]);
+    assert_eq!(meant("handl").len(), 0);
+}
+
+#[test]
 fn named_sets() {
     check("%heap", &["malloc@m", "free@libfoo.so.1"], &["puts@m"]);
     check("%heap+puts", &["malloc@m", "puts@m"], &["fputs@m"]);

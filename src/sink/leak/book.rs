@@ -1,6 +1,7 @@
 //! Who is who: modules of each process, stacks by their frames, and names for code and data when they are
 //! asked for.
 
+use super::reach::habits::{GENERATIONS, Lineage};
 use super::report::model::{self, Line};
 use super::site;
 use crate::base::Pid;
@@ -14,6 +15,7 @@ use crate::stack::{
     Symbolizer, Unwinder,
 };
 use std::collections::{HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
 
 /// What a report asks for names.
@@ -228,6 +230,24 @@ impl Book {
         script::mix(frames, what, runs)
     }
 
+    /// Who asked, and on whose behalf, and so on.
+    pub fn lineage(&self, origin: site::Origin) -> Lineage {
+        let frames = match origin {
+            site::Origin::Stack(id) => self.stacks.frames(id),
+            site::Origin::Caller(_) => &[],
+        };
+        let mut hasher = DefaultHasher::new();
+        origin.hash(&mut hasher);
+        let mut lineage = [hasher.finish(); GENERATIONS];
+        let mut hasher = DefaultHasher::new();
+        // The last one is the whole stack.
+        for (own, frame) in lineage.iter_mut().take(GENERATIONS - 1).zip(frames) {
+            (frame.module, frame.vaddr).hash(&mut hasher);
+            *own = hasher.finish();
+        }
+        lineage
+    }
+
     /// The stack of one call, of which only the return address is known.
     fn caller(&self, pid: Pid, at: Addr) -> Frame {
         let kind = FrameKind::Return;
@@ -279,6 +299,9 @@ impl Book {
                 file: location.file.as_deref().map(shown),
                 line: location.line,
                 vaddr,
+                offset: location
+                    .offset
+                    .map(|offset| offset + (frame.vaddr.0 - vaddr)),
                 origin: whose(origin(&module, Some(location))),
                 inlined: location.inlined,
                 module: module.clone(),

@@ -37,7 +37,10 @@ impl Hunter {
             is_jemalloc: prey.allocators.iter().any(Allocator::is_jemalloc),
         };
         let older = older(moment, &self.setup.options);
-        let question = Question::new(&prey.tracker, older, allocators);
+        let sites = prey.tracker.sites.iter();
+        let live = sites.filter(|(_, site)| site.live().blocks > 0);
+        let lineages = live.map(|(id, site)| (id.0, self.setup.book.lineage(site.origin)));
+        let question = Question::new(&prey.tracker, older, allocators, lineages.collect());
         let pause = frozen.pause;
         let answer = self
             .aside

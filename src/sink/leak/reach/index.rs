@@ -2,7 +2,7 @@
 //! a load, and a step or two.
 
 /// A block to be found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Block {
     /// Its first address.
     pub start: u64,
@@ -10,6 +10,8 @@ pub struct Block {
     pub size: u64,
     /// It is a root whatever points to it: too young to be judged, or in flight.
     pub is_root: bool,
+    /// Who asked for it, by the site's number; nobody knows of what is from before the attach.
+    pub site: Option<u32>,
 }
 
 impl Block {
@@ -145,6 +147,7 @@ mod tests {
                 start,
                 size,
                 is_root: false,
+                site: Some(0),
             })
             .collect()
     }

@@ -1,7 +1,7 @@
 //! Puts what nobody reaches into groups: a leader, or a cycle of them, that no other lost block points to,
 //! and everything that only it keeps.
 
-use super::index::Node;
+use super::index::{Block, Node};
 use super::mark::{Marks, Reached};
 use super::scan::{Pointer, Pointers};
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -11,7 +11,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 pub struct Group {
     /// The block nobody points to; of a cycle the one with the lowest address.
     pub leader: Node,
-    /// The blocks of the cycle, in its order, if it is one. A block that points to itself is one.
+    /// The blocks of the cycle, in its order, if it is one. What a block says of itself makes none.
     pub cycle: Vec<Node>,
     /// The blocks of the cycle that are not on its shortest way round, but as much leaders.
     pub others: Vec<Node>,
@@ -22,10 +22,12 @@ pub struct Group {
 const UNSEEN: u32 = u32::MAX;
 
 /// All groups, by their leader's address. What hangs together is found by all pointers; within that, those
-/// to starts decide who leads: a map's nodes all point into their map, but they do not own it.
-pub fn groups(pointers: &Pointers, marks: &Marks, blocks: usize) -> Vec<Group> {
-    let is_lost = |node: Node| marks.reached(node) == Reached::Never;
-    let lost: Vec<Node> = (0..blocks as Node).filter(|&node| is_lost(node)).collect();
+/// to starts decide who leads: a map's nodes all point into their map, but they do not own it. What was
+/// handed out before the attach is told nowhere, and so leads nothing: those whom it keeps lead themselves.
+pub fn groups(pointers: &Pointers, marks: &Marks, all: &[Block]) -> Vec<Group> {
+    let blocks = all.len();
+    let (lost, is_lost) = told(pointers, marks, all);
+    let is_lost = |node: Node| is_lost.get(node as usize).is_some_and(|is_lost| *is_lost);
     let whole = Components::new(pointers, &lost, blocks, &|_, pointer| is_lost(pointer.to));
     let owns = |from: Node, pointer: Pointer| {
         pointer.is_start && is_lost(pointer.to) && whole.of(from) == whole.of(pointer.to)
@@ -71,6 +73,35 @@ pub fn groups(pointers: &Pointers, marks: &Marks, blocks: usize) -> Vec<Group> {
     groups
 }
 
+/// The lost blocks that some group is to have, in order and by their numbers: those of known sites, and all
+/// they lead to.
+fn told(pointers: &Pointers, marks: &Marks, all: &[Block]) -> (Vec<Node>, Vec<bool>) {
+    let is_known = |(node, block): (Node, &Block)| {
+        (block.site.is_some() && marks.reached(node) == Reached::Never).then_some(node)
+    };
+    let mut queue: Vec<Node> = (0..).zip(all).filter_map(is_known).collect();
+    let mut is_told = vec![false; all.len()];
+    for &node in &queue {
+        if let Some(is_told) = is_told.get_mut(node as usize) {
+            *is_told = true;
+        }
+    }
+    let mut at = 0;
+    while let Some(&node) = queue.get(at) {
+        at += 1;
+        for pointer in pointers.of(node) {
+            if marks.reached(pointer.to) == Reached::Never
+                && let Some(is_told @ false) = is_told.get_mut(pointer.to as usize)
+            {
+                *is_told = true;
+                queue.push(pointer.to);
+            }
+        }
+    }
+    queue.sort_unstable();
+    (queue, is_told)
+}
+
 /// Which pointers count.
 type Counts<'c> = dyn Fn(Node, Pointer) -> bool + 'c;
 
@@ -108,6 +139,9 @@ fn cycle(group: &Group, pointers: &Pointers) -> Vec<Node> {
     let mut queue = VecDeque::from([group.leader]);
     while let Some(node) = queue.pop_front() {
         for pointer in pointers.of(node).filter(|pointer| is_leader(pointer.to)) {
+            if pointer.to == node {
+                continue;
+            }
             if pointer.to == group.leader {
                 let mut way = vec![node];
                 let mut last = node;

@@ -2,6 +2,7 @@
 //! copy of registers and memory, while the program itself goes on.
 
 pub mod chunks;
+pub mod habits;
 pub mod index;
 pub mod jemalloc;
 pub mod lost;
@@ -9,6 +10,7 @@ pub mod mark;
 pub mod scan;
 
 use crate::base::frozen::{Frozen, Region};
+use habits::Lineages;
 use index::{Block, Index, Node};
 use lost::Group;
 use mark::{Holder, Marks, Reached};
@@ -55,13 +57,18 @@ const LONGEST: usize = 64;
 
 impl Check {
     /// Follows all pointers. `rule` says of memory between blocks, by region and address, what its
-    /// words mean.
-    pub fn new(frozen: &Frozen, blocks: Vec<Block>, rule: &RootRule<'_>) -> Check {
+    /// words mean, `lineages` which blocks are of one origin.
+    pub fn new(
+        frozen: &Frozen,
+        blocks: Vec<Block>,
+        lineages: &Lineages,
+        rule: &RootRule<'_>,
+    ) -> Check {
         let index = Index::new(blocks);
-        let pointers = Pointers::find(frozen, &index, rule);
+        let pointers = Pointers::find(frozen, &index, lineages, rule);
         let count = index.blocks.len();
         let marks = Marks::new(&pointers, count);
-        let groups = lost::groups(&pointers, &marks, count);
+        let groups = lost::groups(&pointers, &marks, &index.blocks);
         let verdict = |node| match marks.reached(node) {
             Reached::Start => Verdict::Reachable,
             Reached::Inside => Verdict::Possible,

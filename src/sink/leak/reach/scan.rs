@@ -1,6 +1,7 @@
 //! Finds every word of a frozen process that points to a block: who points from outside, and which block
 //! points to which.
 
+use super::habits::{Habits, Inside, Lineages, inside};
 use super::index::{Index, Node};
 use crate::base::Tid;
 use crate::base::addr::Addr;
@@ -78,7 +79,12 @@ const DTV_OFFSET: u64 = 16;
 
 impl Pointers {
     /// Looks at all of it.
-    pub fn find(frozen: &Frozen, index: &Index, rule: &RootRule<'_>) -> Pointers {
+    pub fn find(
+        frozen: &Frozen,
+        index: &Index,
+        lineages: &Lineages,
+        rule: &RootRule<'_>,
+    ) -> Pointers {
         let mut scan = Scan {
             frozen,
             index,
@@ -86,6 +92,7 @@ impl Pointers {
             bounds: index.bounds(),
             data: Vec::new(),
             stacks: Vec::new(),
+            insides: Vec::new(),
             found: Pointers {
                 roots: Vec::new(),
                 offsets: Vec::with_capacity(index.blocks.len() + 1),
@@ -99,6 +106,7 @@ impl Pointers {
         let Scan {
             data,
             stacks,
+            insides,
             mut found,
             ..
         } = scan;
@@ -117,9 +125,62 @@ impl Pointers {
             })
         };
         found.roots = index.blocks.iter().enumerate().filter_map(itself).collect();
+        let first = found.roots.len();
         found.roots.extend(data);
+        let first_of_stacks = found.roots.len();
         found.roots.extend(stacks);
+        found.learn(index, lineages, &insides, first, first_of_stacks);
         found
+    }
+
+    /// Makes those pointers to insides that are as good as ones to starts such. The roots in data begin
+    /// at `data`, those in stacks at `stacks`.
+    fn learn(
+        &mut self,
+        index: &Index,
+        lineages: &Lineages,
+        insides: &[(At, Inside)],
+        data: usize,
+        stacks: usize,
+    ) {
+        let all = insides.iter().map(|(_, inside)| *inside).collect();
+        let habits = Habits::new(&index.blocks, lineages, self, all);
+        if habits.is_empty() {
+            return;
+        }
+        for (at, inside) in insides {
+            let block = index.blocks.get(inside.to as usize);
+            if !block.is_some_and(|block| habits.hold(block, lineages, inside.offset)) {
+                continue;
+            }
+            let root = match *at {
+                At::Edge(number) => {
+                    if let Some(edge) = self.edges.get_mut(number) {
+                        *edge &= !INSIDE;
+                    }
+                    continue;
+                }
+                At::Data(number) => data + number,
+                At::Stacks(number) => stacks + number,
+            };
+            if let Some(root) = self.roots.get_mut(root) {
+                root.pointer.is_start = true;
+            }
+        }
+    }
+
+    /// Which blocks are pointed to at their starts.
+    pub(super) fn to_starts(&self, blocks: usize) -> Vec<bool> {
+        let mut starts = vec![false; blocks];
+        let edges = self.edges.iter().filter(|&&edge| edge & INSIDE == 0);
+        let roots = self.roots.iter().map(|root| root.pointer);
+        let roots = roots.filter(|pointer| pointer.is_start);
+        for to in edges.copied().chain(roots.map(|pointer| pointer.to)) {
+            if let Some(is_start) = starts.get_mut(to as usize) {
+                *is_start = true;
+            }
+        }
+        starts
     }
 
     /// What a block points to.
@@ -138,6 +199,14 @@ impl Pointers {
     }
 }
 
+/// Where a pointer was noted.
+#[derive(Clone, Copy)]
+enum At {
+    Edge(usize),
+    Data(usize),
+    Stacks(usize),
+}
+
 struct Scan<'c> {
     frozen: &'c Frozen,
     index: &'c Index,
@@ -145,6 +214,8 @@ struct Scan<'c> {
     bounds: (u64, u64),
     data: Vec<Root>,
     stacks: Vec<Root>,
+    /// Pointers to insides, in any of these.
+    insides: Vec<(At, Inside)>,
     found: Pointers,
 }
 
@@ -282,6 +353,14 @@ impl Scan<'_> {
                 continue;
             };
             let at = at + 8 * number as u64;
+            self.note_inside(
+                word,
+                pointer,
+                match stack {
+                    Some(_) => At::Stacks(self.stacks.len()),
+                    None => At::Data(self.data.len()),
+                },
+            );
             match stack {
                 Some(thread) => self.stacks.push(Root {
                     place: Place::Stack(thread, at),
@@ -307,6 +386,7 @@ impl Scan<'_> {
                 && self.found.edges.len() < u32::MAX as usize
             {
                 let flag = if pointer.is_start { 0 } else { INSIDE };
+                self.note_inside(word, pointer, At::Edge(self.found.edges.len()));
                 self.found.edges.push(pointer.to | flag);
             }
         }
@@ -319,11 +399,23 @@ impl Scan<'_> {
                 is_start: true,
             });
             let dtv = self.dtv(task.fs_base);
-            let words = task.words.iter().filter_map(|&word| self.pointer(word));
             let place = Place::Register(task.thread);
-            let all = words.chain(own_stack).chain(dtv);
-            let roots: Vec<Root> = all.map(|pointer| Root { place, pointer }).collect();
-            self.stacks.extend(roots);
+            for &word in &task.words {
+                if let Some(pointer) = self.pointer(word) {
+                    self.note_inside(word, pointer, At::Stacks(self.stacks.len()));
+                    self.stacks.push(Root { place, pointer });
+                }
+            }
+            let own = own_stack.into_iter().chain(dtv);
+            self.stacks
+                .extend(own.map(|pointer| Root { place, pointer }));
+        }
+    }
+
+    fn note_inside(&mut self, word: u64, pointer: Pointer, at: At) {
+        let block = self.index.blocks.get(pointer.to as usize);
+        if let Some(inside) = block.and_then(|block| inside(pointer, word - block.start)) {
+            self.insides.push((at, inside));
         }
     }
 

@@ -1,5 +1,6 @@
 //! Heaps made by hand. Blocks are at 0x10000 and up, data at 0x1000, a stack at 0x8000, vtables at 0x500000.
 
+use super::habits::Lineages;
 use super::scan::Holds;
 use super::*;
 use crate::base::Tid;
@@ -18,6 +19,8 @@ const HEAP: u64 = 0x10000;
 struct World {
     blocks: Vec<(u64, u64)>,
     young: Vec<u64>,
+    /// From before the attach.
+    older: Vec<u64>,
     words: Vec<(u64, u64)>,
     registers: Vec<u64>,
     fs_base: u64,
@@ -74,9 +77,10 @@ impl World {
             start,
             size,
             is_root: self.young.contains(&start),
+            site: (!self.older.contains(&start)).then_some(start as u32),
         };
         let blocks = self.blocks.iter().map(block).collect();
-        Check::new(&self.frozen(), blocks, &data_only)
+        Check::new(&self.frozen(), blocks, &Lineages::new(), &data_only)
     }
 
     /// A letter for each block, in the order of their addresses.
@@ -192,8 +196,12 @@ fn stacks_of_threads_that_have_ended() {
             start: A,
             size: 8,
             is_root: false,
+            site: Some(0),
         }];
-        Check::new(&frozen, blocks, &|_, _| (Holds::All, u64::MAX)).verdict(0)
+        Check::new(&frozen, blocks, &Lineages::new(), &|_, _| {
+            (Holds::All, u64::MAX)
+        })
+        .verdict(0)
     };
     assert_eq!(verdict(0), Verdict::Lost);
     assert_eq!(
@@ -256,10 +264,13 @@ fn memory_between_blocks() {
                 start,
                 size,
                 is_root: false,
+                site: Some(0),
             })
             .collect()
     };
-    let verdict = |rule: &RootRule<'_>| Check::new(&world.frozen(), blocks(), rule).verdict(0);
+    let verdict = |rule: &RootRule<'_>| {
+        Check::new(&world.frozen(), blocks(), &Lineages::new(), rule).verdict(0)
+    };
     assert_eq!(verdict(&|_, _| (Holds::All, u64::MAX)), Verdict::Reachable);
     assert_eq!(
         verdict(&|_, at| from(HEAP + 0x2000, at)),
@@ -278,9 +289,12 @@ fn an_allocators_lists_point_to_headers() {
             start,
             size,
             is_root: false,
+            site: Some(0),
         })
         .collect();
-    let check = Check::new(&world.frozen(), blocks, &|_, _| (Holds::Starts, u64::MAX));
+    let check = Check::new(&world.frozen(), blocks, &Lineages::new(), &|_, _| {
+        (Holds::Starts, u64::MAX)
+    });
     assert_eq!(
         (check.verdict(0), check.verdict(1)),
         (Verdict::Lost, Verdict::Reachable)
@@ -308,7 +322,10 @@ fn groups_and_cycles() {
     check_groups(&[], &["a: //", "b: //", "c: //"]);
     check_groups(&[(A, B), (B, C)], &["a: //b c"]);
     check_groups(&[(C, B), (B, A)], &["c: //b a"]);
-    check_groups(&[(A, A)], &["a: a//", "b: //", "c: //"]);
+    // What points to itself, as a short string does or the end of an empty list, is no cycle.
+    check_groups(&[(A, A)], &["a: //", "b: //", "c: //"]);
+    check_groups(&[(A, A + 16), (A + 8, A + 8)], &["a: //", "b: //", "c: //"]);
+    check_groups(&[(A, A), (A + 8, B), (B, B + 16)], &["a: //b", "c: //"]);
     check_groups(&[(A, B), (B + 24, A), (B, C)], &["a: a b//c"]);
     check_groups(&[(A, C), (C, B), (B, A)], &["a: a c b//"]);
     // c is in the component, though not on the short way round
@@ -370,14 +387,18 @@ fn memory_that_cannot_be_read_is_passed_over() {
             start: A,
             size: 8,
             is_root: false,
+            site: Some(0),
         },
         Block {
             start: 0x100_1000,
             size: 64,
             is_root: false,
+            site: Some(0),
         },
     ];
-    let check = Check::new(&frozen, blocks, &|_, _| (Holds::All, u64::MAX));
+    let check = Check::new(&frozen, blocks, &Lineages::new(), &|_, _| {
+        (Holds::All, u64::MAX)
+    });
     assert_eq!(
         (check.verdict(0), check.verdict(1)),
         (Verdict::Reachable, Verdict::Lost)
@@ -436,4 +457,85 @@ proptest! {
         }
         prop_assert_eq!(in_groups, any.iter().filter(|reached| !**reached).count());
     }
+}
+
+/// So many blocks of 64 bytes, each with who asked for it, and pointers to them out of data: by number and
+/// offset.
+fn crowd(sites: &[Option<u32>], pointers: &[(u64, u64)]) -> String {
+    let at = |number: u64| HEAP + number * 80;
+    let world = World {
+        words: (0..)
+            .zip(pointers)
+            .map(|(slot, (number, offset))| (DATA + 8 * slot, at(*number) + offset))
+            .collect(),
+        ..World::default()
+    };
+    let blocks = (0..).zip(sites).map(|(number, site)| Block {
+        start: at(number),
+        size: 64,
+        is_root: false,
+        site: *site,
+    });
+    let check = Check::new(
+        &world.frozen(),
+        blocks.collect(),
+        &Lineages::new(),
+        &data_only,
+    );
+    let letter = |node| match check.verdict(node) {
+        Verdict::Lost => 'L',
+        Verdict::Indirect => 'i',
+        Verdict::Possible => 'p',
+        Verdict::Reachable => 'R',
+    };
+    (0..check.index.blocks.len() as Node).map(letter).collect()
+}
+
+#[test]
+fn blocks_that_are_always_pointed_to_at_one_offset() {
+    let same = |count: usize| vec![Some(7); count];
+    let all = |offset: u64, count: u64| (0..count).map(|n| (n, offset)).collect::<Vec<_>>();
+    assert_eq!(crowd(&same(10), &all(16, 10)), "RRRRRRRRRR");
+    assert_eq!(
+        crowd(&same(10), &all(3, 9)),
+        "RRRRRRRRRL",
+        "whom nobody points to is lost"
+    );
+    assert_eq!(
+        crowd(&same(7), &all(16, 7)),
+        "ppppppp",
+        "too few for a habit"
+    );
+    assert_eq!(
+        crowd(&[None; 10], &all(16, 10)),
+        "RRRRRRRRRR",
+        "from before the attach"
+    );
+    // Of several sites, each has its own habits.
+    let two: Vec<Option<u32>> = (0..10).map(|n| Some(n % 2)).collect();
+    assert_eq!(crowd(&two, &all(16, 10)), "pppppppppp");
+    // Two offsets, as redis' strings have by their lengths; and some that are pointed to at their starts.
+    let mixed: Vec<(u64, u64)> = (0..24).map(|n| (n, [0, 1, 3][n as usize % 3])).collect();
+    assert_eq!(crowd(&same(24), &mixed), "R".repeat(24));
+    // All over the place: that is no habit, and the ones at 16 are none either.
+    let wild: Vec<(u64, u64)> = (0..20).map(|n| (n, if n < 10 { 16 } else { n })).collect();
+    assert_eq!(crowd(&same(20), &wild), "p".repeat(20));
+}
+
+#[test]
+fn who_is_older_than_the_attach_leads_nobody() {
+    let groups = |words: &[(u64, u64)]| {
+        let world = World {
+            older: vec![A],
+            ..three(words)
+        };
+        let check = world.check();
+        let told = |group: &Group| (group.leader, group.members.clone());
+        check.groups.iter().map(told).collect::<Vec<_>>()
+    };
+    // a keeps b and c, which keep nothing.
+    assert_eq!(groups(&[(A, B), (A + 8, C)]), [(1, vec![]), (2, vec![])]);
+    // b keeps c by way of a.
+    assert_eq!(groups(&[(B, A), (A, C)]), [(1, vec![0, 2])]);
+    assert_eq!(groups(&[]), [(1, vec![]), (2, vec![])]);
 }

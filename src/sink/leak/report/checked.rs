@@ -2,6 +2,7 @@
 //! copy, and so can be found while the process goes on; and what the answer means by then.
 
 use super::super::reach::chunks::{self, Chunks};
+use super::super::reach::habits::Lineages;
 use super::super::reach::index::{Block, Node};
 use super::super::reach::scan::Holds;
 use super::super::reach::{self, Check, Verdict, lost};
@@ -21,6 +22,8 @@ pub struct Question {
     /// Where the heap's blocks begin, ascending.
     heap: Vec<u64>,
     pages: Pages,
+    /// Which blocks are of one origin.
+    lineages: Lineages,
     knows_all: bool,
     /// Releases are not seen any more.
     is_resting: bool,
@@ -83,8 +86,13 @@ pub struct Checked {
 
 impl Question {
     /// Who can be reached? What is younger than `older`, and what a call holds that has not returned,
-    /// counts as reached.
-    pub fn new(tracker: &Tracker, older: Duration, allocators: Allocators) -> Question {
+    /// counts as reached. `lineages` says which sites ask in the same way.
+    pub fn new(
+        tracker: &Tracker,
+        older: Duration,
+        allocators: Allocators,
+        lineages: Lineages,
+    ) -> Question {
         let born_before = born_before(tracker, older);
         let mut blocks = Vec::new();
         let mut heap = Vec::new();
@@ -100,6 +108,7 @@ impl Question {
                 start,
                 size: live.size,
                 is_root: live.born > born_before,
+                site: Some(live.site.0),
             };
             blocks.extend(holdings.table.iter().map(block));
         }
@@ -108,11 +117,13 @@ impl Question {
             start,
             size,
             is_root: true,
+            site: None,
         }));
         heap.sort_unstable();
         Question {
             blocks,
             heap,
+            lineages,
             pages: tracker.pages().clone(),
             knows_all: tracker.knowledge() == Knowledge::All,
             is_resting: tracker.rested().is_some(),
@@ -142,15 +153,21 @@ impl Question {
             start,
             size,
             is_root: false,
+            site: None,
         }));
         let own = match self.allocators.is_jemalloc {
             true => reach::jemalloc::own(&frozen),
             false => Vec::new(),
         };
-        let check = Check::new(&frozen, blocks, &|region, at| match own_part(&own, at) {
-            (true, until) => (Holds::Nothing, until),
-            (false, until) => (self.rule(&older, region, at), until),
-        });
+        let check = Check::new(
+            &frozen,
+            blocks,
+            &self.lineages,
+            &|region, at| match own_part(&own, at) {
+                (true, until) => (Holds::Nothing, until),
+                (false, until) => (self.rule(&older, region, at), until),
+            },
+        );
         let before = before(&strangers, &check, &older);
         Answer {
             check,
@@ -257,14 +274,7 @@ impl Checked {
                 .and_then(|block| block_at(tracker, block.start))
                 .map_or(u64::MAX, |live| live.born)
         };
-        // A leader from before the attach has no site: what it leads tells of the group then.
-        let oldest = |group: &lost::Group| {
-            let leader = group.leaders().min_by_key(|node| born(node)).copied()?;
-            match born(&leader) {
-                u64::MAX => group.members.iter().min_by_key(|node| born(node)).copied(),
-                _ => Some(leader),
-            }
-        };
+        let oldest = |group: &lost::Group| group.leaders().min_by_key(|node| born(node)).copied();
         let groups = check.groups.iter();
         let told_by: Vec<Node> = groups
             .map(|group| oldest(group).unwrap_or(group.leader))

@@ -165,12 +165,10 @@ fn top(entry: &Entry, report: &Report) -> Series {
         let site = moment.sites.iter().find(|(site, _)| Some(*site) == place);
         (moment.seconds, number(site.map_or(0, |(_, bytes)| *bytes)))
     };
-    let name = entry
-        .stack
-        .get(called(&entry.stack))
-        .map_or("?", |line| &line.function);
+    let stack = frames(&entry.stack);
+    let caller = stack.get(called(&entry.stack));
     Series {
-        name: name.to_owned(),
+        name: caller.map_or("?".into(), |frame| frame.name().into_owned()),
         points: report.history.iter().map(at).collect(),
     }
 }
@@ -185,7 +183,11 @@ fn called(stack: &[Line]) -> usize {
 
 fn frames(stack: &[Line]) -> Vec<Frame> {
     let frame = |line: &Line| Frame {
-        function: line.function.clone(),
+        // Without a name a frame goes by its module and address.
+        function: match line.is_unnamed() {
+            true => String::new(),
+            false => line.function.clone(),
+        },
         file: line.file.clone(),
         line: line.line,
         inlined: line.inlined,

@@ -251,10 +251,20 @@ pub struct Line {
     pub module: String,
     /// The address in the module's file.
     pub vaddr: u64,
+    /// How far behind the function's first instruction the call returns to, when only a symbol table tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub offset: Option<u64>,
     /// Whose code it is.
     pub origin: Origin,
     /// It was inlined into the next one.
     pub inlined: bool,
+}
+
+impl Line {
+    /// Nothing is known of it but its address, which stands for its name.
+    pub fn is_unnamed(&self) -> bool {
+        self.function == format!("{:#x}", self.vaddr)
+    }
 }
 
 /// Whose code a call is in.

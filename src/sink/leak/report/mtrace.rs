@@ -42,7 +42,11 @@ fn caller(stack: &[Line]) -> String {
         .or(stack.last());
     match user.map(|line| (line, &line.file, line.line)) {
         Some((_, Some(file), Some(number))) => format!("at {file}:{number}"),
-        Some((line, ..)) => format!("at {}:({}+{:#x})", line.module, line.function, line.vaddr),
+        Some((line, ..)) if line.is_unnamed() => format!("at {}:[{:#x}]", line.module, line.vaddr),
+        Some((line, ..)) => match line.offset {
+            Some(offset) => format!("at {}:({}+{offset:#x})", line.module, line.function),
+            None => format!("at {}:({})[{:#x}]", line.module, line.function, line.vaddr),
+        },
         None => "at an unknown place".to_owned(),
     }
 }
@@ -60,6 +64,8 @@ mod tests {
             file: number.map(|_| "/src/a.c".to_owned()),
             line: number,
             module: "a".to_owned(),
+            vaddr: 0x1155,
+            offset: number.is_none().then_some(0x16),
             origin,
             ..Line::default()
         };
@@ -73,6 +79,7 @@ mod tests {
             blocks: vec![
                 block(0x5555_0000_12a0, 148, line("make", Origin::User, Some(5))),
                 block(0x5555_0000_1340, 1 << 20, line("f", Origin::User, None)),
+                block(0x5555_0010_1350, 8, line("0x1155", Origin::User, None)),
             ],
             ..Report::default()
         };
@@ -83,7 +90,8 @@ Memory not freed:
 -----------------
            Address     Size     Caller
 0x00005555000012a0     0x94  at /src/a.c:5
-0x0000555500001340 0x100000  at a:(f+0x0)
+0x0000555500001340 0x100000  at a:(f+0x16)
+0x0000555500101350      0x8  at a:[0x1155]
 "
         );
     }

@@ -79,10 +79,16 @@ const HELP: [&str; 20] = [
 /// The whole picture: no more lines than the terminal has rows, none wider than its columns.
 pub(super) fn picture(picture: &Picture<'_>, columns: usize, rows: usize) -> Vec<Line> {
     let mut bottom = note(picture.note, columns);
+    bottom.truncate((rows / 4).max(1));
     bottom.push(foot(picture));
     let above = rows.saturating_sub(bottom.len());
     let mut lines = head(picture, columns);
     lines.push(Line::default());
+    // On a small terminal sites go before what is known of the process.
+    if picture.page == Page::Sites && !picture.rows.is_empty() {
+        let table = 1 + picture.rows.len().min(SITES);
+        lines.truncate(above.saturating_sub(table).max(1));
+    }
     match picture.page {
         Page::Help => lines.extend(HELP.map(Line::plain)),
         Page::Sites => sites(&mut lines, picture, columns, above),
@@ -125,6 +131,9 @@ fn head(picture: &Picture<'_>, columns: usize) -> Vec<Line> {
     lines
 }
 
+/// So many sites are shown at least, if there are so many rows.
+const SITES: usize = 3;
+
 /// The table, and below it what is known of the chosen row.
 fn sites(lines: &mut Vec<Line>, picture: &Picture<'_>, columns: usize, rows: usize) {
     let Some(report) = picture.report else { return };
@@ -138,7 +147,9 @@ fn sites(lines: &mut Vec<Line>, picture: &Picture<'_>, columns: usize, rows: usi
         return;
     }
     let table = Table::new(columns);
-    lines.push(Line::of(Style::Faint, &table.title(picture.sort)));
+    if rows.saturating_sub(lines.len()) > 1 {
+        lines.push(Line::of(Style::Faint, &table.title(picture.sort)));
+    }
     let left = rows.saturating_sub(lines.len());
     // What is told in full gets its half, if there is a half.
     let shown = match left {
@@ -210,20 +221,30 @@ fn name(sort: Sort) -> &'static str {
 
 /// The columns that there is room for.
 struct Table {
+    /// Of the number before each row.
+    number: usize,
+    verdict: usize,
+    bytes: usize,
     blocks: bool,
     growth: bool,
     /// Zero for none.
     trend: usize,
 }
 
-const VERDICT: usize = 10;
-const BYTES: usize = 11;
 const BLOCKS: usize = 9;
 const GROWTH: usize = 13;
 
 impl Table {
     fn new(columns: usize) -> Table {
+        // A narrow terminal has more use for the functions.
+        let (number, verdict, bytes) = match columns {
+            0..44 => (0, 8, 8),
+            _ => (4, 10, 11),
+        };
         Table {
+            number,
+            verdict,
+            bytes,
             blocks: columns >= 50,
             growth: columns >= 64,
             trend: match columns {
@@ -240,8 +261,15 @@ impl Table {
             true => format!("*{name}"),
             false => name.to_owned(),
         };
+        let Table {
+            number,
+            verdict,
+            bytes,
+            ..
+        } = *self;
         let mut text = format!(
-            "     {:VERDICT$} {:>BYTES$}",
+            " {:number$}{:verdict$} {:>bytes$}",
+            "",
             "VERDICT",
             name("LIVE", Sort::Bytes)
         );
@@ -272,10 +300,14 @@ impl Table {
             Tone::Plain => Style::Plain,
         };
         let mark = if is_chosen { '>' } else { ' ' };
-        line.add(body, &format!("{mark}{:3} ", at + 1));
-        line.add(tone, &format!("{:VERDICT$}", row.verdict));
+        let number = match self.number {
+            0 => String::new(),
+            width => format!("{:>1$} ", at + 1, width - 1),
+        };
+        line.add(body, &format!("{mark}{number}"));
+        line.add(tone, &format!("{:1$}", row.verdict, self.verdict));
         let size = row.bytes.map(bytes).unwrap_or_default();
-        line.add(body, &format!(" {size:>BYTES$}"));
+        line.add(body, &format!(" {size:>0$}", self.bytes));
         if self.blocks {
             line.add(body, &format!(" {:>BLOCKS$}", count(row.blocks)));
         }

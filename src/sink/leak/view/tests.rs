@@ -111,6 +111,20 @@ fn check(actual: &[String], expected: &str) {
 }
 
 #[test]
+fn a_small_terminal_shows_sites() {
+    check(
+        &shown(&three(), 0, Page::Sites, 30, 6),
+        "
+leaks: server (pid 7), attache
+ VERDICT     *LIVE  SITE
+>LOST        640 B  boxed_thin
+ POSSIBLE  7.6 MiB  read_confi
+ GROWING  31.2 KiB  remember s
+q quit   ? help   s sort: byte",
+    );
+}
+
+#[test]
 fn a_wide_terminal() {
     check(
         &shown(&three(), 1, Page::Sites, 130, 16),

@@ -14,22 +14,6 @@ pub enum Language {
     Rust,
 }
 
-impl Language {
-    /// The language of a compilation unit.
-    pub(super) fn of(language: gimli::DwLang) -> Language {
-        match language {
-            gimli::DW_LANG_Rust => Language::Rust,
-            gimli::DW_LANG_C_plus_plus
-            | gimli::DW_LANG_C_plus_plus_03
-            | gimli::DW_LANG_C_plus_plus_11
-            | gimli::DW_LANG_C_plus_plus_14
-            | gimli::DW_LANG_C_plus_plus_17
-            | gimli::DW_LANG_C_plus_plus_20 => Language::Cpp,
-            _ => Language::Unknown,
-        }
-    }
-}
-
 /// A symbol as its language writes it. What is not mangled is left as it is. The hash at the end of
 /// a Rust name and the return type of a C++ template are left out, and so is what glibc puts before
 /// the names by which it calls itself.
@@ -109,19 +93,68 @@ impl fmt::Write for Bounded {
 /// Template arguments longer than this are left out.
 const SHORT: usize = 24;
 
+/// How much of a name stays.
+#[derive(Clone, Copy)]
+struct Style {
+    has_parameters: bool,
+    arguments: Arguments,
+}
+
+/// Which template or generic arguments stay.
+#[derive(Clone, Copy)]
+enum Arguments {
+    All,
+    Short,
+    None,
+}
+
 /// A name without its parameters, and without long template or generic arguments:
 /// `std::map<...>::insert`.
 pub fn abbreviate(name: &str, language: Language) -> String {
+    rewrite(
+        name,
+        Style {
+            has_parameters: language != Language::Cpp,
+            arguments: Arguments::Short,
+        },
+    )
+}
+
+/// A C++ name without its parameters: `ns::Box<int>::put`.
+pub fn without_parameters(name: &str) -> String {
+    rewrite(
+        name,
+        Style {
+            has_parameters: false,
+            arguments: Arguments::All,
+        },
+    )
+}
+
+/// A name without template or generic arguments: `ns::Box::put(int)`.
+pub fn without_arguments(name: &str) -> String {
+    rewrite(
+        name,
+        Style {
+            has_parameters: true,
+            arguments: Arguments::None,
+        },
+    )
+}
+
+fn rewrite(name: &str, style: Style) -> String {
     // "[clone .isra.0]": what a compiler made of one function is still that function.
     let name = name.split(" [clone ").next().unwrap_or(name);
     let mut short = String::with_capacity(name.len().min(128));
     let mut rest = name;
     while let Some(next) = rest.chars().next() {
         let taken = match next {
-            '<' if short.ends_with(is_word) || short.ends_with("::") => arguments(rest, &mut short),
-            '(' if language == Language::Cpp && !rest.starts_with("(anonymous") => parameters(rest),
+            '<' if short.ends_with(is_word) || short.ends_with("::") => {
+                arguments(rest, &mut short, style.arguments)
+            }
+            '(' if !style.has_parameters && !rest.starts_with("(anonymous") => parameters(rest),
             '[' if rest.starts_with("[abi:") => bracketed(rest, '[', ']').len(),
-            'o' if !short.ends_with(is_word) => operator(rest, &mut short),
+            'o' if !short.ends_with(is_word) => operator(rest, &mut short, style.arguments),
             _ => {
                 short.push(next);
                 next.len_utf8()
@@ -154,12 +187,14 @@ fn bracketed(text: &str, open: char, close: char) -> &str {
     text
 }
 
-/// Copies template arguments if they are short. Says how much of the name they are.
-fn arguments(rest: &str, short: &mut String) -> usize {
+/// Copies template arguments if they are to stay. Says how much of the name they are.
+fn arguments(rest: &str, short: &mut String, which: Arguments) -> usize {
     let arguments = bracketed(rest, '<', '>');
-    match arguments.len() <= SHORT {
-        true => short.push_str(arguments),
-        false => short.push_str("<...>"),
+    match which {
+        Arguments::Short if arguments.len() > SHORT => short.push_str("<...>"),
+        Arguments::All | Arguments::Short => short.push_str(arguments),
+        // Rust's `make::<i32>`.
+        Arguments::None => short.truncate(short.trim_end_matches("::").len()),
     }
     arguments.len()
 }
@@ -178,7 +213,7 @@ fn parameters(rest: &str) -> usize {
 }
 
 /// Copies `operator` with its sign, which may be a bracket, and template arguments behind it.
-fn operator(rest: &str, short: &mut String) -> usize {
+fn operator(rest: &str, short: &mut String, which: Arguments) -> usize {
     const SIGNS: [&str; 39] = [
         "()", "[]", "<=>", "<<=", ">>=", "<<", ">>", "<=", ">=", "->*", "->", "++", "--", "+=",
         "-=", "*=", "/=", "%=", "^=", "&=", "|=", "&&", "||", "==", "!=", "+", "-", "*", "/", "%",
@@ -200,7 +235,7 @@ fn operator(rest: &str, short: &mut String) -> usize {
     let arguments = match args.starts_with('<') {
         true => {
             short.push_str(space);
-            space.len() + arguments(args, short)
+            space.len() + arguments(args, short, which)
         }
         false => 0,
     };
