@@ -4,8 +4,9 @@
 use super::What;
 use super::ptrace::{Out, PtraceEngine};
 use crate::base::{Pid, Tid};
-use crate::elf::Binding;
+use crate::elf::{Binding, Image};
 use crate::plan::Named;
+use crate::sys::proc;
 use crate::tracee::module::Module;
 use crate::tracee::space::Space;
 
@@ -101,6 +102,33 @@ impl PtraceEngine {
             self.plan.resources.expected.join(", ")
         )
     }
+}
+
+/// What becomes of LeakSanitizer, if a module has it and the process was not started without: it stops its process
+/// by ptrace(2), which only one can do (sanitizer_common's sanitizer_stoptheworld_linux_libcdep.cpp).
+pub(super) fn leak_sanitizer(pid: Pid, image: &Image, module: &str) -> Option<String> {
+    let options = options_of_leak_sanitizer(image)?;
+    let is_off = proc::environment(pid, options).is_some_and(|is| is.contains("detect_leaks=0"));
+    (!is_off).then(|| {
+        format!(
+            "LeakSanitizer, which {module} has, does not work while its process is traced, and makes that fail or hang \
+             when it ends; {options}=detect_leaks=0 in its environment turns it off"
+        )
+    })
+}
+
+/// The variable that LeakSanitizer's options are in, by the runtime that it is a part of.
+fn options_of_leak_sanitizer(image: &Image) -> Option<&'static str> {
+    let has = |name: &str| image.exports.iter().any(|symbol| symbol.name == name);
+    if !has("__lsan_do_leak_check") {
+        return None;
+    }
+    let runtimes = [
+        ("__asan_init", "ASAN_OPTIONS"),
+        ("__hwasan_init", "HWASAN_OPTIONS"),
+    ];
+    let found = runtimes.into_iter().find(|(sign, _)| has(sign));
+    Some(found.map_or("LSAN_OPTIONS", |(_, options)| options))
 }
 
 fn meaningless(named: &Named<'_>) -> String {

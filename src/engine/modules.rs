@@ -2,6 +2,7 @@
 //! turned into breakpoints.
 
 use super::What;
+use super::explain::leak_sanitizer;
 use super::ptrace::{Out, PtraceEngine};
 use super::task::SpaceId;
 use crate::base::addr::{Addr, Bias, Vaddr};
@@ -125,7 +126,8 @@ impl PtraceEngine {
             bias: module.bias,
             file: self.plan.resources.want_stacks().then_some(&found.file),
         };
-        out.tell(space.pid, stopped.tid(), what);
+        let pid = space.pid;
+        out.tell(pid, stopped.tid(), what);
         // The program comes first.
         let place = match planned.name.is_main {
             true => 0,
@@ -135,6 +137,9 @@ impl PtraceEngine {
         self.matched.extend(&planned.matched);
         for why in planned.taken.iter().chain(&planned.refused) {
             self.complain(stopped.tid(), why, out);
+        }
+        if let Some(why) = leak_sanitizer(pid, &planned.image, &planned.name.name) {
+            self.complain(stopped.tid(), &why, out);
         }
         Ok(())
     }

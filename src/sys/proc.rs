@@ -220,6 +220,17 @@ pub fn status_field(tid: Tid, name: &str) -> Option<String> {
     text.lines().find_map(field)
 }
 
+/// A variable of the environment that a process was started with.
+pub fn environment(pid: Pid, name: &str) -> Option<String> {
+    let all = fs::read(format!("/proc/{pid}/environ")).ok()?;
+    let mut variables = all.split(|byte| *byte == 0);
+    let value = variables.find_map(|variable| {
+        let rest = variable.strip_prefix(name.as_bytes())?;
+        rest.strip_prefix(b"=")
+    });
+    value.map(|value| String::from_utf8_lossy(value).into_owned())
+}
+
 /// The process that a task belongs to.
 pub fn process_of(tid: Tid) -> Option<Pid> {
     status_field(tid, "Tgid")?.parse().ok().map(Pid)

@@ -123,3 +123,25 @@ fn a_global_allocator() {
         assert!(told.contains("a #[global_allocator]"), "{told}");
     }
 }
+
+/// LeakSanitizer needs ptrace(2) for itself.
+#[test]
+fn a_program_with_leak_sanitizer() {
+    let Some(program) = fixture("leak_sanitizer") else {
+        return;
+    };
+    let told = |options: &str| {
+        let run = ltrace(["--leaks", "--"])
+            .arg(&program)
+            .env("LSAN_OPTIONS", options);
+        run.finish().exits(0).stderr
+    };
+    let line = "LeakSanitizer, which leak_sanitizer has, does not work while its process is traced";
+    assert_eq!(told("verbosity=0").matches(line).count(), 1, "{}", told(""));
+    assert!(!told("verbosity=0:detect_leaks=0").contains(line));
+    assert!(
+        told("").contains("nothing seen: leak_sanitizer (pid "),
+        "{}",
+        told("")
+    );
+}

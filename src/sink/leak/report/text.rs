@@ -41,9 +41,10 @@ const INDENT: &str = "     ";
 pub fn text(report: &Report, frames: Frames) -> String {
     let mut text = String::new();
     if is_clean(report) {
-        let found = match report.process.no_allocator && is_of_heap_only(report) {
-            true => "nothing to watch",
-            false => "no leaks",
+        let found = match is_of_heap_only(report) {
+            true if report.process.no_allocator => "nothing to watch",
+            true if is_unseen(report) => "nothing seen",
+            _ => "no leaks",
         };
         let _ = writeln!(text, "{found}: {}: {}", who(report), summary(report));
         return text;
@@ -79,6 +80,13 @@ pub fn is_clean(report: &Report) -> bool {
         ..
     } = report;
     sites.is_empty() && pairs.is_empty() && misuses.is_empty()
+}
+
+/// No call of an allocator was seen: that is no reason to say that there are no leaks.
+fn is_unseen(report: &Report) -> bool {
+    let heap = &report.heap;
+    let older = report.not_counted.older_freed.unwrap_or(0);
+    report.is_of_heap() && heap.allocated.blocks == 0 && heap.freed.blocks == 0 && older == 0
 }
 
 fn is_of_heap_only(report: &Report) -> bool {

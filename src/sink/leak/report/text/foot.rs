@@ -1,8 +1,8 @@
 //! The last lines of a report: what is not worth a paragraph, what is not counted, and the sum.
 
-use super::super::model::{Amount, Entry, Report, Verdict};
+use super::super::model::{Amount, Entry, Report, Since, Verdict};
 use super::super::numbers::{bytes, count, millis, of};
-use super::{amount, is_of_heap_only};
+use super::{amount, is_of_heap_only, is_unseen};
 use std::fmt::Write as _;
 
 pub(super) fn foot(text: &mut String, report: &Report) {
@@ -125,6 +125,16 @@ fn found(report: &Report) -> String {
     let open = open.map(|open| format!("; {open}")).unwrap_or_default();
     if report.process.no_allocator {
         return format!("no allocator was found{open}");
+    }
+    if is_unseen(report) {
+        let did = match report.process.since {
+            Since::Launched => "allocates",
+            Since::Attached => "allocated",
+        };
+        return format!(
+            "malloc, free and their kin were watched, and none was called: it {did} nothing, or has an allocator of \
+             its own, which --alloc-sym malloc=NAME,free=NAME would show{open}"
+        );
     }
     let lost = match (report.check.is_some(), report.lost.blocks) {
         (true, 0) => "lost 0 B".to_owned(),

@@ -161,6 +161,45 @@ fn nothing_to_tell_is_one_line() {
     );
 }
 
+#[test]
+fn nothing_seen_is_not_no_leaks() {
+    let report = |since, older_freed| Report {
+        sites: Vec::new(),
+        heap: Heap::default(),
+        lost: amount(0, 0),
+        not_counted: NotCounted {
+            older_freed,
+            ..NotCounted::default()
+        },
+        process: Process {
+            since,
+            ..server().process
+        },
+        ..server()
+    };
+    let check = |since, older_freed, expected: &str| {
+        let text = text(&report(since, older_freed), Frames::User);
+        assert!(text.contains(expected), "{text}");
+    };
+    check(
+        Since::Launched,
+        None,
+        "nothing seen: server (pid 22783), ran 12.0 s",
+    );
+    check(
+        Since::Launched,
+        None,
+        "and none was called: it allocates nothing, or has an allocator of its own",
+    );
+    check(
+        Since::Attached,
+        Some(0),
+        "nothing seen: server (pid 22783), attached 12.0 s",
+    );
+    check(Since::Attached, Some(0), "it allocated nothing, or");
+    check(Since::Attached, Some(1), "no leaks: server");
+}
+
 fn only(entry: Entry) -> String {
     let mut report = Report {
         sites: vec![entry],
