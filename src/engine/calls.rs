@@ -62,6 +62,9 @@ pub struct Position<'m> {
 
 /// So many of the innermost calls elsewhere are looked at in one event, each by a read of its word.
 const LOOKS: usize = 16;
+/// So many calls are compared with a place, which needs no read: those of other stacks may lie between calls that
+/// a tail call has put in one place.
+const COMPARED: usize = 1024;
 /// So many calls that may return again are remembered.
 const MOST_AGAIN: usize = 512;
 
@@ -161,7 +164,7 @@ impl Calls {
         point: &Arc<Tracepoint>,
     ) -> Vec<OpenCall> {
         let here = |call: &OpenCall| (call.frame, call.return_address) == (frame, return_address);
-        let from = self.open.len().saturating_sub(LOOKS);
+        let from = self.open.len().saturating_sub(COMPARED);
         let same = |call: &OpenCall| here(call) && Arc::ptr_eq(&call.point, point);
         let Some(first) = self.open[from..].iter().position(same) else {
             return Vec::new();
@@ -199,17 +202,17 @@ impl Calls {
     pub fn returned(&mut self, address: Addr, at: Position<'_>) -> Vec<OpenCall> {
         let matches = |call: &OpenCall| call.is_back(address, at.rsp);
         let mut taken = Vec::new();
-        let mut looks = LOOKS;
+        let mut left = COMPARED;
         let mut index = self.open.len();
         while let Some(before) = index.checked_sub(1) {
             index = before;
             let call = &self.open[index];
             if matches(call) {
                 taken.push(self.open.remove(index));
-            } else if is_live(call, at) || looks == 0 {
+            } else if is_live(call, at) || left == 0 {
                 break;
             } else if !taken.is_empty() {
-                looks -= 1;
+                left -= 1;
             }
         }
         taken

@@ -336,6 +336,23 @@ proptest! {
 }
 
 #[test]
+fn a_tail_call_comes_back_past_the_calls_of_another_stack() {
+    let call = |function| Step::Call {
+        function,
+        locals: 0,
+    };
+    let mut world = World::new();
+    let elsewhere = std::iter::once(Step::Switch { to: 1 })
+        .chain(std::iter::repeat_with(|| call(0)).take(200))
+        .chain([Step::Switch { to: 0 }]);
+    let steps = std::iter::once(call(1)).chain(elsewhere);
+    for step in steps.chain([Step::TailCall { function: 0 }, Step::Return]) {
+        world.step(step);
+    }
+    assert_eq!(world.ended.len(), 2);
+}
+
+#[test]
 fn a_return_that_a_signal_interrupted_is_met_again_once() {
     let landing = |address, rsp, result| Landing {
         address: Addr(address),
