@@ -9,8 +9,32 @@ use crate::plan::Named;
 use crate::sys::proc;
 use crate::tracee::module::Module;
 use crate::tracee::space::Space;
+use std::time::Duration;
+
+/// How long a program has to load what the user asked to see, before he is told that it has not.
+const GRACE: Duration = Duration::from_secs(1);
+/// How long one has that may yet execute another: a script or launcher that prepares what it then becomes.
+const GRACE_OF_LAUNCHERS: Duration = Duration::from_secs(5);
+/// The functions by which a program becomes another (POSIX exec, and GNU's).
+const EXECUTING: [&str; 8] = [
+    "execve", "execv", "execvp", "execvpe", "execl", "execlp", "execle", "fexecve",
+];
 
 impl PtraceEngine {
+    /// What was asked for would have been found by now, if it were to come.
+    pub(super) fn has_had_time(&self) -> bool {
+        let time = self.found.elapsed();
+        time > GRACE && (time > GRACE_OF_LAUNCHERS || !self.may_execute_another())
+    }
+
+    /// The command may be there for the sake of another that it executes.
+    fn may_execute_another(&self) -> bool {
+        let modules = self.spaces.values().flat_map(|space| &space.modules);
+        let mut imports = modules.flat_map(|module| &module.planned.image.imports);
+        self.launched.is_some_and(|launched| launched.end.is_none())
+            && imports.any(|import| EXECUTING.contains(&&*import.symbol))
+    }
+
     /// Tells once of each filter and each alias that has meant nothing so far, of an allocator that is
     /// nowhere, or, if nothing of any program was ever planted, what there is to see in the task's.
     pub(super) fn explain_nothing(&mut self, tid: Tid, out: &mut Out<'_>) {

@@ -21,6 +21,7 @@ use crate::tracee::linkmap::{self, Debug};
 use crate::tracee::module::{Found, Planned};
 use crate::tracee::space::Space;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// The `r_debug` that glibc's dynamic linker exports.
 const R_DEBUG: &str = "_r_debug";
@@ -43,6 +44,7 @@ impl PtraceEngine {
         stage: Stage,
         out: &mut Out<'_>,
     ) {
+        self.found = Instant::now();
         let Some(space) = self.spaces.get(&id) else {
             return;
         };

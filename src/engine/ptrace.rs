@@ -30,7 +30,7 @@ use crate::tracee::space::{Doubt, Home, Missing, Space};
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 /// Whether child processes are traced as well. Threads always are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -63,6 +63,8 @@ pub struct PtraceEngine {
     pub(super) launched: Option<Launched>,
     /// Something was found to trace.
     pub(super) planted: bool,
+    /// When the last program was found that a process runs.
+    pub(super) found: Instant,
     /// The filters of `-x`, by their indices, that meant something in some module.
     pub(super) matched: HashSet<usize>,
     /// Some program has what [`crate::plan::resources::Resources`] expects.
@@ -100,9 +102,6 @@ pub enum Ending {
     /// By a signal.
     Killed(Signal),
 }
-
-/// How long a program has to load what the user asked to see, before he is told that it has not.
-const GRACE: Duration = Duration::from_secs(1);
 
 /// After how many beats a process is made to tell its SIGTRAP action.
 const CALM: u32 = 20;
@@ -193,6 +192,7 @@ impl PtraceEngine {
             next_space: 0,
             launched: None,
             planted: false,
+            found: Instant::now(),
             matched: HashSet::new(),
             provided: false,
             batch: Vec::new(),
@@ -272,7 +272,7 @@ impl PtraceEngine {
     fn beat(&mut self, out: &mut Out<'_>) {
         out.tell(Pid(0), Tid(0), What::Tick);
         let first = self.tasks.keys().min().copied();
-        if out.began.elapsed() > GRACE
+        if self.has_had_time()
             && let Some(tid) = first
         {
             self.explain_nothing(tid, out);

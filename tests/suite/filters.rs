@@ -3,6 +3,7 @@
 use crate::support::fixture::fixture;
 use crate::support::ltrace;
 use crate::support::trace::calls;
+use nix::sys::signal::Signal;
 
 /// With these options, the calls traced are `expected`, in order.
 #[track_caller]
@@ -209,6 +210,31 @@ fn a_filter_that_matches_nothing_is_told() {
 }
 
 /// And so is each of several, also where another one means something.
+/// A script that prepares something first, and then becomes what was meant.
+#[test]
+fn a_launcher_has_time_until_it_executes_the_program() {
+    let Some(program) = fixture("basic") else {
+        return;
+    };
+    let script = format!("sleep 1.5; exec {}", program.display());
+    let check = |filter: &[&str], line: &str| {
+        let run = ltrace(filter).args(["sh", "-c", &script]).finish();
+        assert!(!run.stderr.contains("ltrace: "), "{}", run.told());
+        assert_eq!(run.exits(0).count(line), 1);
+    };
+    check(&["-e", "toupper"], "basic->toupper('a')");
+    check(&["-L", "-x", "main"], "main(");
+}
+
+/// One that executes nothing is not waited for.
+#[test]
+fn a_filter_that_matches_nothing_is_told_while_the_program_runs() {
+    let mut run = ltrace(["-x", "nosuch", "sleep", "600"]).start();
+    run.wait_for_stderr("-x 'nosuch'");
+    assert!(run.is_alive());
+    run.signal(Signal::SIGINT);
+}
+
 #[test]
 fn each_filter_that_matches_nothing_is_told() {
     let Some(program) = fixture("basic") else {
