@@ -63,6 +63,8 @@ impl PtraceEngine {
             if let Some(space) = space.filter(|space| space.pid == task.pid)
                 && space.memory.machine() == Machine::Amd64
                 && space.is_guard_reset(tid)
+                // The handler itself sets the default action, to end a program that has no other.
+                && !space.is_guard(Addr(stopped.regs()?.rip))
             {
                 let info = stopped.signal_info()?;
                 stopped.send(task.pid, signal)?;
