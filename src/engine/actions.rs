@@ -5,7 +5,6 @@ use super::ptrace::{Out, PtraceEngine};
 use super::task::SpaceId;
 use crate::base::addr::Addr;
 use crate::base::machine::Machine;
-use crate::base::memory::Memory;
 use crate::base::regs::Regs;
 use crate::base::signal::Signal;
 use crate::sys;
@@ -31,19 +30,11 @@ impl PtraceEngine {
         let Some(next) = space.breakpoint(at).map(|b| b.slot.next.0) else {
             return Ok(());
         };
-        let is_trap = regs.rdi as i32 == libc::SIGTRAP;
-        if regs.rax != libc::SYS_rt_sigaction as u64 || !is_trap || regs.r10 != 8 {
+        let Some((new, old)) = asked_for_trap(&regs) else {
             return Ok(());
-        }
-        if space.answer_action(Addr(regs.rsi), Addr(regs.rdx)) {
-            // As the kernel leaves a system call (Intel SDM vol. 2, SYSCALL).
-            stopped.set_regs(&Regs {
-                rip: next,
-                rax: 0,
-                rcx: next,
-                r11: regs.eflags,
-                ..regs
-            })?;
+        };
+        if space.answer_action(new, old) {
+            stopped.set_regs(&answered(&regs, next))?;
         }
         Ok(())
     }
@@ -61,7 +52,6 @@ impl PtraceEngine {
             }
             let space = self.spaces.get_mut(&task.space);
             if let Some(space) = space.filter(|space| space.pid == task.pid)
-                && space.memory.machine() == Machine::Amd64
                 && space.is_guard_reset(tid)
                 // The handler itself sets the default action, to end a program that has no other.
                 && !space.is_guard(Addr(stopped.regs()?.rip))
@@ -74,5 +64,37 @@ impl PtraceEngine {
             }
         }
         self.signalled(stopped, signal, out)
+    }
+}
+
+/// The actions of SIGTRAP to be set and to be told, when a task with these registers is about to make rt_sigaction(2)
+/// for it (system call numbers by asm/unistd_64.h and asm/unistd_32.h).
+fn asked_for_trap(regs: &Regs) -> Option<(Addr, Addr)> {
+    let (number, [signal, new, old, size]) = match regs.machine() {
+        Machine::Amd64 => (13, [regs.rdi, regs.rsi, regs.rdx, regs.r10]),
+        Machine::I386 => {
+            let words = [regs.rbx, regs.rcx, regs.rdx, regs.rsi];
+            (174, words.map(|word| word & u64::from(u32::MAX)))
+        }
+    };
+    let is_asked = regs.rax == number && signal as i32 == libc::SIGTRAP && size == 8;
+    is_asked.then_some((Addr(new), Addr(old)))
+}
+
+/// The registers as the kernel leaves a system call that went well and ends at `next` (Intel SDM vol. 2, SYSCALL; on
+/// i386 no other register changes).
+fn answered(regs: &Regs, next: u64) -> Regs {
+    let after = Regs {
+        rip: next,
+        rax: 0,
+        ..*regs
+    };
+    match regs.machine() {
+        Machine::Amd64 => Regs {
+            rcx: next,
+            r11: regs.eflags,
+            ..after
+        },
+        Machine::I386 => after,
     }
 }

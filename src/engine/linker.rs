@@ -68,6 +68,7 @@ impl PtraceEngine {
             self.plant(stopped, id, auxv.entry, Purpose::Relocated, out);
         }
         self.modules_changed(stopped, id, out);
+        self.watch_actions(stopped, id, out);
         if stage == Stage::Running {
             self.resolve_imports(stopped, id, out);
         }

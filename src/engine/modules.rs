@@ -221,9 +221,7 @@ impl PtraceEngine {
         }
         self.type_imports(id);
         self.watch_exceptions(stopped, id, out);
-        if self.planted {
-            self.watch_actions(stopped, id, out);
-        }
+        self.watch_actions(stopped, id, out);
     }
 
     /// Of functions that `-x` means, nothing but the catching of an exception may tell that one has left them.
@@ -252,8 +250,8 @@ impl PtraceEngine {
     }
 
     /// Watches for the program's setting its SIGTRAP action, where our guard is.
-    fn watch_actions(&mut self, stopped: &Stopped, id: SpaceId, out: &mut Out<'_>) {
-        let Some(space) = self.spaces.get_mut(&id) else {
+    pub(super) fn watch_actions(&mut self, stopped: &Stopped, id: SpaceId, out: &mut Out<'_>) {
+        let Some(space) = self.spaces.get_mut(&id).filter(|s| s.is_guarded()) else {
             return;
         };
         let mut places = Vec::new();

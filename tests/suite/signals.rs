@@ -1,50 +1,90 @@
 //! Signals reach the program once each, and calls in handlers are traced.
 
 use crate::support::expect::same_text;
-use crate::support::fixture::fixture;
+use crate::support::fixture::{fixture, shaped, shaped_32};
 use crate::support::ltrace;
 use crate::support::program::{Program, Running};
 use crate::support::server::{assert_still_works, assert_unharmed, server};
+use crate::support::shape::Shape;
 use crate::support::text::{wait_until_planted, wait_until_traced};
 use crate::support::trace::about;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// What becomes of a program's own SIGTRAP, as it says itself, is what it is without us.
 #[test]
 fn actions_for_sigtrap_are_the_programs_own() {
-    let Some(program) = fixture("own_action") else {
-        return;
-    };
+    for program in own_actions() {
+        check_actions(&program);
+    }
+}
+
+/// The fixture as it is built for x86-64 and for i386, with the C library or all in one file.
+fn own_actions() -> impl Iterator<Item = PathBuf> {
+    let builds = [
+        fixture("own_action"),
+        shaped("own_action", Shape::Static),
+        shaped_32("own_action", Shape::Pie),
+        shaped_32("own_action", Shape::Static),
+    ];
+    builds.into_iter().flatten()
+}
+
+#[track_caller]
+fn check_actions(program: &Path) {
     for words in ["qhqbtq", "qh1tq", "qgqbtq", "qg1tq", "hbtdq", "gbtht1tq"] {
         let say = |mut run: Running| {
             run.wait_for_stdout("ready\n");
             run.say(words.as_bytes());
             run.finish().exits(0).stdout
         };
-        let alone = say(Program::new(&program).start());
-        let options = ["-o", "/dev/null", "-x", "atoi"];
-        let traced = say(ltrace(options).arg(&program).start());
-        assert_eq!(traced, alone, "{words}");
+        let alone = say(Program::new(program).start());
+        // What it calls while signals are blocked, and nothing at all.
+        for filter in ["strtol", "nosuch"] {
+            let options = ["-o", "/dev/null", "-x", filter];
+            let traced = say(ltrace(options).arg(program).start());
+            let which = (program.display(), words, filter);
+            assert_eq!(traced, alone, "{which:?}");
+        }
+    }
+}
+
+/// Where it has no action, it dies of one.
+#[test]
+fn a_program_dies_of_its_own_sigtrap() {
+    for program in own_actions() {
+        for words in ["t", "qt", "bt", "hdt"] {
+            let mut run = ltrace(["-o", "/dev/null", "-x", "strtol"])
+                .arg(&program)
+                .start();
+            run.wait_for_stdout("ready\n");
+            run.say(words.as_bytes());
+            run.finish().exits(133);
+        }
     }
 }
 
 /// It stands when we have left, wherever it was set and lost.
 #[test]
 fn an_action_for_sigtrap_outlives_us() {
-    let Some(program) = fixture("own_action") else {
-        return;
-    };
+    for program in own_actions() {
+        check_action_outlives_us(&program);
+    }
+}
+
+#[track_caller]
+fn check_action_outlives_us(program: &Path) {
     for set_before in [false, true] {
-        let mut target = Program::new(&program).start();
+        let mut target = Program::new(program).start();
         target.wait_for_stdout("ready\n");
         if set_before {
             target.say(b"h");
             target.wait_for_stdout("h: caught 0\n");
         }
-        let tracer = ltrace(["-o", "/dev/null", "-x", "atoi"])
+        let tracer = ltrace(["-o", "/dev/null", "-x", "strtol"])
             .args(["-p", &target.pid().to_string()])
             .start();
         wait_until_planted(target.pid());

@@ -47,6 +47,11 @@ impl Space {
         self.guard.as_ref()?.as_ref().err()
     }
 
+    /// Whether the guard stands in for the program's own SIGTRAP action.
+    pub fn is_guarded(&self) -> bool {
+        matches!(self.guard, Some(Ok(_)))
+    }
+
     /// Whether an address is in our SIGTRAP handler.
     pub fn is_guard(&self, at: Addr) -> bool {
         matches!(&self.guard, Some(Ok(guard)) if guard.contains(at))
@@ -84,7 +89,7 @@ impl Space {
 
     /// Whether the kernel has reset the action that the guard is, in the process of this task.
     pub fn is_guard_reset(&self, tid: Tid) -> bool {
-        matches!(self.guard, Some(Ok(_))) && !proc::is_caught(tid, libc::SIGTRAP)
+        self.is_guarded() && !proc::is_caught(tid, libc::SIGTRAP)
     }
 
     /// Answers rt_sigaction(2) for SIGTRAP, called with these, out of what is kept. `false`: we cannot.
