@@ -8,8 +8,9 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::stat::Mode;
 use std::fs::{File, FileType, Metadata};
 use std::io::{self, Read};
+use std::ops::Range;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileExt, FileTypeExt};
 use std::path::Path;
 
 /// The largest debug files that builds make have some gigabytes. A sparse file of terabytes costs nobody
@@ -20,24 +21,26 @@ const MOST: u64 = 16 << 30;
 /// FIFO would have us wait for a writer, and a device may act on it. A file that somebody holds a lease on is
 /// not waited for either (fcntl(2), "F_SETLEASE").
 pub fn open(path: &Path) -> io::Result<File> {
-    let found = File::from(openat(
-        path,
-        OFlag::O_PATH | OFlag::O_CLOEXEC,
-        Mode::empty(),
-    )?);
+    let found = openat(path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())?;
+    reopen(&found.into(), || nonblocking(path))
+}
+
+/// Opens a file for reading that is known by an O_PATH descriptor, on the terms of [`open`]; in another way when
+/// /proc does not show our descriptors.
+pub(super) fn reopen(found: &File, otherwise: impl Fn() -> nix::Result<File>) -> io::Result<File> {
     check(&found.metadata()?)?;
     // The very file that was looked at, whatever the path leads to by now (proc_pid_fd(5)).
     let same = format!("/proc/self/fd/{}", found.as_raw_fd());
     let file = match nonblocking(Path::new(&same)) {
         // The /proc that is mounted is that of other processes.
-        Err(Errno::ENOENT) => nonblocking(path)?,
+        Err(Errno::ENOENT) => otherwise()?,
         other => other?,
     };
     check(&file.metadata()?)?;
     Ok(file)
 }
 
-fn nonblocking(path: &Path) -> nix::Result<File> {
+pub(super) fn nonblocking(path: &Path) -> nix::Result<File> {
     let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
     openat(path, flags, Mode::empty()).map(File::from)
 }
@@ -58,6 +61,7 @@ fn kind(file: FileType) -> &'static str {
         _ if file.is_dir() => "directory",
         _ if file.is_fifo() => "FIFO",
         _ if file.is_socket() => "socket",
+        _ if file.is_symlink() => "symbolic link",
         _ => "device",
     }
 }
@@ -68,6 +72,21 @@ pub fn read(file: &File, most: u64) -> io::Result<Vec<u8>> {
     let size = file.metadata()?.len().min(most);
     let mut bytes = Vec::new();
     file.take(size).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// The same of a part of the file, as far as there is such.
+pub fn read_part(file: &File, part: Range<u64>) -> io::Result<Vec<u8>> {
+    let end = file.metadata()?.len().min(part.end);
+    let mut bytes = vec![0; end.saturating_sub(part.start) as usize];
+    let mut done = 0;
+    while done < bytes.len() {
+        match file.read_at(&mut bytes[done..], part.start + done as u64)? {
+            0 => break,
+            more => done += more,
+        }
+    }
+    bytes.truncate(done);
     Ok(bytes)
 }
 

@@ -13,6 +13,7 @@ pub mod placement;
 pub mod proc;
 pub mod ptrace;
 pub mod remote;
+pub mod root;
 mod sigframe;
 pub mod spawn;
 pub mod terminal;

@@ -12,6 +12,7 @@ use std::ops::Range;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 /// One line of /proc/PID/maps.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -237,10 +238,36 @@ pub fn process_of(tid: Tid) -> Option<Pid> {
 }
 
 /// It is the first process of its pid namespace, which inherits whoever is left behind by others
-/// (pid_namespaces(7), "The namespace init process"). Its ids: proc_pid_status(5), "NSpid".
+/// (pid_namespaces(7), "The namespace init process").
 pub fn is_init(pid: Pid) -> bool {
-    let ids = status_field(Tid(pid.0), "NSpid");
-    ids.is_some_and(|ids| ids.split_whitespace().last() == Some("1"))
+    innermost_id(pid) == Some(1)
+}
+
+/// The id that a process has for itself: in the pid namespace it is in, the innermost that we see of those
+/// (proc_pid_status(5), "NSpid").
+pub fn innermost_id(pid: Pid) -> Option<i32> {
+    let ids = status_field(Tid(pid.0), "NSpid")?;
+    ids.split_whitespace().last()?.parse().ok()
+}
+
+/// The users that a process acts for: the real one, the effective one, and others (proc_pid_status(5), "Uid").
+pub fn users(pid: Pid) -> Vec<u32> {
+    let ids = status_field(Tid(pid.0), "Uid").unwrap_or_default();
+    ids.split_whitespace()
+        .filter_map(|id| id.parse().ok())
+        .collect()
+}
+
+/// When a process began, to a hundredth of a second (proc_pid_stat(5), "starttime": since boot, in the ticks that
+/// x86-64 has a hundred of in a second; proc_uptime(5)).
+pub fn began(pid: Pid) -> Option<SystemTime> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The 22nd field; the second, the name, may hold anything.
+    let ticks: f64 = stat.rsplit_once(") ")?.1.split(' ').nth(19)?.parse().ok()?;
+    let uptime = fs::read_to_string("/proc/uptime").ok()?;
+    let uptime: f64 = uptime.split(' ').next()?.parse().ok()?;
+    let age = Duration::try_from_secs_f64((uptime - ticks / 100.0).max(0.0)).ok()?;
+    SystemTime::now().checked_sub(age)
 }
 
 /// The path of the program that a process runs, as the process sees it.

@@ -27,6 +27,7 @@ mod leak_allocators;
 mod leak_ends;
 mod leak_heap;
 mod leak_input;
+mod leak_jit;
 mod leak_json;
 mod leak_memcheck;
 mod leak_options;

@@ -1,6 +1,7 @@
 //! Who is who: modules of each process, stacks by their frames, and names for code and data when they are
 //! asked for.
 
+use super::made::MadeCode;
 use super::reach::habits::{GENERATIONS, Lineage};
 use super::report::model::{self, Line};
 use super::site;
@@ -52,6 +53,8 @@ pub struct Book {
 struct Space {
     unwinder: Unwinder,
     loaded: Vec<Loaded>,
+    /// Names of code that it makes at run time, and of code that its parents made before they forked.
+    made: MadeCode,
     /// Calls whose stacks were shortened because there are too many.
     merged: u64,
 }
@@ -120,7 +123,11 @@ impl Book {
             .spaces
             .get(&parent)
             .map_or(Vec::new(), |space| space.loaded.clone());
-        let mut space = Space::default();
+        let made = self.spaces.get(&parent).map(|space| space.made.clone());
+        let mut space = Space {
+            made: made.unwrap_or_default(),
+            ..Space::default()
+        };
         loaded.into_iter().for_each(|loaded| space.add(loaded));
         self.spaces.insert(child, space);
     }
@@ -145,6 +152,9 @@ impl Book {
     pub fn unwind(&mut self, pid: Pid, raw: &RawStack) -> StackId {
         let space = self.spaces.entry(pid).or_default();
         let unwound = space.unwinder.unwind(raw, FRAMES);
+        if unwound.frames.iter().any(|frame| frame.module.is_none()) {
+            space.made.meet(pid);
+        }
         let mut frames = match raw.scripts() {
             Some(scripts) => self.with_scripts(pid, unwound.frames, scripts),
             None => unwound.frames,
@@ -175,6 +185,13 @@ impl Book {
         frames.truncate(kept);
         frames.push(Frame::CUT);
         true
+    }
+
+    /// Names are about to be asked for: reads what the process has told of code that it makes.
+    pub fn refresh(&mut self, pid: Pid) {
+        if let Some(space) = self.spaces.get_mut(&pid) {
+            space.made.refresh();
+        }
     }
 
     /// See [`Symbolizer::hurry`].
@@ -265,6 +282,19 @@ impl Book {
         }
     }
 
+    /// The call of a function that was made at run time, as far as the process tells of those.
+    fn made(&self, pid: Pid, frame: &Frame) -> Option<Line> {
+        let at = frame.lookup();
+        let (function, offset) = self.spaces.get(&pid)?.made.find(Addr(at.0))?;
+        Some(Line {
+            function: shown(&function),
+            vaddr: at.0,
+            offset: Some(offset + (frame.vaddr.0 - at.0)),
+            module: MADE.to_owned(),
+            ..Line::default()
+        })
+    }
+
     /// Whether a frame is the interpreter's, among scripts.
     fn is_machinery(&self, frame: &Frame) -> bool {
         let Some(id) = frame.module else { return false };
@@ -275,7 +305,7 @@ impl Book {
             })
     }
 
-    fn lines(&mut self, frame: &Frame, lines: &mut Vec<Line>) {
+    fn lines(&mut self, pid: Pid, frame: &Frame, lines: &mut Vec<Line>) {
         if frame.kind == FrameKind::Cut {
             return lines.push(Line::cut());
         }
@@ -288,6 +318,11 @@ impl Book {
                 ..Line::default()
             });
             return;
+        }
+        if frame.module.is_none()
+            && let Some(line) = self.made(pid, frame)
+        {
+            return lines.push(line);
         }
         let module = frame.module.and_then(|id| self.stacks.module(id));
         let module = module.map_or("[unknown]".to_owned(), |module| shown(&module.name));
@@ -321,6 +356,9 @@ impl Book {
     }
 }
 
+/// Where code is from that was made at run time, and told of.
+const MADE: &str = "[jit]";
+
 /// Without a module the address in the process is all there is.
 fn loaded_nowhere(at: Addr) -> Vaddr {
     Vaddr(at.0)
@@ -333,7 +371,7 @@ impl Names for Book {
         let mut lines = Vec::new();
         for frame in &frames {
             let from = lines.len();
-            self.lines(frame, &mut lines);
+            self.lines(pid, frame, &mut lines);
             if self.allocators.contains(frame) {
                 let own = lines.iter_mut().skip(from);
                 own.for_each(|line| line.origin = model::Origin::Allocator);

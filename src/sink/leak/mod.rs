@@ -6,6 +6,7 @@ pub mod book;
 mod history;
 pub mod hunter;
 pub mod kinds;
+mod made;
 pub mod misuse;
 pub mod options;
 pub mod output;

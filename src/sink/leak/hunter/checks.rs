@@ -135,6 +135,7 @@ impl Hunter {
         prey.named.extend(new.iter().map(|(id, _)| *id));
         let asked = self.setup.outside.times_asked_to_end();
         self.setup.book.hurry(false);
+        self.setup.book.refresh(pid);
         for (at, (_, origin)) in new.iter().enumerate() {
             if self.setup.outside.times_asked_to_end() != asked {
                 self.setup.book.hurry(true);

@@ -1,0 +1,95 @@
+//! The root directory of a process: paths that it names are looked for there, and lead nowhere else.
+
+use super::file;
+use crate::base::Pid;
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat, openat2};
+use nix::sys::stat::Mode;
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+/// A root directory, held open: it stays there when the process has gone.
+#[derive(Debug)]
+pub struct Root(File);
+
+/// What the last part of a path may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Last {
+    /// A file, or a symbolic link to one.
+    Any,
+    /// A file itself.
+    NoLink,
+}
+
+impl Root {
+    /// The root of a process at this moment.
+    pub fn of(pid: Pid) -> io::Result<Root> {
+        Root::at(format!("/proc/{pid}/root").as_ref())
+    }
+
+    /// Our own.
+    pub fn ours() -> io::Result<Root> {
+        Root::at("/".as_ref())
+    }
+
+    fn at(path: &Path) -> io::Result<Root> {
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        Ok(Root(nix::fcntl::open(path, flags, Mode::empty())?.into()))
+    }
+
+    /// Opens a file below this root on the terms of [`file::open`]. Symbolic links and `..` are followed as the
+    /// process would (openat2(2), since Linux 5.6).
+    pub fn open(&self, path: &Path, last: Last) -> io::Result<File> {
+        let mut flags = OFlag::O_PATH | OFlag::O_CLOEXEC;
+        flags.set(OFlag::O_NOFOLLOW, last == Last::NoLink);
+        let resolve = ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS;
+        let how = OpenHow::new().flags(flags).resolve(resolve);
+        let below = path.strip_prefix("/").unwrap_or(path);
+        let found = match openat2(&self.0, path, how) {
+            // An older kernel, or a sandbox that does not know the call: links lead where ours do.
+            Err(Errno::ENOSYS | Errno::EPERM) => openat(&self.0, below, flags, Mode::empty())?,
+            other => other?,
+        };
+        let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+        let again = || openat(&self.0, below, flags | OFlag::O_NOFOLLOW, Mode::empty());
+        file::reopen(&found.into(), || again().map(File::from))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Last, Root};
+    use std::fs;
+    use std::io::Read;
+    use std::os::unix::fs::symlink;
+    use std::path::Path;
+
+    #[test]
+    fn links_stay_below_the_root() {
+        let dir = std::env::temp_dir().join(format!("ltrace-root-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&dir);
+        fs::create_dir_all(dir.join("etc")).unwrap();
+        fs::write(dir.join("etc/passwd"), "ours").unwrap();
+        symlink("/etc/passwd", dir.join("absolute")).unwrap();
+        symlink("../../../../etc/passwd", dir.join("upwards")).unwrap();
+        symlink("/proc/self/exe", dir.join("none")).unwrap();
+        let root = Root::at(&dir).unwrap();
+        let text = |path: &str| {
+            let mut text = String::new();
+            let file = root.open(Path::new(path), Last::Any);
+            file.unwrap().read_to_string(&mut text).unwrap();
+            text
+        };
+        for path in ["/etc/passwd", "etc/passwd", "/absolute", "/upwards"] {
+            assert_eq!(text(path), "ours", "{path}");
+        }
+        assert!(root.open(Path::new("/none"), Last::Any).is_err());
+        let refused = root.open(Path::new("/absolute"), Last::NoLink);
+        assert!(
+            refused.unwrap_err().to_string().contains("a symbolic link"),
+            "not followed"
+        );
+        fs::remove_dir_all(&dir).unwrap();
+    }
+}
