@@ -35,7 +35,7 @@ use crate::sink::text::Text;
 use crate::stack::Symbolizer;
 use crate::sys::front::{self, Duties, End, Link, Side, Stops, Wishes};
 use crate::sys::terminal::Terminal;
-use crate::sys::{interrupt, proc};
+use crate::sys::{interrupt, patience, proc};
 use consumer::Consumer;
 use screen::OnTerminal;
 use std::io::{self, Write};
@@ -76,13 +76,27 @@ pub fn run(config: Config) -> Result<u8, Error> {
     }
     let drawn = drawn(&config.report);
     match front::split(duties(&config, &drawn))? {
-        Side::Tracer(link) => trace(config, link, drawn),
+        Side::Tracer(link) => {
+            let ended = trace(config, link, drawn);
+            if patience::is_stuck() {
+                leave_stuck(&ended);
+            }
+            ended
+        }
         Side::Front(front) => match front.stand()? {
             End::Exited(status) => Ok(status),
             End::Asked(signal) => Ok(signalled(signal)),
             End::Killed(signal) => Err(Error::TracerKilled(signal)),
         },
     }
+}
+
+/// The process cannot end while a thread of it waits for a file: nobody is to wait for that.
+fn leave_stuck(ended: &Result<u8, Error>) {
+    if let Err(why) = ended {
+        tell(&why.to_string());
+    }
+    front::leave(*ended.as_ref().unwrap_or(&1));
 }
 
 /// What is drawn on the terminal, besides lines.
@@ -167,6 +181,9 @@ fn trace(config: Config, link: Link, drawn: Drawn) -> Result<u8, Error> {
         freezing,
         rest: false,
     };
+    if config.launch.is_none() {
+        patience::begin();
+    }
     let refused = attach_all(&mut engine, &config.attach, &mut consumer);
     if let (Some(command), Some(launch)) = (command, &config.launch) {
         // Half of what was asked for would be traced.
@@ -179,6 +196,7 @@ fn trace(config: Config, link: Link, drawn: Drawn) -> Result<u8, Error> {
     } else if refused == config.attach.len() || engine.is_hopeless() {
         return Ok(1);
     }
+    patience::begin();
     consumer.sink.begin();
     let outcome = loop {
         match engine.run(&mut |hit| consumer.take(hit))? {
@@ -186,6 +204,9 @@ fn trace(config: Config, link: Link, drawn: Drawn) -> Result<u8, Error> {
             outcome => break outcome,
         }
     };
+    for path in patience::given_up() {
+        tell(&patience::told(&path));
+    }
     consumer
         .finish()
         .map_err(|why| Error::output(&config.output, why))?;

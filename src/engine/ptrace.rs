@@ -21,6 +21,7 @@ use crate::plan::Plan;
 use crate::sys;
 use crate::sys::front::Link;
 use crate::sys::interrupt::{self, Request};
+use crate::sys::patience;
 use crate::sys::placement::Placement;
 use crate::sys::ptrace::Stopped;
 use crate::sys::traceme;
@@ -270,6 +271,10 @@ impl PtraceEngine {
 
     /// Nothing happened for a while.
     fn beat(&mut self, out: &mut Out<'_>) {
+        for path in patience::given_up() {
+            let what = patience::told(&path);
+            out.tell(Pid(0), Tid(0), What::Lost { what: &what });
+        }
         out.tell(Pid(0), Tid(0), What::Tick);
         let first = self.tasks.keys().min().copied();
         if self.has_had_time()

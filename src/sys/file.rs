@@ -2,6 +2,7 @@
 //! there, and may change it at any time; so none is opened but through [`open`].
 
 use super::mapped::Mapped;
+use super::patience;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open as openat};
 use nix::sys::memfd::{MFdFlags, memfd_create};
@@ -19,10 +20,13 @@ const MOST: u64 = 16 << 30;
 
 /// Opens a file for reading, if it is a regular one of at most 16 GiB. Anything else is not even opened: a
 /// FIFO would have us wait for a writer, and a device may act on it. A file that somebody holds a lease on is
-/// not waited for either (fcntl(2), "F_SETLEASE").
+/// not waited for either (fcntl(2), "F_SETLEASE"), and a server that does not answer not for long.
 pub fn open(path: &Path) -> io::Result<File> {
-    let found = openat(path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())?;
-    reopen(&found.into(), || nonblocking(path))
+    let wanted = path.to_owned();
+    patience::within(path, move || {
+        let found = openat(&wanted, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())?;
+        reopen(&found.into(), || nonblocking(&wanted))
+    })
 }
 
 /// Opens a file for reading that is known by an O_PATH descriptor, on the terms of [`open`]; in another way when
@@ -37,6 +41,8 @@ pub(super) fn reopen(found: &File, otherwise: impl Fn() -> nix::Result<File>) ->
         other => other?,
     };
     check(&file.metadata()?)?;
+    // A server may tell names and no more.
+    file.read_at(&mut [0], 0)?;
     Ok(file)
 }
 

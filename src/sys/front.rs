@@ -152,7 +152,11 @@ impl FrontEnd {
                 // SAFETY: the sender's id is set for a signal sent by a process (sigaction(2)).
                 let sender = unsafe { info.si_pid() };
                 if sender == self.tracer.as_raw() {
-                    self.stop_by(interrupt::value(&info));
+                    let value = interrupt::value(&info);
+                    if value & ENDS != 0 {
+                        return Ok(End::Exited(value as u8));
+                    }
+                    self.stop_by(value);
                 }
             } else if self.duties.wishes().any(|wish| wish as i32 == signal) {
                 self.pass(Signal(signal));
@@ -222,6 +226,23 @@ pub fn stop_front() {
     let front = Pid(getppid().as_raw());
     interrupt::send(front, Signal(libc::SIGRTMIN()), libc::SIGTSTP);
 }
+
+/// Has the front end end with this status, though the tracer cannot end itself yet. Nobody is to wait for what the
+/// tracer has open either.
+pub fn leave(status: u8) {
+    interrupt::send(
+        Pid(getppid().as_raw()),
+        Signal(libc::SIGRTMIN()),
+        ENDS | i32::from(status),
+    );
+    for descriptor in 0..3 {
+        // SAFETY: the process is about to end, and uses none of them any more.
+        unsafe { libc::close(descriptor) };
+    }
+}
+
+/// What the tracer sends with a status that the front end is to end with.
+const ENDS: i32 = 1 << 16;
 
 impl Duties {
     /// The signals that are passed on as wishes.

@@ -9,6 +9,7 @@ pub mod interrupt;
 pub mod mapped;
 pub mod memory;
 pub mod pagemap;
+pub mod patience;
 pub mod placement;
 pub mod proc;
 pub mod ptrace;

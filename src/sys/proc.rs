@@ -1,6 +1,6 @@
 //! What /proc tells of a process (proc(5)).
 
-use super::file;
+use super::{file, patience};
 use crate::base::addr::Addr;
 use crate::base::{Pid, Tid};
 use nix::libc;
@@ -137,7 +137,7 @@ pub fn is_same_file(pid: Pid, path: &str, file: &File) -> bool {
     let base = if path.starts_with('/') { "root" } else { "cwd" };
     let path = PathBuf::from(format!("/proc/{pid}/{base}")).join(path.trim_start_matches('/'));
     let identity = |m: fs::Metadata| (m.dev(), m.ino());
-    match (fs::metadata(path), file.metadata()) {
+    match (metadata(path), file.metadata()) {
         (Ok(named), Ok(opened)) => identity(named) == identity(opened),
         _ => false,
     }
@@ -277,13 +277,21 @@ pub fn program(pid: Pid) -> io::Result<PathBuf> {
 
 /// What the file system says of the program that a process runs.
 pub fn program_file(pid: Pid) -> io::Result<fs::Metadata> {
-    fs::metadata(format!("/proc/{pid}/exe"))
+    metadata(format!("/proc/{pid}/exe").into())
+}
+
+/// The server that a file is on may not answer.
+fn metadata(path: PathBuf) -> io::Result<fs::Metadata> {
+    let wanted = path.clone();
+    patience::within(&path, move || fs::metadata(wanted))
 }
 
 /// The file system that the program comes from gives no rights by its files (mount(8), `nosuid`).
 pub fn is_nosuid(pid: Pid) -> bool {
-    let path = format!("/proc/{pid}/exe");
-    statvfs(path.as_str()).is_ok_and(|fs| fs.flags().contains(FsFlags::ST_NOSUID))
+    let path = PathBuf::from(format!("/proc/{pid}/exe"));
+    let wanted = path.clone();
+    let found = patience::within(&path, move || Ok(statvfs(&wanted)?));
+    found.is_ok_and(|fs| fs.flags().contains(FsFlags::ST_NOSUID))
 }
 
 /// Opens the program that a process runs, even when its file has been deleted.

@@ -1,6 +1,6 @@
 //! The root directory of a process: paths that it names are looked for there, and lead nowhere else.
 
-use super::file;
+use super::{file, patience};
 use crate::base::Pid;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat, openat2};
@@ -8,10 +8,11 @@ use nix::sys::stat::Mode;
 use std::fs::File;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 /// A root directory, held open: it stays there when the process has gone.
 #[derive(Debug)]
-pub struct Root(File);
+pub struct Root(Arc<File>);
 
 /// What the last part of a path may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,27 +35,35 @@ impl Root {
     }
 
     fn at(path: &Path) -> io::Result<Root> {
+        let wanted = path.to_owned();
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        Ok(Root(nix::fcntl::open(path, flags, Mode::empty())?.into()))
+        let open = move || Ok(nix::fcntl::open(&wanted, flags, Mode::empty())?);
+        let directory = patience::within(path, open)?;
+        Ok(Root(Arc::new(directory.into())))
     }
 
     /// Opens a file below this root on the terms of [`file::open`]. Symbolic links and `..` are followed as the
     /// process would (openat2(2), since Linux 5.6).
     pub fn open(&self, path: &Path, last: Last) -> io::Result<File> {
-        let mut flags = OFlag::O_PATH | OFlag::O_CLOEXEC;
-        flags.set(OFlag::O_NOFOLLOW, last == Last::NoLink);
-        let resolve = ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS;
-        let how = OpenHow::new().flags(flags).resolve(resolve);
-        let below = path.strip_prefix("/").unwrap_or(path);
-        let found = match openat2(&self.0, path, how) {
-            // An older kernel, or a sandbox that does not know the call: links lead where ours do.
-            Err(Errno::ENOSYS | Errno::EPERM) => openat(&self.0, below, flags, Mode::empty())?,
-            other => other?,
-        };
-        let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
-        let again = || openat(&self.0, below, flags | OFlag::O_NOFOLLOW, Mode::empty());
-        file::reopen(&found.into(), || again().map(File::from))
+        let (root, wanted) = (Arc::clone(&self.0), path.to_owned());
+        patience::within(path, move || open(&root, &wanted, last))
     }
+}
+
+fn open(root: &File, path: &Path, last: Last) -> io::Result<File> {
+    let mut flags = OFlag::O_PATH | OFlag::O_CLOEXEC;
+    flags.set(OFlag::O_NOFOLLOW, last == Last::NoLink);
+    let resolve = ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS;
+    let how = OpenHow::new().flags(flags).resolve(resolve);
+    let below = path.strip_prefix("/").unwrap_or(path);
+    let found = match openat2(root, path, how) {
+        // An older kernel, or a sandbox that does not know the call: links lead where ours do.
+        Err(Errno::ENOSYS | Errno::EPERM) => openat(root, below, flags, Mode::empty())?,
+        other => other?,
+    };
+    let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+    let again = || openat(root, below, flags | OFlag::O_NOFOLLOW, Mode::empty());
+    file::reopen(&found.into(), || again().map(File::from))
 }
 
 #[cfg(test)]

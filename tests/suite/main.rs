@@ -11,6 +11,7 @@ mod bad_input;
 mod children;
 mod control_flow;
 mod damaged_debug_info;
+mod deaf_files;
 mod documents;
 mod entries;
 mod exports;
