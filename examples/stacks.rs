@@ -67,7 +67,7 @@ fn trace(args: &mut dyn Iterator<Item = OsString>, link: Link) -> Result<(), Box
         sizes: sizes.0..=sizes.1,
         stacks: Stacks::default(),
         unwinder: Unwinder::new(),
-        symbolizer: Symbolizer::new(open),
+        symbolizer: Symbolizer::new(|_, path| open(path).into_iter().collect()),
     };
     let mut on_hit = |hit: &Hit<'_>| {
         printer.take(hit);
@@ -105,6 +105,7 @@ impl Printer {
                     name: module.name.clone(),
                     path: module.path.clone(),
                     build_id: None,
+                    root: None,
                     file: file.clone(),
                 });
                 self.unwinder.add_module(id, range.clone(), *bias, &file);

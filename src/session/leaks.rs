@@ -13,7 +13,8 @@ use crate::sink::leak::kinds::{Action, Kinds, Role};
 use crate::sink::leak::options::Options;
 use crate::sink::leak::outside::{Descriptor, FileId, Outside, Wish};
 use crate::sink::leak::tracker::Knowledge;
-use crate::stack::Bytes;
+use crate::stack::{Bytes, Module};
+use crate::sys::root::Last;
 use crate::sys::{file, interrupt, proc, wishes};
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
@@ -127,9 +128,13 @@ fn merged(roles: &[Arc<Role>]) -> Function {
     all
 }
 
-/// Files of debug information, as they are named.
-pub(super) fn open(path: &Path) -> Option<Bytes> {
-    Some(file::map(&file::open(path).ok()?).ok()?.into())
+/// Files of debug information, as a module names them: below the root of its process, and below ours.
+pub(super) fn open(module: &Module, path: &Path) -> Vec<Bytes> {
+    let root = module.root.as_ref();
+    let theirs = root.and_then(|root| root.open(path, Last::Any).ok());
+    let files = theirs.into_iter().chain(file::open(path).ok());
+    let mapped = files.filter_map(|file| file::map(&file).ok());
+    mapped.map(Bytes::from).collect()
 }
 
 /// What reports hold may be shown as it is.

@@ -8,8 +8,9 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-/// How separate files are come by: maps or reads the one at a path.
-pub(super) type Open = dyn Fn(&Path) -> Option<Bytes>;
+/// How separate files are come by: maps or reads those at a path that may be meant for a module, the likeliest first.
+/// Where a process has a root of its own there may be two.
+pub(super) type Open = dyn Fn(&Module, &Path) -> Vec<Bytes>;
 
 /// Where distributions keep separate debug files (GDB manual, "Separate Debug Files").
 const DEBUG_DIRECTORY: &str = "/usr/lib/debug";
@@ -22,24 +23,24 @@ pub(super) fn find(module: &Module, open: &Open) -> Option<Bytes> {
     }
     let build_id = sections.build_id().or_else(|| module.build_id.clone());
     let by_build_id = build_id.as_deref().and_then(|id| {
-        let file = open(&by_build_id(id)?)?;
-        (build_id_of(&file)? == id).then_some(file)
+        let files = open(module, &by_build_id(id)?);
+        files.into_iter().find(|file| has_build_id(file, id))
     });
     by_build_id.or_else(|| linked(module, &sections, build_id.as_deref(), open))
 }
 
 /// The supplementary file that several debug files share, if this one has such
 /// (`.gnu_debugaltlink`, as `dwz -m` makes: a path and a build id).
-pub(super) fn supplementary(path: &Path, file: &Bytes, open: &Open) -> Option<Bytes> {
+pub(super) fn supplementary(module: &Module, file: &Bytes, open: &Open) -> Option<Bytes> {
     let sections = Sections::read(file).ok()?;
     let link = inflate::content(file, &sections.get(".gnu_debugaltlink")?)?;
     let (name, id) = split_name(&link)?;
-    let beside = path.parent()?.join(name);
+    let beside = Path::new(&module.path).parent()?.join(name);
     [Some(beside), by_build_id(id)]
         .into_iter()
         .flatten()
-        .filter_map(|path| open(&path))
-        .find(|file| build_id_of(file).as_deref() == Some(id))
+        .flat_map(|path| open(module, &path))
+        .find(|file| has_build_id(file, id))
 }
 
 /// `/usr/lib/debug/.build-id/ab/cdef….debug`
@@ -74,7 +75,7 @@ fn linked(
     ];
     places
         .iter()
-        .filter_map(|path| open(path))
+        .flat_map(|path| open(module, path))
         .find(|file| match (build_id, build_id_of(file)) {
             // Cheaper than a checksum over hundreds of megabytes, and as good.
             (Some(wanted), Some(found)) => wanted == found,
@@ -90,6 +91,10 @@ fn split_name(link: &Piece) -> Option<(&OsStr, &[u8])> {
 
 fn build_id_of(file: &Bytes) -> Option<Vec<u8>> {
     Sections::read(file).ok()?.build_id()
+}
+
+fn has_build_id(file: &Bytes, id: &[u8]) -> bool {
+    build_id_of(file).as_deref() == Some(id)
 }
 
 /// Larger files have build ids by which they are known; summing this one up takes a second.

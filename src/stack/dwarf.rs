@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 /// The debug sections of a module's debug file.
 pub(super) fn read(module: &Module, file: &Bytes, open: &Open) -> Option<Dwarf<Piece>> {
     let mut dwarf = load(file, |id| Some(id.name()))?;
-    if let Some(shared) = debug_file::supplementary(Path::new(&module.path), file, open) {
+    if let Some(shared) = debug_file::supplementary(module, file, open) {
         dwarf.set_sup(load(&shared, |id| Some(id.name()))?);
     }
     Some(dwarf)
@@ -29,24 +29,29 @@ pub(super) fn split(
     open: &Open,
 ) -> Option<Arc<Dwarf<Piece>>> {
     packed(module, wanted, open)
-        .or_else(|| unpacked(wanted, open))
+        .or_else(|| unpacked(module, wanted, open))
         .map(Arc::new)
 }
 
 fn packed(module: &Module, wanted: &SplitDwarfLoad<Piece>, open: &Open) -> Option<Dwarf<Piece>> {
-    let file = open(Path::new(&format!("{}.dwp", module.path)))?;
-    let sections = Sections::read(&file).ok()?;
-    let load = |id: SectionId| Ok::<_, gimli::Error>(section(&file, &sections, id.dwo_name()));
-    let package = DwarfPackage::load(load, Piece::default()).ok()?;
-    shallow(package.find_cu(wanted.dwo_id, &wanted.parent).ok()??)
+    let files = open(module, Path::new(&format!("{}.dwp", module.path)));
+    files.iter().find_map(|file| {
+        let sections = Sections::read(file).ok()?;
+        let load = |id: SectionId| Ok::<_, gimli::Error>(section(file, &sections, id.dwo_name()));
+        let package = DwarfPackage::load(load, Piece::default()).ok()?;
+        shallow(package.find_cu(wanted.dwo_id, &wanted.parent).ok()??)
+    })
 }
 
-fn unpacked(wanted: &SplitDwarfLoad<Piece>, open: &Open) -> Option<Dwarf<Piece>> {
+fn unpacked(module: &Module, wanted: &SplitDwarfLoad<Piece>, open: &Open) -> Option<Dwarf<Piece>> {
     let text = |piece: &Option<Piece>| Some(piece.as_ref()?.to_string().ok()?.into_owned());
     let name = PathBuf::from(text(&wanted.path)?);
     // An absolute name replaces the directory.
     let path = Path::new(&text(&wanted.comp_dir).unwrap_or_default()).join(name);
-    let mut dwarf = load(&open(&path)?, SectionId::dwo_name)?;
+    let files = open(module, &path);
+    let mut dwarf = files
+        .iter()
+        .find_map(|file| load(file, SectionId::dwo_name))?;
     dwarf.make_dwo(&wanted.parent);
     Some(dwarf)
 }

@@ -27,6 +27,7 @@ use crate::base::addr::Vaddr;
 use std::num::NonZeroU32;
 
 pub use crate::base::names;
+pub use crate::sys::root::Root;
 pub use bytes::Bytes;
 pub use data::DataNames;
 pub use perf_map::PerfMap;

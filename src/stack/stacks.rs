@@ -4,6 +4,7 @@
 use super::bytes::Bytes;
 use super::{Frame, FrameKind, ModuleId, ScriptLine, StackId};
 use crate::base::addr::Vaddr;
+use crate::sys::root::Root;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -16,6 +17,8 @@ pub struct Module {
     pub path: String,
     /// What identifies this very build.
     pub build_id: Option<Vec<u8>>,
+    /// The root directory of the process that was seen with it, where that is not ours.
+    pub root: Option<Root>,
     /// Its content, which stays readable when the file is deleted.
     pub file: Bytes,
 }

@@ -5,14 +5,19 @@ use crate::base::Pid;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat, openat2};
 use nix::sys::stat::Mode;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// A root directory, held open: it stays there when the process has gone.
-#[derive(Debug)]
-pub struct Root(Arc<File>);
+#[derive(Clone, Debug)]
+pub struct Root {
+    directory: Arc<File>,
+    /// Where it is below ours, if it is there.
+    seen: PathBuf,
+}
 
 /// What the last part of a path may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,26 +31,48 @@ pub enum Last {
 impl Root {
     /// The root of a process at this moment.
     pub fn of(pid: Pid) -> io::Result<Root> {
-        Root::at(format!("/proc/{pid}/root").as_ref())
+        let path = format!("/proc/{pid}/root");
+        let seen = fs::read_link(&path)?;
+        Root::at(path.as_ref(), seen)
+    }
+
+    /// The same, if what it has at a path may be another file than what we have there.
+    pub fn elsewhere(pid: Pid) -> Option<Root> {
+        let mounts = |who: &str| fs::read_link(format!("/proc/{who}/ns/mnt")).ok();
+        let (theirs, ours) = (Root::of(pid).ok()?, Root::ours().ok()?);
+        let identity = |root: &Root| {
+            root.directory
+                .metadata()
+                .ok()
+                .map(|found| (found.dev(), found.ino()))
+        };
+        let same_mounts = mounts(&pid.to_string()).is_some_and(|of| Some(of) == mounts("self"));
+        let same = same_mounts && identity(&theirs).is_some_and(|of| Some(of) == identity(&ours));
+        (!same).then_some(theirs)
     }
 
     /// Our own.
     pub fn ours() -> io::Result<Root> {
-        Root::at("/".as_ref())
+        Root::at("/".as_ref(), "/".into())
     }
 
-    fn at(path: &Path) -> io::Result<Root> {
+    fn at(path: &Path, seen: PathBuf) -> io::Result<Root> {
         let wanted = path.to_owned();
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let open = move || Ok(nix::fcntl::open(&wanted, flags, Mode::empty())?);
         let directory = patience::within(path, open)?;
-        Ok(Root(Arc::new(directory.into())))
+        Ok(Root {
+            directory: Arc::new(directory.into()),
+            seen,
+        })
     }
 
     /// Opens a file below this root on the terms of [`file::open`]. Symbolic links and `..` are followed as the
-    /// process would (openat2(2), since Linux 5.6).
+    /// process would (openat2(2), since Linux 5.6). The path may be as the kernel tells it to us, from our root on
+    /// (fs/d_path.c).
     pub fn open(&self, path: &Path, last: Last) -> io::Result<File> {
-        let (root, wanted) = (Arc::clone(&self.0), path.to_owned());
+        let below = path.strip_prefix(&self.seen).unwrap_or(path);
+        let (root, wanted) = (Arc::clone(&self.directory), below.to_owned());
         patience::within(path, move || open(&root, &wanted, last))
     }
 }
@@ -83,14 +110,16 @@ mod tests {
         symlink("/etc/passwd", dir.join("absolute")).unwrap();
         symlink("../../../../etc/passwd", dir.join("upwards")).unwrap();
         symlink("/proc/self/exe", dir.join("none")).unwrap();
-        let root = Root::at(&dir).unwrap();
+        let root = Root::at(&dir, dir.clone()).unwrap();
+        let ours = dir.join("etc/passwd");
+        let ours = ours.to_str().unwrap();
         let text = |path: &str| {
             let mut text = String::new();
             let file = root.open(Path::new(path), Last::Any);
             file.unwrap().read_to_string(&mut text).unwrap();
             text
         };
-        for path in ["/etc/passwd", "etc/passwd", "/absolute", "/upwards"] {
+        for path in [ours, "/etc/passwd", "etc/passwd", "/absolute", "/upwards"] {
             assert_eq!(text(path), "ours", "{path}");
         }
         assert!(root.open(Path::new("/none"), Last::Any).is_err());

@@ -67,13 +67,14 @@ fn survive(bytes: Vec<u8>, addresses: &[Vaddr]) {
         name: "damaged".into(),
         path: "/nowhere/damaged".into(),
         build_id: None,
+        root: None,
         file: file.clone(),
     });
     let mut unwinder = Unwinder::new();
     let end = BIAS + file.len() as u64;
     unwinder.add_module(id, BIAS..end, Bias(BIAS), &file);
     // Whatever a separate file is asked for, it is this one.
-    let mut symbolizer = Symbolizer::new(move |_| Some(file.clone()));
+    let mut symbolizer = Symbolizer::new(move |_, _| vec![file.clone()]);
     for address in addresses {
         let words = addresses.iter().cycle().take(256);
         let stack: Vec<u8> = words.flat_map(|a| (BIAS + a.0 + 1).to_le_bytes()).collect();

@@ -73,11 +73,12 @@ impl Subject {
             name: "program".into(),
             path: program.to_string_lossy().into_owned(),
             build_id: None,
+            root: None,
             file: std::fs::read(program).unwrap().into(),
         };
         Subject {
             stacks: Stacks::default(),
-            symbolizer: Symbolizer::new(open),
+            symbolizer: Symbolizer::new(move |_, path| open(path).into_iter().collect()),
             module,
         }
     }

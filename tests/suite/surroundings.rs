@@ -9,10 +9,11 @@ use crate::support::skip::{command, is_root, skip, unshare};
 use crate::support::text::{assert_text_untouched, wait_until_guarded, wait_until_planted};
 use crate::support::trace::calls;
 use crate::support::{ltrace, scratch};
+use ltrace::elf::Sections;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
 /// Attached to `vanish`, the tracer sees what its library is called with, and what it calls itself.
@@ -137,6 +138,61 @@ fn another_root() {
     tracer.signal(Signal::SIGINT);
     tracer.finish().exits(0);
     target.finish().exits(1);
+}
+
+/// What a program in another root names is looked for there: a debug file that we do not have.
+#[test]
+fn debug_files_in_another_root() {
+    let (Some(program), Some(chroot)) = (fixture("leak_window"), command("chroot")) else {
+        return;
+    };
+    let Some(objcopy) = command("objcopy").filter(|_| is_root()) else {
+        return;
+    };
+    let dir = jail("debug-jail", &program);
+    let objcopy = |args: &[&str]| {
+        let copied = Program::new(&objcopy).args(args).dir(&dir).finish();
+        copied.exits(0);
+    };
+    objcopy(&["--only-keep-debug", "program", "program.debug"]);
+    objcopy(&[
+        "--strip-all",
+        "--add-gnu-debuglink=program.debug",
+        "program",
+    ]);
+    // Where it is looked for leads there only below that root.
+    fs::create_dir(dir.join(".debug")).unwrap();
+    fs::rename(dir.join("program.debug"), dir.join("lines")).unwrap();
+    symlink("/lines", dir.join(".debug/program.debug")).unwrap();
+    let run = ltrace(["--leaks", "-f"])
+        .arg(&chroot)
+        .arg(&dir)
+        .arg("/program")
+        .input("a\n")
+        .finish()
+        .exits(0);
+    assert!(run.stderr.contains(" leak_window.c:"), "{}", run.told());
+
+    // The same by the build id, and for a process that is attached to.
+    fs::remove_dir_all(dir.join(".debug")).unwrap();
+    let file = fs::read(dir.join("program")).unwrap();
+    let image = Sections::read(&file).unwrap();
+    let Some(id) = image.build_id() else { return };
+    let id: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
+    let place = dir.join("usr/lib/debug/.build-id").join(&id[..2]);
+    fs::create_dir_all(&place).unwrap();
+    fs::rename(dir.join("lines"), place.join(format!("{}.debug", &id[2..]))).unwrap();
+    let mut target = Program::new(chroot).arg(&dir).arg("/program").start();
+    target.wait_for_stdout("ready\n");
+    let tracer = ltrace(["--leaks", "--check", "off", "--older", "0"])
+        .args(["-p", &target.pid().to_string()])
+        .start();
+    wait_until_guarded(target.pid());
+    target.say(b"a\n");
+    target.wait_for_stdout("done\n");
+    target.finish().exits(0);
+    let run = tracer.finish();
+    assert!(run.stderr.contains(" leak_window.c:"), "{}", run.told());
 }
 
 #[test]

@@ -253,6 +253,7 @@ fn unwinder(file: Bytes) -> Unwinder {
         name: "code.so".into(),
         path: "code.so".into(),
         build_id: None,
+        root: None,
         file: file.clone(),
     });
     let mut unwinder = Unwinder::new();

@@ -12,7 +12,7 @@ use crate::stack::names::abbreviate;
 use crate::stack::origin::{self, by_script, origin};
 use crate::stack::script::{self, Of, ScriptCalls, ScriptLine};
 use crate::stack::{
-    Bytes, DataNames, End, Frame, FrameKind, Module, ModuleId, RawStack, StackId, Stacks,
+    Bytes, DataNames, End, Frame, FrameKind, Module, ModuleId, RawStack, Root, StackId, Stacks,
     Symbolizer, Unwinder,
 };
 use std::collections::{HashMap, HashSet};
@@ -53,6 +53,8 @@ pub struct Book {
 struct Space {
     unwinder: Unwinder,
     loaded: Vec<Loaded>,
+    /// Its root directory, once that was asked for, where it has one of its own.
+    root: Option<Option<Root>>,
     /// Names of code that it makes at run time, and of code that its parents made before they forked.
     made: MadeCode,
     /// Calls whose stacks were shortened because there are too many.
@@ -89,10 +91,14 @@ impl Book {
     }
 
     /// A module was loaded.
-    pub fn loaded(&mut self, pid: Pid, module: Module, range: Range<u64>, bias: Bias) {
+    pub fn loaded(&mut self, pid: Pid, mut module: Module, range: Range<u64>, bias: Bias) {
         let file = module.file.clone();
-        let id = self.stacks.add_module(module);
         let space = self.spaces.entry(pid).or_default();
+        module.root = space
+            .root
+            .get_or_insert_with(|| Root::elsewhere(pid))
+            .clone();
+        let id = self.stacks.add_module(module);
         space.add(Loaded {
             id,
             range,
@@ -465,7 +471,7 @@ mod tests {
 
     #[test]
     fn frames_are_bounded() {
-        let mut book = Book::new(Symbolizer::new(|_| None));
+        let mut book = Book::new(Symbolizer::new(|_, _| Vec::new()));
         let whole = FRAMES_IN_ALL as u64 / 64;
         assert_eq!(kept(&mut book, 0, whole), (0, 64));
         assert_eq!(kept(&mut book, 0, whole), (0, 64), "known ones stay whole");

@@ -283,6 +283,7 @@ impl Sink for Hunter {
                     name: module.name.clone(),
                     path: module.path.clone(),
                     build_id: None,
+                    root: None,
                     file: file.clone(),
                 };
                 self.setup
