@@ -141,7 +141,7 @@ impl Functions {
     fn add(&mut self, span: Span) {
         let first = self.spans.range(..span.start).next_back();
         let first = first.filter(|(_, first)| first.end > span.start);
-        let first = first.map_or(span.start, |(&at, _)| at);
+        let mut first = first.map_or(span.start, |(&at, _)| at);
         while let Some((&at, _)) = self.spans.range(first..span.end).next() {
             let Some(old) = self.spans.remove(&at) else {
                 break;
@@ -152,7 +152,7 @@ impl Functions {
             if at < span.start {
                 let end = span.start;
                 self.spans.insert(at, Span { end, ..old });
-                break;
+                first = span.start;
             }
         }
         self.spans.insert(span.start, span);
@@ -194,6 +194,7 @@ fn span(text: &[u8], line: Range<usize>) -> Option<Span> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use std::fs;
 
     fn functions(text: &str) -> Functions {
@@ -253,6 +254,54 @@ mod tests {
         assert_eq!(map.find(0x1000).unwrap().0.len(), NAME);
         map.extend(b"2000 1 \xff\x1b[2J\n");
         check(&map, 0x2000, Some(("\u{fffd}\u{1b}[2J", 0)));
+    }
+
+    /// `START SIZE NAME` near each other, so that they overlap.
+    fn near() -> impl Strategy<Value = (u64, u64)> {
+        (0..64_u64, 0..24_u64)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(300))]
+
+        #[test]
+        fn the_last_line_counts_everywhere(lines in prop::collection::vec(near(), 0..40)) {
+            let text = lines.iter().enumerate();
+            let text: String = text.map(|(n, (at, size))| format!("{at:x} {size:x} f{n}\n")).collect();
+            let map = functions(&text);
+            for at in 0..100 {
+                let mut last = lines.iter().enumerate().rev();
+                let last = last.find(|(_, (start, size))| (*start..start + size).contains(&at));
+                let expected = last.map(|(n, (start, _))| (format!("f{n}"), at - start));
+                let found = map.find(at).map(|(name, offset)| (name.into_owned(), offset));
+                prop_assert_eq!(found, expected, "{:#x}", at);
+            }
+        }
+
+        #[test]
+        fn anything_may_be_in_it(
+            pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 0..20),
+            at in any::<u64>(),
+        ) {
+            let mut map = Functions::default();
+            for mut piece in pieces {
+                // Most of a map looks like one.
+                for byte in &mut piece {
+                    *byte = if *byte < 240 { b"0123456789abcdef x\n\n"[usize::from(*byte) % 20] } else { *byte };
+                }
+                map.extend(&piece);
+            }
+            map.find(at);
+        }
+    }
+
+    #[test]
+    fn maps_are_bounded() {
+        let mut map = Functions::default();
+        for number in 0..LINES + 10 {
+            map.extend(format!("{number:x} 1 f\n").as_bytes());
+        }
+        assert_eq!(map.spans.len(), LINES);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::support::scratch;
 use crate::support::skip::skip;
 use ltrace::base::addr::{Bias, Vaddr};
 use ltrace::base::regs::Regs;
-use ltrace::elf::{Image, Sections};
+use ltrace::elf::{Go, Image, Sections};
 use ltrace::stack::names::abbreviate;
 use ltrace::stack::origin::origin;
 use ltrace::stack::{
@@ -18,6 +18,8 @@ use std::time::{Duration, Instant};
 
 /// What one file may take, however wild. Honest ones take milliseconds.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How much more memory it may take than what came before.
+const MEMORY: u64 = 100 << 20;
 const FRAMES: usize = 64;
 
 /// Numbers without end, the same in every run (Marsaglia, "Xorshift RNGs", 2003).
@@ -61,6 +63,7 @@ impl Numbers {
 fn survive(bytes: Vec<u8>, addresses: &[Vaddr]) {
     const BIAS: u64 = 0x7f00_0000_0000;
     let begin = Instant::now();
+    let before = memory();
     let file = Bytes::from(bytes);
     let mut stacks = Stacks::default();
     let id = stacks.add_module(Module {
@@ -98,6 +101,16 @@ fn survive(bytes: Vec<u8>, addresses: &[Vaddr]) {
         }
     }
     assert!(begin.elapsed() < PATIENCE);
+    let taken = memory().saturating_sub(before);
+    assert!(taken < MEMORY, "{} KiB", taken >> 10);
+}
+
+/// The most memory that this process has had at a time: VmHWM of proc_pid_status(5).
+fn memory() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let peak = peak.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+    peak.unwrap() << 10
 }
 
 /// The program, and an address in each of its functions.
@@ -110,9 +123,12 @@ fn program() -> Option<(Vec<u8>, Vec<Vaddr>)> {
 }
 
 fn damaged(sections: &[&str], rounds: usize) {
-    let Some((bytes, addresses)) = program() else {
-        return;
-    };
+    if let Some(program) = program() {
+        damaged_program(program, sections, rounds);
+    }
+}
+
+fn damaged_program((bytes, addresses): (Vec<u8>, Vec<Vaddr>), sections: &[&str], rounds: usize) {
     survive(bytes.clone(), &addresses);
     let parts: Vec<Range<usize>> = {
         let all = Sections::read(&bytes).unwrap();
@@ -153,6 +169,90 @@ fn lines_strings_and_ranges() {
 #[test]
 fn frames() {
     damaged(&[".eh_frame", ".eh_frame_hdr"], 3000);
+}
+
+/// The program as other builds have it: changed by these commands, which know it as `program`.
+fn made(name: &str, commands: &str) -> Option<(Vec<u8>, Vec<Vaddr>)> {
+    let (bytes, addresses) = program()?;
+    let dir = scratch(name);
+    std::fs::write(dir.join("program"), bytes).unwrap();
+    let made = Command::new("sh")
+        .args(["-ec", commands])
+        .current_dir(&dir)
+        .status();
+    if !made.is_ok_and(|status| status.success()) {
+        skip("no gcc or objcopy");
+        return None;
+    }
+    Some((std::fs::read(dir.join("program")).unwrap(), addresses))
+}
+
+/// What is to be unwound by `.debug_frame`, as Go and some libraries have it.
+#[test]
+fn frames_for_debuggers() {
+    let source = "int leaf(int n) { return n + 1; } int deep(int n) { char c[99]; return leaf(n) + c[n]; } int main(void) { return deep(1); }";
+    let commands = format!(
+        "echo '{source}' > code.c; gcc -O1 -g -fno-inline -fno-asynchronous-unwind-tables code.c -o program"
+    );
+    let Some((bytes, _)) = made("debug-frame", &commands) else {
+        return;
+    };
+    let symbols = Image::file_symbols(&bytes).unwrap();
+    let addresses = symbols.iter().filter(|symbol| symbol.size > 0);
+    let addresses = addresses.map(|s| Vaddr(s.vaddr.0 + s.size / 2)).collect();
+    damaged_program((bytes, addresses), &[".debug_frame"], 1500);
+}
+
+/// What leads to other files. The one that they lead to is the damaged one itself.
+#[test]
+fn links_to_other_files() {
+    let commands = "
+        objcopy --only-keep-debug program program.debug
+        objcopy --dump-section .note.gnu.build-id=note program
+        { printf 'shared.debug\\0'; tail -c 20 note; } > alternate
+        objcopy --strip-debug --add-gnu-debuglink=program.debug program
+        objcopy --add-section .gnu_debugaltlink=alternate program";
+    let Some(program) = made("links", commands) else {
+        return;
+    };
+    let sections = [".gnu_debuglink", ".note.gnu.build-id", ".gnu_debugaltlink"];
+    damaged_program(program, &sections, 3000);
+    // The same where a file has debug information of its own, which is supplemented.
+    let commands = "
+        objcopy --dump-section .note.gnu.build-id=note program
+        { printf 'shared.debug\\0'; tail -c 20 note; } > alternate
+        objcopy --add-section .gnu_debugaltlink=alternate program";
+    let Some(program) = made("supplement", commands) else {
+        return;
+    };
+    let sections = [".gnu_debugaltlink", ".note.gnu.build-id", ".debug_info"];
+    damaged_program(program, &sections, 1000);
+}
+
+/// What tells a program of Go, and where its goroutines are.
+#[test]
+fn goroutines() {
+    let commands = "
+        head -c 4096 program > table
+        echo '__thread int tls[9]; int main(void) { return tls[1]; }' > code.c
+        gcc -g code.c -o program
+        objcopy --add-symbol runtime.tlsg=.tbss:8,global program
+        objcopy --add-section .gopclntab=table --add-section .go.buildinfo=table program";
+    let Some((bytes, _)) = made("go", commands) else {
+        return;
+    };
+    assert!(Go::is_in(&bytes));
+    let mut numbers = Numbers(0x0dd_ba11);
+    let table = u64::from_le_bytes(bytes[0x28..0x30].try_into().unwrap()) as usize;
+    for _ in 0..3000 {
+        let mut damaged = bytes.clone();
+        numbers.damage(&mut damaged, 0..0x400);
+        numbers.damage(&mut damaged, table..bytes.len());
+        let begin = Instant::now();
+        let _ = Go::is_in(&damaged);
+        let _ = Image::parse(&damaged);
+        assert!(begin.elapsed() < PATIENCE);
+    }
 }
 
 #[test]
