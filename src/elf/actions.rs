@@ -50,9 +50,8 @@ fn is_system_call(machine: Machine, instruction: &Instruction) -> bool {
 
 fn calls(machine: Machine, at: Vaddr, code: &[u8]) -> Vec<Vaddr> {
     let number = number(machine);
-    let starts = code.windows(number.len()).enumerate();
-    let starts = starts.filter(|(_, bytes)| *bytes == number);
-    let call = |(offset, _): (usize, &[u8])| {
+    let starts = memchr::memmem::find_iter(code, &number);
+    let call = |offset: usize| {
         let rest = &code[offset..code.len().min(offset + REACH)];
         let ip = at.0.wrapping_add(offset as u64);
         let decoder = Decoder::with_ip(machine.bits(), rest, ip, DecoderOptions::NONE);
