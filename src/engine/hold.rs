@@ -254,7 +254,7 @@ impl Hold {
             };
             match status {
                 // It has hit the int3 of a killed tracer, whose SIGTRAP waits behind the stop we asked for.
-                Status::Stopped(stopped, Stop::Interrupt) if is_trapped(tid) => {
+                Status::Stopped(stopped, Stop::Interrupt | Stop::Group(_)) if is_trapped(tid) => {
                     // ESRCH: it was killed meanwhile; its end comes next.
                     let _ = stopped.resume(None);
                 }

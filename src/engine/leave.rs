@@ -150,7 +150,8 @@ impl PtraceEngine {
         let tid = stopped.tid();
         match stop {
             // An int3 was hit, but its SIGTRAP waits behind the stop we asked for: let it come, and ask anew.
-            Stop::Interrupt if proc::is_pending(tid, libc::SIGTRAP) => {
+            // A SIGSTOP to the process may stop it before that, too; released, it stops again.
+            Stop::Interrupt | Stop::Group(_) if proc::is_pending(tid, libc::SIGTRAP) => {
                 return stopped.resume(None).map(|()| None);
             }
             Stop::Interrupt | Stop::Group(_) => return Ok(Some(stopped)),
