@@ -171,9 +171,13 @@ impl Pagemap {
     }
 }
 
+/// Adds a range, joined with the last one where the hole between them is small. The next answer of the kernel
+/// may begin inside of a huge page that the one before has told of whole.
 fn add(found: &mut Vec<Range<u64>>, range: Range<u64>) {
     match found.last_mut() {
-        Some(last) if range.start - last.end <= SMALL * PAGE => last.end = range.end,
+        Some(last) if range.start.saturating_sub(last.end) <= SMALL * PAGE => {
+            last.end = last.end.max(range.end);
+        }
         _ => found.push(range),
     }
 }
@@ -223,6 +227,15 @@ mod tests {
             let found = pages.touched(&(start..start + count * every), None);
             assert_eq!(found.unwrap().len(), count as usize, "{way:?}");
         }
+    }
+
+    #[test]
+    fn ranges_that_overlap_are_one() {
+        let mut found = Vec::new();
+        for range in [0..0x20_0000, 0x1000..0x2000, 0x4000_0000..0x4000_1000] {
+            add(&mut found, range);
+        }
+        assert_eq!(found, [0..0x20_0000, 0x4000_0000..0x4000_1000]);
     }
 
     #[test]
