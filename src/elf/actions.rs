@@ -1,6 +1,6 @@
 //! Where code asks the kernel for signal actions.
 
-use super::Image;
+use super::{Image, Symbol, symbols};
 use crate::base::addr::Vaddr;
 use crate::base::machine::Machine;
 use goblin::elf::header::{EM_386, EM_X86_64};
@@ -19,22 +19,46 @@ const MOST: usize = 16;
 /// And so many bytes.
 const REACH: usize = 96;
 
+/// Where a C library, or a program without one, sets signal actions.
+#[derive(Clone, Debug, Default)]
+pub struct SignalActions {
+    /// The entries of sigaction(3), where they are known.
+    pub entries: Vec<Vaddr>,
+    /// The instructions that make rt_sigaction(2).
+    pub calls: Vec<Vaddr>,
+}
+
 impl Image {
-    /// The instructions by which a C library, or a program without one, makes rt_sigaction(2).
-    pub fn signal_actions(&self, bytes: &[u8]) -> Vec<Vaddr> {
+    /// Where the file's code sets signal actions.
+    pub fn signal_actions(&self, bytes: &[u8]) -> SignalActions {
         let machine = match self.machine {
             EM_X86_64 => Machine::Amd64,
             EM_386 => Machine::I386,
-            _ => return Vec::new(),
+            _ => return SignalActions::default(),
         };
-        let is_provider = self.exports.iter().any(|symbol| symbol.name == "sigaction");
-        if !(is_provider || self.needed.is_empty()) {
-            return Vec::new();
+        let mut entries = named(&self.exports, &["sigaction"]);
+        if entries.is_empty() && !self.needed.is_empty() {
+            return SignalActions::default();
         }
-        self.text(bytes)
+        let calls: Vec<Vaddr> = self
+            .text(bytes)
             .flat_map(|(at, code)| calls(machine, at, code))
-            .collect()
+            .collect();
+        if entries.is_empty() && !calls.is_empty() {
+            let symbols = symbols::file_symbols(bytes).unwrap_or_default();
+            entries = named(&symbols, &["sigaction", "__sigaction"]);
+        }
+        SignalActions { entries, calls }
     }
+}
+
+/// Where the symbols of these names lie, each place once.
+fn named(symbols: &[Symbol], names: &[&str]) -> Vec<Vaddr> {
+    let named = symbols.iter().filter(|s| names.contains(&&*s.name));
+    let mut places: Vec<Vaddr> = named.map(|symbol| symbol.vaddr).collect();
+    places.sort_unstable_by_key(|at| at.0);
+    places.dedup();
+    places
 }
 
 /// Whether an instruction makes a system call. On i386 the C library calls what the kernel has for that, through

@@ -34,6 +34,7 @@ use layout::{Layout, records, slice};
 use std::sync::Arc;
 use strings::Strings;
 
+pub use actions::SignalActions;
 pub use copy::original_dynamic;
 pub use error::Error;
 pub use go::Go;

@@ -5,13 +5,53 @@ use super::ptrace::{Out, PtraceEngine};
 use super::task::SpaceId;
 use crate::base::addr::Addr;
 use crate::base::machine::Machine;
+use crate::base::memory::Memory;
 use crate::base::regs::Regs;
 use crate::base::signal::Signal;
 use crate::sys;
 use crate::sys::ptrace::Stopped;
+use crate::tracee::breakpoint::Purpose;
 use nix::libc;
 
 impl PtraceEngine {
+    /// sigaction(3) begins at `at`. Where it is about SIGTRAP, the system calls that its module makes for it are
+    /// watched from now on.
+    pub(super) fn watch_action_calls(
+        &mut self,
+        stopped: &Stopped,
+        id: SpaceId,
+        at: Addr,
+        regs: Regs,
+        out: &mut Out<'_>,
+    ) {
+        let Some(space) = self.spaces.get(&id) else {
+            return;
+        };
+        let memory: &dyn Memory = &space.memory;
+        let signal = match regs.machine() {
+            Machine::Amd64 => regs.rdi,
+            // Behind the return address (psABI i386, 2.2.3).
+            Machine::I386 => memory.read_uint(Addr(regs.rsp + 4), 4).unwrap_or(0),
+        };
+        let Some(module) = space.modules.iter().find(|m| m.range.contains(&at.0)) else {
+            return;
+        };
+        if signal as i32 != libc::SIGTRAP {
+            return;
+        }
+        let is_watched = |p: &Purpose| matches!(p, Purpose::SignalAction);
+        let stands = |at: &Addr| {
+            let breakpoint = space.breakpoint(*at);
+            breakpoint.is_some_and(|b| b.purposes.iter().any(is_watched))
+        };
+        let calls = module.planned.signal_actions.calls.iter();
+        let calls = calls.map(|&call| module.bias.addr(call));
+        let calls: Vec<Addr> = calls.filter(|call| !stands(call)).collect();
+        for call in calls {
+            self.plant(stopped, id, call, Purpose::SignalAction, out);
+        }
+    }
+
     /// rt_sigaction(2) is about to be made. Where it is about SIGTRAP we answer in the kernel's place: the
     /// guard stays, and the program sees the action that it has set itself.
     pub(super) fn answer_action(

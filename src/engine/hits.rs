@@ -100,6 +100,7 @@ impl PtraceEngine {
         let modules_changed = has(|p| matches!(p, Purpose::LinkMap));
         let relocated = has(|p| matches!(p, Purpose::Relocated));
         let caught = has(|p| matches!(p, Purpose::Caught));
+        let begins_action = has(|p| matches!(p, Purpose::SignalEntry));
         let sets_action = has(|p| matches!(p, Purpose::SignalAction));
         let (arrivals, glimpse) = arrivals(space, at, breakpoint, regs);
         let mut choosing = Vec::new();
@@ -150,6 +151,9 @@ impl PtraceEngine {
         }
         if relocated {
             self.resolve_imports(stopped, id, out);
+        }
+        if begins_action {
+            self.watch_action_calls(stopped, id, at, regs, out);
         }
         if sets_action {
             self.answer_action(stopped, id, at, regs)?;
@@ -216,6 +220,7 @@ fn arrivals<'s>(
             | Purpose::LinkMap
             | Purpose::Relocated
             | Purpose::Caught
+            | Purpose::SignalEntry
             | Purpose::SignalAction => continue,
         };
         let memory: &dyn Memory = glimpse.get_or_insert_with(|| glance(space, &regs, point));

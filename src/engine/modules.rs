@@ -257,11 +257,17 @@ impl PtraceEngine {
         let mut places = Vec::new();
         for module in space.modules.iter_mut().filter(|m| !m.is_watched) {
             module.is_watched = true;
-            let calls = module.planned.signal_actions.iter();
-            places.extend(calls.map(|&at| module.bias.addr(at)));
+            let actions = &module.planned.signal_actions;
+            // The child of posix_spawn(3) makes the calls with every signal blocked, and would die of an int3
+            // there once we have been killed. It does not pass the entry.
+            let (at, purpose) = match actions.entries.is_empty() {
+                true => (&actions.calls, Purpose::SignalAction),
+                false => (&actions.entries, Purpose::SignalEntry),
+            };
+            places.extend(at.iter().map(|&at| (module.bias.addr(at), purpose.clone())));
         }
-        for at in places {
-            self.plant(stopped, id, at, Purpose::SignalAction, out);
+        for (at, purpose) in places {
+            self.plant(stopped, id, at, purpose, out);
         }
     }
 

@@ -61,6 +61,8 @@ pub enum Purpose {
     Caught,
     /// The dynamic linker has relocated a module and is about to run its initializers, or the program.
     Relocated,
+    /// sigaction(3) is called.
+    SignalEntry,
     /// A signal action is asked for or set: a `syscall` that makes rt_sigaction(2).
     SignalAction,
 }
@@ -76,7 +78,9 @@ impl Purpose {
             Purpose::Return => "the return of a call".to_owned(),
             Purpose::LinkMap => "the loading of libraries".to_owned(),
             Purpose::Relocated => "the beginning of a module".to_owned(),
-            Purpose::SignalAction => "the setting of signal actions".to_owned(),
+            Purpose::SignalEntry | Purpose::SignalAction => {
+                "the setting of signal actions".to_owned()
+            }
         }
     }
 
@@ -90,6 +94,7 @@ impl Purpose {
             | Purpose::LinkMap
             | Purpose::Relocated
             | Purpose::Caught
+            | Purpose::SignalEntry
             | Purpose::SignalAction => None,
         }
     }

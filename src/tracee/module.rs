@@ -98,8 +98,8 @@ pub struct Planned {
     pub heard: Vec<Heard>,
     /// What was asked for and cannot be traced.
     pub refused: Vec<String>,
-    /// Where it makes rt_sigaction(2).
-    pub signal_actions: Vec<Vaddr>,
+    /// Where it sets signal actions.
+    pub signal_actions: elf::SignalActions,
     /// Names that are no symbols', and what they were taken as.
     pub taken: Vec<String>,
 }

@@ -1,10 +1,14 @@
 //! The tracer is killed with SIGKILL, and cannot do anything about it: its target lives.
 
+use crate::support::fixture::fixture;
 use crate::support::kills;
 use crate::support::ltrace;
 use crate::support::mixture::Random;
+use crate::support::program::Program;
 use crate::support::server::{assert_lives, assert_still_works, assert_unharmed, busy, server};
-use nix::sys::signal::Signal;
+use crate::support::text::tracer_of;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 #[test]
 fn target_outlives_a_killed_tracer_and_the_next_one_cleans_up() {
@@ -26,7 +30,7 @@ fn target_outlives_a_killed_tracer_and_the_next_one_cleans_up() {
 
 #[test]
 fn command_outlives_a_killed_tracer() {
-    let Some(program) = crate::support::fixture::fixture("server") else {
+    let Some(program) = fixture("server") else {
         return;
     };
     let mut tracer = ltrace([program]).arg("2").start();
@@ -38,6 +42,27 @@ fn command_outlives_a_killed_tracer() {
     tracer.wait_for_stdout("alive\n");
     tracer.close_input();
     tracer.wait_for_stdout("ok\n");
+}
+
+/// Between vfork and exec, posix_spawn's child sets signal actions with every signal blocked: an int3 of ours would end it.
+#[test]
+fn children_are_spawned_after_the_tracer_was_killed() {
+    let Some(program) = fixture("spawning") else {
+        return;
+    };
+    let mut target = Program::new(program).start();
+    target.wait_for_stdout("ready\n");
+    let pid = target.pid().to_string();
+    let mut front = ltrace(["-e", "malloc", "-p", &pid]).start();
+    front.wait_for_stderr("malloc(600");
+    let tracer = tracer_of(target.pid());
+    kill(Pid::from_raw(tracer), Signal::SIGKILL).unwrap();
+    front.signal(Signal::SIGKILL);
+    front.wait();
+    // One child for each byte.
+    target.say(&[b'.'; 20]);
+    target.close_input();
+    target.wait_for_stdout("ok\n");
 }
 
 /// Twenty times, at any moment of attaching and tracing; the stress run does two hundred.
