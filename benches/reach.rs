@@ -6,10 +6,10 @@ use ltrace::base::Tid;
 use ltrace::base::addr::Addr;
 use ltrace::base::frozen::{Copies, Copying, Frozen, Region, TaskState};
 use ltrace::base::memory::Stretch;
-use ltrace::sink::leak::reach::habits::Lineages;
-use ltrace::sink::leak::reach::index::{Block, Index};
-use ltrace::sink::leak::reach::scan::Holds;
-use ltrace::sink::leak::reach::{Check, Verdict, is_data};
+use ltrace::leak::reach::habits::Lineages;
+use ltrace::leak::reach::index::{Block, Index};
+use ltrace::leak::reach::scan::Holds;
+use ltrace::leak::reach::{Check, Verdict, is_data};
 use std::time::{Duration, Instant};
 
 const HEAP: u64 = 0x5555_0000_0000;

@@ -6,8 +6,8 @@
 use ltrace::base::addr::Addr;
 use ltrace::base::regs::View;
 use ltrace::config::Launch;
-use ltrace::engine::ptrace::{Follow, PtraceEngine};
-use ltrace::engine::{Hit, What};
+use ltrace::engine::hit::{Hit, What};
+use ltrace::engine::supervisor::run::{Follow, Supervisor};
 use ltrace::plan::Plan;
 use ltrace::plan::filter::Filter;
 use ltrace::plan::resources::Resources;
@@ -17,7 +17,7 @@ use ltrace::stack::names::abbreviate;
 use ltrace::stack::{
     Bytes, Frame, Location, Module, Moment, RawStack, Stacks, Symbolizer, Unwinder,
 };
-use ltrace::sys::front::{self, Duties, Link, Side, Stops, Wishes};
+use ltrace::sys::front::{self, Duties, Link, Side, Stops, UserRequests};
 use ltrace::sys::{file, interrupt};
 use std::error::Error;
 use std::ffi::OsString;
@@ -34,7 +34,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut args = std::env::args_os().skip(1);
     let duties = Duties {
         stops: Stops::AsCommand,
-        wishes: Wishes::Unknown,
+        user_requests: UserRequests::Unknown,
         terminal: None,
     };
     match front::split(duties)? {
@@ -62,7 +62,7 @@ fn trace(args: &mut dyn Iterator<Item = OsString>, link: Link) -> Result<(), Box
         prototypes: Library::shipped(),
     };
     interrupt::listen(Duration::from_millis(100))?;
-    let mut engine = PtraceEngine::new(plan, Follow::Threads, link);
+    let mut engine = Supervisor::new(plan, Follow::Threads, link);
     let mut printer = Printer {
         sizes: sizes.0..=sizes.1,
         stacks: Stacks::default(),

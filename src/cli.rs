@@ -7,9 +7,9 @@ mod slips;
 
 use crate::base::printable::printable_lines;
 use crate::config::{Aim, Children, Config, Launch, Report, Selection};
+use crate::leak::options::Format;
+use crate::leak::view::{Colours, Glyphs, Look};
 use crate::plan::filter::{Filter, FilterError, LibraryPattern};
-use crate::sink::leak::options::Format;
-use crate::sink::leak::view::{Colours, Glyphs, Look};
 use crate::sink::output::Destination;
 use crate::sink::text::{Style, TaskIdForm, TaskIds, Time};
 use crate::value::Limits;

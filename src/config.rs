@@ -1,8 +1,8 @@
 //! What the user wants, in plain structs: made by `cli`, carried out by `session`.
 
 use crate::base::Pid;
+use crate::leak;
 use crate::plan::filter::{Filter, LibraryPattern};
-use crate::sink::leak;
 use crate::sink::output::Destination;
 use crate::sink::text::Style;
 use crate::value::Limits;

@@ -14,7 +14,7 @@ use crate::base::addr::Addr;
 use crate::base::regs::View;
 use crate::base::time::Timestamp;
 use crate::base::{Pid, Tid};
-use crate::engine::{Hit, What};
+use crate::engine::hit::{Hit, What};
 use crate::event::{CallId, Event, Kind};
 use crate::plan::{Stack, Tracepoint};
 use crate::stack::{Bytes, Moment, RawStack};

@@ -3,9 +3,9 @@
 use crate::base::message;
 use crate::base::signal::Signal;
 use crate::config::Launch;
+use crate::leak::kinds::NothingToReplace;
+use crate::leak::output::CannotCompare;
 use crate::proto::library::Missing;
-use crate::sink::leak::kinds::NothingToReplace;
-use crate::sink::leak::output::CannotCompare;
 use crate::sink::output::{Destination, Unwritable};
 use crate::sys::{self, spawn};
 use std::io;

@@ -10,7 +10,9 @@ pub mod engine;
 pub mod error;
 pub mod event;
 pub mod export;
+pub mod leak;
 pub mod plan;
+pub mod process;
 pub mod program;
 pub mod proto;
 pub mod session;
@@ -18,5 +20,4 @@ pub mod sink;
 pub mod stack;
 #[allow(unsafe_code)]
 pub mod sys;
-pub mod tracee;
 pub mod value;

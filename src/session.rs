@@ -2,8 +2,8 @@
 
 mod consumer;
 mod leaks;
+mod remove_breakpoints;
 mod screen;
-mod take_out;
 
 use crate::base::Pid;
 use crate::base::frozen::Freezing;
@@ -11,9 +11,16 @@ use crate::base::printable::printable;
 use crate::base::signal::Signal;
 use crate::config::{Aim, Children, Config, Launch, Report};
 use crate::decode::Decoder;
-use crate::engine::ptrace::{Ending, Follow, Outcome, PtraceEngine};
-use crate::engine::start::AttachError;
+use crate::engine::supervisor::attach::AttachError;
+use crate::engine::supervisor::run::{Ending, Follow, Outcome, Supervisor};
 use crate::error::Error;
+use crate::leak;
+use crate::leak::kinds::Kinds;
+use crate::leak::leak_sink::{LeakSink, Setup};
+use crate::leak::progress::Progress;
+use crate::leak::symbols::Book;
+use crate::leak::tracker::Knowledge;
+use crate::leak::view::View;
 use crate::plan::Plan;
 use crate::plan::resources::Resources;
 use crate::program;
@@ -21,19 +28,12 @@ use crate::proto::library::{Library, Sources};
 use crate::sink::Sink;
 use crate::sink::both::Both;
 use crate::sink::demangle::Names;
-use crate::sink::leak;
-use crate::sink::leak::book::Book;
-use crate::sink::leak::hunter::{Hunter, Setup};
-use crate::sink::leak::kinds::Kinds;
-use crate::sink::leak::progress::Progress;
-use crate::sink::leak::tracker::Knowledge;
-use crate::sink::leak::view::View;
 use crate::sink::output::{Destination, Shared};
 use crate::sink::per_process::{Make, PerProcess};
 use crate::sink::summary::Summary;
 use crate::sink::text::Text;
 use crate::stack::Symbolizer;
-use crate::sys::front::{self, Duties, End, Link, Side, Stops, Wishes};
+use crate::sys::front::{self, Duties, End, Link, Side, Stops, UserRequests};
 use crate::sys::terminal::Terminal;
 use crate::sys::{interrupt, patience, proc};
 use consumer::Consumer;
@@ -72,7 +72,7 @@ pub fn run(config: Config) -> Result<u8, Error> {
         None => return Err(Error::Proc("is not mounted")),
     }
     if config.aim == Aim::TakeOut {
-        return Ok(take_out::take_out(&config.attach));
+        return Ok(remove_breakpoints::remove_breakpoints(&config.attach));
     }
     let drawn = drawn(&config.report);
     match front::split(duties(&config, &drawn))? {
@@ -126,9 +126,9 @@ fn duties(config: &Config, drawn: &Drawn) -> Duties {
             Some(_) => Stops::AsCommand,
             None => Stops::Own,
         },
-        wishes: match config.report {
-            Report::Leaks { .. } => Wishes::Heard,
-            Report::Lines(_) | Report::Summary { .. } => Wishes::Unknown,
+        user_requests: match config.report {
+            Report::Leaks { .. } => UserRequests::Heard,
+            Report::Lines(_) | Report::Summary { .. } => UserRequests::Unknown,
         },
         terminal: match drawn {
             Drawn::View(terminal) => Some(terminal.clone()),
@@ -166,7 +166,7 @@ fn trace(config: Config, link: Link, drawn: Drawn) -> Result<u8, Error> {
         Children::Untraced => Follow::Threads,
         Children::Followed => Follow::Children,
     };
-    let mut engine = PtraceEngine::new(plan, follow, link);
+    let mut engine = Supervisor::new(plan, follow, link);
     let freezing = match &config.report {
         Report::Leaks { options, .. } => options.freezing,
         Report::Lines(_) | Report::Summary { .. } => Freezing::default(),
@@ -218,7 +218,7 @@ fn trace(config: Config, link: Link, drawn: Drawn) -> Result<u8, Error> {
 }
 
 /// Attaches to each process; says why where it cannot, and how often it could not.
-fn attach_all(engine: &mut PtraceEngine, pids: &[Pid], consumer: &mut Consumer) -> usize {
+fn attach_all(engine: &mut Supervisor, pids: &[Pid], consumer: &mut Consumer) -> usize {
     let mut refused = 0;
     for &pid in pids {
         // The engine will see the request as well.
@@ -300,20 +300,20 @@ fn sink(
             let view = view
                 .zip(terminal)
                 .map(|(look, terminal)| View::new(Box::new(OnTerminal::new(terminal)), look));
-            let hunter = Hunter::new(Setup {
+            let leaks = LeakSink::new(Setup {
                 options: *options,
                 kinds,
                 knowledge,
                 suppressions,
                 book: Book::new(Symbolizer::new(leaks::open)),
-                outside: Box::new(leaks::System),
+                system: Box::new(leaks::LiveSystem),
                 out: Box::new(out.clone()),
                 progress: Progress::new(bars),
                 view,
             });
             return match lines {
-                Some(style) => Box::new(Both(Text::new(style, Box::new(out)), hunter)),
-                None => Box::new(hunter),
+                Some(style) => Box::new(Both(Text::new(style, Box::new(out)), leaks)),
+                None => Box::new(leaks),
             };
         }
     };
@@ -325,7 +325,7 @@ fn sink(
 
 /// The program's own status; 128 and the signal's number for one that a signal ended, or that we were
 /// asked to leave.
-fn status(engine: &PtraceEngine, outcome: Outcome) -> u8 {
+fn status(engine: &Supervisor, outcome: Outcome) -> u8 {
     match (engine.launched().map(|launched| launched.end), outcome) {
         (Some(Some(Ending::Exited(status))), _) => status as u8,
         (Some(Some(Ending::Killed(signal))), _) => signalled(signal),

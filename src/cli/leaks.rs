@@ -7,15 +7,13 @@ use crate::base::frozen::Freezing;
 use crate::base::message;
 use crate::base::printable::printable;
 use crate::config::Aim;
+use crate::leak::kinds::{Kinds, OWN, Set};
+use crate::leak::options::{BlockFilter, Checks, Contents, Files, Format, Options, Sort, Thread};
+use crate::leak::report::model::Verdict;
+use crate::leak::report::suppress::Suppressions;
+use crate::leak::report::text::Frames;
 use crate::plan::pairs::{self, Form, Pair};
 use crate::plan::resources::Alias;
-use crate::sink::leak::kinds::{Kinds, OWN, Set};
-use crate::sink::leak::options::{
-    BlockFilter, Checks, Contents, Files, Format, Options, Sort, Thread,
-};
-use crate::sink::leak::report::model::Verdict;
-use crate::sink::leak::report::suppress::Suppressions;
-use crate::sink::leak::report::text::Frames;
 use clap::Args;
 use regex::Regex;
 use std::path::PathBuf;

@@ -6,7 +6,7 @@ use crate::base::memory::Stretch;
 use crate::base::regs::{FloatRegs, Floats, Regs, View};
 use crate::base::time::Timestamp;
 use crate::base::{Pid, Tid};
-use crate::engine::{Hit, What};
+use crate::engine::hit::{Hit, What};
 use crate::event::{CallId, Event, Kind, Why};
 use crate::plan::{self, ModuleName, Returns, Tracepoint};
 use crate::proto::tests::prototype;

@@ -5,10 +5,10 @@
 //! special case. Only calls on the *same stack* can be compared so; a coroutine says nothing about the
 //! calls of another one, whose frames are gone only when their words have been overwritten.
 
-use super::stacks::Stack;
 use crate::base::addr::Addr;
 use crate::base::machine::Machine;
 use crate::base::memory::Memory;
+use crate::engine::stacks::Stack;
 use crate::event::CallId;
 use crate::plan::Tracepoint;
 use std::ops::Range;

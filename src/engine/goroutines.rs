@@ -1,33 +1,33 @@
 //! The open calls of goroutines. They go where their goroutine goes: from task to task, and with its stack to
 //! other memory. Calls on what else a task runs on (Go's scheduler and C on a thread's own stack) are the task's.
 
-use super::calls::{Calls, OpenCall};
-use super::hits::tell_no_return;
-use super::ptrace::{Out, PtraceEngine};
-use super::stacks::Runner;
-use super::task::SpaceId;
 use crate::base::memory::Memory;
 use crate::base::regs::Regs;
 use crate::base::{Pid, Tid};
+use crate::engine::calls::{Calls, OpenCall};
+use crate::engine::instrument::int3::hits::tell_no_return;
+use crate::engine::stacks::Runner;
+use crate::engine::supervisor::run::{Out, Supervisor};
+use crate::engine::task::SpaceId;
 use crate::event::Why;
-use crate::tracee::goroutine::Goroutine;
+use crate::process::goroutine::Goroutine;
 use std::collections::HashMap;
 use std::ops::Range;
 
 /// Goroutines with open calls that no task is being served for.
-pub(super) type Parked = HashMap<(SpaceId, u64), GoroutineCalls>;
+pub(in crate::engine) type Parked = HashMap<(SpaceId, u64), GoroutineCalls>;
 
 /// The open calls of one goroutine.
 #[derive(Debug)]
-pub(super) struct GoroutineCalls {
+pub(in crate::engine) struct GoroutineCalls {
     calls: Calls,
     /// Where its stack was when they were looked at last.
     stack: Range<u64>,
 }
 
-impl PtraceEngine {
+impl Supervisor {
     /// Gives a task with these registers the calls of the goroutine that it runs, if it runs one.
-    pub(super) fn enter_goroutine(&mut self, tid: Tid, regs: &Regs) {
+    pub(in crate::engine) fn enter_goroutine(&mut self, tid: Tid, regs: &Regs) {
         let Some(task) = self.tasks.get_mut(&tid) else {
             return;
         };
@@ -60,7 +60,7 @@ impl PtraceEngine {
     }
 
     /// Takes a goroutine's calls from the task again.
-    pub(super) fn leave_goroutine(&mut self, tid: Tid) {
+    pub(in crate::engine) fn leave_goroutine(&mut self, tid: Tid) {
         let Some(task) = self.tasks.get_mut(&tid) else {
             return;
         };
@@ -75,7 +75,7 @@ impl PtraceEngine {
     }
 
     /// Closes the calls of all goroutines in a space, which nobody will see the ends of.
-    pub(super) fn close_goroutines(
+    pub(in crate::engine) fn close_goroutines(
         &mut self,
         space: SpaceId,
         tid: Tid,

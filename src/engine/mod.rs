@@ -1,124 +1,13 @@
-//! Realises tracepoints in a running program and reports hits. Knows no prototypes and no sinks.
+//! Realises tracepoints in running programs and reports hits. Knows no prototypes and no sinks.
+//!
+//! The supervisor sees births, execs, signals, modules and ends of traced processes; an instrument realises
+//! the tracepoints in an address space.
 
-pub mod actions;
-mod calls;
-mod denied;
-mod ends;
-mod explain;
-mod freeze;
-mod goroutines;
-mod hits;
-mod hold;
-mod ifuncs;
-mod keep;
-mod leave;
-pub mod leftovers;
-mod linker;
-mod lives;
-mod meant;
-mod modules;
-mod onward;
-mod privileges;
-mod providers;
-pub mod ptrace;
-mod rest;
+pub mod calls;
+pub mod goroutines;
+pub mod hit;
+pub mod instrument;
+pub mod space;
 pub mod stacks;
-pub mod start;
+pub mod supervisor;
 pub mod task;
-
-use crate::base::addr::{Addr, Bias};
-use crate::base::regs::View;
-use crate::base::signal::Signal;
-use crate::base::time::Timestamp;
-use crate::base::{Pid, Tid};
-use crate::event::{CallId, Why};
-use crate::plan::{ModuleName, Tracepoint};
-use std::fs::File;
-use std::ops::Range;
-use std::sync::Arc;
-
-/// An observation, good for the duration of one callback.
-pub struct Hit<'e> {
-    /// The process.
-    pub pid: Pid,
-    /// The task.
-    pub tid: Tid,
-    /// When it was seen.
-    pub time: Timestamp,
-    /// What was seen.
-    pub what: What<'e>,
-}
-
-/// What an engine can see. The kinds are those of [`crate::event::Kind`], not yet decoded.
-#[allow(missing_docs)]
-pub enum What<'e> {
-    Call {
-        id: CallId,
-        depth: usize,
-        point: &'e Arc<Tracepoint>,
-        return_address: Addr,
-        view: View<'e>,
-    },
-    Return {
-        id: CallId,
-        depth: usize,
-        point: &'e Arc<Tracepoint>,
-        return_address: Addr,
-        view: View<'e>,
-    },
-    ReturnedAgain {
-        depth: usize,
-        point: &'e Arc<Tracepoint>,
-        return_address: Addr,
-        view: View<'e>,
-    },
-    NoReturn {
-        id: CallId,
-        depth: usize,
-        point: &'e Arc<Tracepoint>,
-        why: Why,
-    },
-    Signal {
-        signal: Signal,
-        ip: Addr,
-    },
-    Started {
-        parent: Option<Pid>,
-    },
-    Exec {
-        ip: Addr,
-    },
-    /// The process is about to end; its memory is there for the last time.
-    Exiting,
-    Exited {
-        status: i32,
-        last: bool,
-    },
-    Killed {
-        signal: Signal,
-        last: bool,
-    },
-    Detached,
-    Loaded {
-        module: &'e Arc<ModuleName>,
-        range: Range<u64>,
-        bias: Bias,
-        file: Option<&'e File>,
-    },
-    Unloaded {
-        module: &'e Arc<ModuleName>,
-        range: Range<u64>,
-    },
-    Lost {
-        what: &'e str,
-    },
-    NoAllocator {
-        what: &'e str,
-    },
-    /// The process made a child with a copy of its memory, which is not followed.
-    Unfollowed,
-    /// We are about to let go of all tasks; of no task.
-    Leaving,
-    /// Nothing happened for a while; of no task.
-    Tick,
-}

@@ -1,10 +1,10 @@
 //! One traced thread, as the engine knows it.
 
-use super::calls::Calls;
-use super::stacks::Stacks;
 use crate::base::Pid;
+use crate::engine::calls::Calls;
+use crate::engine::stacks::Stacks;
+use crate::process::goroutine::Goroutine;
 use crate::sys::ptrace::SignalInfo;
-use crate::tracee::goroutine::Goroutine;
 
 /// Which address space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -42,7 +42,7 @@ pub enum Role {
     Shown,
     /// It is a child that shares our int3s (vfork, CLONE_VM) and must be carried past them, unprinted,
     /// until it has memory of its own.
-    Borrower,
+    VforkChild,
 }
 
 /// Whether a task is to be traced by its parent.

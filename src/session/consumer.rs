@@ -4,8 +4,8 @@ use super::tell;
 use crate::base::Pid;
 use crate::base::frozen::{After, Freezing};
 use crate::decode::Decoder;
-use crate::engine::Hit;
-use crate::engine::ptrace::{Cease, PtraceEngine};
+use crate::engine::hit::Hit;
+use crate::engine::supervisor::run::{Cease, Supervisor};
 use crate::event::Kind;
 use crate::sink::Sink;
 use std::io;
@@ -58,7 +58,7 @@ impl Consumer {
 
     /// Gives the sink what it has asked the engine to pause for, and whatever it asks for meanwhile: there may
     /// be no later time.
-    pub(super) fn serve(&mut self, engine: &mut PtraceEngine) {
+    pub(super) fn serve(&mut self, engine: &mut Supervisor) {
         if std::mem::take(&mut self.rest) {
             engine.rest(&mut |hit| self.take_quietly(hit));
         }

@@ -2,6 +2,10 @@
 
 use crate::base::printable::printable;
 use crate::base::{Pid, Tid};
+use crate::leak::kinds::{Action, Kinds, Role};
+use crate::leak::options::Options;
+use crate::leak::system::{Descriptor, FileId, System, UserRequest};
+use crate::leak::tracker::Knowledge;
 use crate::plan::Returns;
 use crate::plan::Stack;
 use crate::plan::pairs::{Function, Param, Width};
@@ -9,13 +13,9 @@ use crate::plan::resources::{Functions, Resources, Watch};
 use crate::proto::Prototype;
 use crate::proto::library::Library;
 use crate::proto::types::Type;
-use crate::sink::leak::kinds::{Action, Kinds, Role};
-use crate::sink::leak::options::Options;
-use crate::sink::leak::outside::{Descriptor, FileId, Outside, Wish};
-use crate::sink::leak::tracker::Knowledge;
 use crate::stack::{Bytes, Module};
 use crate::sys::root::Last;
-use crate::sys::{file, interrupt, proc, wishes};
+use crate::sys::{file, interrupt, proc, user_requests};
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::Path;
@@ -143,7 +143,7 @@ fn shown(name: &str) -> String {
 }
 
 /// What /proc tells.
-pub(super) struct System;
+pub(super) struct LiveSystem;
 
 /// The name by which a program was called, where it goes by several: redis-server is a link to
 /// redis-check-rdb. The kernel and the program itself must agree on it.
@@ -160,7 +160,7 @@ fn called(pid: Pid, file: &str) -> Option<String> {
     agreed.then(|| name.to_owned())
 }
 
-impl Outside for System {
+impl System for LiveSystem {
     fn program(&self, pid: Pid) -> Option<String> {
         let path = proc::program(pid).ok()?;
         let file = path.file_name()?.to_string_lossy().into_owned();
@@ -207,14 +207,14 @@ impl Outside for System {
         })
     }
 
-    fn wishes(&self) -> Vec<Wish> {
-        let wish = |wish| match wish {
-            wishes::Wish::Mark => Wish::Mark,
-            wishes::Wish::Snapshot => Wish::Snapshot,
-            wishes::Wish::Hide => Wish::Hide,
-            wishes::Wish::Show => Wish::Show,
+    fn user_requests(&self) -> Vec<UserRequest> {
+        let request = |request| match request {
+            user_requests::UserRequest::Mark => UserRequest::Mark,
+            user_requests::UserRequest::Snapshot => UserRequest::Snapshot,
+            user_requests::UserRequest::Hide => UserRequest::Hide,
+            user_requests::UserRequest::Show => UserRequest::Show,
         };
-        wishes::take().map(wish).collect()
+        user_requests::take().map(request).collect()
     }
 
     fn is_asked_to_end(&self, knowledge: Knowledge) -> bool {

@@ -1,6 +1,6 @@
 //! The terminal as a view's screen.
 
-use crate::sink::leak::view::Screen;
+use crate::leak::view::Screen;
 use crate::sys::front;
 use crate::sys::terminal::Terminal;
 use std::io::{self, Write};

@@ -2,7 +2,6 @@
 
 pub mod both;
 pub mod demangle;
-pub mod leak;
 pub mod output;
 pub mod per_process;
 pub mod summary;

@@ -6,7 +6,7 @@
 
 use super::interrupt::{self, Request};
 use super::terminal::Terminal;
-use super::{Error, Result, wishes};
+use super::{Error, Result, user_requests};
 use crate::base::Pid;
 use crate::base::signal::Signal;
 use nix::errno::Errno;
@@ -39,15 +39,15 @@ pub enum Side {
 pub struct Duties {
     /// Whose stop is its own.
     pub stops: Stops,
-    /// Whether it passes on wishes.
-    pub wishes: Wishes,
+    /// Whether it passes on user requests.
+    pub user_requests: UserRequests,
     /// The terminal that the tracer draws on.
     pub terminal: Option<Terminal>,
 }
 
-/// What becomes of signals that are [`wishes`].
+/// What becomes of signals that are [`user_requests`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wishes {
+pub enum UserRequests {
     /// They are passed on.
     Heard,
     /// They do what they always do.
@@ -98,8 +98,8 @@ pub fn split(duties: Duties) -> Result<Side> {
         ForkResult::Child => {
             // SAFETY: what was there before; no handler of ours.
             unsafe { sigaction(Nix::SIGCHLD, &chld) }.map_err(failed("sigaction"))?;
-            if duties.wishes == Wishes::Heard {
-                wishes::listen()?;
+            if duties.user_requests == UserRequests::Heard {
+                user_requests::listen()?;
             }
             before.thread_set_mask().map_err(failed("sigprocmask"))?;
             end_with(front)?;
@@ -112,7 +112,7 @@ pub fn split(duties: Duties) -> Result<Side> {
 }
 
 /// Asks for a SIGTERM when the front end is gone, or takes it now if that has happened (prctl(2),
-/// PR_SET_PDEATHSIG). Forked children do not inherit the wish.
+/// PR_SET_PDEATHSIG). Forked children do not inherit the request.
 fn end_with(front: nix::unistd::Pid) -> Result<()> {
     // SAFETY: this request takes a signal number and no pointers.
     let asked = unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM) };
@@ -158,7 +158,11 @@ impl FrontEnd {
                     }
                     self.stop_by(value);
                 }
-            } else if self.duties.wishes().any(|wish| wish as i32 == signal) {
+            } else if self
+                .duties
+                .user_requests()
+                .any(|request| request as i32 == signal)
+            {
                 self.pass(Signal(signal));
             } else if signal != libc::SIGCHLD {
                 let request = Request {
@@ -183,8 +187,8 @@ impl FrontEnd {
         }
     }
 
-    fn pass(&self, wish: Signal) {
-        interrupt::send(Pid(self.tracer.as_raw()), wish, 0);
+    fn pass(&self, request: Signal) {
+        interrupt::send(Pid(self.tracer.as_raw()), request, 0);
     }
 
     fn ended(&self, passed: Option<Signal>) -> Result<Option<End>> {
@@ -245,11 +249,11 @@ pub fn leave(status: u8) {
 const ENDS: i32 = 1 << 16;
 
 impl Duties {
-    /// The signals that are passed on as wishes.
-    fn wishes(&self) -> impl Iterator<Item = Nix> {
-        let sent = match self.wishes {
-            Wishes::Heard => &wishes::SENT[..],
-            Wishes::Unknown => &[],
+    /// The signals that are passed on as user requests.
+    fn user_requests(&self) -> impl Iterator<Item = Nix> {
+        let sent = match self.user_requests {
+            UserRequests::Heard => &user_requests::SENT[..],
+            UserRequests::Unknown => &[],
         };
         let stop = self.terminal.as_ref().map(|_| Nix::SIGTSTP);
         sent.iter().copied().chain(stop)
@@ -257,7 +261,7 @@ impl Duties {
 
     /// What the front end waits for. A hangup that was ignored (nohup(1)) stays so.
     fn listened(&self) -> SigSet {
-        let mut set: SigSet = self.wishes().collect();
+        let mut set: SigSet = self.user_requests().collect();
         for signal in interrupt::REQUESTS {
             if signal != Nix::SIGHUP || !interrupt::is_ignored(signal) {
                 set.add(signal);

@@ -1,6 +1,6 @@
 //! The signals that ask the tracer to end, and the slow beat that lets a wait look up.
 //!
-//! The only global state of the program, with that of [`super::wishes`]: a signal's number, the counts
+//! The only global state of the program, with that of [`super::user_requests`]: a signal's number, the counts
 //! of requests and beats, written by the handlers, read by the loop; and how SIGPIPE was before `main`.
 
 use super::{Error, Result};

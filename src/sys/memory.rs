@@ -135,40 +135,40 @@ impl ProcessMemory {
     }
 }
 
-/// How many places one [`Glimpse`] can hold.
-pub const GLIMPSES: usize = 8;
+/// How many places one [`Prefetched`] can hold.
+pub const PREFETCHES: usize = 8;
 /// How many bytes of each place it holds at most.
-const GLIMPSE: usize = 64;
+const PREFETCH: usize = 64;
 
 /// Several places read at once by one system call, with the memory behind them for all the rest.
-pub struct Glimpse<'m> {
+pub struct Prefetched<'m> {
     memory: &'m ProcessMemory,
-    places: [(Addr, usize); GLIMPSES],
-    bytes: [[u8; GLIMPSE]; GLIMPSES],
+    places: [(Addr, usize); PREFETCHES],
+    bytes: [[u8; PREFETCH]; PREFETCHES],
     count: usize,
 }
 
-impl<'m> Glimpse<'m> {
+impl<'m> Prefetched<'m> {
     /// Reads the beginning of each place, up to its page's end. Places that cannot be read are left to
     /// be found unreadable when somebody asks for them.
-    pub fn take(memory: &'m ProcessMemory, wanted: &[Addr]) -> Glimpse<'m> {
-        let mut glimpse = Glimpse {
+    pub fn take(memory: &'m ProcessMemory, wanted: &[Addr]) -> Prefetched<'m> {
+        let mut prefetched = Prefetched {
             memory,
-            places: [(Addr(0), 0); GLIMPSES],
-            bytes: [[0; GLIMPSE]; GLIMPSES],
+            places: [(Addr(0), 0); PREFETCHES],
+            bytes: [[0; PREFETCH]; PREFETCHES],
             count: 0,
         };
         let empty = libc::iovec {
             iov_base: std::ptr::null_mut(),
             iov_len: 0,
         };
-        let (mut local, mut remote) = ([empty; GLIMPSES], [empty; GLIMPSES]);
+        let (mut local, mut remote) = ([empty; PREFETCHES], [empty; PREFETCHES]);
         let mut count = 0;
-        for &at in wanted.iter().filter(|at| at.0 >= 4096).take(GLIMPSES) {
-            let length = GLIMPSE.min(4096 - (at.0 % 4096) as usize);
-            glimpse.places[count] = (at, length);
+        for &at in wanted.iter().filter(|at| at.0 >= 4096).take(PREFETCHES) {
+            let length = PREFETCH.min(4096 - (at.0 % 4096) as usize);
+            prefetched.places[count] = (at, length);
             local[count] = libc::iovec {
-                iov_base: glimpse.bytes[count].as_mut_ptr().cast(),
+                iov_base: prefetched.bytes[count].as_mut_ptr().cast(),
                 iov_len: length,
             };
             remote[count] = libc::iovec {
@@ -178,9 +178,9 @@ impl<'m> Glimpse<'m> {
             count += 1;
         }
         if count == 0 || fault::strike("process_vm_readv").is_some() {
-            return glimpse;
+            return prefetched;
         }
-        // SAFETY: each local vector names a different array of `glimpse`, no longer than that array;
+        // SAFETY: each local vector names a different array of `prefetched`, no longer than that array;
         // the remote ones are checked by the kernel against the other process.
         let got = unsafe {
             libc::process_vm_readv(
@@ -194,18 +194,18 @@ impl<'m> Glimpse<'m> {
         };
         // The kernel stops at the first place it cannot read (process_vm_readv(2), "partial transfer").
         let mut left = usize::try_from(got).unwrap_or(0);
-        for (_, length) in &glimpse.places[..count] {
+        for (_, length) in &prefetched.places[..count] {
             if left < *length {
                 break;
             }
             left -= length;
-            glimpse.count += 1;
+            prefetched.count += 1;
         }
-        glimpse
+        prefetched
     }
 }
 
-impl Memory for Glimpse<'_> {
+impl Memory for Prefetched<'_> {
     fn read(&self, at: Addr, buf: &mut [u8]) -> std::result::Result<usize, Unreadable> {
         let places = self.places[..self.count].iter().zip(&self.bytes);
         for (&(start, length), bytes) in places {

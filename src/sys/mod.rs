@@ -1,7 +1,6 @@
 //! The wall to the kernel: ptrace, wait, the memory of other processes, /proc, processes of our own
 //! making. The only place with `unsafe`. Knows nothing of symbols, calls or output.
 
-pub mod double;
 mod fault;
 pub mod file;
 pub mod front;
@@ -16,11 +15,12 @@ pub mod ptrace;
 pub mod remote;
 pub mod root;
 mod sigframe;
+pub mod snapshot_process;
 pub mod spawn;
 pub mod terminal;
 pub mod traceme;
+pub mod user_requests;
 pub mod wait;
-pub mod wishes;
 
 use nix::errno::Errno;
 

@@ -50,8 +50,8 @@ fn functions_and_lines() {
         script.to_str().expect("UTF-8"),
     );
     let kinds = "lost,indirect,possible,reachable";
-    let wishes = ["--older", "0s", "--top", "100000", "--kinds", kinds];
-    let (report, finished) = report(&wishes, &[python, script]);
+    let options = ["--older", "0s", "--top", "100000", "--kinds", kinds];
+    let (report, finished) = report(&options, &[python, script]);
     finished.exits(0);
     let sites = report["sites"].as_array().expect("sites");
     let check = |function: &str, remark: &str, blocks: u64, least: u64| {

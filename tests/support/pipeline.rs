@@ -7,7 +7,7 @@ use ltrace::base::regs::{FloatRegs, Floats, Regs, View};
 use ltrace::base::time::Timestamp;
 use ltrace::base::{Pid, Tid};
 use ltrace::decode::Decoder;
-use ltrace::engine::{Hit, What};
+use ltrace::engine::hit::{Hit, What};
 use ltrace::event::CallId;
 use ltrace::plan::{Kind, ModuleName, Returns, Stack, Tracepoint};
 use ltrace::proto::library::Library;

@@ -1,0 +1,482 @@
+//! What a hit breakpoint means: a call begins, a call returns, or the dynamic linker has news.
+
+use crate::base::addr::Addr;
+use crate::base::memory::Memory;
+use crate::base::regs::{FloatRegs, Floats, Regs, View};
+use crate::base::{Pid, Tid};
+use crate::engine::calls::{Landing, OpenCall, Position};
+use crate::engine::hit::What;
+use crate::engine::instrument::int3::breakpoint::{Breakpoint, Purpose};
+use crate::engine::space::Space;
+use crate::engine::stacks::{Runner, Stack};
+use crate::engine::supervisor::resume::Resume;
+use crate::engine::supervisor::run::{Out, Supervisor};
+use crate::engine::task::{Role, SpaceId, Task};
+use crate::event::{CallId, Why};
+use crate::plan::{Kind, Returns, Tracepoint};
+use crate::process::callsite::CallSite;
+use crate::sys;
+use crate::sys::memory::Prefetched;
+use crate::sys::ptrace::Stopped;
+use std::sync::Arc;
+
+/// A call as a breakpoint shows it.
+struct Arrival {
+    point: Arc<Tracepoint>,
+    seen: Seen,
+    /// The registers as on the callee's first instruction.
+    regs: Regs,
+    return_address: Addr,
+}
+
+/// Where a call was seen.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    /// Where it is made, or at an entry that every call passes.
+    Itself,
+    /// At an imported function's first instruction, which other calls may end up at too.
+    AtCallee,
+}
+
+impl Floats for Stopped {
+    fn floats(&self) -> Option<FloatRegs> {
+        self.float_regs().ok()
+    }
+}
+
+impl Supervisor {
+    /// A SIGTRAP: one of our breakpoints, or the program's own affair.
+    pub(in crate::engine) fn trapped(
+        &mut self,
+        stopped: Stopped,
+        out: &mut Out<'_>,
+    ) -> sys::Result<Resume> {
+        let regs = stopped.regs()?;
+        // RIP is after the int3 (Intel SDM vol. 3, 6.15, "Interrupt 3").
+        let at = Addr(regs.rip.wrapping_sub(1));
+        let Some(&Task {
+            space: id,
+            role,
+            pid,
+            ..
+        }) = self.tasks.get(&stopped.tid())
+        else {
+            return Ok(Resume::Run(stopped));
+        };
+        let Some(breakpoint) = self.spaces.get(&id).and_then(|space| space.breakpoint(at)) else {
+            return self.own_trap(stopped, out);
+        };
+        let slot = breakpoint.slot.start;
+        // First of all: from here on the task goes on rightly even if we are killed.
+        stopped.set_rip(slot.0)?;
+        match role {
+            Role::Shown => {
+                self.enter_goroutine(stopped.tid(), &regs);
+                let served = self.hit(&stopped, id, at, regs, out);
+                self.leave_goroutine(stopped.tid());
+                served?;
+            }
+            Role::VforkChild => {}
+        }
+        if let Some(space) = self.spaces.get_mut(&id).filter(|space| space.pid == pid) {
+            space.see_to_guard(&stopped);
+        }
+        Ok(Resume::Run(stopped))
+    }
+
+    /// Serves each purpose of the breakpoint; returns come before calls that begin at the same place.
+    fn hit(
+        &mut self,
+        stopped: &Stopped,
+        id: SpaceId,
+        at: Addr,
+        regs: Regs,
+        out: &mut Out<'_>,
+    ) -> sys::Result<()> {
+        let Some(space) = self.spaces.get(&id) else {
+            return Ok(());
+        };
+        let Some(breakpoint) = space.breakpoint(at) else {
+            return Ok(());
+        };
+        let has = |wanted: fn(&Purpose) -> bool| breakpoint.purposes.iter().any(wanted);
+        let returns = has(|p| matches!(p, Purpose::Return));
+        let modules_changed = has(|p| matches!(p, Purpose::LinkMap));
+        let relocated = has(|p| matches!(p, Purpose::Relocated));
+        let caught = has(|p| matches!(p, Purpose::Caught));
+        let begins_action = has(|p| matches!(p, Purpose::SignalEntry));
+        let sets_action = has(|p| matches!(p, Purpose::SignalAction));
+        let (arrivals, prefetched) = arrivals(space, at, breakpoint, regs);
+        let mut choosing = Vec::new();
+        if returns {
+            let task = self.tasks.get_mut(&stopped.tid());
+            if let Some(task) = task {
+                choosing = come_back(task, stopped, space, at, regs, out);
+            }
+        }
+        if caught && let Some(task) = self.tasks.get_mut(&stopped.tid()) {
+            let memory: &dyn Memory = &space.memory;
+            let return_address = Addr(memory.read_word(Addr(regs.rsp)).unwrap_or(0));
+            let position = position(task, stopped.tid(), space, &regs);
+            let unwound = task.calls.unwound_by_call(position, return_address);
+            tell_unwound(task, stopped, unwound, out);
+        }
+        if !arrivals.is_empty() {
+            let mut call_sites = Vec::with_capacity(1);
+            if let Some(task) = self.tasks.get_mut(&stopped.tid()) {
+                for arrival in arrivals {
+                    let view = View {
+                        regs: &arrival.regs,
+                        memory: &prefetched,
+                        floats: stopped,
+                    };
+                    if arrive(
+                        task,
+                        stopped,
+                        space,
+                        &arrival,
+                        view,
+                        &mut self.next_call,
+                        out,
+                    ) {
+                        call_sites.push(arrival.return_address);
+                    }
+                }
+            }
+            for call_site in call_sites {
+                self.expect_return(stopped, id, call_site, out);
+            }
+        }
+        for resolver in choosing {
+            self.chosen(stopped, id, &resolver, Addr(regs.rax), out);
+        }
+        if modules_changed {
+            self.list_changed(stopped, id, out);
+        }
+        if relocated {
+            self.resolve_imports(stopped, id, out);
+        }
+        if begins_action {
+            self.watch_action_calls(stopped, id, at, regs, out);
+        }
+        if sets_action {
+            self.answer_action(stopped, id, at, regs)?;
+        }
+        Ok(())
+    }
+
+    /// Plants the breakpoint that a call will return to, unless it stands already.
+    fn expect_return(
+        &mut self,
+        stopped: &Stopped,
+        id: SpaceId,
+        call_site: Addr,
+        out: &mut Out<'_>,
+    ) {
+        let Some(space) = self.spaces.get(&id) else {
+            return;
+        };
+        let stands = |b: &Breakpoint| b.purposes.iter().any(|p| matches!(p, Purpose::Return));
+        if space.breakpoint(call_site).is_some_and(stands) {
+            return;
+        }
+        self.plant(stopped, id, call_site, Purpose::Return, out);
+    }
+}
+
+/// The calls that begin at this breakpoint, with the memory they will be read from: stack and texts in
+/// one system call.
+fn arrivals<'s>(
+    space: &'s Space,
+    at: Addr,
+    breakpoint: &Breakpoint,
+    regs: Regs,
+) -> (Vec<Arrival>, Prefetched<'s>) {
+    let mut arrivals = Vec::new();
+    let mut prefetched = None;
+    let mut callees: Vec<(&Arc<Tracepoint>, Addr, Addr)> = Vec::new();
+    let through_got = space.goes_through_got(at, breakpoint, &regs);
+    for purpose in &breakpoint.purposes {
+        if purpose.uses_slot() && !through_got {
+            continue;
+        }
+        let (point, caller) = match purpose {
+            Purpose::Entry(point) => (point, None),
+            Purpose::Callee {
+                point,
+                caller,
+                slot,
+            } => (point, Some((caller, slot))),
+            Purpose::CallSite(point) => {
+                // The call is about to push its return address.
+                let regs = regs.with_call_pushed();
+                let return_address = breakpoint.slot.next;
+                prefetched.get_or_insert_with(|| glance(space, &regs, point));
+                arrivals.push(Arrival {
+                    point: point.clone(),
+                    seen: Seen::Itself,
+                    regs,
+                    return_address,
+                });
+                continue;
+            }
+            Purpose::Return
+            | Purpose::LinkMap
+            | Purpose::Relocated
+            | Purpose::Caught
+            | Purpose::SignalEntry
+            | Purpose::SignalAction => continue,
+        };
+        let memory: &dyn Memory = prefetched.get_or_insert_with(|| glance(space, &regs, point));
+        let Ok(return_address) = memory.read_word(Addr(regs.rsp)).map(Addr) else {
+            continue;
+        };
+        match caller {
+            Some((caller, slot)) if caller.contains(&return_address.0) => {
+                callees.push((point, *slot, return_address))
+            }
+            Some(_) => {}
+            None => arrivals.push(Arrival {
+                point: point.clone(),
+                seen: Seen::Itself,
+                regs,
+                return_address,
+            }),
+        }
+    }
+    if let Some((point, return_address)) = called(space, &callees) {
+        arrivals.push(Arrival {
+            point: point.clone(),
+            seen: Seen::AtCallee,
+            regs,
+            return_address,
+        });
+    }
+    (
+        arrivals,
+        prefetched.unwrap_or_else(|| Prefetched::take(&space.memory, &[])),
+    )
+}
+
+/// The import that a hit at its callee is a call of. Several may hold one address (memcpy and memmove,
+/// open and open64): the call instruction names the slot, or any may be meant. A call through a stub was
+/// seen there, so that what arrives here is that call, or what it has led to by a tail call.
+fn called<'p>(
+    space: &Space,
+    callees: &[(&'p Arc<Tracepoint>, Addr, Addr)],
+) -> Option<(&'p Arc<Tracepoint>, Addr)> {
+    let &(point, _, return_address) = callees.first()?;
+    match space.call_site(return_address) {
+        CallSite::Stub => None,
+        CallSite::Slot(called) => callees
+            .iter()
+            .find(|(_, slot, _)| *slot == called)
+            .map(|(point, ..)| (*point, return_address)),
+        CallSite::Local | CallSite::Computed => Some((point, return_address)),
+    }
+}
+
+fn glance<'s>(space: &'s Space, regs: &Regs, point: &Tracepoint) -> Prefetched<'s> {
+    let mut places = [Addr(regs.rsp); sys::memory::PREFETCHES];
+    let mut count = 1;
+    let typed = point.typed(regs.machine());
+    let texts = typed.map_or(0, |(_, capture)| capture.pointers);
+    for (index, register) in regs.arguments().into_iter().enumerate() {
+        if texts & (1 << index) != 0 && count < places.len() {
+            places[count] = Addr(register);
+            count += 1;
+        }
+    }
+    Prefetched::take(&space.memory, &places[..count])
+}
+
+/// Opens a call and tells of it; says whether its return is to be expected. What its frame shows to be
+/// unwound is closed first.
+fn arrive(
+    task: &mut Task,
+    stopped: &Stopped,
+    space: &Space,
+    arrival: &Arrival,
+    view: View<'_>,
+    next_call: &mut u64,
+    out: &mut Out<'_>,
+) -> bool {
+    let Arrival {
+        point,
+        regs,
+        return_address,
+        ..
+    } = arrival;
+    let (tid, frame) = (stopped.tid(), regs.rsp);
+    let position = position(task, tid, space, regs);
+    let unwound = task.calls.unwound_by_call(position, *return_address);
+    tell_unwound(task, stopped, unwound, out);
+    if task.calls.passed_again(frame, *return_address, point) {
+        return false;
+    }
+    if let Some(call) = task.calls.innermost_at(frame, *return_address) {
+        let same = Arc::ptr_eq(&call.point, point);
+        let seen_again = match arrival.seen {
+            Seen::Itself => same && std::mem::take(&mut call.again),
+            // Seen where it was made, and now at the callee; or a traced call has led here by a tail call.
+            Seen::AtCallee => !same || !call.at_callee || std::mem::take(&mut call.again),
+        };
+        if seen_again {
+            return false;
+        }
+        // RIP is behind the int3 still.
+        let is_entry = matches!(point.kind, Kind::Entry { .. });
+        let goroutine = task.goroutine.as_ref().map(|(goroutine, _)| goroutine);
+        if same && is_entry && space.comes_back(Addr(regs.rip.wrapping_sub(1)), goroutine) {
+            // Not a call: the function's own jump back.
+            return false;
+        }
+    }
+    let unwound = task.calls.replaced(frame, *return_address, point);
+    tell_unwound(task, stopped, unwound, out);
+    let id = CallId(*next_call);
+    *next_call += 1;
+    let depth = task.calls.depth();
+    out.tell(
+        task.pid,
+        tid,
+        What::Call {
+            id,
+            depth,
+            point,
+            return_address: *return_address,
+            view,
+        },
+    );
+    let call = OpenCall {
+        id,
+        point: point.clone(),
+        frame,
+        return_address: *return_address,
+        stack: position.stack,
+        depth,
+        again: false,
+        at_callee: arrival.seen == Seen::AtCallee,
+        machine: regs.machine(),
+    };
+    let unwatched = match point.returns {
+        Returns::Unwatched => true,
+        Returns::Perhaps => !space.follows_call(*return_address),
+        _ => false,
+    };
+    if unwatched {
+        tell_no_return(task.pid, tid, &call, Why::Unwatched, out);
+        task.calls.pass(call);
+        return false;
+    }
+    task.calls.push(call);
+    point.returns != Returns::Never
+}
+
+/// Closes the calls that return here with this stack pointer. Without any, somebody else's call has
+/// returned, which is passed in silence. The result are those that were of resolvers.
+fn come_back(
+    task: &mut Task,
+    stopped: &Stopped,
+    space: &Space,
+    at: Addr,
+    regs: Regs,
+    out: &mut Out<'_>,
+) -> Vec<Arc<Tracepoint>> {
+    let tid = stopped.tid();
+    let time = out.now();
+    let view = View {
+        regs: &regs,
+        memory: &space.memory,
+        floats: stopped,
+    };
+    let position = position(task, tid, space, &regs);
+    let returned = task.calls.returned(at, position);
+    let unwound = task.calls.unwound_by_return(position);
+    tell_unwound(task, stopped, unwound, out);
+    let landed = task.calls.has_landed(Landing {
+        address: at,
+        rsp: regs.rsp,
+        result: regs.rax,
+    });
+    if returned.is_empty()
+        && !landed
+        && let Some(call) = task.calls.again(at, regs.rsp)
+    {
+        let depth = task.calls.depth();
+        out.tell_at(
+            time,
+            task.pid,
+            tid,
+            What::ReturnedAgain {
+                depth,
+                point: &call.point,
+                return_address: at,
+                view,
+            },
+        );
+    }
+    let mut resolvers = Vec::new();
+    for call in returned {
+        let what = What::Return {
+            id: call.id,
+            depth: call.depth,
+            point: &call.point,
+            return_address: at,
+            view,
+        };
+        out.tell_at(time, task.pid, tid, what);
+        if matches!(call.point.kind, Kind::Resolver { .. }) {
+            resolvers.push(call.point);
+        } else if call.point.returns == Returns::Again {
+            task.calls.may_return_again(call);
+        }
+    }
+    resolvers
+}
+
+/// Where the task is, as far as its calls are concerned.
+fn position<'s>(task: &mut Task, tid: Tid, space: &'s Space, regs: &Regs) -> Position<'s> {
+    let memory: &dyn Memory = &space.memory;
+    let runner = Runner {
+        tid,
+        pid: task.pid,
+        thread_pointer: regs.thread_pointer(),
+        memory,
+    };
+    let stack = match task.goroutine {
+        Some(_) => Stack::Own,
+        None => task.stacks.meet(regs.rsp, runner),
+    };
+    Position {
+        rsp: regs.rsp,
+        stack,
+        memory,
+    }
+}
+
+fn tell_unwound(task: &Task, stopped: &Stopped, unwound: Vec<OpenCall>, out: &mut Out<'_>) {
+    for call in unwound {
+        tell_no_return(task.pid, stopped.tid(), &call, Why::Unwound, out);
+    }
+}
+
+/// Tells that a call will never return.
+pub(in crate::engine) fn tell_no_return(
+    pid: Pid,
+    tid: Tid,
+    call: &OpenCall,
+    why: Why,
+    out: &mut Out<'_>,
+) {
+    out.tell(
+        pid,
+        tid,
+        What::NoReturn {
+            id: call.id,
+            depth: call.depth,
+            point: &call.point,
+            why,
+        },
+    );
+}

@@ -1,0 +1,8 @@
+//! Breakpoints: each hit stops its task.
+
+pub mod actions;
+pub mod breakpoint;
+pub mod displaced;
+pub mod guard;
+pub mod hits;
+mod ifuncs;

@@ -1,0 +1,3 @@
+//! What realises tracepoints in an address space.
+
+pub mod int3;

@@ -1,0 +1,231 @@
+//! How tracing begins: a command is launched, or processes are attached to.
+
+use crate::base::machine::Machine;
+use crate::base::{Pid, Tid};
+use crate::engine::hit::Hit;
+use crate::engine::hit::What;
+use crate::engine::space::Space;
+use crate::engine::supervisor::denied;
+use crate::engine::supervisor::fork_exec_exit::leave_exec;
+use crate::engine::supervisor::linker::Stage;
+use crate::engine::supervisor::run::{Cease, Follow, Launched, Out, Supervisor};
+use crate::engine::supervisor::stop_all::{self, Failed, Held};
+use crate::engine::task::{Role, SpaceId, Task};
+use crate::sys::ptrace::{self, Stopped};
+use crate::sys::spawn::{self, Command};
+use crate::sys::wait::{self, Patience, Status, Stop};
+use crate::sys::{self, proc, remote};
+use nix::errno::Errno;
+use std::collections::HashSet;
+use std::ops::ControlFlow;
+
+/// Why a process could not be attached to.
+#[derive(Debug, thiserror::Error)]
+pub enum AttachError {
+    /// There is none.
+    #[error("no such process")]
+    Missing,
+    /// Its id belongs to a thread.
+    #[error("it is a thread of process {0}; use -p {0}")]
+    Thread(Pid),
+    /// Somebody traces it already.
+    #[error("it is already traced by process {0}")]
+    Traced(i32),
+    /// It may make no system call for us.
+    #[error(
+        "it is in a seccomp sandbox, where tracing it would kill it; only root may suspend that: run as root"
+    )]
+    Sandboxed,
+    /// The kernel does not let us.
+    #[error("{0}")]
+    Denied(String),
+    /// We were asked to end before it stood still.
+    #[error("interrupted")]
+    Asked,
+    /// None of its tasks stops.
+    #[error("it does not stop: it sleeps in the kernel and cannot be interrupted there")]
+    Stuck,
+    /// Anything else.
+    #[error(transparent)]
+    Other(#[from] sys::Error),
+}
+
+type OnHit<'a> = &'a mut dyn FnMut(&Hit<'_>) -> ControlFlow<Cease>;
+
+impl Supervisor {
+    /// Starts a command. It stands at the first instruction of its program until [`Supervisor::run`].
+    pub fn launch(&mut self, command: &Command, on_hit: OnHit<'_>) -> Result<Pid, spawn::Error> {
+        let mut out = Out::new(on_hit);
+        let mut spawned = spawn::spawn(command).map_err(|e| match e {
+            spawn::Error::Trace(why) if why.errno == Errno::EPERM => {
+                spawn::Error::Denied(denied::child())
+            }
+            other => other,
+        })?;
+        spawned.go();
+        let tid = spawned.tid;
+        let pid = Pid(tid.0);
+        let stopped = loop {
+            match wait::look_at(tid, Patience::Block)? {
+                Some(Status::Stopped(stopped, Stop::Exec)) => break stopped,
+                Some(Status::Stopped(stopped, Stop::Signal(signal))) => {
+                    stopped.resume(Some(signal))?
+                }
+                Some(Status::Stopped(stopped, Stop::Group(_))) => stopped.listen()?,
+                Some(Status::Stopped(stopped, _)) => stopped.resume(None)?,
+                Some(Status::Exited(_) | Status::Killed(_)) => {
+                    let _ = wait::reap(tid);
+                    return Err(spawned.failure(command));
+                }
+                None => {}
+            }
+        };
+        self.launched = Some(Launched { pid, end: None });
+        let id = self.add_space(Space::new(pid, stopped.regs()?.machine()));
+        self.tasks.insert(tid, Task::new(pid, id, Role::Shown));
+        out.tell(pid, tid, What::Started { parent: None });
+        let stopped = leave_exec(stopped)?;
+        unblock_trap(&stopped)?;
+        self.watch_end(&stopped);
+        self.program_found(&stopped, id, Stage::Beginning, &mut out);
+        stopped.resume(None)?;
+        Ok(pid)
+    }
+
+    /// Attaches to all threads of a process. The int3s are planted while every thread stands still; on
+    /// failure all of them are let go.
+    pub fn attach(&mut self, pid: Pid, on_hit: OnHit<'_>) -> Result<(), AttachError> {
+        let mut out = Out::new(on_hit);
+        let Held {
+            stopped: mut held,
+            asleep,
+            process,
+        } = stop_all::hold(pid).map_err(|failed| self.let_go(pid, failed))?;
+        let can_plant = |(stopped, _): &(Stopped, Stop)| process.get(&stopped.tid()) == Some(&pid);
+        let Some(planter) = held
+            .iter()
+            .position(|held| can_plant(held) && held.1 == Stop::Interrupt)
+            .or_else(|| held.iter().position(can_plant))
+        else {
+            let why = match held.is_empty() && asleep.is_empty() {
+                true => denied::not_running(pid).map_or(AttachError::Missing, AttachError::Denied),
+                false => AttachError::Stuck,
+            };
+            for (stopped, _) in held {
+                // ESRCH: it was killed meanwhile.
+                let _ = stopped.detach(None);
+            }
+            return Err(self.let_go(pid, Failed { why, asleep }));
+        };
+        held.swap(0, planter);
+        if held.iter().any(|(stopped, _)| !remote::may_call(stopped)) {
+            held.into_iter()
+                .for_each(|(stopped, stop)| let_go(stopped, stop));
+            let why = AttachError::Sandboxed;
+            return Err(self.let_go(pid, Failed { why, asleep }));
+        }
+        let first = held.first().ok_or(AttachError::Missing)?;
+        // One that is gone by now has nothing to lose.
+        let machine = first.0.regs().map(|regs| regs.machine());
+        let id = self.add_space(Space::new(pid, machine.unwrap_or_default()));
+        for tid in held.iter().map(|(s, _)| s.tid()).chain(asleep) {
+            let owner = process.get(&tid).copied().unwrap_or(pid);
+            let role = if owner == pid || self.follow == Follow::Children {
+                Role::Shown
+            } else {
+                Role::VforkChild
+            };
+            self.tasks.insert(tid, Task::new(owner, id, role));
+            if role == Role::Shown {
+                out.tell(owner, tid, What::Started { parent: None });
+            }
+        }
+        for (stopped, _) in &held {
+            // One that is gone by now has nothing to lose.
+            let _ = unblock_trap(stopped);
+            self.watch_end(stopped);
+        }
+        if let Some((stopped, _)) = held.first() {
+            let space = self.spaces.get_mut(&id);
+            let stood = space.map_or(0, |space| space.take_over(stopped));
+            if stood > 0 {
+                let what = format!(
+                    "took out {stood} breakpoints that a killed tracer had left in the process"
+                );
+                self.complain(stopped.tid(), &what, &mut out);
+            }
+            self.program_found(stopped, id, Stage::Running, &mut out);
+            // What is to come may have what was asked for.
+            if !self.is_loading(id) {
+                self.explain_nothing(stopped.tid(), &mut out);
+            }
+        }
+        self.guard_sharers(pid, id, &held);
+        for (stopped, stop) in held {
+            interrupt_again(&stopped, stop);
+            let _ = stopped.resume(None);
+        }
+        Ok(())
+    }
+}
+
+/// A remote call has woken it from its group-stop: interrupted, it falls back into it before it executes
+/// anything (kernel/signal.c, do_jobctl_trap).
+fn interrupt_again(stopped: &Stopped, stop: Stop) {
+    if matches!(stop, Stop::Group(_)) {
+        let _ = ptrace::interrupt(stopped.tid());
+    }
+}
+
+/// Lets a held task go on untraced.
+pub(in crate::engine) fn let_go(stopped: Stopped, stop: Stop) {
+    interrupt_again(&stopped, stop);
+    // One that is gone by now needs no help.
+    let _ = stopped.detach(None);
+}
+
+impl Supervisor {
+    /// Those who share the memory have SIGTRAP actions of their own, unless they share these as well.
+    fn guard_sharers(&mut self, pid: Pid, id: SpaceId, held: &[(Stopped, Stop)]) {
+        let mut seen = HashSet::from([pid]);
+        for (stopped, _) in held {
+            let owner = self.tasks.get(&stopped.tid()).map(|task| task.pid);
+            if owner.is_some_and(|owner| seen.insert(owner))
+                && let Some(space) = self.spaces.get_mut(&id)
+            {
+                space.guard_sharer(stopped);
+            }
+        }
+    }
+
+    /// What could not be taken hold of is let go, as soon as it stops.
+    fn let_go(&mut self, pid: Pid, failed: Failed) -> AttachError {
+        for tid in failed.asleep {
+            self.to_release
+                .insert(tid, Space::new(pid, Machine::default()));
+        }
+        failed.why
+    }
+}
+
+/// A blocked SIGTRAP would make the kernel reset the action of SIGTRAP at the first int3
+/// (kernel/signal.c, force_sig_info_to_task), and with it what guards the program.
+pub(in crate::engine) fn unblock_trap(stopped: &Stopped) -> sys::Result<()> {
+    let mask = stopped.signal_mask()?;
+    let trap = 1 << (nix::libc::SIGTRAP - 1);
+    if mask & trap != 0 {
+        stopped.set_signal_mask(mask & !trap)?;
+    }
+    Ok(())
+}
+
+/// Why, and what to do about it (ptrace(2), "Ptrace access mode checking").
+pub(in crate::engine) fn explain(pid: Pid, error: sys::Error) -> AttachError {
+    if error.errno != Errno::EPERM {
+        return AttachError::Other(error);
+    }
+    match proc::tracer(Tid(pid.0)) {
+        0 => AttachError::Denied(denied::process(pid)),
+        other => AttachError::Traced(other),
+    }
+}

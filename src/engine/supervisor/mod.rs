@@ -1,0 +1,20 @@
+//! Births, execs, signals, modules and ends of traced processes, whatever instrument realises tracepoints.
+
+pub mod attach;
+mod denied;
+mod detach;
+mod explain;
+mod fork_exec_exit;
+mod last_stop;
+pub mod leftovers;
+mod linker;
+mod meant;
+mod modules;
+mod privileges;
+mod providers;
+pub mod resume;
+pub mod run;
+mod snapshot;
+mod snapshot_memory;
+mod stop_all;
+mod stop_tracing;

@@ -1,0 +1,254 @@
+//! A process held for a moment, and what it was like: all its tasks stopped, registers copied and writable
+//! memory kept, all of them let go on.
+
+use crate::base::frozen::{After, Freezing, Frozen, Region, TaskState};
+use crate::base::memory::Memory;
+use crate::base::regs::{FloatRegs, Regs};
+use crate::base::{Pid, Tid};
+use crate::engine::hit::Hit;
+use crate::engine::supervisor::resume::{Resume, finish, go_on};
+use crate::engine::supervisor::run::{Cease, Out, Supervisor};
+use crate::engine::supervisor::snapshot_memory::{self, Kept};
+use crate::sys::interrupt;
+use crate::sys::memory::ProcessMemory;
+use crate::sys::proc::{self, Mapping};
+use crate::sys::ptrace::{self, Stopped};
+use crate::sys::wait::{self, Patience, Status, Stop};
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+/// A task that waits in the kernel for its vfork child cannot be stopped; nor does it change anything. One
+/// that takes longer is looked at: it may be such a one.
+const PATIENCE: Duration = Duration::from_millis(200);
+/// Any other task comes to its stop sooner.
+const LONGEST: Duration = Duration::from_secs(10);
+
+impl Supervisor {
+    /// The process as it is now. What its tasks do until each of them stands still is told as ever. `None`:
+    /// it is no longer there, or somebody wants us to end.
+    pub fn freeze(
+        &mut self,
+        pid: Pid,
+        how: Freezing,
+        after: After,
+        on_hit: &mut dyn FnMut(&Hit<'_>) -> ControlFlow<Cease>,
+    ) -> Option<Frozen> {
+        let mut out = Out::new(on_hit);
+        let mut plan = snapshot_memory::Plan::new(pid, how, self.is_asked());
+        self.placement.hurry();
+        let frozen = self.freeze_now(pid, &mut plan, after, &mut out);
+        self.placement.relax();
+        frozen
+    }
+
+    fn freeze_now(
+        &mut self,
+        pid: Pid,
+        plan: &mut snapshot_memory::Plan,
+        after: After,
+        out: &mut Out<'_>,
+    ) -> Option<Frozen> {
+        let began = Instant::now();
+        let held = self.hold_process(pid, out)?;
+        // Of one that is about to end there will be no other moment.
+        let after = match self.ending.is_told(pid) {
+            true => After::Held,
+            false => after,
+        };
+        let still = self.batch.iter().filter(|(tid, _)| self.is_of(*tid, pid));
+        let still = still.filter_map(|(_, resume)| resume.stopped());
+        let stops = still.chain(held.values().map(|(stopped, _)| stopped));
+        let mut tasks: Vec<TaskState> = stops.filter_map(state).collect();
+        // The process's own id may be that of a thread that has ended, and has no memory.
+        let Some(one) = tasks.first().map(|task| Pid(task.thread.0)) else {
+            let_go(held);
+            return None;
+        };
+        for ended in self.ending.states(pid) {
+            if tasks.iter().all(|task| task.thread != ended.thread) {
+                tasks.push(ended.clone());
+            }
+        }
+        let maps = proc::maps(one).unwrap_or_default();
+        let writable: Vec<&Mapping> = maps
+            .iter()
+            .filter(|m| snapshot_memory::is_data(m))
+            .collect();
+        let kept = match after {
+            After::Resumed => self.keep(pid, plan, &writable, &held),
+            After::Held => Some(snapshot_memory::in_place(one, &writable)),
+        };
+        match after {
+            After::Resumed => {
+                let_go(held);
+                self.batch.drain(..).for_each(|(_, resume)| finish(resume));
+            }
+            After::Held => self
+                .batch
+                .extend(held.into_iter().map(|(tid, (stopped, stop))| {
+                    let resume = match stop {
+                        Stop::Group(_) => Resume::Listen(stopped),
+                        _ => Resume::Run(stopped),
+                    };
+                    (tid, resume)
+                })),
+        }
+        let pause = began.elapsed();
+        let kept = kept?;
+        let region = |m: &&Mapping| Region {
+            range: m.range.clone(),
+            name: m.path.to_string_lossy().into_owned(),
+        };
+        let is_image = |m: &&Mapping| !m.writable && m.file.1 != 0;
+        let images = maps.iter().filter(is_image).map(|m| m.range.clone());
+        let (memory, copying) = kept.finish();
+        Some(Frozen {
+            regions: writable.iter().map(region).collect(),
+            images: images.collect(),
+            tasks,
+            memory,
+            pause,
+            copying,
+        })
+    }
+
+    /// Keeps the memory of a process, all of whose tasks stand still.
+    fn keep(
+        &mut self,
+        pid: Pid,
+        plan: &mut snapshot_memory::Plan,
+        writable: &[&Mapping],
+        held: &HashMap<Tid, (Stopped, Stop)>,
+    ) -> Option<Kept> {
+        let tasks = &self.tasks;
+        let is_of = |tid: &Tid| tasks.get(tid).is_some_and(|task| task.pid == pid);
+        let batch = self.batch.iter().filter_map(|(tid, resume)| match resume {
+            Resume::Run(stopped) if is_of(tid) && !self.is_exiting(*tid) => Some(stopped),
+            _ => None,
+        });
+        let interrupted = held.values().filter_map(|(stopped, stop)| match stop {
+            Stop::Interrupt => Some(stopped),
+            _ => None,
+        });
+        let able: Vec<&Stopped> = interrupted.chain(batch).collect();
+        let space = self.spaces.values_mut().find(|space| space.pid == pid);
+        let machine = space.as_ref().map(|space| space.memory.machine());
+        let memory = ProcessMemory::new(pid, machine.unwrap_or_default());
+        let kept = plan.keep(writable, &memory, || {
+            let stopped = able.first().ok_or("no task can make one")?;
+            let space = space.ok_or("nothing is known of it")?;
+            space.double(stopped)
+        });
+        kept.ok()
+    }
+
+    /// How to find out whether somebody wants us to end. A terminal's Ctrl-C is for a command that we launched.
+    fn is_asked(&self) -> fn() -> bool {
+        match self.launched {
+            Some(_) => interrupt::is_insisted,
+            None => interrupt::is_requested,
+        }
+    }
+
+    fn is_of(&self, tid: Tid, pid: Pid) -> bool {
+        self.tasks.get(&tid).is_some_and(|task| task.pid == pid)
+    }
+
+    /// Stops every task of a process, those included that are born meanwhile; `None` when one does
+    /// not come to a stop.
+    pub(in crate::engine) fn hold_process(
+        &mut self,
+        pid: Pid,
+        out: &mut Out<'_>,
+    ) -> Option<HashMap<Tid, (Stopped, Stop)>> {
+        let mut held = HashMap::new();
+        let (began, is_asked) = (Instant::now(), self.is_asked());
+        loop {
+            let still = |tid: &Tid| self.batch.iter().any(|(other, _)| other == tid);
+            let tasks = self.tasks.iter().filter(|(_, task)| task.pid == pid);
+            let missing: Vec<Tid> = tasks
+                .map(|(tid, _)| *tid)
+                .filter(|tid| !held.contains_key(tid) && !still(tid) && !self.is_exiting(*tid))
+                .collect();
+            let is_asleep = |tid: &Tid| matches!(proc::state(*tid), None | Some('D' | 'Z' | 'X'));
+            let is_late = began.elapsed() > PATIENCE;
+            if missing.is_empty() || is_late && missing.iter().all(is_asleep) {
+                return Some(held);
+            }
+            if began.elapsed() > LONGEST || is_asked() {
+                // A task that runs on may hold anything: nothing can be said.
+                let_go(held);
+                return None;
+            }
+            for &tid in &missing {
+                let _ = ptrace::interrupt(tid);
+            }
+            for tid in missing {
+                self.hold_task(tid, &mut held, out);
+            }
+        }
+    }
+
+    /// Serves what one task does until it stands still.
+    fn hold_task(&mut self, tid: Tid, held: &mut HashMap<Tid, (Stopped, Stop)>, out: &mut Out<'_>) {
+        let (began, is_asked) = (Instant::now(), self.is_asked());
+        while began.elapsed() < PATIENCE && !is_asked() {
+            match wait::look_at(tid, Patience::Poll) {
+                // An int3 was hit, but its SIGTRAP waits behind the stop we asked for: let it come.
+                Ok(Some(Status::Stopped(stopped, Stop::Interrupt)))
+                    if proc::is_pending(tid, nix::libc::SIGTRAP) =>
+                {
+                    let _ = stopped.resume(None);
+                }
+                Ok(Some(Status::Stopped(stopped, stop @ (Stop::Interrupt | Stop::Group(_))))) => {
+                    let _ = wait::consume(tid);
+                    held.insert(tid, (stopped, stop));
+                    return;
+                }
+                Ok(Some(status @ Status::Stopped(_, Stop::Exit))) => {
+                    let resume = self.serve(tid, status, out);
+                    let _ = wait::consume(tid);
+                    if let Resume::Run(stopped) = resume {
+                        held.insert(tid, (stopped, Stop::Exit));
+                    }
+                    return;
+                }
+                Ok(Some(status)) => {
+                    let resume = self.serve(tid, status, out);
+                    // Asked anew: serving may have used up the stop that we asked for.
+                    let _ = ptrace::interrupt(tid);
+                    finish(resume);
+                }
+                Ok(None) => std::thread::sleep(Duration::from_micros(50)),
+                Err(_) => return,
+            }
+        }
+    }
+}
+
+/// Lets all of them go on.
+pub(in crate::engine) fn let_go(held: HashMap<Tid, (Stopped, Stop)>) {
+    for (stopped, stop) in held.into_values() {
+        // ESRCH: it was killed meanwhile; its end comes through a wait.
+        let _ = go_on(stopped, stop);
+    }
+}
+
+pub(in crate::engine) fn state(stopped: &Stopped) -> Option<TaskState> {
+    let regs: Regs = stopped.regs().ok()?;
+    let floats: FloatRegs = stopped.float_regs().unwrap_or_default();
+    let general = [
+        regs.rax, regs.rbx, regs.rcx, regs.rdx, regs.rsi, regs.rdi, regs.rbp, regs.r8, regs.r9,
+        regs.r10, regs.r11, regs.r12, regs.r13, regs.r14, regs.r15,
+    ];
+    let halves = floats.xmm.iter().flat_map(|xmm| xmm.chunks_exact(8));
+    let vector = halves.map(|half| half.try_into().map_or(0, u64::from_le_bytes));
+    let words = general.into_iter().chain(vector).collect();
+    Some(TaskState {
+        thread: stopped.tid(),
+        sp: regs.rsp,
+        fs_base: regs.fs_base,
+        words,
+    })
+}

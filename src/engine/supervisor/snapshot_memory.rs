@@ -1,0 +1,317 @@
+//! How the memory of a frozen process is kept: much of it by a child of its own, so that the pause is that of
+//! a fork and not of copying; little of it, and what children do not get, is copied.
+
+use crate::base::Pid;
+use crate::base::addr::Addr;
+use crate::base::frozen::{Copies, Copying, Freezing, Layered};
+use crate::base::machine::Machine;
+use crate::base::memory::{Memory, Stretch, Unreadable};
+use crate::sys::memory::ProcessMemory;
+use crate::sys::pagemap::Pagemap;
+use crate::sys::proc::{self, Mapping};
+use crate::sys::snapshot_process::Double;
+use std::cell::OnceCell;
+use std::io;
+use std::ops::Range;
+use std::os::unix::ffi::OsStrExt;
+use std::time::{Duration, Instant};
+
+/// Copying so much takes longer than forking.
+const MUCH: u64 = 64 << 20;
+/// So much is copied although the rest is not.
+const MOST_BESIDES: u64 = 128 << 20;
+/// Of a mapping of so many bytes only the pages are copied that were ever touched.
+const LARGE: u64 = 1 << 20;
+/// The same of one that is shared: what others have put there, or what was swapped out, is not known to be
+/// touched.
+const HUGE: u64 = 1 << 30;
+/// So much is copied between two looks whether somebody wants us to end.
+const CHUNK: usize = 16 << 20;
+/// Where a kernel is slow to tell which pages there are, it may take so long while the process is held.
+const LONGEST: Duration = Duration::from_millis(200);
+
+/// What is known before the process is held.
+pub(in crate::engine) struct Plan {
+    how: Freezing,
+    /// Memory that children do not get, or get empty.
+    withheld: Vec<Range<u64>>,
+    pages: Option<Pagemap>,
+    /// Whether somebody wants us to end.
+    is_asked: fn() -> bool,
+}
+
+/// What there is when the process is let go on.
+pub(in crate::engine) struct Kept {
+    memory: Box<dyn Memory + Send>,
+    copying: Copying,
+}
+
+/// Somebody wants us to end, or it takes too long.
+pub(in crate::engine) struct GivenUp;
+
+impl Plan {
+    /// Looks at the process while it runs.
+    pub(in crate::engine) fn new(pid: Pid, how: Freezing, is_asked: fn() -> bool) -> Plan {
+        let mut pages = Pagemap::of(pid).ok();
+        let maps = || proc::maps(pid).unwrap_or_default();
+        let how = match how {
+            Freezing::Auto if is_little(&maps(), &mut pages) => Freezing::Copy,
+            other => other,
+        };
+        let withheld = match how {
+            Freezing::Copy => Vec::new(),
+            Freezing::Auto | Freezing::Fork => proc::withheld(pid),
+        };
+        Plan {
+            how,
+            withheld,
+            pages,
+            is_asked,
+        }
+    }
+
+    /// Keeps what is writable. Every task stands still.
+    pub(in crate::engine) fn keep(
+        &mut self,
+        writable: &[&Mapping],
+        memory: &ProcessMemory,
+        double: impl FnOnce() -> Result<Double, String>,
+    ) -> Result<Kept, GivenUp> {
+        let pages = &mut self.pages;
+        let is_withheld = |m: &Mapping| self.withheld.iter().any(|r| overlap(r, &m.range));
+        let until = Instant::now() + LONGEST;
+        let sum =
+            |parts: &[Range<u64>]| parts.iter().map(|part| part.end - part.start).sum::<u64>();
+        let (besides, mut own): (Vec<&Mapping>, Vec<&Mapping>) =
+            writable.iter().partition(|m| m.shared || is_withheld(m));
+        let copying = match self.how {
+            Freezing::Copy => Copying::Copied,
+            Freezing::Auto | Freezing::Fork => {
+                let (withheld, shared): (Vec<&Mapping>, Vec<&Mapping>) =
+                    besides.iter().partition(|m| is_withheld(m));
+                let mut besides = parts(&withheld, pages, until)?;
+                let shared_parts = parts(&shared, pages, until)?;
+                match sum(&besides) + sum(&shared_parts) > MOST_BESIDES {
+                    // Others may change it at any time: a child reads it as well as we.
+                    true => own.extend(shared),
+                    false => besides.extend(shared_parts),
+                }
+                let made = match sum(&besides) > MOST_BESIDES {
+                    true => Err("too much of it is kept from children".to_owned()),
+                    false => double(),
+                };
+                match made {
+                    Err(why) => Copying::Refused(why),
+                    Ok(double) => {
+                        own.sort_by_key(|mapping| mapping.range.start);
+                        besides.sort_by_key(|part| part.start);
+                        let own = own.iter().map(|mapping| mapping.range.clone()).collect();
+                        let under = Behind::new(double.pid(), double, own);
+                        let over = Copies(copies(&besides, memory, self.is_asked)?);
+                        return Ok(Kept {
+                            memory: Box::new(Layered { over, under }),
+                            copying: Copying::Forked,
+                        });
+                    }
+                }
+            }
+        };
+        let copies = copies(&parts(writable, pages, until)?, memory, self.is_asked)?;
+        Ok(Kept {
+            memory: Box::new(Copies(copies)),
+            copying,
+        })
+    }
+}
+
+/// The memory of a process that stays held until nobody reads it any more: read where it is.
+pub(in crate::engine) fn in_place(pid: Pid, writable: &[&Mapping]) -> Kept {
+    let own = writable.iter().map(|mapping| mapping.range.clone());
+    let memory = ProcessMemory::new(pid, Machine::default());
+    Kept {
+        memory: Box::new(Behind::new(pid, memory, own.collect())),
+        copying: Copying::Copied,
+    }
+}
+
+impl Kept {
+    /// The memory, to be read while the process goes on.
+    pub(in crate::engine) fn finish(self) -> (Box<dyn Memory + Send>, Copying) {
+        (self.memory, self.copying)
+    }
+}
+
+/// Memory of a process that stands still: which pages there are of it is asked when it is read first, by whoever
+/// has time.
+struct Behind<M> {
+    pid: Pid,
+    memory: M,
+    own: Vec<Range<u64>>,
+    there: OnceCell<Vec<Range<u64>>>,
+}
+
+impl<M> Behind<M> {
+    fn new(pid: Pid, memory: M, own: Vec<Range<u64>>) -> Behind<M> {
+        Behind {
+            pid,
+            memory,
+            own,
+            there: OnceCell::new(),
+        }
+    }
+
+    fn there(&self) -> &[Range<u64>] {
+        self.there.get_or_init(|| {
+            let mut pages = Pagemap::of(self.pid).ok();
+            let own = self.own.iter();
+            own.flat_map(|range| match range.end - range.start > LARGE {
+                true => touched(&mut pages, range, None).unwrap_or_default(),
+                false => vec![range.clone()],
+            })
+            .collect()
+        })
+    }
+}
+
+impl<M: Memory> Memory for Behind<M> {
+    fn read(&self, at: Addr, buf: &mut [u8]) -> Result<usize, Unreadable> {
+        let there = self.there();
+        let after = there.partition_point(|range| range.start <= at.0);
+        let range = after.checked_sub(1).and_then(|n| there.get(n));
+        let range = range
+            .filter(|range| range.contains(&at.0))
+            .ok_or(Unreadable(at))?;
+        let length = usize::try_from(range.end - at.0).unwrap_or(buf.len());
+        let length = length.min(buf.len());
+        let part = buf.get_mut(..length).ok_or(Unreadable(at))?;
+        self.memory.read(at, part)
+    }
+
+    fn beyond(&self, at: Addr) -> Addr {
+        let there = self.there();
+        let after = there.partition_point(|range| range.start <= at.0);
+        there
+            .get(after)
+            .map_or(Addr(u64::MAX), |range| Addr(range.start))
+    }
+}
+
+/// Memory that a program can keep pointers in. Reading a device's registers could do something.
+pub(in crate::engine) fn is_data(mapping: &Mapping) -> bool {
+    let is_device = mapping.path.starts_with("/dev") && !mapping.path.starts_with("/dev/shm");
+    // Shared anonymous memory: "/dev/zero (deleted)".
+    let is_zero = mapping
+        .path
+        .as_os_str()
+        .as_bytes()
+        .starts_with(b"/dev/zero");
+    mapping.writable && mapping.readable && (!is_device || is_zero)
+}
+
+/// There is less than a fork costs.
+fn is_little(maps: &[Mapping], pages: &mut Option<Pagemap>) -> bool {
+    let mut sum = 0;
+    for mapping in maps.iter().filter(|mapping| is_data(mapping)) {
+        let length = length(mapping);
+        sum += match pages {
+            Some(pages) if length > LARGE && pages.is_quick() => pages
+                .touched(&mapping.range, None)
+                .map_or(length, |parts| parts.iter().map(|p| p.end - p.start).sum()),
+            _ => length,
+        };
+        if sum >= MUCH {
+            return false;
+        }
+    }
+    true
+}
+
+/// What there is of some mappings.
+fn parts(
+    mappings: &[&Mapping],
+    pages: &mut Option<Pagemap>,
+    until: Instant,
+) -> Result<Vec<Range<u64>>, GivenUp> {
+    let mut found = Vec::new();
+    for mapping in mappings {
+        let most = if mapping.shared { HUGE } else { LARGE };
+        match length(mapping) > most {
+            true => found.extend(touched(pages, &mapping.range, Some(until))?),
+            false => found.push(mapping.range.clone()),
+        }
+    }
+    Ok(found)
+}
+
+/// What there is in a range; all of it when nobody says, unless that is much. Far more address space than
+/// memory is mapped by those who lay out tables in it, and reading that would make it memory.
+fn touched(
+    pages: &mut Option<Pagemap>,
+    range: &Range<u64>,
+    until: Option<Instant>,
+) -> Result<Vec<Range<u64>>, GivenUp> {
+    let all = || match range.end - range.start > HUGE {
+        true => Vec::new(),
+        false => vec![range.clone()],
+    };
+    let asked = pages.as_mut().map(|pages| {
+        let until = until.filter(|_| !pages.is_quick());
+        pages.touched(range, until)
+    });
+    match asked {
+        Some(Ok(found)) => Ok(found),
+        Some(Err(why)) if why.kind() == io::ErrorKind::TimedOut => Err(GivenUp),
+        Some(Err(_)) | None => Ok(all()),
+    }
+}
+
+/// What can be read of some ranges, as far as there is room here.
+fn copies(
+    ranges: &[Range<u64>],
+    memory: &ProcessMemory,
+    is_asked: fn() -> bool,
+) -> Result<Vec<Stretch>, GivenUp> {
+    let mut copies = Vec::new();
+    for range in ranges {
+        copies.extend(copy(memory, range, is_asked)?);
+    }
+    Ok(copies)
+}
+
+fn copy(
+    memory: &ProcessMemory,
+    range: &Range<u64>,
+    is_asked: fn() -> bool,
+) -> Result<Option<Stretch>, GivenUp> {
+    let length = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
+    let mut bytes = Vec::new();
+    if bytes.try_reserve_exact(length).is_err() {
+        return Ok(None);
+    }
+    while bytes.len() < length {
+        if is_asked() {
+            return Err(GivenUp);
+        }
+        let done = bytes.len();
+        bytes.resize(length.min(done + CHUNK), 0);
+        let part = bytes.get_mut(done..).unwrap_or_default();
+        let want = part.len();
+        let got = memory
+            .read(Addr(range.start + done as u64), part)
+            .unwrap_or(0);
+        bytes.truncate(done + got);
+        if got < want {
+            break;
+        }
+    }
+    let at = Addr(range.start);
+    Ok((!bytes.is_empty()).then_some(Stretch { at, bytes }))
+}
+
+fn length(mapping: &Mapping) -> u64 {
+    mapping.range.end - mapping.range.start
+}
+
+fn overlap(a: &Range<u64>, b: &Range<u64>) -> bool {
+    a.start < b.end && b.start < a.end
+}

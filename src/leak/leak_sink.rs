@@ -1,0 +1,405 @@
+//! The sink: events in, reports out. Keeps a tracker for each process, asks for a frozen process when a
+//! report is due, and writes.
+
+mod calls;
+mod checks;
+mod clock;
+mod process;
+mod reports;
+mod user_requests;
+
+use crate::base::Pid;
+use crate::base::frozen::{After, Frozen};
+use crate::base::time::Timestamp;
+use crate::event::{Event, Kind};
+use crate::leak::check_thread::CheckThread;
+use crate::leak::history::History;
+use crate::leak::kinds::Kinds;
+use crate::leak::options::Options;
+use crate::leak::progress::Progress;
+use crate::leak::report::build::PerCall;
+use crate::leak::report::suppress::Suppressions;
+use crate::leak::site::Origin;
+use crate::leak::symbols::Book;
+use crate::leak::system::{System, UserRequest};
+use crate::leak::tracker::Knowledge;
+use crate::leak::view::View;
+use crate::plan::{self, Tracepoint};
+use crate::sink::Sink;
+use crate::stack::Module;
+use checks::Pending;
+use clock::Clock;
+use process::Traced;
+use std::collections::{BTreeMap, VecDeque};
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What is given to a hunt.
+pub struct Setup {
+    /// What the user wants.
+    pub options: Options,
+    /// The pairs, joined.
+    pub kinds: Arc<Kinds>,
+    /// What is known of processes that do not begin under our eyes.
+    pub knowledge: Knowledge,
+    /// What he does not want to hear of.
+    pub suppressions: Suppressions,
+    /// Names.
+    pub book: Book,
+    /// The system.
+    pub system: Box<dyn System>,
+    /// Where reports go.
+    pub out: Box<dyn Write>,
+    /// Where those are shown that are not the last ones.
+    pub view: Option<View>,
+    /// Where it is told how far something is that takes long.
+    pub progress: Progress,
+}
+
+/// The hunt.
+pub struct LeakSink {
+    setup: Setup,
+    processes: BTreeMap<Pid, Traced>,
+    /// The one that was first.
+    first: Option<Pid>,
+    clock: Clock,
+    /// It is to be looked what keys and signals ask for.
+    is_to_listen: bool,
+    /// Processes that are to be looked at, and why.
+    wanted: VecDeque<(Pid, Moment)>,
+    /// Where checks are made, once everything has begun.
+    check_thread: Option<CheckThread>,
+    /// Those that are being made.
+    checks: Vec<Pending>,
+    /// What the last report cost: the process waited for so long.
+    cost: Duration,
+    /// The time of `--window` is over.
+    is_resting: bool,
+    /// Where this hunt has come to.
+    stage: Stage,
+    /// More was found than the user bears (`--fail-on`).
+    failed: bool,
+    /// So many snapshots were written.
+    snapshots: usize,
+    /// What is written when the view is gone.
+    held_back: String,
+}
+
+/// When a process is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Moment {
+    /// While it runs.
+    Meanwhile,
+    /// While it runs, to be kept.
+    Snapshot,
+    /// It is about to end: nothing of its own will run any more.
+    AtExit,
+    /// We are about to let go of it.
+    Leaving,
+}
+
+impl Moment {
+    /// The process is held until the check has its answer: it will not be there any more.
+    fn is_last(self) -> bool {
+        match self {
+            Moment::AtExit => true,
+            Moment::Meanwhile | Moment::Snapshot | Moment::Leaving => false,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Running,
+    /// The time of `--for` is over.
+    Ending,
+    Done,
+}
+
+/// The exit status for `--fail-on`: a program's own is seldom this one.
+const FAILURE: u8 = 99;
+
+impl LeakSink {
+    /// A hunt that has seen nothing yet.
+    pub fn new(setup: Setup) -> LeakSink {
+        LeakSink {
+            setup,
+            processes: BTreeMap::new(),
+            first: None,
+            clock: Clock::default(),
+            is_to_listen: false,
+            wanted: VecDeque::new(),
+            check_thread: None,
+            checks: Vec::new(),
+            cost: Duration::ZERO,
+            is_resting: false,
+            stage: Stage::Running,
+            failed: false,
+            snapshots: 0,
+            held_back: String::new(),
+        }
+    }
+
+    fn ended(&mut self, event: &Event, last: bool, how: Option<String>) -> io::Result<()> {
+        let traced = self.traced(event.pid);
+        traced.tracker.thread_gone(event.tid);
+        if !last {
+            return Ok(());
+        }
+        self.settle(event.pid)?;
+        self.tell_last(event.pid, how)?;
+        self.processes.remove(&event.pid);
+        if let Some(view) = &mut self.setup.view {
+            view.gone(event.pid);
+        }
+        self.setup.book.forget(event.pid);
+        Ok(())
+    }
+
+    /// Looks at the clock.
+    fn beat(&mut self, now: Timestamp) {
+        if self.clock.advance(now) {
+            for traced in self.processes.values_mut() {
+                traced.tracker.tick(now);
+                traced.history.look(&traced.tracker);
+            }
+            self.is_to_listen = true;
+        }
+        let watch = self.setup.options.watch;
+        if watch.is_some_and(|watch| self.clock.has_passed(watch)) {
+            self.end();
+        }
+        if self.stage == Stage::Running
+            && let Some(pause) = self.pause()
+            && self.clock.is_report_due(pause)
+        {
+            self.want_all(Moment::Meanwhile);
+        }
+    }
+
+    /// Reports that are due and need no check.
+    fn unchecked(&mut self) -> io::Result<()> {
+        while let Some((pid, moment)) = self
+            .wanted
+            .front()
+            .copied()
+            .filter(|(_, moment)| !self.wants_check(*moment))
+        {
+            self.wanted.pop_front();
+            self.looked_at(pid, moment, None, Duration::ZERO)?;
+        }
+        if self.stage == Stage::Ending && self.wanted.is_empty() {
+            self.stage = Stage::Done;
+        }
+        Ok(())
+    }
+}
+
+impl Sink for LeakSink {
+    fn begin(&mut self) {
+        self.check_thread.get_or_insert_with(CheckThread::begin);
+    }
+
+    fn event(&mut self, event: &Event) -> io::Result<()> {
+        if !self.checks.is_empty() {
+            self.collect()?;
+        }
+        // Not while processes are still being attached to: what there is to say of that comes first, and the
+        // time that was asked for has not begun.
+        let runs = matches!(
+            event.kind,
+            Kind::Tick | Kind::Call { .. } | Kind::Return { .. }
+        );
+        if runs {
+            self.clock.begin(event.time);
+        }
+        self.beat(event.time);
+        if runs && std::mem::take(&mut self.is_to_listen) {
+            self.listen()?;
+        }
+        match &event.kind {
+            Kind::Call {
+                id,
+                point,
+                return_address,
+                args,
+                stack,
+                ..
+            } if is_ours(point) => {
+                let origin = match stack {
+                    Some(raw) => {
+                        let stack = self.setup.book.unwind(event.pid, raw);
+                        if is_of_allocator(point) {
+                            self.setup.book.begins_in_allocator(stack);
+                        }
+                        Origin::Stack(stack)
+                    }
+                    None => Origin::Caller(*return_address),
+                };
+                self.per_begins(event.pid, &point.symbol);
+                self.call(event, *id, point, args, origin, *return_address);
+            }
+            Kind::Return {
+                id,
+                point,
+                out_args,
+                result,
+                ..
+            } if is_ours(point) => {
+                self.per_ends(event.pid, &point.symbol);
+                let traced = self.traced(event.pid);
+                traced
+                    .tracker
+                    .returned(event.tid, event.time, *id, out_args, result);
+                self.identify(event.pid, event.tid);
+            }
+            Kind::NoReturn { id, point, .. } if is_ours(point) => {
+                self.traced(event.pid).tracker.unwound(event.tid, *id);
+            }
+            Kind::Started { parent } => {
+                if let Some(parent) = parent.filter(|parent| *parent != event.pid)
+                    && let Some(known) = self.processes.get(&parent)
+                {
+                    let (mut tracker, no_allocator) = (known.tracker.clone(), known.no_allocator);
+                    tracker.forked();
+                    let traced = self.traced(event.pid);
+                    traced.tracker = tracker;
+                    traced.no_allocator = no_allocator;
+                    self.setup.book.forked(parent, event.pid);
+                }
+                self.traced(event.pid).threads.insert(event.tid);
+            }
+            Kind::Loaded {
+                module,
+                range,
+                bias,
+                file: Some(file),
+            } => {
+                // A program that its dynamic linker runs comes after that.
+                if module.is_main && self.setup.book.has_modules(event.pid) {
+                    self.traced(event.pid).name = module.name.clone();
+                }
+                let module = Module {
+                    name: module.name.clone(),
+                    path: module.path.clone(),
+                    build_id: None,
+                    root: None,
+                    file: file.clone(),
+                };
+                self.setup
+                    .book
+                    .loaded(event.pid, module, range.clone(), *bias);
+            }
+            Kind::Unloaded { range, .. } => self.setup.book.unloaded(event.pid, range),
+            Kind::Exec { .. } => {
+                self.setup.book.forget(event.pid);
+                let name = self.setup.system.program(event.pid);
+                let traced = self.traced(event.pid);
+                traced.tracker.exec();
+                traced.allocators.clear();
+                traced.no_allocator = false;
+                traced.name = name.unwrap_or_default();
+                traced.per = PerCall::default();
+                traced.last = None;
+                traced.unfollowed = 0;
+                traced.history = History::default();
+                // What was found out about the old program says nothing of this one.
+                self.checks.retain(|check| check.pid != event.pid);
+            }
+            Kind::Unfollowed => self.traced(event.pid).unfollowed += 1,
+            Kind::Exiting => self.wanted.push_back((event.pid, Moment::AtExit)),
+            Kind::Exited { last, .. } => self.ended(event, *last, None)?,
+            Kind::Killed { signal, last } => {
+                self.ended(event, *last, Some(format!("killed by {signal}")))?
+            }
+            Kind::Leaving => self.want_all(Moment::Leaving),
+            Kind::Lost { what } | Kind::NoAllocator { what } => {
+                if matches!(event.kind, Kind::NoAllocator { .. }) {
+                    self.traced(event.pid).no_allocator = true;
+                }
+                if let Some(view) = &mut self.setup.view {
+                    view.say(what.clone());
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn wants(&mut self) -> Option<(Pid, After)> {
+        // What needs no check is told at once, by what `flush` finds here.
+        let (pid, moment) = *self.wanted.front()?;
+        let after = match moment.is_last() {
+            true => After::Held,
+            false => After::Resumed,
+        };
+        self.wants_check(moment).then_some((pid, after))
+    }
+
+    fn wants_rest(&mut self) -> bool {
+        let window = self.setup.options.window;
+        let is_over = window.is_some_and(|window| self.clock.has_passed(window));
+        let wants = is_over && !std::mem::replace(&mut self.is_resting, is_over);
+        if wants {
+            for traced in self.processes.values_mut() {
+                traced.tracker.rest();
+            }
+        }
+        wants
+    }
+
+    fn frozen(&mut self, pid: Pid, frozen: Option<Frozen>) -> io::Result<()> {
+        let at = self.wanted.iter().position(|(wanted, _)| *wanted == pid);
+        let Some((_, moment)) = at.and_then(|at| self.wanted.remove(at)) else {
+            return Ok(());
+        };
+        match frozen {
+            Some(frozen) => self.look_at(pid, moment, frozen)?,
+            None => self.looked_at(pid, moment, None, Duration::ZERO)?,
+        }
+        self.unchecked()
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.unchecked()
+    }
+
+    fn is_done(&self) -> bool {
+        self.stage == Stage::Done
+    }
+
+    fn status(&self) -> Option<u8> {
+        self.failed.then_some(FAILURE)
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        let all: Vec<Pid> = self.processes.keys().copied().collect();
+        for pid in all {
+            self.settle(pid)?;
+            self.tell_last(pid, None)?;
+        }
+        if let Some(mut view) = self.setup.view.take() {
+            view.leave();
+            let text = std::mem::take(&mut self.held_back);
+            self.setup.out.write_all(text.as_bytes())?;
+        }
+        self.setup.out.flush()
+    }
+}
+
+/// The function is known to be an allocator's.
+fn is_of_allocator(point: &Tracepoint) -> bool {
+    matches!(
+        point.kind,
+        plan::Kind::Resource {
+            allocator: Some(_),
+            ..
+        }
+    )
+}
+
+/// The call is one of those whose books we keep.
+fn is_ours(point: &Tracepoint) -> bool {
+    matches!(point.kind, plan::Kind::Resource { .. })
+}

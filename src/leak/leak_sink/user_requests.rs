@@ -1,0 +1,120 @@
+//! What is asked of a hunt that goes on: by keys, by signals, and by the clock.
+
+use crate::base::Pid;
+use crate::base::printable::printable;
+use crate::leak::leak_sink::checks::Pending;
+use crate::leak::leak_sink::{LeakSink, Moment, Stage, UserRequest};
+use crate::leak::output;
+use crate::leak::report::model::Report;
+use crate::leak::tracker::Knowledge;
+use crate::leak::view::{Asked, View};
+use std::io::{self, Write};
+use std::time::Duration;
+
+/// How often there is a report on a process that we attached to.
+const USUAL: Duration = Duration::from_secs(5);
+/// And in a view at most, if it costs no more than one part in so many of the time.
+const VIEWED: Duration = Duration::from_secs(1);
+const SHARE: u32 = 10;
+
+impl LeakSink {
+    /// Sets the mark in all processes: growth is told from here on.
+    pub fn mark(&mut self) {
+        for traced in self.processes.values_mut() {
+            traced.tracker.sites.mark();
+            traced.marked = true;
+        }
+        if let Some(view) = &mut self.setup.view {
+            view.say("marked".to_owned());
+        }
+    }
+
+    /// Looks what keys and signals ask for, and draws.
+    pub(super) fn listen(&mut self) -> io::Result<()> {
+        for request in self.setup.system.user_requests() {
+            match (request, &mut self.setup.view) {
+                (UserRequest::Mark, _) => self.mark(),
+                (UserRequest::Snapshot, _) => self.want_all(Moment::Snapshot),
+                (UserRequest::Hide, Some(view)) => view.hide(),
+                (UserRequest::Show, Some(view)) => view.again(),
+                (UserRequest::Hide | UserRequest::Show, None) => {}
+            }
+        }
+        let asked = self.setup.view.as_mut().map(View::keys);
+        for asked in asked.into_iter().flatten() {
+            match asked {
+                Asked::Sort => {
+                    self.setup.options.sort = self.setup.options.sort.next();
+                    self.want_all(Moment::Meanwhile);
+                }
+                Asked::Mark => {
+                    self.mark();
+                    self.want_all(Moment::Meanwhile);
+                }
+                Asked::Check(pid) => self.want(pid, Moment::Meanwhile),
+                Asked::Snapshot => self.want_all(Moment::Snapshot),
+                Asked::Quit => self.end(),
+            }
+        }
+        self.tell_checks();
+        match &mut self.setup.view {
+            Some(view) => view.draw(self.clock.now(), self.setup.options.sort),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn want(&mut self, pid: Pid, moment: Moment) {
+        let is_checked = |check: &Pending| (check.pid, check.moment) == (pid, moment);
+        if !self.wanted.contains(&(pid, moment)) && !self.checks.iter().any(is_checked) {
+            self.wanted.push_back((pid, moment));
+        }
+    }
+
+    pub(super) fn want_all(&mut self, moment: Moment) {
+        let all: Vec<Pid> = self.processes.keys().copied().collect();
+        all.into_iter().for_each(|pid| self.want(pid, moment));
+    }
+
+    /// Nothing more is to be seen: all that is left are the last reports.
+    pub(super) fn end(&mut self) {
+        if self.stage == Stage::Running {
+            self.stage = Stage::Ending;
+            self.want_all(Moment::Leaving);
+            if let Some(view) = &mut self.setup.view {
+                view.say("a last report ...".to_owned());
+            }
+        }
+    }
+
+    /// When the next report is due.
+    pub(super) fn pause(&self) -> Option<Duration> {
+        let options = &self.setup.options;
+        match (options.every, &self.setup.view, self.setup.knowledge) {
+            (Some(every), _, _) => Some(every),
+            (None, Some(_), _) => Some(self.cost.saturating_mul(SHARE).clamp(VIEWED, USUAL)),
+            (None, None, Knowledge::SinceAttach) => options.watch.is_none().then_some(USUAL),
+            (None, None, Knowledge::All) => None,
+        }
+    }
+
+    /// Keeps a report in a file, and says in which.
+    pub(super) fn keep(&mut self, report: &Report) -> io::Result<()> {
+        self.snapshots += 1;
+        let pid = report.process.pid;
+        let said = match output::snapshot(report, &self.setup.options, self.snapshots) {
+            Ok(path) => format!(
+                "snapshot of process {pid}: {}",
+                printable(&path.to_string_lossy())
+            ),
+            Err(why) => format!(
+                "no snapshot of process {pid}: {}",
+                printable(&why.to_string())
+            ),
+        };
+        match &mut self.setup.view {
+            Some(view) => view.say(said),
+            None => writeln!(self.setup.out, "{said}")?,
+        }
+        self.setup.out.flush()
+    }
+}

@@ -1,0 +1,23 @@
+//! The leak hunter: what is handed out and never given back, by who asked for it.
+
+mod allocators;
+pub mod check_thread;
+mod history;
+pub mod kinds;
+pub mod leak_sink;
+mod made;
+pub mod misuse;
+pub mod options;
+pub mod output;
+pub mod pages;
+pub mod progress;
+pub mod reach;
+pub mod recent_frees;
+pub mod report;
+pub mod site;
+pub mod symbols;
+pub mod system;
+pub mod table;
+pub mod tracker;
+pub mod view;
+mod words;

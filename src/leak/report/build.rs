@@ -1,0 +1,261 @@
+//! Makes a report of what a process holds.
+
+use crate::base::frozen::Copying;
+use crate::base::{Pid, Tid};
+use crate::leak::history::Point;
+use crate::leak::kinds::KindId;
+use crate::leak::options::{Format, Options};
+use crate::leak::report::checked::Checked;
+use crate::leak::report::model::*;
+use crate::leak::report::noise::is_runtime;
+use crate::leak::report::suppress::Suppressions;
+use crate::leak::report::survey::{is_heap, survey};
+use crate::leak::report::{misuses, open, sites};
+use crate::leak::site::{Site, SiteId};
+use crate::leak::symbols::Names;
+use crate::leak::system::Descriptor;
+use crate::leak::table::Live;
+use crate::leak::tracker::{Holdings, Knowledge, Tracker};
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+/// What a report is made of.
+pub struct Subject<'a> {
+    /// The process.
+    pub pid: Pid,
+    /// What it holds.
+    pub tracker: &'a Tracker,
+    /// What a check found, if there was one.
+    pub checked: Option<&'a Checked>,
+    /// What the user wants.
+    pub options: &'a Options,
+    /// What he does not want to hear of.
+    pub suppressions: &'a Suppressions,
+    /// Names of its threads.
+    pub threads: HashMap<Tid, String>,
+    /// What the kernel says its descriptors are; nothing when it cannot be asked.
+    pub descriptors: Option<BTreeMap<u64, Descriptor>>,
+    /// What is known of the function of `--per`.
+    pub per: PerCall,
+    /// A mark was set.
+    pub marked: bool,
+    /// How much was live when.
+    pub(in crate::leak) history: &'a [Point],
+}
+
+/// Calls of the function of `--per`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PerCall {
+    /// How many there were.
+    pub calls: u64,
+    /// What was live before the first of them. What a program needs to start is no call's doing.
+    pub before: Option<Amount>,
+}
+
+/// The report.
+pub fn build(subject: &Subject<'_>, process: Process, names: &mut dyn Names) -> Report {
+    let Subject {
+        tracker,
+        checked,
+        options,
+        ..
+    } = *subject;
+    let known = subject.descriptors.as_ref();
+    let survey = survey(tracker, checked, &options.blocks, &subject.threads, known);
+    let mut report = Report {
+        version: VERSION,
+        time: tracker.now().0.as_secs_f64(),
+        watched: watched(tracker),
+        check: checked.map(told),
+        heap: heap(subject),
+        process,
+        ..Report::default()
+    };
+    report.not_counted.young = survey.young;
+    if tracker.knowledge() == Knowledge::SinceAttach {
+        let older = heaps(tracker).map(|holdings| holdings.older_released);
+        report.not_counted.older_freed = Some(older.sum());
+    }
+    report.not_counted.missed = heaps(tracker).map(|holdings| holdings.missed).sum();
+    report.not_counted.unseen_ms = tracker.rested().map(|rested| rested.as_millis() as u64);
+    report.per = options
+        .per
+        .as_ref()
+        .map(|function| per(function, subject.per, report.heap.live));
+    let told = sites::sites(subject, &survey, &mut report, names);
+    report.normal = normal(tracker, &told);
+    if options.format == Format::Mtrace {
+        report.blocks = blocks(subject, names);
+    }
+    remember(subject, &mut report, names);
+    report.pairs = open::pairs(subject, &survey, names);
+    report.misuses = misuses::misuses(subject, names);
+    report.merged = names.merged(subject.pid);
+    report
+}
+
+/// What was live when, by sites' keys.
+fn remember(subject: &Subject<'_>, report: &mut Report, names: &mut dyn Names) {
+    let mut known: HashMap<SiteId, usize> = HashMap::new();
+    for point in subject.history {
+        let mut sites = Vec::new();
+        for (id, bytes) in &point.sites {
+            let number = *known.entry(*id).or_insert_with(|| {
+                let site = subject.tracker.sites.get(*id);
+                let key = site.map(|site| key(&site.title, &names.stack(subject.pid, site.origin)));
+                report.series.push(key.unwrap_or_default());
+                report.series.len() - 1
+            });
+            sites.push((number, *bytes));
+        }
+        let seconds = point.micros as f64 / 1e6;
+        report.history.push(Moment {
+            seconds,
+            live: point.live,
+            sites,
+        });
+    }
+}
+
+/// Every kind by its name, once.
+fn watched(tracker: &Tracker) -> Vec<String> {
+    let mut labels: Vec<String> = Vec::new();
+    for (_, kind) in tracker.kinds().all() {
+        let label = if is_heap(kind) {
+            "heap"
+        } else {
+            kind.label.as_str()
+        };
+        if !labels.iter().any(|known| known == label) {
+            labels.push(label.to_owned());
+        }
+    }
+    labels
+}
+
+/// Every live block of the heap, by address.
+fn blocks(subject: &Subject<'_>, names: &mut dyn Names) -> Vec<Block> {
+    let tracker = subject.tracker;
+    let mut live: Vec<_> = heaps(tracker)
+        .flat_map(|holdings| holdings.table.iter())
+        .collect();
+    live.sort_unstable_by_key(|(address, _)| *address);
+    let block = |(address, live): (u64, &Live)| {
+        let site = tracker.sites.get(live.site)?;
+        let stack = names.stack(subject.pid, site.origin);
+        let is_told = !is_runtime(&stack, Some(live.size))
+            && !subject.suppressions.cover(&stack, Verdict::Unchecked);
+        is_told.then_some(Block {
+            address,
+            size: live.size,
+            stack,
+        })
+    };
+    live.into_iter().filter_map(block).collect()
+}
+
+fn told(checked: &Checked) -> CheckTold {
+    CheckTold {
+        pause_ms: checked.frozen.pause.as_secs_f64() * 1e3,
+        forked: checked.frozen.copying == Copying::Forked,
+        not_forked: match &checked.frozen.copying {
+            Copying::Refused(why) => Some(why.clone()),
+            Copying::Copied | Copying::Forked => None,
+        },
+        verdict_ms: checked.took.as_secs_f64() * 1e3,
+        blocks: checked.check.index.blocks.len() as u64,
+        before: checked.before.held,
+        before_lost: checked.before.lost,
+        heaps_left_out: checked.before.broken,
+    }
+}
+
+/// Its things are blocks of a heap.
+pub(in crate::leak) fn is_heap_kind(tracker: &Tracker, kind: KindId) -> bool {
+    tracker.kinds().kind(kind).is_some_and(is_heap)
+}
+
+/// What is live of each kind that is a heap's.
+fn heaps(tracker: &Tracker) -> impl Iterator<Item = &Holdings> {
+    let heaps = tracker
+        .holdings()
+        .filter(|(kind, _)| is_heap_kind(tracker, *kind));
+    heaps.map(|(_, holdings)| holdings)
+}
+
+/// The sites that ask a heap.
+pub(in crate::leak) fn heap_sites(tracker: &Tracker) -> impl Iterator<Item = (SiteId, &Site)> {
+    tracker
+        .sites
+        .iter()
+        .filter(|(_, site)| is_heap_kind(tracker, site.kind))
+}
+
+/// How much of the heap is live.
+pub(in crate::leak) fn live_heap(tracker: &Tracker) -> Amount {
+    let mut live = Amount::default();
+    heap_sites(tracker).for_each(|(_, site)| live += site.live());
+    live
+}
+
+fn heap(subject: &Subject<'_>) -> Heap {
+    let mut heap = Heap {
+        marked: subject.marked,
+        ..Heap::default()
+    };
+    let mut marked = Amount::default();
+    for (_, site) in heap_sites(subject.tracker) {
+        heap.allocated += site.allocated;
+        heap.freed += site.freed;
+        marked += site.marked;
+    }
+    heap.live = heap.allocated - heap.freed;
+    heap.grown = heap.live.blocks as i64 - marked.blocks as i64;
+    heap
+}
+
+fn per(function: &str, PerCall { calls, before }: PerCall, live: Amount) -> Per {
+    let grown = live - before.unwrap_or_default();
+    let each = |number: u64| match calls {
+        0 => 0.0,
+        _ => number as f64 / calls as f64,
+    };
+    Per {
+        function: function.to_owned(),
+        calls,
+        blocks: each(grown.blocks),
+        bytes: each(grown.bytes),
+    }
+}
+
+fn normal(tracker: &Tracker, told: &HashSet<SiteId>) -> Normal {
+    let mut normal = Normal::default();
+    for (id, site) in heap_sites(tracker) {
+        if site.allocated.blocks > 0 && !told.contains(&id) {
+            normal.sites += 1;
+            normal.allocated += site.allocated;
+            normal.freed += site.freed;
+            normal.longest_ms = normal.longest_ms.max(site.longest as f64 / 1e3);
+        }
+    }
+    normal
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_call_leaves() {
+        #[track_caller]
+        fn check(calls: u64, before: (u64, u64), live: (u64, u64), expected: (f64, f64)) {
+            let amount = |(blocks, bytes)| Amount { blocks, bytes };
+            let before = Some(amount(before));
+            let per = per("handle", PerCall { calls, before }, amount(live));
+            assert_eq!((per.blocks, per.bytes), expected);
+        }
+        check(0, (0, 0), (3, 300), (0.0, 0.0));
+        check(4, (0, 0), (6, 600), (1.5, 150.0));
+        check(4, (4, 500), (6, 600), (0.5, 25.0));
+        check(4, (4, 500), (3, 400), (0.0, 0.0));
+    }
+}

@@ -1,0 +1,64 @@
+//! What a hunt asks of the system and of the user while it goes on.
+
+use crate::base::{Pid, Tid};
+use crate::leak::tracker::Knowledge;
+use std::collections::{BTreeMap, HashMap};
+
+/// What the system knows of a process besides.
+pub trait System {
+    /// The program's name.
+    fn program(&self, pid: Pid) -> Option<String>;
+
+    /// The name of a thread.
+    fn thread(&self, pid: Pid, tid: Tid) -> Option<String>;
+
+    /// The names of its threads.
+    fn threads(&self, pid: Pid) -> HashMap<Tid, String>;
+
+    /// What its descriptors are; `None` when nobody can tell.
+    fn descriptors(&self, pid: Pid) -> Option<BTreeMap<u64, Descriptor>>;
+
+    /// Which file a descriptor of a thread stands for.
+    fn file(&self, thread: Tid, descriptor: u64) -> Option<FileId>;
+
+    /// What somebody wished by a signal since this was asked last.
+    fn user_requests(&self) -> Vec<UserRequest>;
+
+    /// Somebody wants us to end, and has not been heard yet. A terminal's first Ctrl-C is for a command that we
+    /// launched.
+    fn is_asked_to_end(&self, knowledge: Knowledge) -> bool;
+
+    /// How often that has been asked in all.
+    fn times_asked_to_end(&self) -> u32;
+}
+
+/// Which file a descriptor stands for, by the mount and the number that proc_pid_fdinfo(5) tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileId {
+    /// `mnt_id`.
+    pub mount: u64,
+    /// `ino`.
+    pub inode: u64,
+}
+
+/// What the kernel says of a descriptor.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Descriptor {
+    /// Its path, or what stands for one: `pipe:[25066]`.
+    pub path: String,
+    /// Its file, where the kernel tells (since Linux 5.14).
+    pub file: Option<FileId>,
+}
+
+/// What can be wished while a hunt goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UserRequest {
+    /// Growth is told from now on.
+    Mark,
+    /// A report is kept.
+    Snapshot,
+    /// The terminal is left to others.
+    Hide,
+    /// The terminal is ours again.
+    Show,
+}

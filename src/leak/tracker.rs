@@ -1,0 +1,545 @@
+//! One process: which of its calls hand something out, which take it back, and what is live. A thread's
+//! calls nest, and only the outermost of a kind counts: operator new > malloc > mmap.
+
+mod inner;
+mod judge;
+#[cfg(test)]
+mod tests;
+
+use crate::base::Tid;
+use crate::base::addr::{Addr, Vaddr};
+use crate::base::time::Timestamp;
+use crate::event::CallId;
+use crate::leak::kinds::{Action, FamilyId, Kind, KindId, Kinds, Role, Shape};
+use crate::leak::misuse::Misuses;
+use crate::leak::pages::Pages;
+use crate::leak::recent_frees::RecentFrees;
+use crate::leak::site::{Origin, Passed, Site, SiteId, Sites};
+use crate::leak::system::FileId;
+use crate::leak::table::{Live, Table};
+use crate::leak::words::Words;
+use crate::plan::pairs::Width;
+use crate::value::Value;
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The label of the allocator's kind.
+pub const HEAP: &str = "heap";
+
+/// Who begins a call.
+#[derive(Clone, Debug)]
+pub struct Caller<'e> {
+    /// The thread.
+    pub thread: Tid,
+    /// When.
+    pub time: Timestamp,
+    /// Which call.
+    pub id: CallId,
+    /// What is called.
+    pub symbol: &'e Arc<str>,
+    /// Where that begins: several functions may be called like one.
+    pub entry: Vaddr,
+    /// From where.
+    pub origin: Origin,
+    /// The instruction it returns to.
+    pub return_address: Addr,
+}
+
+/// What is known of a process before its first call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Knowledge {
+    /// It was started under our eyes: what nobody handed out does not exist.
+    All,
+    /// It ran before: it holds things that we never saw.
+    SinceAttach,
+}
+
+/// What a process holds, and who gave it.
+#[derive(Clone, Debug)]
+pub struct Tracker {
+    kinds: Arc<Kinds>,
+    knowledge: Knowledge,
+    start: Timestamp,
+    now: Timestamp,
+    /// Since when calls are seen no more.
+    rest: Option<Timestamp>,
+    /// Where the heap's small blocks are given from.
+    pages: Pages,
+    /// The allocator's own code, if it is a library's. It frees what it keeps for a thread when that ends.
+    allocator: Range<u64>,
+    tables: Vec<Holdings>,
+    threads: HashMap<Tid, Thread>,
+    /// Who asked.
+    pub sites: Sites,
+    /// Who released wrongly.
+    pub misuses: Misuses,
+    /// Descriptors that were handed out, and have not been looked at yet.
+    fresh: Vec<(KindId, u64)>,
+}
+
+/// What is live of one kind, and what was.
+#[derive(Clone, Debug)]
+pub struct Holdings {
+    /// What is live.
+    pub table: Table,
+    /// What was released lately.
+    graves: RecentFrees<Grave>,
+    /// Which file each descriptor stood for when it was handed out.
+    pub files: HashMap<u64, FileId>,
+    /// What calls were handed out that others of the kind made for themselves: the chunk that operator new cuts
+    /// blocks from, or the place where a block has a header. None of it is the program's.
+    inner: HashSet<u64>,
+    /// Releases of what was handed out before the attach.
+    pub older_released: u64,
+    /// Things whose value was handed out again: somebody released them unseen.
+    pub missed: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Grave {
+    site: SiteId,
+    released: Origin,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Thread {
+    open: Vec<Open>,
+    /// Its last release and by which function: operator delete calls free for the same block.
+    last: Option<(KindId, u64, Arc<str>, Vaddr)>,
+    /// The last call of interest.
+    after: Option<Arc<Passed>>,
+}
+
+/// A call whose effect is known when it returns.
+#[derive(Clone, Debug)]
+struct Open {
+    id: CallId,
+    role: Arc<Role>,
+    symbol: Arc<str>,
+    entry: Vaddr,
+    origin: Origin,
+    return_address: Addr,
+    words: Words,
+    /// What it took out of the table, until it is known to have released it.
+    taken: Vec<(u64, Live)>,
+    /// It is another call's own business.
+    is_inner: bool,
+}
+
+impl Tracker {
+    /// A process that holds nothing yet that we know of.
+    pub fn new(kinds: Arc<Kinds>, knowledge: Knowledge, start: Timestamp) -> Tracker {
+        let holdings = |kind: (KindId, &Kind)| Holdings::new(kind.1.shape);
+        Tracker {
+            tables: kinds.all().map(holdings).collect(),
+            kinds,
+            knowledge,
+            pages: Pages::default(),
+            allocator: 0..0,
+            start,
+            now: start,
+            rest: None,
+            threads: HashMap::new(),
+            sites: Sites::default(),
+            misuses: Misuses::default(),
+            fresh: Vec::new(),
+        }
+    }
+
+    /// A call begins.
+    pub fn call(&mut self, caller: &Caller<'_>, args: &[Value]) {
+        self.now = self.now.max(caller.time);
+        let kinds = self.kinds.clone();
+        for role in kinds.roles(caller.symbol) {
+            let thread = self.threads.entry(caller.thread).or_default();
+            let words = Words::at_entry(args);
+            let is_inner = thread
+                .open
+                .iter()
+                .any(|open| open.id != caller.id && hides(&open.role, role, &kinds));
+            let taken = match role.action {
+                _ if is_inner => self.take_inner(role, &words),
+                Action::Acquire(_) => Vec::new(),
+                Action::Release => self.take(role, &words),
+                Action::Replace(_) => {
+                    let old = role.function.old.and_then(|at| words.arg(at));
+                    old.map_or(Vec::new(), |old| self.take_old(role.kind, old))
+                }
+            };
+            let open = Open {
+                id: caller.id,
+                role: role.clone(),
+                symbol: caller.symbol.clone(),
+                entry: caller.entry,
+                origin: caller.origin,
+                return_address: caller.return_address,
+                words,
+                taken,
+                is_inner,
+            };
+            if role.function.needs_return() {
+                self.threads
+                    .entry(caller.thread)
+                    .or_default()
+                    .open
+                    .push(open);
+            } else {
+                self.settle(caller.thread, open);
+            }
+        }
+    }
+
+    /// A call returned.
+    pub fn returned(
+        &mut self,
+        thread: Tid,
+        time: Timestamp,
+        id: CallId,
+        out_args: &[Value],
+        result: &Value,
+    ) {
+        self.now = self.now.max(time);
+        while let Some(mut open) = self.close(thread, id) {
+            open.words.at_return(out_args, result);
+            self.settle(thread, open);
+        }
+    }
+
+    /// Notes which files the descriptors stand for that were handed out just now.
+    pub fn identify(&mut self, file: impl Fn(u64) -> Option<FileId>) {
+        for (kind, key) in self.fresh.drain(..) {
+            if let Some(holdings) = self.tables.get_mut(usize::from(kind.0)) {
+                match file(key) {
+                    Some(file) => holdings.files.insert(key, file),
+                    None => holdings.files.remove(&key),
+                };
+            }
+        }
+    }
+
+    /// A call will not return: it had no effect.
+    pub fn unwound(&mut self, thread: Tid, id: CallId) {
+        while let Some(open) = self.close(thread, id) {
+            self.put_back(open);
+        }
+    }
+
+    /// A thread made a call of interest (`--context`), told as the text.
+    pub fn passed(&mut self, thread: Tid, call: Passed) {
+        self.threads.entry(thread).or_default().after = Some(Arc::new(call));
+    }
+
+    /// A thread is no more.
+    pub fn thread_gone(&mut self, thread: Tid) {
+        if let Some(gone) = self.threads.remove(&thread) {
+            gone.open.into_iter().for_each(|open| self.put_back(open));
+        }
+    }
+
+    /// Another program took the process over: its memory is new, and what the old one did with its own is
+    /// nobody's leak. Descriptors stay (execve(2)), but for those that close on exec, which only the kernel
+    /// knows.
+    pub fn exec(&mut self) {
+        self.threads.clear();
+        self.pages.clear();
+        let kinds = self.kinds.clone();
+        for ((_, kind), holdings) in kinds.all().zip(&mut self.tables) {
+            if kind.width == Width::Word {
+                holdings.table.clear();
+                holdings.graves.clear();
+                holdings.inner.clear();
+                (holdings.older_released, holdings.missed) = (0, 0);
+            }
+        }
+        let is_of_memory = |site: &Site| {
+            let kind = kinds.kind(site.kind);
+            kind.is_some_and(|kind| kind.width == Width::Word)
+        };
+        self.sites.begin_anew(is_of_memory);
+        self.knowledge = Knowledge::All;
+    }
+
+    /// The process is a copy of another one (fork(2)): it has one thread, none of whose calls is ours yet.
+    pub fn forked(&mut self) {
+        let threads: Vec<Tid> = self.threads.keys().copied().collect();
+        threads
+            .into_iter()
+            .for_each(|thread| self.thread_gone(thread));
+    }
+
+    /// What is live of each kind.
+    pub fn holdings(&self) -> impl Iterator<Item = (KindId, &Holdings)> {
+        (0..).map(KindId).zip(&self.tables)
+    }
+
+    /// Notes what a check found: that nobody knows these any more.
+    pub fn mark_lost(&mut self, kind: KindId, keys: impl Iterator<Item = u64>) {
+        if let Some(holdings) = self.tables.get_mut(usize::from(kind.0)) {
+            keys.for_each(|key| holdings.table.mark_lost(key));
+        }
+    }
+
+    /// Calls are seen no more: what is live is known by the heap only.
+    pub fn rest(&mut self) {
+        self.rest.get_or_insert(self.now);
+    }
+
+    /// How long calls have not been seen any more; `None`: they are seen.
+    pub fn rested(&self) -> Option<Duration> {
+        self.rest.map(|rest| self.now.since(rest))
+    }
+
+    /// Blocks of the heap that were released unseen.
+    pub fn released_unseen(&mut self, keys: &[u64]) {
+        let now = self.micros(self.now);
+        let kinds = self.kinds.clone();
+        for ((_, kind), holdings) in kinds.all().zip(&mut self.tables) {
+            if kind.label != HEAP {
+                continue;
+            }
+            for (_, live) in keys.iter().flat_map(|key| holdings.table.take(*key, None)) {
+                if let Some(site) = self.sites.get_mut(live.site) {
+                    site.takes(live.size, now.saturating_sub(live.born));
+                }
+            }
+        }
+    }
+
+    /// Start and size of what calls have taken back that have not returned.
+    pub fn in_flight(&self) -> Vec<(u64, u64)> {
+        let open = self.threads.values().flat_map(|thread| &thread.open);
+        open.flat_map(|open| open.taken.iter().map(|(start, live)| (*start, live.size)))
+            .collect()
+    }
+
+    /// A call is about to move something to another place, and may not have finished copying.
+    pub fn is_moving(&self) -> bool {
+        let mut open = self.threads.values().flat_map(|thread| &thread.open);
+        open.any(|open| !open.taken.is_empty() || matches!(open.role.action, Action::Replace(_)))
+    }
+
+    /// Where the heap's small blocks are given from.
+    pub fn pages(&self) -> &Pages {
+        &self.pages
+    }
+
+    /// The kinds that are tracked.
+    pub fn kinds(&self) -> &Kinds {
+        &self.kinds
+    }
+
+    /// What was known from the beginning.
+    pub fn knowledge(&self) -> Knowledge {
+        self.knowledge
+    }
+
+    /// When tracking began.
+    pub fn start(&self) -> Timestamp {
+        self.start
+    }
+
+    /// Microseconds from the start to a moment.
+    pub fn micros(&self, time: Timestamp) -> u64 {
+        u64::try_from(time.since(self.start).as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// The allocator's own code is there.
+    pub fn set_allocator(&mut self, range: Range<u64>) {
+        self.allocator = range;
+    }
+
+    /// It is so late now.
+    pub fn tick(&mut self, time: Timestamp) {
+        self.now = self.now.max(time);
+    }
+
+    /// When the last event was.
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    fn close(&mut self, thread: Tid, id: CallId) -> Option<Open> {
+        let open = &mut self.threads.get_mut(&thread)?.open;
+        let at = open.iter().rposition(|open| open.id == id)?;
+        Some(open.remove(at))
+    }
+
+    fn take(&mut self, role: &Role, words: &Words) -> Vec<(u64, Live)> {
+        let size = words.size(&role.function);
+        let Some(holdings) = self.tables.get_mut(usize::from(role.kind.0)) else {
+            return Vec::new();
+        };
+        let keys = words.keys(&role.function);
+        keys.into_iter()
+            .flat_map(|key| holdings.table.take(key, size))
+            .collect()
+    }
+
+    fn take_old(&mut self, kind: KindId, old: u64) -> Vec<(u64, Live)> {
+        let holdings = self.tables.get_mut(usize::from(kind.0));
+        holdings.map_or(Vec::new(), |holdings| holdings.table.take(old, None))
+    }
+
+    fn put_back(&mut self, open: Open) {
+        if let Some(holdings) = self.tables.get_mut(usize::from(open.role.kind.0)) {
+            holdings.table.put_back(open.taken);
+        }
+    }
+
+    /// The effect of a call is known.
+    fn settle(&mut self, thread: Tid, open: Open) {
+        if open.is_inner {
+            return self.note_inner(&open);
+        }
+        match open.role.action {
+            Action::Acquire(family) => self.acquire(thread, &open, family),
+            Action::Release => self.release(thread, open),
+            Action::Replace(family) => self.replace(thread, open, family),
+        }
+    }
+
+    fn acquire(&mut self, thread: Tid, open: &Open, family: FamilyId) {
+        let function = &open.role.function;
+        if !open.words.hold(function) {
+            return;
+        }
+        let size = open.words.size(function).unwrap_or(0);
+        let state = self.threads.entry(thread).or_default();
+        state.last = None;
+        let after = state.after.clone();
+        let site = self
+            .sites
+            .find(open.role.kind, &open.role.title, open.origin);
+        let born = self.micros(self.now);
+        let kind = self.kinds.kind(open.role.kind);
+        let has_descriptors = kind.is_some_and(Kind::has_descriptors);
+        for key in open.words.keys(function) {
+            if has_descriptors {
+                self.fresh.push((open.role.kind, key));
+            }
+            if let Some(site) = self.sites.get_mut(site) {
+                site.gives(size, thread, after.clone());
+            }
+            let live = Live {
+                size,
+                born,
+                site,
+                thread,
+                family,
+                lost: false,
+            };
+            let Some(holdings) = self.tables.get_mut(usize::from(open.role.kind.0)) else {
+                return;
+            };
+            // What is asked for without a size is no block of an allocator's.
+            if !function.sizes.is_empty() && matches!(holdings.table, Table::Owned(_)) {
+                self.pages.note(key, size);
+            }
+            holdings.graves.raise(key);
+            holdings.inner.remove(&key);
+            let replaced = holdings.table.open(key, live);
+            // A mapping may be laid over another; anything else was released behind our back.
+            let unseen = matches!(holdings.table, Table::Owned(_));
+            for (_, old) in replaced {
+                holdings.missed += u64::from(unseen);
+                if let Some(site) = self.sites.get_mut(old.site) {
+                    site.takes(old.size, born.saturating_sub(old.born));
+                    site.missed += u64::from(unseen);
+                }
+            }
+        }
+    }
+
+    fn replace(&mut self, thread: Tid, open: Open, family: FamilyId) {
+        let succeeded = open.words.hold(&open.role.function)
+            && !open.words.keys(&open.role.function).is_empty();
+        // realloc(p, 0) frees p and returns NULL (malloc(3), glibc).
+        let emptied = open.words.size(&open.role.function) == Some(0);
+        if !succeeded && !emptied {
+            return self.put_back(open);
+        }
+        self.judge(thread, &open, Some(family));
+        self.bury(&open);
+        if succeeded {
+            self.acquire(thread, &open, family);
+        }
+    }
+
+    fn release(&mut self, thread: Tid, open: Open) {
+        if !open.words.hold(&open.role.function) {
+            return self.refuse(thread, open);
+        }
+        let is_proven = !open.role.function.tests.is_empty();
+        let is_number = open.role.function.width(open.role.function.key) == Width::Int;
+        // A release of a descriptor that succeeds was right, whoever opened it.
+        if !(open.taken.is_empty() && is_proven && is_number) {
+            self.judge(thread, &open, None);
+        }
+        self.bury(&open);
+        if let Some(key) = open.words.keys(&open.role.function).first() {
+            let last = (open.role.kind, *key, open.symbol, open.entry);
+            self.threads.entry(thread).or_default().last = Some(last);
+        }
+    }
+
+    fn refuse(&mut self, thread: Tid, open: Open) {
+        let result = open.words.result().unwrap_or_default();
+        let is_number = open.role.function.width(open.role.function.key) == Width::Int;
+        if open.taken.is_empty() && is_number {
+            self.judge(thread, &open, None);
+        }
+        for (_, live) in &open.taken {
+            if let Some(site) = self.sites.get_mut(live.site) {
+                *site
+                    .refused
+                    .entry((open.symbol.clone(), result))
+                    .or_default() += 1;
+            }
+        }
+        self.put_back(open);
+    }
+
+    /// Notes what was taken back.
+    fn bury(&mut self, open: &Open) {
+        let now = self.micros(self.now);
+        for (key, live) in &open.taken {
+            if let Some(site) = self.sites.get_mut(live.site) {
+                site.takes(live.size, now.saturating_sub(live.born));
+            }
+            if let Some(holdings) = self.tables.get_mut(usize::from(open.role.kind.0)) {
+                holdings.graves.bury(
+                    *key,
+                    Grave {
+                        site: live.site,
+                        released: open.origin,
+                    },
+                );
+            }
+        }
+    }
+}
+
+impl Holdings {
+    fn new(shape: Shape) -> Holdings {
+        Holdings {
+            table: Table::new(shape),
+            graves: RecentFrees::default(),
+            files: HashMap::new(),
+            inner: HashSet::new(),
+            older_released: 0,
+            missed: 0,
+        }
+    }
+}
+
+/// Inside of the one call, the other is the first one's own business. Mappings are what the others are
+/// made of; counts nest by themselves.
+fn hides(outer: &Role, inner: &Role, kinds: &Kinds) -> bool {
+    match kinds.kind(inner.kind).map(|kind| kind.shape) {
+        Some(Shape::Owned) => outer.kind == inner.kind,
+        Some(Shape::Ranges) => true,
+        Some(Shape::Counted) | None => false,
+    }
+}

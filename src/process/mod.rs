@@ -1,0 +1,8 @@
+//! What is mapped in a process, and who says so. No breakpoints here; prints nothing and decodes nothing.
+
+pub mod auxv;
+pub mod callsite;
+mod files;
+pub mod goroutine;
+pub mod linkmap;
+pub mod module;
