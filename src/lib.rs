@@ -15,6 +15,7 @@ pub mod plan;
 pub mod process;
 pub mod program;
 pub mod proto;
+pub mod record;
 pub mod session;
 pub mod sink;
 pub mod stack;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// What each module may use besides the standard library and itself. A module that is not named here
 /// may use everything.
-const MAY_USE: [(&str, &[&str]); 15] = [
+const MAY_USE: [(&str, &[&str]); 16] = [
     ("base", &[]),
     ("sys", &["base"]),
     ("elf", &["base"]),
@@ -15,12 +15,13 @@ const MAY_USE: [(&str, &[&str]); 15] = [
     ("abi", &["base", "proto"]),
     ("value", &["base", "proto", "abi"]),
     ("plan", &["base", "elf", "proto", "abi"]),
+    ("record", &["base", "elf", "proto", "abi", "plan"]),
     ("stack", &["base", "sys", "elf"]),
     ("event", &["base", "plan", "value", "stack"]),
     ("process", &["base", "sys", "elf", "plan"]),
     (
         "engine",
-        &["base", "sys", "elf", "plan", "process", "event"],
+        &["base", "sys", "elf", "plan", "record", "process", "event"],
     ),
     (
         "decode",

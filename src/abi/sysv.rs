@@ -129,6 +129,38 @@ pub fn result(view: &View<'_>, ty: &Type) -> Place {
     }
 }
 
+/// Registers that hold a result.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Results {
+    /// `rax`, `rdx`: so many.
+    pub general: u8,
+    /// `xmm0`, `xmm1`: so many.
+    pub vector: u8,
+    /// `st(0)`
+    pub x87: bool,
+    /// It is in memory; `rax` has its address.
+    pub memory: bool,
+}
+
+/// Where results of a type are.
+pub fn results(ty: &Type) -> Results {
+    let mut at = Results::default();
+    match passed(ty) {
+        Passed::Nowhere => {}
+        Passed::Memory => at.memory = true,
+        Passed::X87 => at.x87 = true,
+        Passed::Registers(first, second) => {
+            for class in std::iter::once(first).chain(second) {
+                match class {
+                    Class::Integer => at.general += 1,
+                    Class::Sse => at.vector += 1,
+                }
+            }
+        }
+    }
+    at
+}
+
 /// The general registers that carry arguments, by their number from 0.
 pub fn word(regs: &Regs, number: usize) -> u64 {
     regs.arguments().get(number).copied().unwrap_or_default()

@@ -1,0 +1,80 @@
+//! The part of a record whose length differs: copies of memory.
+
+use super::super::layout::head;
+use super::super::shape::{Blob, Ends, Source};
+use super::asm::{Asm, Made, frame, slot};
+use super::{Common, entry};
+use iced_x86::code_asm::{
+    AsmRegister64, ax, eax, edx, ptr, qword_ptr, r10, r11, rax, rdx, word_ptr,
+};
+
+/// Adds blobs to the record at `r10`, whose other parts have so many words; `r10` = its end. The ring is in `r11`.
+pub(super) fn add(asm: &mut Asm, common: &Common, fixed: u16, blobs: &[Blob]) -> Made {
+    let fixed = i32::from(fixed) * 8;
+    if blobs.is_empty() {
+        return asm.add(r10, fixed);
+    }
+    asm.mov(slot(frame::RECORD), r10)?;
+    asm.add(r10, fixed)?;
+    for blob in blobs {
+        address(asm, blob.source)?;
+        asm.mov(edx, blob.most as i32)?;
+        asm.call(match blob.ends {
+            Ends::AtZero => common.copy_text,
+            Ends::AtLength => common.copy_bytes,
+        })?;
+    }
+    asm.mov(rdx, slot(frame::RECORD))?;
+    asm.mov(rax, r10)?;
+    asm.sub(rax, rdx)?;
+    asm.shr(eax, 3)?;
+    asm.mov(word_ptr(rdx + 6), ax)
+}
+
+/// `rax` = what a blob is copied from.
+fn address(asm: &mut Asm, source: Source) -> Made {
+    match source {
+        Source::General(_) | Source::Stack(_) => {
+            let register = entry::entry_source(asm, source)?;
+            match register == rax {
+                true => Ok(()),
+                false => asm.mov(rax, register),
+            }
+        }
+        Source::Result => asm.mov(rax, slot(frame::RAX)),
+        Source::Kept(index) => {
+            let mut absent = asm.create_label();
+            asm.mov(rax, slot(frame::KEPT))?;
+            asm.test(rax, rax)?;
+            asm.je(absent)?;
+            asm.mov(rax, qword_ptr(rax + 16 + 8 * i32::from(index)))?;
+            asm.here(&mut absent)
+        }
+    }
+}
+
+/// `rdx` = the entry for calls with the frame in `rdx`, of the ring in the given register. Clobbers `rax`.
+pub(super) fn kept_at(asm: &mut Asm, ring: AsmRegister64) -> Made {
+    // Frames of functions are 16 bytes apart at least.
+    asm.shr(rdx, 4)?;
+    asm.and(edx, 63)?;
+    asm.shl(edx, 6)?;
+    asm.lea(rdx, ptr(ring + rdx + head::KEPT as i32))
+}
+
+/// Puts into the frame where the addresses are that the call has kept which returns with the frame in `rdx`, or 0
+/// when they have been overwritten. Clobbers `rax`, `rdx`.
+pub(super) fn find_kept(asm: &mut Asm, number: AsmRegister64) -> Made {
+    let mut found = asm.create_label();
+    let mut lost = asm.create_label();
+    asm.mov(rax, rdx)?;
+    kept_at(asm, r11)?;
+    asm.cmp(qword_ptr(rdx), rax)?;
+    asm.jne(lost)?;
+    asm.cmp(qword_ptr(rdx + 8), number)?;
+    asm.je(found)?;
+    asm.here(&mut lost)?;
+    asm.xor(edx, edx)?;
+    asm.here(&mut found)?;
+    asm.mov(slot(frame::KEPT), rdx)
+}

@@ -1,0 +1,308 @@
+//! Makes the code that records calls in a target.
+
+pub(in crate::record) mod asm;
+mod blobs;
+mod common;
+mod copy;
+mod entry;
+mod exit;
+pub(in crate::record) mod trampolines;
+
+use super::labels::Labels;
+use super::layout::{
+    self, COMMON_BYTES, Layout, MOST_POINTS, MOST_TRAMPOLINES, TRAMPOLINE, header,
+};
+use super::shape::{Blob, Ends, ResultRegisters, Shape};
+use super::shared::Shared;
+use asm::{Asm, Made};
+pub(super) use common::THREAD_PROBES;
+use iced_x86::IcedError;
+use iced_x86::code_asm::CodeLabel;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Code begins at such addresses.
+const ALIGN: u64 = 16;
+
+/// How a stub finds the function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// Its address is in the slot at this address, each time anew: the dynamic linker may fill it late. Such
+    /// calls, as all through a PLT, leave `r11` to whoever is in between (psABI, "Procedure Linkage Table").
+    Slot(u64),
+    /// It is this address: a function's code that was moved aside. All registers are what they were.
+    Code(u64),
+}
+
+/// Why a tracepoint has no stub.
+#[derive(Debug, thiserror::Error)]
+pub enum Failed {
+    /// All numbers or all room for code is used up.
+    #[error("there is no more room for code")]
+    NoRoom,
+    /// An instruction cannot be encoded.
+    #[error("code cannot be made: {0}")]
+    Encoding(#[from] IcedError),
+}
+
+/// The stub of a tracepoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stub {
+    /// The number of the tracepoint in records. Never 0.
+    pub number: u32,
+    /// Where calls are to be led to.
+    pub entry: u64,
+}
+
+/// Code that has been made and is not yet in the target.
+#[derive(Debug)]
+pub struct Written {
+    /// Where it belongs.
+    pub at: u64,
+    /// The bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// The addresses of what all code shares.
+#[derive(Clone, Copy, Debug, Default)]
+struct Common {
+    find: u64,
+    space: u64,
+    insert: u64,
+    copy_text: u64,
+    copy_bytes: u64,
+    /// What trampolines lead to.
+    exit: u64,
+    /// Its end.
+    leave: u64,
+}
+
+/// What decides the code for returns.
+type ExitKind = (ResultRegisters, Box<[Blob]>);
+
+/// The code of one target.
+pub struct Code {
+    layout: Layout,
+    common: Common,
+    labels: Labels,
+    shapes: Vec<Arc<Shape>>,
+    /// By shape, and whether the function is found through a slot.
+    bodies: HashMap<(Arc<Shape>, bool), u64>,
+    exits: HashMap<ExitKind, u64>,
+    next: u64,
+    trampolines: u64,
+    written: Vec<Written>,
+}
+
+impl Code {
+    /// The code that all stubs share, and the first trampolines, for an area that has just been mapped.
+    pub fn new(layout: Layout, trampolines: u64) -> Result<Code, Failed> {
+        let mut code = Code {
+            layout,
+            common: Common::default(),
+            labels: Labels::new(layout),
+            shapes: vec![Arc::new(Shape::default())],
+            bodies: HashMap::new(),
+            exits: HashMap::new(),
+            next: layout.base(),
+            trampolines: 1,
+            written: Vec::new(),
+        };
+        code.make_common()?;
+        if code.next > layout.base() + COMMON_BYTES {
+            return Err(Failed::NoRoom);
+        }
+        code.next = layout.stubs().start;
+        code.add_trampolines(trampolines);
+        Ok(code)
+    }
+
+    /// Makes a stub for a tracepoint. Calls may be led to it once the code is in the target.
+    pub fn add(
+        &mut self,
+        shape: &Arc<Shape>,
+        target: Target,
+        shared: Shared<'_>,
+    ) -> Result<Stub, Failed> {
+        let number = self.shapes.len() as u32;
+        if u64::from(number) >= MOST_POINTS {
+            return Err(Failed::NoRoom);
+        }
+        let body = self.body(shape, target)?;
+        let exit = self.exit(shape)?;
+        let mut asm = Asm::new()?;
+        entry::stub(&mut asm, &self.layout, number, target, body)?;
+        let (entry, _) = self.place(asm, &[])?;
+        let (Target::Slot(address) | Target::Code(address)) = target;
+        let point = layout::point(number);
+        shared.store(point, address);
+        shared.store(point + 8, exit);
+        self.shapes.push(shape.clone());
+        self.labels.stubs.push(entry);
+        Ok(Stub { number, entry })
+    }
+
+    /// Makes so many more trampolines, as far as there may be more.
+    pub fn add_trampolines(&mut self, count: u64) {
+        let end = self.trampolines.saturating_add(count).min(MOST_TRAMPOLINES);
+        let numbers = self.trampolines..end;
+        let at = self.layout.pool().start + numbers.start * TRAMPOLINE;
+        let made = numbers
+            .flat_map(|number| trampolines::trampoline(&self.layout, number, self.common.exit));
+        self.written.push(Written {
+            at,
+            bytes: made.collect(),
+        });
+        self.trampolines = end;
+    }
+
+    /// The code that was made since this was asked last. Pieces that touch each other are one.
+    pub fn take_written(&mut self) -> Vec<Written> {
+        let mut pieces: Vec<Written> = Vec::new();
+        for piece in self.written.drain(..) {
+            match pieces.last_mut() {
+                Some(last) if last.at + last.bytes.len() as u64 == piece.at => {
+                    last.bytes.extend_from_slice(&piece.bytes);
+                }
+                _ => pieces.push(piece),
+            }
+        }
+        pieces
+    }
+
+    /// Tells the target how many trampolines there are: to be done when they are in it.
+    pub fn publish(&self, shared: Shared<'_>) {
+        if shared.load(header::NEXT_TRAMPOLINE) == 0 {
+            shared.store(header::NEXT_TRAMPOLINE, 1);
+        }
+        shared.store(header::TRAMPOLINES, self.trampolines);
+    }
+
+    /// Whether the target will soon need more trampolines.
+    pub fn is_short_of_trampolines(&self, shared: Shared<'_>) -> bool {
+        let left = self
+            .trampolines
+            .saturating_sub(shared.load(header::NEXT_TRAMPOLINE));
+        left < 1024 && self.trampolines < MOST_TRAMPOLINES
+    }
+
+    /// Where tasks are in this code.
+    pub fn labels(&self) -> &Labels {
+        &self.labels
+    }
+
+    /// The shapes of the tracepoints, by their numbers.
+    pub fn shapes(&self) -> &[Arc<Shape>] {
+        &self.shapes
+    }
+
+    /// Where a call really returns to, whose return address may be a trampoline's.
+    pub fn caller(&self, mut return_address: u64, shared: Shared<'_>) -> u64 {
+        let pool = self.layout.pool();
+        // The target can write the table, and make it lead in a circle.
+        for _ in 0..32 {
+            if !pool.contains(&return_address) {
+                break;
+            }
+            let offset = (return_address - pool.start) & !(TRAMPOLINE - 1);
+            return_address = shared.load(layout::TABLE + offset);
+        }
+        return_address
+    }
+
+    fn make_common(&mut self) -> Result<(), Failed> {
+        let layout = self.layout;
+        let (find, inner) = self.subroutine(|asm| {
+            let find = common::find(asm, &layout)?;
+            Ok((find.start, [find.claim]))
+        })?;
+        self.common.find = find;
+        self.labels.retry = find;
+        [self.labels.claim] = inner;
+        let start = |label: CodeLabel| Ok((label, []));
+        self.common.space = self
+            .subroutine(|asm| start(common::space(asm, &layout)?))?
+            .0;
+        self.common.insert = self
+            .subroutine(|asm| start(trampolines::insert(asm, &layout)?))?
+            .0;
+        self.common.copy_text = self.copying(Ends::AtZero)?;
+        self.common.copy_bytes = self.copying(Ends::AtLength)?;
+        let Common { find, space, .. } = self.common;
+        let (exit, inner) = self.subroutine(|asm| {
+            let exit = exit::exit(asm, &layout, find, space)?;
+            Ok((exit.start, [exit.leave]))
+        })?;
+        self.common.exit = exit;
+        [self.common.leave] = inner;
+        Ok(())
+    }
+
+    /// Makes a piece of code; its entry and other labels of it.
+    fn subroutine<const N: usize>(
+        &mut self,
+        make: impl FnOnce(&mut Asm) -> Made<(CodeLabel, [CodeLabel; N])>,
+    ) -> Result<(u64, [u64; N]), Failed> {
+        let mut asm = Asm::new()?;
+        let (start, inner) = make(&mut asm)?;
+        let labels: Vec<CodeLabel> = std::iter::once(start).chain(inner).collect();
+        let (_, found) = self.place(asm, &labels)?;
+        let mut inner = [0; N];
+        inner.copy_from_slice(&found[1..]);
+        Ok((found[0], inner))
+    }
+
+    fn copying(&mut self, ends: Ends) -> Result<u64, Failed> {
+        let mut asm = Asm::new()?;
+        let copy = copy::copy(&mut asm, &self.layout, ends)?;
+        let labels: Vec<CodeLabel> = copy.labels().collect();
+        let (_, found) = self.place(asm, &labels)?;
+        self.labels.faults.extend(copy::faults(&found));
+        Ok(found[0])
+    }
+
+    fn body(&mut self, shape: &Arc<Shape>, target: Target) -> Result<u64, Failed> {
+        let key = (shape.clone(), matches!(target, Target::Slot(_)));
+        if let Some(at) = self.bodies.get(&key) {
+            return Ok(*at);
+        }
+        let mut asm = Asm::new()?;
+        entry::body(&mut asm, &self.layout, &self.common, shape, target)?;
+        let (at, _) = self.place(asm, &[])?;
+        self.bodies.insert(key, at);
+        Ok(at)
+    }
+
+    /// The code for the shape's returns, 0 when the common code is enough.
+    fn exit(&mut self, shape: &Shape) -> Result<u64, Failed> {
+        if shape.result.words() == 0 && shape.at_return.is_empty() {
+            return Ok(0);
+        }
+        let key = (shape.result, shape.at_return.clone());
+        if let Some(at) = self.exits.get(&key) {
+            return Ok(*at);
+        }
+        let mut asm = Asm::new()?;
+        exit::special(&mut asm, &self.layout, &self.common, shape)?;
+        let (at, _) = self.place(asm, &[])?;
+        self.exits.insert(key, at);
+        Ok(at)
+    }
+
+    /// Puts code behind what there is; its first byte, and where these labels are.
+    fn place(&mut self, asm: Asm, labels: &[CodeLabel]) -> Result<(u64, Vec<u64>), Failed> {
+        let at = self.next;
+        let made = asm.assemble(at)?;
+        let labels: Made<Vec<u64>> = labels.iter().map(|label| made.ip(label)).collect();
+        let mut bytes = made.bytes.clone();
+        let end = (at + bytes.len() as u64).next_multiple_of(ALIGN);
+        if end > self.layout.code().end {
+            return Err(Failed::NoRoom);
+        }
+        bytes.resize((end - at) as usize, 0xcc);
+        self.labels.add(&made.spans);
+        self.written.push(Written { at, bytes });
+        self.next = end;
+        Ok((at, labels?))
+    }
+}

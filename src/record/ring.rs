@@ -1,0 +1,296 @@
+//! Reads a ring. The target can write all of it at any time: everything is copied before it is looked at, and what
+//! makes no sense costs records, never more.
+
+use super::layout::{Layout, MOST_RECORD, head};
+use super::shape::Shape;
+use super::shared::Shared;
+use std::sync::Arc;
+
+/// What a record is about: bits 32 to 39 of its first word. Bits 0 to 31 are the number of the tracepoint, bits 48 to
+/// 63 the length in words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A call whose return will be recorded.
+    Call = 1,
+    /// A call whose return will not.
+    CallOnly = 2,
+    /// A return.
+    Return = 3,
+    /// Nothing more up to the end of the ring.
+    Skip = 4,
+}
+
+/// The words of a call before those of its shape: header, time, frame, return address.
+pub(super) const CALL_FIXED: u16 = 4;
+/// The words of a return before those of its shape: header, time, frame, `rax`.
+pub(super) const RETURN_FIXED: u16 = 4;
+
+/// The upper half of a record's first word.
+pub(super) fn header_word(kind: Kind, words: u16) -> u32 {
+    kind as u32 | u32::from(words) << 16
+}
+
+/// So many words of a ring are copied at a time.
+const CHUNK: usize = 8 << 10;
+
+/// What one thread has recorded.
+#[derive(Debug)]
+pub struct Record<'r> {
+    /// What it is about.
+    pub kind: Kind,
+    /// The number of the tracepoint.
+    pub number: u32,
+    /// The time stamp counter.
+    pub time: u64,
+    /// Where the word lies on the stack that holds, or held, the return address.
+    pub frame: u64,
+    /// Of a call, the return address, which may be a trampoline's: see [`Code::caller`](super::Code::caller). Of a
+    /// return, `rax`.
+    pub word: u64,
+    /// How the rest is laid out.
+    pub shape: &'r Arc<Shape>,
+    /// The rest.
+    pub(super) words: &'r [u64],
+}
+
+/// Reads one ring.
+#[derive(Debug)]
+pub struct Reader {
+    /// The address of the ring in the target.
+    base: u64,
+    /// Offsets in the shared part.
+    head: u64,
+    ring: u64,
+    bytes: u64,
+    /// The offset in the ring of what was copied.
+    at: u64,
+    copied: Vec<u64>,
+    /// The next record in it, and how long that is, once it has been looked at.
+    next: usize,
+    length: usize,
+    cut: Cut,
+    /// How often the ring made no sense.
+    corrupted: u64,
+}
+
+/// Where what was copied ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cut {
+    /// Where the thread writes.
+    AtWrite,
+    /// At the end of the ring, before the place where the thread writes.
+    AtEnd,
+    /// Nowhere special.
+    Inside,
+}
+
+/// What stands at the next place.
+enum Next {
+    Record(usize),
+    Skip,
+    Incomplete,
+    Nonsense,
+}
+
+impl Reader {
+    /// Makes a ring ready for a thread, and reads it from its beginning.
+    pub fn new(layout: &Layout, ring: u32, shared: Shared<'_>) -> Reader {
+        let head = layout.head(ring);
+        let base = layout.in_shared(layout.ring(ring));
+        let end = base + layout.ring_bytes();
+        for offset in (head::PAGES..head::KEPT + 64 * 64).step_by(8) {
+            shared.store(head + offset, 0);
+        }
+        for (offset, value) in [
+            (head::WRITE, base),
+            (head::LIMIT, end - MOST_RECORD),
+            (head::BASE, base),
+            (head::END, end),
+            (head::STALLED, 0),
+            (head::LOST, 0),
+            (head::TAIL, base),
+            (head::WAITING, 0),
+        ] {
+            shared.store(head + offset, value);
+        }
+        Reader {
+            base,
+            head,
+            ring: layout.ring(ring),
+            bytes: layout.ring_bytes(),
+            at: 0,
+            copied: Vec::new(),
+            next: 0,
+            length: 0,
+            cut: Cut::AtWrite,
+            corrupted: 0,
+        }
+    }
+
+    /// The time of the next record, when there is one.
+    pub fn time(&mut self, shared: Shared<'_>, shapes: &[Arc<Shape>]) -> Option<u64> {
+        if self.length == 0 && !self.find(shared, shapes) {
+            return None;
+        }
+        self.copied.get(self.next + 1).copied()
+    }
+
+    /// The next record, when [`time`](Self::time) has found one.
+    pub fn take<'r>(&'r mut self, shapes: &'r [Arc<Shape>]) -> Option<Record<'r>> {
+        let words = self.copied.get(self.next..self.next + self.length)?;
+        self.next += self.length;
+        self.length = 0;
+        let [header, time, frame, word, rest @ ..] = words else {
+            return None;
+        };
+        Some(Record {
+            kind: kind(*header)?,
+            number: *header as u32,
+            time: *time,
+            frame: *frame,
+            word: *word,
+            shape: shapes.get(*header as u32 as usize)?,
+            words: rest,
+        })
+    }
+
+    /// Gives the room of all records that were taken back to the thread. Whether it waits for that: it is then to
+    /// be woken at the futex [`head::SEQUENCE`], whose value has been changed.
+    #[must_use]
+    pub fn release(&mut self, shared: Shared<'_>) -> bool {
+        let tail = self.base + self.at + 8 * self.next as u64;
+        shared.swap(self.head + head::TAIL, tail);
+        let waits = shared.load(self.head + head::WAITING) != 0;
+        if waits {
+            shared.store(self.head + head::WAITING, 0);
+            let sequence = self.head + head::SEQUENCE;
+            shared.store(sequence, shared.load(sequence).wrapping_add(1));
+        }
+        waits
+    }
+
+    /// Changes the futex, so that a thread that waits looks around; it is then to be woken.
+    pub fn nudge(&self, shared: Shared<'_>) {
+        let sequence = self.head + head::SEQUENCE;
+        shared.store(sequence, shared.load(sequence).wrapping_add(1));
+    }
+
+    /// The offset of the futex in the shared part.
+    pub fn futex(&self) -> u64 {
+        self.head + head::SEQUENCE
+    }
+
+    /// How many records found no room since this was asked last.
+    pub fn take_lost(&self, shared: Shared<'_>) -> u64 {
+        shared.swap(self.head + head::LOST, 0)
+    }
+
+    /// How often the ring made no sense: what was in it then is lost.
+    pub fn corrupted(&self) -> u64 {
+        self.corrupted
+    }
+
+    /// Looks for the next record, and copies more when there is none.
+    fn find(&mut self, shared: Shared<'_>, shapes: &[Arc<Shape>]) -> bool {
+        loop {
+            if self.next == self.copied.len() && !self.copy(shared) {
+                return false;
+            }
+            match self.look(shapes) {
+                Next::Record(length) => {
+                    self.length = length;
+                    return true;
+                }
+                // At most once for each time that the thread is found before the place where we read.
+                Next::Skip if self.cut != Cut::AtWrite => self.go_to(0),
+                Next::Incomplete if self.cut == Cut::Inside && self.next > 0 => {
+                    self.go_to(self.at + 8 * self.next as u64);
+                }
+                Next::Skip | Next::Incomplete | Next::Nonsense => {
+                    self.give_up(shared);
+                    return false;
+                }
+            }
+        }
+    }
+
+    /// What stands at the next place.
+    fn look(&self, shapes: &[Arc<Shape>]) -> Next {
+        let rest = &self.copied[self.next..];
+        let Some(header) = rest.first() else {
+            return Next::Incomplete;
+        };
+        let Some(kind) = kind(*header) else {
+            return Next::Nonsense;
+        };
+        if kind == Kind::Skip {
+            return Next::Skip;
+        }
+        let length = (*header >> 48) as usize;
+        let Some(shape) = shapes.get(*header as u32 as usize) else {
+            return Next::Nonsense;
+        };
+        let least = match kind {
+            Kind::Return => RETURN_FIXED + shape.result.words(),
+            _ => CALL_FIXED + shape.entry_words(),
+        };
+        if length < usize::from(least) || length > MOST_RECORD as usize / 8 {
+            return Next::Nonsense;
+        }
+        if length > rest.len() {
+            return Next::Incomplete;
+        }
+        Next::Record(length)
+    }
+
+    fn go_to(&mut self, at: u64) {
+        self.at = at;
+        self.copied.clear();
+        self.next = 0;
+        self.length = 0;
+    }
+
+    /// Copies what is behind what was copied before; `false` when there is nothing, or where the thread writes
+    /// makes no sense.
+    fn copy(&mut self, shared: Shared<'_>) -> bool {
+        self.go_to(self.at + 8 * self.next as u64);
+        let Some(write) = self.write(shared) else {
+            self.corrupted += 1;
+            return false;
+        };
+        if self.at == self.bytes && write < self.at {
+            self.go_to(0);
+        }
+        if write == self.at {
+            return false;
+        }
+        let (end, cut) = match write > self.at {
+            true => (write, Cut::AtWrite),
+            false => (self.bytes, Cut::AtEnd),
+        };
+        let words = (end - self.at) as usize / 8;
+        self.cut = if words > CHUNK { Cut::Inside } else { cut };
+        shared.copy(self.ring + self.at, words.min(CHUNK), &mut self.copied);
+        !self.copied.is_empty()
+    }
+
+    /// Where the thread writes: the offset in the ring.
+    fn write(&self, shared: Shared<'_>) -> Option<u64> {
+        let write = shared.load(self.head + head::WRITE);
+        let offset = write.wrapping_sub(self.base);
+        (offset <= self.bytes && offset.is_multiple_of(8)).then_some(offset)
+    }
+
+    /// Goes on where the thread writes.
+    fn give_up(&mut self, shared: Shared<'_>) {
+        self.corrupted += 1;
+        let at = self.write(shared).unwrap_or(self.at);
+        self.go_to(at);
+    }
+}
+
+fn kind(header: u64) -> Option<Kind> {
+    [Kind::Call, Kind::CallOnly, Kind::Return, Kind::Skip]
+        .into_iter()
+        .find(|kind| *kind as u64 == header >> 32 & 0xff)
+}

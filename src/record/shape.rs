@@ -1,0 +1,233 @@
+//! What is taken of a call: which registers, how much of the stack, and which memory, so that all that is shown of it
+//! can be read later.
+
+mod memory;
+
+use crate::abi::location::{Location, Register};
+use crate::abi::sysv;
+use crate::base::machine::Machine;
+use crate::plan::capture::Capture;
+use crate::plan::{Stack, Tracepoint};
+use crate::proto::Prototype;
+use memory::Walk;
+
+/// What the records of a tracepoint hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Shape {
+    /// So many general argument registers.
+    pub(super) general: u8,
+    /// So many vector registers.
+    pub(super) vector: u8,
+    /// So many words of the stack behind the return address.
+    pub(super) stack: u16,
+    /// Memory that is copied at the call.
+    pub(super) at_entry: Box<[Blob]>,
+    /// What the call keeps for its return: at most [`MOST_KEPT`].
+    pub(super) kept: Box<[Source]>,
+    /// Where the result is, besides `rax`.
+    pub(super) result: ResultRegisters,
+    /// Memory that is copied at the return.
+    pub(super) at_return: Box<[Blob]>,
+    /// Whether returns are recorded.
+    pub(super) returns: Returns,
+}
+
+/// Whether returns of a tracepoint are recorded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Returns {
+    /// The call goes through a trampoline.
+    #[default]
+    Recorded,
+    /// The function is jumped to: it never returns, or nobody wants to know.
+    Unrecorded,
+}
+
+/// Registers that may hold a result.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct ResultRegisters {
+    pub(super) rdx: bool,
+    /// `xmm0` and `xmm1`, as many of them.
+    pub(super) vector: u8,
+    /// `st(0)`
+    pub(super) x87: bool,
+}
+
+impl ResultRegisters {
+    /// The words that they take in a record.
+    pub(super) fn words(self) -> u16 {
+        u16::from(self.rdx) + u16::from(self.vector) + 2 * u16::from(self.x87)
+    }
+}
+
+/// Memory that is copied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Blob {
+    pub(super) source: Source,
+    /// Bytes. Memory may end before.
+    pub(super) most: u32,
+    pub(super) ends: Ends,
+}
+
+/// Where the address is of what is copied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Source {
+    /// In a general argument register.
+    General(u8),
+    /// In this word behind the return address.
+    Stack(u16),
+    /// At a return: in what the call has kept.
+    Kept(u8),
+    /// At a return: in `rax`.
+    Result,
+}
+
+/// What ends a copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Ends {
+    /// A byte that is zero, which is copied as well.
+    AtZero,
+    /// Nothing but its length.
+    AtLength,
+}
+
+/// How much of a value is shown at most (`-s`, `-A`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Caps {
+    /// Characters of a text.
+    pub text: usize,
+    /// Elements of an array.
+    pub array: usize,
+}
+
+/// Why calls of a tracepoint are not recorded by code in the target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// Memory behind memory has to be read.
+    #[error("what is shown lies behind more than one pointer")]
+    Deep,
+    /// A format tells where texts are.
+    #[error("a format tells what is shown")]
+    Format,
+    /// More than a record can hold.
+    #[error("too much is shown")]
+    Long,
+    /// It behaves by its return address, which a trampoline replaces.
+    #[error("the function looks at who called it")]
+    LooksAtCaller,
+    /// There may be no return address where one should be.
+    #[error("it may not be a function")]
+    Unsure,
+    /// The stack is wanted.
+    #[error("the stack is wanted")]
+    Stack,
+}
+
+/// What calls are kept for at most, and how much of the stack is taken.
+pub(super) const MOST_KEPT: usize = 6;
+const MOST_STACK: u64 = 32;
+
+/// Words of a function that nobody knows.
+const UNKNOWN: u8 = 4;
+
+impl Shape {
+    /// What is taken of the calls of a tracepoint.
+    pub fn of(point: &Tracepoint, caps: Caps) -> Result<Shape, Refused> {
+        use crate::plan::Returns as Comes;
+        if point.stack == Stack::Wanted {
+            return Err(Refused::Stack);
+        }
+        let returns = match point.returns {
+            Comes::Never | Comes::Unwatched => Returns::Unrecorded,
+            Comes::Perhaps => return Err(Refused::Unsure),
+            Comes::Once | Comes::Again if looks_at_caller(&point.symbol) => {
+                return Err(Refused::LooksAtCaller);
+            }
+            Comes::Once | Comes::Again => Returns::Recorded,
+        };
+        match point.typed(Machine::Amd64) {
+            Some((prototype, capture)) => Shape::typed(prototype, capture, caps, returns),
+            None => Ok(Shape {
+                general: UNKNOWN,
+                returns,
+                ..Shape::default()
+            }),
+        }
+    }
+
+    /// What is taken of the calls of a function with this prototype.
+    fn typed(
+        prototype: &Prototype,
+        capture: &Capture,
+        caps: Caps,
+        returns: Returns,
+    ) -> Result<Shape, Refused> {
+        if capture.format.is_some() {
+            return Err(Refused::Format);
+        }
+        let mut shape = Shape {
+            returns,
+            ..Shape::default()
+        };
+        for location in &capture.locations {
+            shape.take(*location)?;
+        }
+        let mut walk = Walk::new(prototype, capture, caps);
+        walk.entry()?;
+        if returns == Returns::Recorded {
+            let at = sysv::results(&prototype.result);
+            shape.result = ResultRegisters {
+                rdx: at.general > 1,
+                vector: at.vector,
+                x87: at.x87,
+            };
+            walk.returned()?;
+        }
+        walk.finish(shape)
+    }
+
+    /// Makes room for an argument.
+    fn take(&mut self, location: Location) -> Result<(), Refused> {
+        match location {
+            Location::Nowhere => {}
+            Location::Registers(first, second) => {
+                for register in std::iter::once(first).chain(second) {
+                    match register {
+                        Register::General(n) => self.general = self.general.max(n + 1),
+                        Register::Vector(n) => self.vector = self.vector.max(n + 1),
+                    }
+                }
+            }
+            Location::Stack { offset, size } => {
+                // From behind the return address on.
+                let end = (offset - 8).saturating_add(size).div_ceil(8);
+                if end > MOST_STACK {
+                    return Err(Refused::Long);
+                }
+                self.stack = self.stack.max(end as u16);
+            }
+        }
+        Ok(())
+    }
+
+    /// The words of a call's registers and stack.
+    pub(super) fn entry_words(&self) -> u16 {
+        u16::from(self.general) + u16::from(self.vector) + self.stack
+    }
+}
+
+/// Functions that find out which module or which frame has called them.
+fn looks_at_caller(symbol: &str) -> bool {
+    matches!(
+        symbol,
+        "dlsym"
+            | "dlvsym"
+            | "dlopen"
+            | "dlmopen"
+            | "__tls_get_addr"
+            | "_dl_runtime_resolve"
+            | "mcount"
+            | "_mcount"
+            | "__fentry__"
+            | "__morestack"
+    ) || symbol.starts_with("_Unwind_")
+}

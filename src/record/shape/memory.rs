@@ -1,0 +1,307 @@
+//! Which memory is shown of a call: a walk over the types of its parameters. More may be copied than will be shown,
+//! never less; so lengths that only the call knows do not matter, only how much is shown at most.
+
+use super::super::layout::MOST_RECORD;
+use super::super::ring::{CALL_FIXED, RETURN_FIXED};
+use super::{Blob, Caps, Ends, MOST_KEPT, Refused, Shape, Source};
+use crate::abi::location::{Location, Register};
+use crate::abi::sysv;
+use crate::plan::capture::Capture;
+use crate::proto::Prototype;
+use crate::proto::types::{Expr, Lens, Type};
+
+/// The longest address of a socket, `sizeof(struct sockaddr_un)`.
+const ENDPOINT: u64 = 110;
+
+/// How much is read behind a pointer.
+#[derive(Clone, Copy)]
+struct Extent {
+    bytes: u64,
+    ends: Ends,
+}
+
+/// Collects what is copied.
+pub(super) struct Walk<'p> {
+    prototype: &'p Prototype,
+    capture: &'p Capture,
+    caps: Caps,
+    at_entry: Vec<Blob>,
+    kept: Vec<Source>,
+    at_return: Vec<Blob>,
+}
+
+/// When something is shown.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum When {
+    Entry,
+    Return,
+}
+
+impl<'p> Walk<'p> {
+    pub(super) fn new(prototype: &'p Prototype, capture: &'p Capture, caps: Caps) -> Walk<'p> {
+        Walk {
+            prototype,
+            capture,
+            caps,
+            at_entry: Vec::new(),
+            kept: Vec::new(),
+            at_return: Vec::new(),
+        }
+    }
+
+    /// What is shown at entry.
+    pub(super) fn entry(&mut self) -> Result<(), Refused> {
+        (0..self.capture.at_entry).try_for_each(|index| self.parameter(index, When::Entry))
+    }
+
+    /// What is shown at the return.
+    pub(super) fn returned(&mut self) -> Result<(), Refused> {
+        let last = self.prototype.params.len();
+        (self.capture.at_entry..last).try_for_each(|index| self.parameter(index, When::Return))?;
+        let ty = &self.prototype.result;
+        self.lengths(ty, When::Return)?;
+        let extent = match sysv::results(ty).memory {
+            true => Some(Extent {
+                bytes: self.flat(ty)?,
+                ends: Ends::AtLength,
+            }),
+            false => self.by_value(ty, None)?,
+        };
+        if let Some(extent) = extent {
+            self.add(When::Return, Source::Result, extent)?;
+        }
+        Ok(())
+    }
+
+    /// The shape with what was found.
+    pub(super) fn finish(self, shape: Shape) -> Result<Shape, Refused> {
+        let blob = |blob: &Blob| 16 + u64::from(blob.most).next_multiple_of(8);
+        let entry = self.at_entry.iter().map(blob).sum::<u64>();
+        let returned = self.at_return.iter().map(blob).sum::<u64>();
+        let registers = CALL_FIXED + shape.entry_words();
+        let results = RETURN_FIXED + shape.result.words();
+        if (entry + 8 * u64::from(registers)).max(returned + 8 * u64::from(results)) > MOST_RECORD {
+            return Err(Refused::Long);
+        }
+        Ok(Shape {
+            at_entry: self.at_entry.into(),
+            kept: self.kept.into(),
+            at_return: self.at_return.into(),
+            ..shape
+        })
+    }
+
+    fn parameter(&mut self, index: usize, when: When) -> Result<(), Refused> {
+        let ty = &self.prototype.params[index].ty;
+        self.lengths(ty, when)?;
+        match self.capture.locations[index] {
+            Location::Registers(Register::General(number), None) => {
+                self.pointer(ty, Source::General(number), when)
+            }
+            Location::Stack { offset, size: 8 } => {
+                self.pointer(ty, Source::Stack(((offset - 8) / 8) as u16), when)
+            }
+            // At the return, another value may be in its place.
+            Location::Stack { size, .. } if size > 16 && when == When::Return => Err(Refused::Deep),
+            _ => self.by_value(ty, None).map(|_| ()),
+        }
+    }
+
+    fn pointer(&mut self, ty: &Type, source: Source, when: When) -> Result<(), Refused> {
+        match self.by_value(ty, None)? {
+            Some(extent) => self.add(when, source, extent),
+            None => Ok(()),
+        }
+    }
+
+    /// What is read behind a value that is in registers, or on the stack.
+    fn by_value(&self, ty: &Type, lens: Option<&Lens>) -> Result<Option<Extent>, Refused> {
+        match ty {
+            Type::Shown(Lens::Hide, _) => Ok(None),
+            Type::Shown(Lens::If(_) | Lens::Format(_), ty) => self.by_value(ty, lens),
+            Type::Shown(lens, ty) => self.by_value(ty, Some(lens)),
+            Type::Pointer(to) if to.is_complete() => {
+                let extent = self.behind(to, lens)?;
+                Ok((extent.bytes > 0).then_some(extent))
+            }
+            Type::Pointer(_) => Ok(None),
+            ty => self.flat(ty).map(|_| None),
+        }
+    }
+
+    /// How much is read of what a pointer leads to.
+    fn behind(&self, ty: &Type, lens: Option<&Lens>) -> Result<Extent, Refused> {
+        let plain = |bytes| Extent {
+            bytes,
+            ends: Ends::AtLength,
+        };
+        match (ty, lens) {
+            (Type::Shown(Lens::Hide, _), _) => Ok(plain(0)),
+            (Type::Shown(Lens::If(_) | Lens::Format(_), ty), lens) => self.behind(ty, lens),
+            (Type::Shown(lens, ty), _) => self.behind(ty, Some(lens)),
+            (Type::Array(_, length), Some(Lens::Bits)) if !matches!(length, Expr::Number(_)) => {
+                Err(Refused::Long)
+            }
+            (Type::Array(element, length), Some(Lens::Text)) if is_character(element) => {
+                Ok(self.text(element, length))
+            }
+            (Type::Array(element, length), _) => {
+                let size = self.flat(element)?;
+                // One more is looked at, whether it is zero.
+                let shown = most(length).min(self.caps.array as u64).saturating_add(1);
+                Ok(plain(size.saturating_mul(shown)))
+            }
+            (Type::Struct(_), Some(Lens::Endpoint)) => Ok(plain(self.flat(ty)?.max(ENDPOINT))),
+            (ty, _) => self.flat(ty).map(plain),
+        }
+    }
+
+    fn text(&self, element: &Type, length: &Expr) -> Extent {
+        let size = sysv::MODEL.layout(element).size.max(1);
+        // Text that is cut is read one further than it is shown, and C's one further still.
+        let shown = most(length)
+            .min(self.caps.text as u64 + 1)
+            .saturating_add(1);
+        let is_c_text = size == 1 && matches!(length, Expr::Zero(_));
+        Extent {
+            bytes: size.saturating_mul(shown),
+            ends: if is_c_text {
+                Ends::AtZero
+            } else {
+                Ends::AtLength
+            },
+        }
+    }
+
+    /// The size of a type that leads nowhere else.
+    fn flat(&self, ty: &Type) -> Result<u64, Refused> {
+        match ty {
+            Type::Shown(Lens::Hide, _) => {}
+            Type::Shown(_, ty) => return self.flat(ty),
+            Type::Pointer(to) if to.is_complete() => return Err(Refused::Deep),
+            Type::Array(element, Expr::Number(_)) => {
+                self.flat(element)?;
+            }
+            Type::Array(..) => return Err(Refused::Deep),
+            Type::Struct(s) => {
+                for member in s.members().unwrap_or_default() {
+                    self.flat(member)?;
+                }
+            }
+            Type::Void
+            | Type::Integer(_)
+            | Type::Character(_)
+            | Type::Real(_)
+            | Type::Pointer(_) => {}
+        }
+        Ok(sysv::MODEL.layout(ty).size)
+    }
+
+    /// Numbers behind pointers that tell how much of a type is shown, or whether.
+    fn lengths(&mut self, ty: &Type, when: When) -> Result<(), Refused> {
+        match ty {
+            Type::Shown(lens, ty) => {
+                if let Lens::If(condition) = lens {
+                    self.number(condition.argument, when)?;
+                }
+                self.lengths(ty, when)
+            }
+            Type::Pointer(ty) => self.lengths(ty, when),
+            Type::Array(ty, length) => {
+                let mut length = length;
+                while let Expr::Zero(Some(inner)) = length {
+                    length = inner;
+                }
+                if let Expr::Argument(argument) = length {
+                    self.number(*argument, when)?;
+                }
+                self.lengths(ty, when)
+            }
+            // What is in a structure has a length that is known, or is refused.
+            _ => Ok(()),
+        }
+    }
+
+    /// An argument, counted from 1, whose number is needed.
+    fn number(&mut self, argument: usize, when: When) -> Result<(), Refused> {
+        let index = argument.wrapping_sub(1);
+        let Some(param) = self.prototype.params.get(index) else {
+            return Ok(());
+        };
+        let is_behind = match param.ty.unshown() {
+            Type::Pointer(to) => matches!(to.unshown(), Type::Integer(_)),
+            _ => false,
+        };
+        let source = match self.capture.locations[index] {
+            Location::Registers(Register::General(number), None) => Source::General(number),
+            Location::Stack { offset, size: 8 } => Source::Stack(((offset - 8) / 8) as u16),
+            _ => return Ok(()),
+        };
+        match is_behind {
+            true => self.add(
+                when,
+                source,
+                Extent {
+                    bytes: 8,
+                    ends: Ends::AtLength,
+                },
+            ),
+            false => Ok(()),
+        }
+    }
+
+    fn add(&mut self, when: When, source: Source, extent: Extent) -> Result<(), Refused> {
+        if extent.bytes > MOST_RECORD {
+            return Err(Refused::Long);
+        }
+        let source = match when {
+            When::Return => self.keep(source)?,
+            When::Entry => source,
+        };
+        let blob = Blob {
+            source,
+            most: extent.bytes as u32,
+            ends: extent.ends,
+        };
+        let blobs = match when {
+            When::Entry => &mut self.at_entry,
+            When::Return => &mut self.at_return,
+        };
+        let same = |other: &&mut Blob| other.source == source && other.ends == blob.ends;
+        match blobs.iter_mut().find(same) {
+            Some(other) => other.most = other.most.max(blob.most),
+            None => blobs.push(blob),
+        }
+        Ok(())
+    }
+
+    /// What the return finds where the call has kept it.
+    fn keep(&mut self, source: Source) -> Result<Source, Refused> {
+        if source == Source::Result {
+            return Ok(source);
+        }
+        let index = self.kept.iter().position(|kept| *kept == source);
+        let index = index.unwrap_or_else(|| {
+            self.kept.push(source);
+            self.kept.len() - 1
+        });
+        match index < MOST_KEPT {
+            true => Ok(Source::Kept(index as u8)),
+            false => Err(Refused::Deep),
+        }
+    }
+}
+
+/// As much as a length can mean.
+fn most(length: &Expr) -> u64 {
+    match length {
+        Expr::Number(number) => *number,
+        Expr::Zero(Some(limit)) => most(limit),
+        _ => u64::MAX,
+    }
+}
+
+/// Whether text can consist of such elements.
+fn is_character(element: &Type) -> bool {
+    matches!(element.unshown(), Type::Integer(_) | Type::Character(_))
+}

@@ -1,0 +1,167 @@
+//! A record as the decoder sees calls: registers, memory and floating-point registers.
+
+use super::ring::{Kind, Record};
+use crate::base::addr::Addr;
+use crate::base::memory::{Memory, Unreadable};
+use crate::base::regs::{FloatRegs, Floats, Regs, View};
+use smallvec::SmallVec;
+
+/// The selector of 64-bit code (arch/x86/include/asm/segment.h, __USER_CS).
+const USER_CS: u64 = 0x33;
+
+/// What can be seen of a call or a return: what was recorded, and nothing else.
+#[derive(Debug)]
+pub struct Seen<'r> {
+    regs: Regs,
+    floats: FloatRegs,
+    stretches: SmallVec<[Stretch<'r>; 8]>,
+}
+
+/// Memory that was copied.
+#[derive(Clone, Copy, Debug)]
+struct Stretch<'r> {
+    at: u64,
+    bytes: usize,
+    words: &'r [u64],
+}
+
+impl<'r> Seen<'r> {
+    /// What a record shows, of a thread with this thread pointer. The return address is the real one.
+    pub fn new(record: &Record<'r>, thread_pointer: u64, return_address: u64) -> Seen<'r> {
+        let mut seen = Seen {
+            regs: Regs {
+                cs: USER_CS,
+                fs_base: thread_pointer,
+                ..Regs::default()
+            },
+            floats: FloatRegs::default(),
+            stretches: SmallVec::new(),
+        };
+        let blobs = match record.kind {
+            Kind::Return => seen.returned(record, return_address),
+            _ => seen.called(record),
+        };
+        seen.add_blobs(blobs);
+        seen
+    }
+
+    /// As the decoder takes it.
+    pub fn view(&self) -> View<'_> {
+        View {
+            regs: &self.regs,
+            memory: self,
+            floats: self,
+        }
+    }
+
+    /// The registers, and the stack behind the return address. Gives what is behind them.
+    fn called(&mut self, record: &Record<'r>) -> &'r [u64] {
+        let shape = record.shape;
+        let (general, rest) = split(record.words, shape.general);
+        let (vector, rest) = split(rest, shape.vector);
+        let (stack, rest) = split(rest, shape.stack);
+        let word = |number: usize| general.get(number).copied().unwrap_or_default();
+        self.regs = Regs {
+            rdi: word(0),
+            rsi: word(1),
+            rdx: word(2),
+            rcx: word(3),
+            r8: word(4),
+            r9: word(5),
+            rsp: record.frame,
+            ..self.regs
+        };
+        self.add_vectors(vector);
+        self.stretches.push(Stretch {
+            at: record.frame.wrapping_add(8),
+            bytes: 8 * stack.len(),
+            words: stack,
+        });
+        rest
+    }
+
+    fn returned(&mut self, record: &Record<'r>, return_address: u64) -> &'r [u64] {
+        let result = record.shape.result;
+        let (rdx, rest) = split(record.words, u8::from(result.rdx));
+        let (vector, rest) = split(rest, result.vector);
+        let (x87, rest) = split(rest, 2 * u8::from(result.x87));
+        self.regs = Regs {
+            rax: record.word,
+            rdx: rdx.first().copied().unwrap_or_default(),
+            rsp: record.frame.wrapping_add(8),
+            rip: return_address,
+            ..self.regs
+        };
+        self.add_vectors(vector);
+        let top = x87.iter().flat_map(|word| word.to_le_bytes());
+        for (byte, value) in self.floats.st[0].iter_mut().zip(top) {
+            *byte = value;
+        }
+        rest
+    }
+
+    fn add_vectors(&mut self, words: &[u64]) {
+        for (register, word) in self.floats.xmm.iter_mut().zip(words) {
+            register[..8].copy_from_slice(&word.to_le_bytes());
+        }
+    }
+
+    /// Each is its address, its length and its bytes. What does not fit into the record is not there.
+    fn add_blobs(&mut self, mut words: &'r [u64]) {
+        while let [at, length, rest @ ..] = words {
+            let bytes = usize::try_from(*length).unwrap_or(usize::MAX);
+            let Some(blob) = rest.get(..bytes.div_ceil(8)) else {
+                break;
+            };
+            self.stretches.push(Stretch {
+                at: *at,
+                bytes,
+                words: blob,
+            });
+            words = &rest[blob.len()..];
+        }
+    }
+}
+
+fn split<N: Into<usize>>(words: &[u64], count: N) -> (&[u64], &[u64]) {
+    words.split_at(count.into().min(words.len()))
+}
+
+impl Stretch<'_> {
+    /// How much of it is behind an address.
+    fn behind(&self, at: Addr) -> usize {
+        let from = at.0.wrapping_sub(self.at);
+        let from = usize::try_from(from).unwrap_or(usize::MAX);
+        self.bytes.saturating_sub(from)
+    }
+
+    fn read(&self, at: Addr, buf: &mut [u8]) {
+        let from = at.0.wrapping_sub(self.at) as usize;
+        let words = self.words.iter().skip(from / 8);
+        let bytes = words.flat_map(|word| word.to_le_bytes()).skip(from % 8);
+        for (to, byte) in buf.iter_mut().zip(bytes) {
+            *to = byte;
+        }
+    }
+}
+
+impl Memory for Seen<'_> {
+    fn read(&self, at: Addr, buf: &mut [u8]) -> Result<usize, Unreadable> {
+        if buf.is_empty() {
+            return Ok(0);
+        }
+        let most = self.stretches.iter().max_by_key(|s| s.behind(at));
+        let Some(stretch) = most.filter(|stretch| stretch.behind(at) > 0) else {
+            return Err(Unreadable(at));
+        };
+        let count = stretch.behind(at).min(buf.len());
+        stretch.read(at, &mut buf[..count]);
+        Ok(count)
+    }
+}
+
+impl Floats for Seen<'_> {
+    fn floats(&self) -> Option<FloatRegs> {
+        Some(self.floats)
+    }
+}
