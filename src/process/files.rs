@@ -25,23 +25,35 @@ pub(super) fn open(
     bias: Bias,
     memory: &dyn Memory,
 ) -> io::Result<File> {
-    if let Ok(file) = proc::open_mapped(pid, mapping) {
+    if let Ok(file) = existing(pid, maps, mapping, memory) {
         return Ok(file);
-    }
-    // An overlay shows another device in maps than in stat.
-    let by_path = proc::open_by_path(pid, mapping);
-    let head = head(maps, mapping, memory);
-    for file in by_path {
-        let mut bytes = [0; HEAD];
-        if head.is_some_and(|head| file.read_exact_at(&mut bytes, 0).is_ok() && bytes == head) {
-            return Ok(file);
-        }
     }
     let copy = copy(maps, mapping, memory)?;
     if let Ok((at, dynamic)) = elf::original_dynamic(&file::map(&copy)?, bias) {
         copy.write_all_at(&dynamic, at)?;
     }
     Ok(copy)
+}
+
+/// The file behind a mapping.
+pub(super) fn existing(
+    pid: Pid,
+    maps: &[Mapping],
+    mapping: &Mapping,
+    memory: &dyn Memory,
+) -> io::Result<File> {
+    let why = match proc::open_mapped(pid, mapping) {
+        Ok(file) => return Ok(file),
+        Err(why) => why,
+    };
+    // An overlay shows another device in maps than in stat.
+    let mut by_path = proc::open_by_path(pid, mapping);
+    let head = head(maps, mapping, memory);
+    let is_same = |file: &File| {
+        let mut bytes = [0; HEAD];
+        head.is_some_and(|head| file.read_exact_at(&mut bytes, 0).is_ok() && bytes == head)
+    };
+    by_path.find(is_same).ok_or(why)
 }
 
 /// A copy of the program that a process runs, out of its memory: who may trace it need not have a right to files.

@@ -15,6 +15,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 
+/// PATH_MAX (linux/limits.h).
+const MOST_PATH: usize = 4096;
+
 /// A loaded module.
 #[derive(Clone, Debug)]
 pub struct Module {
@@ -141,18 +144,20 @@ pub struct Found {
 }
 
 impl Found {
-    /// The main program, its bias still to be found. `execfn` is what was given to execve(2) (getauxval(3),
-    /// AT_EXECFN): it names the program as the user knows it, unless it is a script's name.
+    /// The main program, its bias still to be found. `execfn` is where the string is that was given to execve(2)
+    /// (getauxval(3), AT_EXECFN): it names the program as the user knows it, unless it is a script's name.
     ///
     /// # Errors
     /// Neither its file nor its memory can be read.
-    pub fn program(pid: Pid, execfn: &str, memory: &dyn Memory) -> std::io::Result<Found> {
+    pub fn program(pid: Pid, execfn: Addr, memory: &dyn Memory) -> std::io::Result<Found> {
+        let execfn = memory.read_c_string(execfn, MOST_PATH).unwrap_or_default();
+        let execfn = String::from_utf8_lossy(&execfn.0);
         let path = sys::proc::program(pid)?;
         let file =
             sys::proc::open_program(pid).or_else(|why| files::program(pid, memory).ok_or(why))?;
         let path = without_mark(pid, &path.to_string_lossy(), &file);
-        let started_as = match sys::proc::is_same_file(pid, execfn, &file) {
-            true => base_name(execfn),
+        let started_as = match sys::proc::is_same_file(pid, &execfn, &file) {
+            true => base_name(&execfn),
             false => base_name(&path),
         };
         Ok(Found {
@@ -189,6 +194,25 @@ impl Found {
                 "{path} cannot be read, and its calls are not traced: {}",
                 message(&why)
             )),
+        })
+    }
+
+    /// The module that is mapped here, if its file can still be had.
+    pub fn in_file(
+        pid: Pid,
+        maps: &[Mapping],
+        mapping: &Mapping,
+        memory: &dyn Memory,
+    ) -> Option<Found> {
+        let is_file = mapping.path.is_absolute();
+        let file = is_file.then(|| files::existing(pid, maps, mapping, memory));
+        let file = file?.ok()?;
+        Some(Found {
+            path: without_mark(pid, &mapping.path.to_string_lossy(), &file),
+            file,
+            bias: Bias(0),
+            namespace: 0,
+            started_as: None,
         })
     }
 

@@ -296,6 +296,31 @@ fn mixtures() {
     }
 }
 
+/// What takes long is done before anybody is held.
+#[test]
+fn large_library_is_looked_through_while_the_process_runs() {
+    let Some(program) = fixture("longest_gap") else {
+        return;
+    };
+    let library = program.with_file_name("liblong.so");
+    let mut target = Program::new(program).arg(library).start();
+    target.wait_for_stdout("ready\n");
+    let begun = std::time::Instant::now();
+    let tracer = ltrace(["-e", "getpid", "-p", &target.pid().to_string()]).start();
+    wait_until_planted(target.pid());
+    let took = begun.elapsed().as_secs_f64();
+    target.say(b"\n");
+    let finished = target.finish().exits(0);
+    tracer.finish().exits(0);
+    let gap = finished
+        .stdout
+        .lines()
+        .last()
+        .and_then(|line| line.parse().ok());
+    let gap: f64 = gap.expect("a number of milliseconds");
+    assert!(gap / 1000.0 < took / 2.0, "held for {gap} ms of {took} s");
+}
+
 /// A sandboxed process may make no system call for us; it is traced all the same.
 #[test]
 fn process_in_a_seccomp_sandbox() {

@@ -96,6 +96,7 @@ impl Supervisor {
     /// failure all of them are let go.
     pub fn attach(&mut self, pid: Pid, on_hit: OnHit<'_>) -> Result<(), AttachError> {
         let mut out = Out::new(on_hit);
+        self.plan_ahead(pid);
         let Held {
             stopped: mut held,
             asleep,

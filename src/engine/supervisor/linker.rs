@@ -87,14 +87,14 @@ impl Supervisor {
             return Ok(auxv);
         };
         let (pid, memory): (_, &dyn Memory) = (space.pid, &space.memory);
-        let execfn = memory.read_c_string(auxv.execfn, 4096).unwrap_or_default();
-        let execfn = String::from_utf8_lossy(&execfn.0);
         let unreadable = |e| privileges::unreadable(pid, e);
-        let mut found = Found::program(pid, &execfn, memory).map_err(unreadable)?;
-        let bytes = file::map(&found.file).map_err(unreadable)?;
-        let image = Image::parse(&bytes).map_err(|e| format!("{}: {e}", found.path))?;
+        let mut found = Found::program(pid, auxv.execfn, memory).map_err(unreadable)?;
+        let planned = self
+            .planned(&found)
+            .map_err(|why| format!("{}: {why}", found.path))?;
+        let image = &planned.image;
         if image.is_linker()
-            && let Some(bias) = mapped(pid, &found, &image)
+            && let Some(bias) = mapped(pid, &found, image)
         {
             found.bias = bias;
             found.started_as = None;

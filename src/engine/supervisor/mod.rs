@@ -10,6 +10,7 @@ pub mod leftovers;
 mod linker;
 mod meant;
 mod modules;
+mod plan_ahead;
 mod privileges;
 mod providers;
 pub mod resume;

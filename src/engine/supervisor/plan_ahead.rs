@@ -1,0 +1,63 @@
+//! What a process has loaded, planned before it is stopped: to parse a large file and to search its code takes
+//! seconds, in which nobody is to be held. Nothing is believed of what is seen of a process that runs. Once it stands
+//! still, the dynamic linker's list says what is loaded, and what was planned is found by the file's identity.
+
+use crate::base::Pid;
+use crate::base::addr::Addr;
+use crate::base::machine::Machine;
+use crate::engine::supervisor::run::Supervisor;
+use crate::process::auxv;
+use crate::process::module::Found;
+use crate::sys::memory::ProcessMemory;
+use crate::sys::proc;
+use goblin::elf::header::{EI_CLASS, ELFCLASS32};
+use std::collections::HashSet;
+use std::os::unix::fs::FileExt;
+
+impl Supervisor {
+    /// Plans the files that a running process executes. What cannot be read is told of once it is stopped.
+    pub(in crate::engine) fn plan_ahead(&mut self, pid: Pid) {
+        let memory = ProcessMemory::new(pid, machine(pid));
+        let runs_linker = self.plan_program_ahead(pid, &memory);
+        let maps = proc::maps(pid).unwrap_or_default();
+        let mut seen = HashSet::new();
+        for mapping in maps.iter().filter(|mapping| mapping.executable) {
+            if self.is_ending() {
+                return;
+            }
+            if !seen.insert((mapping.file, &mapping.path)) {
+                continue;
+            }
+            // Not every file is a module, and none of those that are gone is copied here: int3s may stand in it.
+            let Some(found) = Found::in_file(pid, &maps, mapping, &memory) else {
+                continue;
+            };
+            let Ok(planned) = self.planned(&found) else {
+                continue;
+            };
+            let image = &planned.image;
+            if runs_linker && image.interpreter.is_some() && image.soname.is_none() {
+                let _ = self.planned(&found.run_by_linker());
+            }
+        }
+    }
+
+    /// Whether it is a dynamic linker, which runs another program.
+    fn plan_program_ahead(&mut self, pid: Pid, memory: &ProcessMemory) -> bool {
+        let execfn = auxv::read(pid, memory).map_or(Addr(0), |auxv| auxv.execfn);
+        let found = Found::program(pid, execfn, memory).ok();
+        let planned = found.and_then(|found| self.planned(&found).ok());
+        planned.is_some_and(|planned| planned.image.is_linker())
+    }
+}
+
+/// What the program of a process is compiled for, by its file.
+fn machine(pid: Pid) -> Machine {
+    let mut ident = [0; EI_CLASS + 1];
+    let file = proc::open_program(pid);
+    let read = file.and_then(|file| file.read_exact_at(&mut ident, 0));
+    match read.is_ok() && ident[EI_CLASS] == ELFCLASS32 {
+        true => Machine::I386,
+        false => Machine::Amd64,
+    }
+}
