@@ -11,6 +11,7 @@
 //!    before this one. Of a goroutine's call the return may be another task's event.
 
 use crate::base::addr::{Addr, Bias};
+use crate::base::frozen::After;
 use crate::base::signal::Signal;
 use crate::base::time::Timestamp;
 use crate::base::{Pid, Tid};
@@ -36,6 +37,17 @@ pub enum Why {
     Detached,
     /// Nobody wants to know whether it did.
     Unwatched,
+}
+
+/// What those who take events ask of the engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// Registers and memory of a process as they are now, and what then becomes of tasks that stood still.
+    Snapshot(Pid, After),
+    /// No more calls are to be trapped. Processes stay traced.
+    StopTracing,
+    /// No more events.
+    End,
 }
 
 /// Something that happened to a task.

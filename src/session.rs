@@ -12,7 +12,8 @@ use crate::base::signal::Signal;
 use crate::config::{Aim, Children, Config, Launch, Report};
 use crate::decode::Decoder;
 use crate::engine::supervisor::attach::AttachError;
-use crate::engine::supervisor::run::{Ending, Follow, Outcome, Supervisor};
+use crate::engine::supervisor::run::Outcome;
+use crate::engine::supervisor::state::{Ending, Follow, Supervisor};
 use crate::error::Error;
 use crate::leak;
 use crate::leak::kinds::Kinds;
@@ -177,9 +178,7 @@ fn trace(config: Config, link: Link, drawn: Drawn) -> Result<u8, Error> {
             || matches!(config.report, Report::Leaks { .. }) && !matches!(drawn, Drawn::View(_)),
         sink: sink(config.report, &config.output, out, drawn, kinds, knowledge),
         failure: None,
-        wanted: None,
         freezing,
-        rest: false,
     };
     if config.launch.is_none() {
         patience::begin();
@@ -200,7 +199,7 @@ fn trace(config: Config, link: Link, drawn: Drawn) -> Result<u8, Error> {
     consumer.sink.begin();
     let outcome = loop {
         match engine.run(&mut |hit| consumer.take(hit))? {
-            Outcome::Paused => consumer.serve(&mut engine),
+            Outcome::Requested(request) => consumer.serve(request, &mut engine),
             outcome => break outcome,
         }
     };

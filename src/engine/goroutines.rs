@@ -5,9 +5,9 @@ use crate::base::memory::Memory;
 use crate::base::regs::Regs;
 use crate::base::{Pid, Tid};
 use crate::engine::calls::{Calls, OpenCall};
-use crate::engine::instrument::int3::hits::tell_no_return;
 use crate::engine::stacks::Runner;
-use crate::engine::supervisor::run::{Out, Supervisor};
+use crate::engine::supervisor::out::Out;
+use crate::engine::supervisor::state::Supervisor;
 use crate::engine::task::SpaceId;
 use crate::event::Why;
 use crate::process::goroutine::Goroutine;
@@ -95,7 +95,7 @@ impl Supervisor {
             .get(&space)
             .map_or(Pid(tid.0), |space| space.pid);
         for call in calls {
-            tell_no_return(pid, tid, &call, why, out);
+            out.tell_no_return(pid, tid, &call, why);
         }
     }
 }

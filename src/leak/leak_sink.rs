@@ -11,7 +11,7 @@ mod user_requests;
 use crate::base::Pid;
 use crate::base::frozen::{After, Frozen};
 use crate::base::time::Timestamp;
-use crate::event::{Event, Kind};
+use crate::event::{Event, Kind, Request};
 use crate::leak::check_thread::CheckThread;
 use crate::leak::history::History;
 use crate::leak::kinds::Kinds;
@@ -75,7 +75,7 @@ pub struct LeakSink {
     /// What the last report cost: the process waited for so long.
     cost: Duration,
     /// The time of `--window` is over.
-    is_resting: bool,
+    is_tracing_stopped: bool,
     /// Where this hunt has come to.
     stage: Stage,
     /// More was found than the user bears (`--fail-on`).
@@ -133,7 +133,7 @@ impl LeakSink {
             check_thread: None,
             checks: Vec::new(),
             cost: Duration::ZERO,
-            is_resting: false,
+            is_tracing_stopped: false,
             stage: Stage::Running,
             failed: false,
             snapshots: 0,
@@ -327,29 +327,32 @@ impl Sink for LeakSink {
         Ok(())
     }
 
-    fn wants(&mut self) -> Option<(Pid, After)> {
-        // What needs no check is told at once, by what `flush` finds here.
-        let (pid, moment) = *self.wanted.front()?;
-        let after = match moment.is_last() {
-            true => After::Held,
-            false => After::Resumed,
-        };
-        self.wants_check(moment).then_some((pid, after))
-    }
-
-    fn wants_rest(&mut self) -> bool {
+    fn request(&mut self) -> Option<Request> {
         let window = self.setup.options.window;
-        let is_over = window.is_some_and(|window| self.clock.has_passed(window));
-        let wants = is_over && !std::mem::replace(&mut self.is_resting, is_over);
-        if wants {
-            for traced in self.processes.values_mut() {
-                traced.tracker.rest();
-            }
+        if !self.is_tracing_stopped && window.is_some_and(|window| self.clock.has_passed(window)) {
+            return Some(Request::StopTracing);
         }
-        wants
+        // What needs no check is told at once, by what `flush` finds here.
+        if let Some(&(pid, moment)) = self.wanted.front()
+            && self.wants_check(moment)
+        {
+            let after = match moment.is_last() {
+                true => After::Held,
+                false => After::Resumed,
+            };
+            return Some(Request::Snapshot(pid, after));
+        }
+        (self.stage == Stage::Done).then_some(Request::End)
     }
 
-    fn frozen(&mut self, pid: Pid, frozen: Option<Frozen>) -> io::Result<()> {
+    fn tracing_stopped(&mut self) {
+        self.is_tracing_stopped = true;
+        for traced in self.processes.values_mut() {
+            traced.tracker.tracing_stopped();
+        }
+    }
+
+    fn snapshot(&mut self, pid: Pid, frozen: Option<Frozen>) -> io::Result<()> {
         let at = self.wanted.iter().position(|(wanted, _)| *wanted == pid);
         let Some((_, moment)) = at.and_then(|at| self.wanted.remove(at)) else {
             return Ok(());
@@ -363,10 +366,6 @@ impl Sink for LeakSink {
 
     fn flush(&mut self) -> io::Result<()> {
         self.unchecked()
-    }
-
-    fn is_done(&self) -> bool {
-        self.stage == Stage::Done
     }
 
     fn status(&self) -> Option<u8> {

@@ -64,7 +64,7 @@ pub struct Tracker {
     start: Timestamp,
     now: Timestamp,
     /// Since when calls are seen no more.
-    rest: Option<Timestamp>,
+    stopped: Option<Timestamp>,
     /// Where the heap's small blocks are given from.
     pages: Pages,
     /// The allocator's own code, if it is a library's. It frees what it keeps for a thread when that ends.
@@ -140,7 +140,7 @@ impl Tracker {
             allocator: 0..0,
             start,
             now: start,
-            rest: None,
+            stopped: None,
             threads: HashMap::new(),
             sites: Sites::default(),
             misuses: Misuses::default(),
@@ -282,13 +282,13 @@ impl Tracker {
     }
 
     /// Calls are seen no more: what is live is known by the heap only.
-    pub fn rest(&mut self) {
-        self.rest.get_or_insert(self.now);
+    pub fn tracing_stopped(&mut self) {
+        self.stopped.get_or_insert(self.now);
     }
 
     /// How long calls have not been seen any more; `None`: they are seen.
-    pub fn rested(&self) -> Option<Duration> {
-        self.rest.map(|rest| self.now.since(rest))
+    pub fn unseen(&self) -> Option<Duration> {
+        self.stopped.map(|stopped| self.now.since(stopped))
     }
 
     /// Blocks of the heap that were released unseen.

@@ -1,12 +1,12 @@
 //! What stands between engine and sink: hits become events, and the engine learns what the sink wants.
 
 use super::tell;
-use crate::base::Pid;
-use crate::base::frozen::{After, Freezing};
+use crate::base::frozen::Freezing;
 use crate::decode::Decoder;
 use crate::engine::hit::Hit;
-use crate::engine::supervisor::run::{Cease, Supervisor};
+use crate::engine::supervisor::state::Supervisor;
 use crate::event::Kind;
+use crate::event::Request;
 use crate::sink::Sink;
 use std::io;
 use std::ops::ControlFlow;
@@ -18,18 +18,14 @@ pub(super) struct Consumer {
     /// The trace goes elsewhere than to standard error, or there is none to tell of what was lost.
     pub(super) elsewhere: bool,
     pub(super) failure: Option<io::Error>,
-    /// What the sink wants frozen.
-    pub(super) wanted: Option<(Pid, After)>,
-    /// How that is done.
+    /// How memory is kept for it.
     pub(super) freezing: Freezing,
-    /// It wants no more calls trapped.
-    pub(super) rest: bool,
 }
 
 impl Consumer {
-    pub(super) fn take(&mut self, hit: &Hit<'_>) -> ControlFlow<Cease> {
+    pub(super) fn take(&mut self, hit: &Hit<'_>) -> ControlFlow<Request> {
         if self.failure.is_some() {
-            return ControlFlow::Break(Cease::End);
+            return ControlFlow::Break(Request::End);
         }
         let event = self.decoder.event(hit);
         if let Kind::Lost { what } | Kind::NoAllocator { what } = &event.kind
@@ -42,50 +38,53 @@ impl Consumer {
             written = written.and_then(|()| self.sink.flush());
         }
         match self.note(written) {
-            ControlFlow::Continue(()) => {
-                self.wanted = self.sink.wants();
-                self.rest |= self.sink.wants_rest();
-                match self.wanted {
-                    _ if self.rest => ControlFlow::Break(Cease::Pause),
-                    Some(_) => ControlFlow::Break(Cease::Pause),
-                    None if self.sink.is_done() => ControlFlow::Break(Cease::End),
-                    None => ControlFlow::Continue(()),
-                }
-            }
+            ControlFlow::Continue(()) => match self.sink.request() {
+                Some(request) => ControlFlow::Break(request),
+                None => ControlFlow::Continue(()),
+            },
             end => end,
         }
     }
 
-    /// Gives the sink what it has asked the engine to pause for, and whatever it asks for meanwhile: there may
-    /// be no later time.
-    pub(super) fn serve(&mut self, engine: &mut Supervisor) {
-        if std::mem::take(&mut self.rest) {
-            engine.rest(&mut |hit| self.take_quietly(hit));
-        }
-        while let Some((pid, after)) = self.wanted.take() {
-            let frozen =
-                engine.freeze(pid, self.freezing, after, &mut |hit| self.take_quietly(hit));
-            let taken = self.sink.frozen(pid, frozen);
-            if self.note(taken).is_continue() {
-                self.wanted = self.sink.wants();
+    /// Gives the sink what it has asked the engine for, and whatever it asks for meanwhile: there may be no
+    /// later time.
+    pub(super) fn serve(&mut self, first: Request, engine: &mut Supervisor) {
+        let mut next = Some(first);
+        while let Some(request) = next.take() {
+            let served = match request {
+                Request::StopTracing => {
+                    self.sink.tracing_stopped();
+                    engine.stop_tracing(&mut |hit| self.take_quietly(hit));
+                    Ok(())
+                }
+                Request::Snapshot(pid, after) => {
+                    let how = self.freezing;
+                    let frozen =
+                        engine.snapshot(pid, how, after, &mut |hit| self.take_quietly(hit));
+                    self.sink.snapshot(pid, frozen)
+                }
+                Request::End => return,
+            };
+            if self.note(served).is_continue() {
+                next = self.sink.request();
             }
         }
     }
 
-    /// Takes a hit on the way into a freeze, when nothing more can be asked for.
-    fn take_quietly(&mut self, hit: &Hit<'_>) -> ControlFlow<Cease> {
+    /// Takes a hit on the way into a stop, when nothing more can be asked for.
+    fn take_quietly(&mut self, hit: &Hit<'_>) -> ControlFlow<Request> {
         match self.take(hit) {
-            ControlFlow::Break(Cease::Pause) => ControlFlow::Continue(()),
-            other => other,
+            ControlFlow::Break(Request::End) => ControlFlow::Break(Request::End),
+            _ => ControlFlow::Continue(()),
         }
     }
 
-    fn note(&mut self, written: io::Result<()>) -> ControlFlow<Cease> {
+    fn note(&mut self, written: io::Result<()>) -> ControlFlow<Request> {
         let Err(why) = written else {
             return ControlFlow::Continue(());
         };
         self.failure.get_or_insert(why);
-        ControlFlow::Break(Cease::End)
+        ControlFlow::Break(Request::End)
     }
 
     /// The sink's last words. A reader that has gone away is not an error.

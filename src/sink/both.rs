@@ -2,8 +2,8 @@
 
 use super::Sink;
 use crate::base::Pid;
-use crate::base::frozen::{After, Frozen};
-use crate::event::Event;
+use crate::base::frozen::Frozen;
+use crate::event::{Event, Request};
 use std::io;
 
 /// The first one shows, the second one also asks.
@@ -20,20 +20,16 @@ impl<A: Sink, B: Sink> Sink for Both<A, B> {
         self.1.event(event)
     }
 
-    fn wants(&mut self) -> Option<(Pid, After)> {
-        self.1.wants()
+    fn request(&mut self) -> Option<Request> {
+        self.1.request()
     }
 
-    fn wants_rest(&mut self) -> bool {
-        self.1.wants_rest()
+    fn snapshot(&mut self, pid: Pid, frozen: Option<Frozen>) -> io::Result<()> {
+        self.1.snapshot(pid, frozen)
     }
 
-    fn frozen(&mut self, pid: Pid, frozen: Option<Frozen>) -> io::Result<()> {
-        self.1.frozen(pid, frozen)
-    }
-
-    fn is_done(&self) -> bool {
-        self.1.is_done()
+    fn tracing_stopped(&mut self) {
+        self.1.tracing_stopped();
     }
 
     fn status(&self) -> Option<u8> {

@@ -11,8 +11,8 @@ pub mod text;
 mod tests;
 
 use crate::base::Pid;
-use crate::base::frozen::{After, Frozen};
-use crate::event::Event;
+use crate::base::frozen::Frozen;
+use crate::event::{Event, Request};
 use std::io;
 
 /// Something that eats events.
@@ -23,25 +23,18 @@ pub trait Sink {
     /// Takes one event. An error means that nothing more can be written, and ends the session.
     fn event(&mut self, event: &Event) -> io::Result<()>;
 
-    /// The process that it wants frozen, now, and what then becomes of it: asked after each event.
-    fn wants(&mut self) -> Option<(Pid, After)> {
+    /// What it asks of the engine: asked after each event, and told again until it was given.
+    fn request(&mut self) -> Option<Request> {
         None
     }
 
-    /// It has seen enough calls, and no more are to be trapped: asked after each event.
-    fn wants_rest(&mut self) -> bool {
-        false
-    }
-
-    /// Takes the process that it wanted, as it was; `None` when it is gone.
-    fn frozen(&mut self, _: Pid, _: Option<Frozen>) -> io::Result<()> {
+    /// Takes the process that it asked for, as it was; `None` when it is gone.
+    fn snapshot(&mut self, _: Pid, _: Option<Frozen>) -> io::Result<()> {
         Ok(())
     }
 
-    /// It has seen enough, and the session may end: asked after each event.
-    fn is_done(&self) -> bool {
-        false
-    }
+    /// No more calls are trapped, as it asked for.
+    fn tracing_stopped(&mut self) {}
 
     /// The exit status that what it found calls for; asked after the end.
     fn status(&self) -> Option<u8> {

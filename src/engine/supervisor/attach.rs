@@ -8,9 +8,11 @@ use crate::engine::space::Space;
 use crate::engine::supervisor::denied;
 use crate::engine::supervisor::fork_exec_exit::leave_exec;
 use crate::engine::supervisor::linker::Stage;
-use crate::engine::supervisor::run::{Cease, Follow, Launched, Out, Supervisor};
+use crate::engine::supervisor::out::Out;
+use crate::engine::supervisor::state::{Follow, Launched, Supervisor};
 use crate::engine::supervisor::stop_all::{self, Failed, Held};
 use crate::engine::task::{Role, SpaceId, Task};
+use crate::event::Request;
 use crate::sys::ptrace::{self, Stopped};
 use crate::sys::spawn::{self, Command};
 use crate::sys::wait::{self, Patience, Status, Stop};
@@ -50,7 +52,7 @@ pub enum AttachError {
     Other(#[from] sys::Error),
 }
 
-type OnHit<'a> = &'a mut dyn FnMut(&Hit<'_>) -> ControlFlow<Cease>;
+type OnHit<'a> = &'a mut dyn FnMut(&Hit<'_>) -> ControlFlow<Request>;
 
 impl Supervisor {
     /// Starts a command. It stands at the first instruction of its program until [`Supervisor::run`].

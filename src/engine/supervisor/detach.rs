@@ -5,12 +5,13 @@ use crate::base::addr::Addr;
 use crate::base::signal::Signal;
 use crate::base::{Pid, Tid};
 use crate::engine::hit::What;
-use crate::engine::instrument::int3::hits::tell_no_return;
 use crate::engine::space::{Original, Space};
 use crate::engine::supervisor::fork_exec_exit::clone_flags;
+use crate::engine::supervisor::out::Out;
 use crate::engine::supervisor::resume::{finish, put_back_home};
-use crate::engine::supervisor::run::{Cease, Ending, Out, Supervisor};
+use crate::engine::supervisor::state::{Ending, Supervisor};
 use crate::engine::task::{Role, SpaceId, Task};
+use crate::event::Request;
 use crate::event::Why;
 use crate::sys::ptrace::{self, Stopped};
 use crate::sys::wait::{self, Patience, Status, Stop};
@@ -40,7 +41,7 @@ impl Supervisor {
                 continue;
             };
             for call in task.calls.take_all() {
-                tell_no_return(task.pid, tid, &call, Why::Detached, out);
+                out.tell_no_return(task.pid, tid, &call, Why::Detached);
             }
             if task.role == Role::Shown {
                 out.tell(task.pid, tid, What::Detached);
@@ -233,7 +234,7 @@ pub(in crate::engine) fn put_back(stopped: &Stopped, space: &Space) -> sys::Resu
 impl Drop for Supervisor {
     fn drop(&mut self) {
         if !self.tasks.is_empty() || !self.unannounced.is_empty() || !self.to_release.is_empty() {
-            self.leave(&mut Out::new(&mut |_| ControlFlow::Break(Cease::End)));
+            self.leave(&mut Out::new(&mut |_| ControlFlow::Break(Request::End)));
         }
     }
 }

@@ -6,13 +6,13 @@ use crate::base::memory::Memory;
 use crate::base::regs::Regs;
 use crate::base::{Pid, Tid};
 use crate::engine::hit::What;
-use crate::engine::instrument::int3::hits::tell_no_return;
 use crate::engine::space::{Missing, Space};
 use crate::engine::stacks::Stacks;
 use crate::engine::supervisor::linker::Stage;
+use crate::engine::supervisor::out::Out;
 use crate::engine::supervisor::privileges;
 use crate::engine::supervisor::resume::{Resume, finish};
-use crate::engine::supervisor::run::{Ending, Follow, Out, Supervisor};
+use crate::engine::supervisor::state::{Ending, Follow, Supervisor};
 use crate::engine::task::{Role, SpaceId, Task, Tracing};
 use crate::event::Why;
 use crate::sys;
@@ -220,7 +220,7 @@ impl Supervisor {
     ) -> Option<Task> {
         let mut task = self.tasks.remove(&tid)?;
         for call in task.calls.take_all() {
-            tell_no_return(task.pid, tid, &call, why, out);
+            out.tell_no_return(task.pid, tid, &call, why);
         }
         if self.tasks.values().all(|other| other.space != task.space) {
             self.close_goroutines(task.space, tid, why, out);

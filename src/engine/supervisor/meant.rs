@@ -1,6 +1,6 @@
 //! What a user may have meant by a filter that means nothing in any module, as far as the modules' names tell.
 
-use crate::engine::supervisor::run::Supervisor;
+use crate::engine::supervisor::state::Supervisor;
 use crate::plan::Named;
 use crate::plan::near::{Known, nearest, nearest_libraries};
 use crate::process::module::Module;

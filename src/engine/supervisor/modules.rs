@@ -9,7 +9,8 @@ use crate::engine::hit::What;
 use crate::engine::instrument::int3::breakpoint::Purpose;
 use crate::engine::space::{Refused, Space};
 use crate::engine::supervisor::explain::leak_sanitizer;
-use crate::engine::supervisor::run::{Out, Supervisor};
+use crate::engine::supervisor::out::Out;
+use crate::engine::supervisor::state::Supervisor;
 use crate::engine::task::SpaceId;
 use crate::plan::{Kind, Point, Sites, Wanted};
 use crate::process::linkmap;
@@ -307,7 +308,11 @@ impl Supervisor {
         purpose: Purpose,
         out: &mut Out<'_>,
     ) {
-        let Some(space) = self.spaces.get_mut(&id).filter(|_| !self.is_resting) else {
+        let Some(space) = self
+            .spaces
+            .get_mut(&id)
+            .filter(|_| !self.is_tracing_stopped)
+        else {
             return;
         };
         let name = purpose.name();

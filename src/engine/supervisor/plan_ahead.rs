@@ -5,7 +5,7 @@
 use crate::base::Pid;
 use crate::base::addr::Addr;
 use crate::base::machine::Machine;
-use crate::engine::supervisor::run::Supervisor;
+use crate::engine::supervisor::state::Supervisor;
 use crate::process::auxv;
 use crate::process::module::Found;
 use crate::sys::memory::ProcessMemory;

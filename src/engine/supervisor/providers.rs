@@ -2,7 +2,7 @@
 //! needs does not: libraries call themselves through their PLT, plugins the program that loads them, and who
 //! comes first in the list of what is loaded stands in for those behind it.
 
-use crate::engine::supervisor::run::Supervisor;
+use crate::engine::supervisor::state::Supervisor;
 use crate::engine::task::SpaceId;
 use crate::plan::Tracepoint;
 use std::collections::HashMap;

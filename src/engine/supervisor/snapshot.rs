@@ -6,9 +6,11 @@ use crate::base::memory::Memory;
 use crate::base::regs::{FloatRegs, Regs};
 use crate::base::{Pid, Tid};
 use crate::engine::hit::Hit;
+use crate::engine::supervisor::out::Out;
 use crate::engine::supervisor::resume::{Resume, finish, go_on};
-use crate::engine::supervisor::run::{Cease, Out, Supervisor};
 use crate::engine::supervisor::snapshot_memory::{self, Kept};
+use crate::engine::supervisor::state::Supervisor;
+use crate::event::Request;
 use crate::sys::interrupt;
 use crate::sys::memory::ProcessMemory;
 use crate::sys::proc::{self, Mapping};
@@ -27,22 +29,22 @@ const LONGEST: Duration = Duration::from_secs(10);
 impl Supervisor {
     /// The process as it is now. What its tasks do until each of them stands still is told as ever. `None`:
     /// it is no longer there, or somebody wants us to end.
-    pub fn freeze(
+    pub fn snapshot(
         &mut self,
         pid: Pid,
         how: Freezing,
         after: After,
-        on_hit: &mut dyn FnMut(&Hit<'_>) -> ControlFlow<Cease>,
+        on_hit: &mut dyn FnMut(&Hit<'_>) -> ControlFlow<Request>,
     ) -> Option<Frozen> {
         let mut out = Out::new(on_hit);
         let mut plan = snapshot_memory::Plan::new(pid, how, self.is_asked());
         self.placement.hurry();
-        let frozen = self.freeze_now(pid, &mut plan, after, &mut out);
+        let frozen = self.snapshot_now(pid, &mut plan, after, &mut out);
         self.placement.relax();
         frozen
     }
 
-    fn freeze_now(
+    fn snapshot_now(
         &mut self,
         pid: Pid,
         plan: &mut snapshot_memory::Plan,

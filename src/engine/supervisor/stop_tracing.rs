@@ -3,11 +3,12 @@
 
 use crate::base::{Pid, Tid};
 use crate::engine::hit::Hit;
-use crate::engine::instrument::int3::hits::tell_no_return;
 use crate::engine::supervisor::detach::put_back;
+use crate::engine::supervisor::out::Out;
 use crate::engine::supervisor::resume::finish;
-use crate::engine::supervisor::run::{Cease, Out, Supervisor};
 use crate::engine::supervisor::snapshot::let_go;
+use crate::engine::supervisor::state::Supervisor;
+use crate::event::Request;
 use crate::event::Why;
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -15,9 +16,9 @@ use std::ops::ControlFlow;
 impl Supervisor {
     /// Takes every int3 out, for good. What tasks do until they stand still for it is told as ever. A process
     /// that does not come to a stop keeps its own.
-    pub fn rest(&mut self, on_hit: &mut dyn FnMut(&Hit<'_>) -> ControlFlow<Cease>) {
+    pub fn stop_tracing(&mut self, on_hit: &mut dyn FnMut(&Hit<'_>) -> ControlFlow<Request>) {
         let mut out = Out::new(on_hit);
-        self.is_resting = true;
+        self.is_tracing_stopped = true;
         self.batch.drain(..).for_each(|(_, resume)| finish(resume));
         let processes: BTreeSet<Pid> = self.tasks.values().map(|task| task.pid).collect();
         for pid in processes {
@@ -48,7 +49,7 @@ impl Supervisor {
             if let Some(task) = self.tasks.get_mut(&tid) {
                 let space = task.space;
                 for call in task.calls.take_all() {
-                    tell_no_return(task.pid, tid, &call, Why::Detached, out);
+                    out.tell_no_return(task.pid, tid, &call, Why::Detached);
                 }
                 self.close_goroutines(space, tid, Why::Detached, out);
             }

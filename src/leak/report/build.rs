@@ -76,7 +76,7 @@ pub fn build(subject: &Subject<'_>, process: Process, names: &mut dyn Names) -> 
         report.not_counted.older_freed = Some(older.sum());
     }
     report.not_counted.missed = heaps(tracker).map(|holdings| holdings.missed).sum();
-    report.not_counted.unseen_ms = tracker.rested().map(|rested| rested.as_millis() as u64);
+    report.not_counted.unseen_ms = tracker.unseen().map(|unseen| unseen.as_millis() as u64);
     report.per = options
         .per
         .as_ref()

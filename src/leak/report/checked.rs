@@ -26,7 +26,7 @@ pub struct Question {
     lineages: Lineages,
     knows_all: bool,
     /// Releases are not seen any more.
-    is_resting: bool,
+    is_unseen: bool,
     /// No block is on its way from one place to another.
     is_quiet: bool,
     /// The allocators that were seen.
@@ -126,8 +126,8 @@ impl Question {
             lineages,
             pages: tracker.pages().clone(),
             knows_all: tracker.knowledge() == Knowledge::All,
-            is_resting: tracker.rested().is_some(),
-            is_quiet: !tracker.is_moving() && tracker.rested().is_none(),
+            is_unseen: tracker.unseen().is_some(),
+            is_quiet: !tracker.is_moving() && tracker.unseen().is_none(),
             allocators,
             born_before,
         }
@@ -138,12 +138,12 @@ impl Question {
         let begin = Instant::now();
         // What was handed out before the attach may be all that holds what came after.
         let is_glibc = self.allocators.files.iter().any(|file| is_glibc(file));
-        let mut older = match is_glibc && (!self.knows_all || self.is_resting) {
+        let mut older = match is_glibc && (!self.knows_all || self.is_unseen) {
             true => chunks::walk(&frozen),
             false => Chunks::default(),
         };
         let mut gone = Vec::new();
-        match self.is_resting {
+        match self.is_unseen {
             true => gone = self.take_gone(&older),
             false => older.agree_with(&self.heap),
         }

@@ -1,16 +1,17 @@
 //! What a hit breakpoint means: a call begins, a call returns, or the dynamic linker has news.
 
+use crate::base::Tid;
 use crate::base::addr::Addr;
 use crate::base::memory::Memory;
 use crate::base::regs::{FloatRegs, Floats, Regs, View};
-use crate::base::{Pid, Tid};
 use crate::engine::calls::{Landing, OpenCall, Position};
 use crate::engine::hit::What;
 use crate::engine::instrument::int3::breakpoint::{Breakpoint, Purpose};
 use crate::engine::space::Space;
 use crate::engine::stacks::{Runner, Stack};
+use crate::engine::supervisor::out::Out;
 use crate::engine::supervisor::resume::Resume;
-use crate::engine::supervisor::run::{Out, Supervisor};
+use crate::engine::supervisor::state::Supervisor;
 use crate::engine::task::{Role, SpaceId, Task};
 use crate::event::{CallId, Why};
 use crate::plan::{Kind, Returns, Tracepoint};
@@ -365,7 +366,7 @@ fn arrive(
         _ => false,
     };
     if unwatched {
-        tell_no_return(task.pid, tid, &call, Why::Unwatched, out);
+        out.tell_no_return(task.pid, tid, &call, Why::Unwatched);
         task.calls.pass(call);
         return false;
     }
@@ -457,26 +458,6 @@ fn position<'s>(task: &mut Task, tid: Tid, space: &'s Space, regs: &Regs) -> Pos
 
 fn tell_unwound(task: &Task, stopped: &Stopped, unwound: Vec<OpenCall>, out: &mut Out<'_>) {
     for call in unwound {
-        tell_no_return(task.pid, stopped.tid(), &call, Why::Unwound, out);
+        out.tell_no_return(task.pid, stopped.tid(), &call, Why::Unwound);
     }
-}
-
-/// Tells that a call will never return.
-pub(in crate::engine) fn tell_no_return(
-    pid: Pid,
-    tid: Tid,
-    call: &OpenCall,
-    why: Why,
-    out: &mut Out<'_>,
-) {
-    out.tell(
-        pid,
-        tid,
-        What::NoReturn {
-            id: call.id,
-            depth: call.depth,
-            point: &call.point,
-            why,
-        },
-    );
 }
