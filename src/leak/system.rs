@@ -24,12 +24,9 @@ pub trait System {
     /// What somebody wished by a signal since this was asked last.
     fn user_requests(&self) -> Vec<UserRequest>;
 
-    /// Somebody wants us to end, and has not been heard yet. A terminal's first Ctrl-C is for a command that we
-    /// launched.
-    fn is_asked_to_end(&self, knowledge: Knowledge) -> bool;
-
-    /// How often that has been asked in all.
-    fn times_asked_to_end(&self) -> u32;
+    /// Something begins that takes long: what tells from now on whether somebody wants us to end, and has not been
+    /// heard yet. A terminal's Ctrl-C is for a command that we launched, and may be what it ends of.
+    fn look_out(&self, knowledge: Knowledge) -> Box<dyn Fn() -> bool>;
 }
 
 /// Which file a descriptor stands for, by the mount and the number that proc_pid_fdinfo(5) tells.

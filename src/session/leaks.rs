@@ -14,8 +14,9 @@ use crate::proto::Prototype;
 use crate::proto::library::Library;
 use crate::proto::types::Type;
 use crate::stack::{Bytes, Module};
+use crate::sys::interrupt::{LookOut, Meant};
 use crate::sys::root::Last;
-use crate::sys::{file, interrupt, proc, user_requests};
+use crate::sys::{file, proc, user_requests};
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::Path;
@@ -217,14 +218,11 @@ impl System for LiveSystem {
         user_requests::take().map(request).collect()
     }
 
-    fn is_asked_to_end(&self, knowledge: Knowledge) -> bool {
-        match knowledge {
-            Knowledge::SinceAttach => interrupt::is_requested(),
-            Knowledge::All => interrupt::is_insisted(),
-        }
-    }
-
-    fn times_asked_to_end(&self) -> u32 {
-        interrupt::count()
+    fn look_out(&self, knowledge: Knowledge) -> Box<dyn Fn() -> bool> {
+        let look_out = LookOut::begin(match knowledge {
+            Knowledge::SinceAttach => Meant::Us,
+            Knowledge::All => Meant::Command,
+        });
+        Box::new(move || look_out.is_asked())
     }
 }

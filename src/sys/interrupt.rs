@@ -1,7 +1,7 @@
 //! The signals that ask the tracer to end, and the slow beat that lets a wait look up.
 //!
-//! The only global state of the program, with that of [`super::user_requests`]: a signal's number, the counts
-//! of requests and beats, written by the handlers, read by the loop; and how SIGPIPE was before `main`.
+//! The only global state of the program, with that of [`super::user_requests`]: a signal's number, its beat, the count
+//! of beats, written by the handlers, read by the loop; and how SIGPIPE was before `main`.
 
 use super::{Error, Result};
 use crate::base::Pid;
@@ -13,8 +13,8 @@ use std::time::Duration;
 /// The last request to end: the signal, negative when the terminal sent it to the whole foreground.
 static REQUEST: AtomicI32 = AtomicI32::new(0);
 
-/// How many requests to end there were.
-static REQUESTED: AtomicU32 = AtomicU32::new(0);
+/// The beat of the last request to end.
+static REQUESTED_AT: AtomicU32 = AtomicU32::new(0);
 
 /// How often the beat has come.
 static BEATS: AtomicU32 = AtomicU32::new(0);
@@ -87,11 +87,6 @@ pub fn is_requested() -> bool {
     REQUEST.load(Ordering::Relaxed) != 0
 }
 
-/// How many requests to end there were, those that were taken included.
-pub fn count() -> u32 {
-    REQUESTED.load(Ordering::Relaxed)
-}
-
 /// Whether nobody waits for what we do: we are asked to end, or the front end is gone.
 pub fn is_unwanted() -> bool {
     is_requested() || ORPHANED.load(Ordering::Relaxed) != 0
@@ -102,11 +97,50 @@ pub(super) fn end_with(front: Pid) {
     FRONT.store(front.0, Ordering::Relaxed);
 }
 
-/// Whether there is a request to end that is for us alone: a terminal's Ctrl-C is for the command that we launched as
-/// well, but not the second one.
-pub fn is_insisted() -> bool {
-    let request = REQUEST.load(Ordering::Relaxed);
-    request > 0 || request < 0 && REQUESTED.load(Ordering::Relaxed) > 1
+/// Looks out for requests to end, from the beginning of something that takes long.
+#[derive(Clone, Copy, Debug)]
+pub struct LookOut {
+    meant: Meant,
+    /// The beat of its beginning.
+    begun: u32,
+}
+
+/// Whom a request to end by a terminal is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meant {
+    /// Us.
+    Us,
+    /// A command that we launched, which may end of it.
+    Command,
+}
+
+/// After so many beats a Ctrl-C is not the one any more of which the command has ended: that one came to us by the
+/// front end.
+const SAME: i32 = 3;
+
+impl LookOut {
+    /// Begins.
+    pub fn begin(meant: Meant) -> LookOut {
+        LookOut {
+            meant,
+            begun: beats(),
+        }
+    }
+
+    /// Whether somebody wants us to end who has not been heard yet.
+    pub fn is_asked(&self) -> bool {
+        let request = REQUEST.load(Ordering::Relaxed);
+        self.hears(request, REQUESTED_AT.load(Ordering::Relaxed))
+    }
+
+    /// Whether it is for us that this came last, at this beat.
+    fn hears(&self, request: i32, at: u32) -> bool {
+        let since = at.wrapping_sub(self.begun) as i32;
+        match self.meant {
+            Meant::Us => request != 0,
+            Meant::Command => request > 0 || since >= SAME,
+        }
+    }
 }
 
 /// Passes a request on to another process that [`listen`]s.
@@ -191,7 +225,7 @@ extern "C" fn note(signal: libc::c_int, info: *mut libc::siginfo_t, _: *mut libc
     let info = unsafe { &*info };
     // SI_KERNEL: the terminal's own doing, not kill(2).
     let from_terminal = info.si_code == libc::SI_KERNEL || value(info) == FROM_TERMINAL;
-    REQUESTED.fetch_add(1, Ordering::Relaxed);
+    REQUESTED_AT.store(beats(), Ordering::Relaxed);
     REQUEST.store(
         if from_terminal { -signal } else { signal },
         Ordering::Relaxed,
@@ -208,5 +242,28 @@ extern "C" fn wake(_: libc::c_int) {
     if ORPHANED.fetch_add(1, Ordering::Relaxed) == LAST_BEAT {
         // SAFETY: _exit has no preconditions, and may be called in a signal handler (signal-safety(7)).
         unsafe { libc::_exit(1) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LookOut, Meant};
+
+    #[track_caller]
+    fn check(meant: Meant, request: i32, at: u32, expected: bool) {
+        let look_out = LookOut { meant, begun: 100 };
+        assert_eq!(look_out.hears(request, at), expected);
+    }
+
+    #[test]
+    fn the_ctrl_c_that_ends_a_command_is_not_for_us() {
+        check(Meant::Command, 0, 0, false);
+        check(Meant::Command, -libc::SIGINT, 40, false);
+        check(Meant::Command, -libc::SIGINT, 101, false);
+        check(Meant::Command, -libc::SIGINT, 103, true);
+        check(Meant::Command, 0, 103, true);
+        check(Meant::Command, libc::SIGTERM, 100, true);
+        check(Meant::Us, 0, 103, false);
+        check(Meant::Us, -libc::SIGINT, 40, true);
     }
 }

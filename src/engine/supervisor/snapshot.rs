@@ -11,7 +11,7 @@ use crate::engine::supervisor::resume::{Resume, finish, go_on};
 use crate::engine::supervisor::snapshot_memory::{self, Kept};
 use crate::engine::supervisor::state::Supervisor;
 use crate::event::Request;
-use crate::sys::interrupt;
+use crate::sys::interrupt::{LookOut, Meant};
 use crate::sys::memory::ProcessMemory;
 use crate::sys::proc::{self, Mapping};
 use crate::sys::ptrace::{self, Stopped};
@@ -37,7 +37,7 @@ impl Supervisor {
         on_hit: &mut dyn FnMut(&Hit<'_>) -> ControlFlow<Request>,
     ) -> Option<Frozen> {
         let mut out = Out::new(on_hit);
-        let mut plan = snapshot_memory::Plan::new(pid, how, self.is_asked());
+        let mut plan = snapshot_memory::Plan::new(pid, how, self.look_out());
         self.placement.hurry();
         let frozen = self.snapshot_now(pid, &mut plan, after, &mut out);
         self.placement.relax();
@@ -145,12 +145,12 @@ impl Supervisor {
         kept.ok()
     }
 
-    /// How to find out whether somebody wants us to end. A terminal's Ctrl-C is for a command that we launched.
-    fn is_asked(&self) -> fn() -> bool {
-        match self.launched {
-            Some(_) => interrupt::is_insisted,
-            None => interrupt::is_requested,
-        }
+    /// A terminal's Ctrl-C is for a command that we launched.
+    fn look_out(&self) -> LookOut {
+        LookOut::begin(match self.launched {
+            Some(_) => Meant::Command,
+            None => Meant::Us,
+        })
     }
 
     fn is_of(&self, tid: Tid, pid: Pid) -> bool {
@@ -165,7 +165,7 @@ impl Supervisor {
         out: &mut Out<'_>,
     ) -> Option<HashMap<Tid, (Stopped, Stop)>> {
         let mut held = HashMap::new();
-        let (began, is_asked) = (Instant::now(), self.is_asked());
+        let (began, look_out) = (Instant::now(), self.look_out());
         loop {
             let still = |tid: &Tid| self.batch.iter().any(|(other, _)| other == tid);
             let tasks = self.tasks.iter().filter(|(_, task)| task.pid == pid);
@@ -178,7 +178,7 @@ impl Supervisor {
             if missing.is_empty() || is_late && missing.iter().all(is_asleep) {
                 return Some(held);
             }
-            if began.elapsed() > LONGEST || is_asked() {
+            if began.elapsed() > LONGEST || look_out.is_asked() {
                 // A task that runs on may hold anything: nothing can be said.
                 let_go(held);
                 return None;
@@ -194,8 +194,8 @@ impl Supervisor {
 
     /// Serves what one task does until it stands still.
     fn hold_task(&mut self, tid: Tid, held: &mut HashMap<Tid, (Stopped, Stop)>, out: &mut Out<'_>) {
-        let (began, is_asked) = (Instant::now(), self.is_asked());
-        while began.elapsed() < PATIENCE && !is_asked() {
+        let (began, look_out) = (Instant::now(), self.look_out());
+        while began.elapsed() < PATIENCE && !look_out.is_asked() {
             match wait::look_at(tid, Patience::Poll) {
                 // An int3 was hit, but its SIGTRAP waits behind the stop we asked for: let it come.
                 Ok(Some(Status::Stopped(stopped, Stop::Interrupt)))

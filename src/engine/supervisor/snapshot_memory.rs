@@ -6,6 +6,7 @@ use crate::base::addr::Addr;
 use crate::base::frozen::{Copies, Copying, Freezing, Layered};
 use crate::base::machine::Machine;
 use crate::base::memory::{Memory, Stretch, Unreadable};
+use crate::sys::interrupt::LookOut;
 use crate::sys::memory::ProcessMemory;
 use crate::sys::pagemap::Pagemap;
 use crate::sys::proc::{self, Mapping};
@@ -37,7 +38,7 @@ pub(in crate::engine) struct Plan {
     withheld: Vec<Range<u64>>,
     pages: Option<Pagemap>,
     /// Whether somebody wants us to end.
-    is_asked: fn() -> bool,
+    look_out: LookOut,
 }
 
 /// What there is when the process is let go on.
@@ -51,7 +52,7 @@ pub(in crate::engine) struct GivenUp;
 
 impl Plan {
     /// Looks at the process while it runs.
-    pub(in crate::engine) fn new(pid: Pid, how: Freezing, is_asked: fn() -> bool) -> Plan {
+    pub(in crate::engine) fn new(pid: Pid, how: Freezing, look_out: LookOut) -> Plan {
         let mut pages = Pagemap::of(pid).ok();
         let maps = || proc::maps(pid).unwrap_or_default();
         let how = match how {
@@ -66,7 +67,7 @@ impl Plan {
             how,
             withheld,
             pages,
-            is_asked,
+            look_out,
         }
     }
 
@@ -107,7 +108,7 @@ impl Plan {
                         besides.sort_by_key(|part| part.start);
                         let own = own.iter().map(|mapping| mapping.range.clone()).collect();
                         let under = Behind::new(double.pid(), double, own);
-                        let over = Copies(copies(&besides, memory, self.is_asked)?);
+                        let over = Copies(copies(&besides, memory, self.look_out)?);
                         return Ok(Kept {
                             memory: Box::new(Layered { over, under }),
                             copying: Copying::Forked,
@@ -116,7 +117,7 @@ impl Plan {
                 }
             }
         };
-        let copies = copies(&parts(writable, pages, until)?, memory, self.is_asked)?;
+        let copies = copies(&parts(writable, pages, until)?, memory, self.look_out)?;
         Ok(Kept {
             memory: Box::new(Copies(copies)),
             copying,
@@ -269,11 +270,11 @@ fn touched(
 fn copies(
     ranges: &[Range<u64>],
     memory: &ProcessMemory,
-    is_asked: fn() -> bool,
+    look_out: LookOut,
 ) -> Result<Vec<Stretch>, GivenUp> {
     let mut copies = Vec::new();
     for range in ranges {
-        copies.extend(copy(memory, range, is_asked)?);
+        copies.extend(copy(memory, range, look_out)?);
     }
     Ok(copies)
 }
@@ -281,7 +282,7 @@ fn copies(
 fn copy(
     memory: &ProcessMemory,
     range: &Range<u64>,
-    is_asked: fn() -> bool,
+    look_out: LookOut,
 ) -> Result<Option<Stretch>, GivenUp> {
     let length = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
     let mut bytes = Vec::new();
@@ -289,7 +290,7 @@ fn copy(
         return Ok(None);
     }
     while bytes.len() < length {
-        if is_asked() {
+        if look_out.is_asked() {
             return Err(GivenUp);
         }
         let done = bytes.len();

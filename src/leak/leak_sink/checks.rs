@@ -78,16 +78,14 @@ impl LeakSink {
     /// does not want to wait.
     pub(super) fn settle(&mut self, pid: Pid) -> io::Result<()> {
         let is_passing = |moment| matches!(moment, Moment::Meanwhile | Moment::Snapshot);
-        let knowledge = self.setup.knowledge;
+        let is_asked = self.setup.system.look_out(self.setup.knowledge);
         self.checks
             .retain(|check| check.pid != pid || !is_passing(check.moment));
         while let Some(at) = self.checks.iter().position(|check| check.pid == pid) {
             let check = self.checks.remove(at);
             let fate = loop {
                 match check.answer.wait(LOOK) {
-                    Fate::NotYet if self.setup.system.is_asked_to_end(knowledge) => {
-                        break Fate::Never;
-                    }
+                    Fate::NotYet if is_asked() => break Fate::Never,
                     Fate::NotYet => self.tell_progress(check.begun, FOLLOWING, check.answer.part()),
                     fate => break fate,
                 }
@@ -133,11 +131,11 @@ impl LeakSink {
         let sites = traced.tracker.sites.iter().filter(is_new);
         let new: Vec<(SiteId, Origin)> = sites.map(|(id, site)| (id, site.origin)).collect();
         traced.named.extend(new.iter().map(|(id, _)| *id));
-        let asked = self.setup.system.times_asked_to_end();
+        let is_asked = self.setup.system.look_out(self.setup.knowledge);
         self.setup.book.hurry(false);
         self.setup.book.refresh(pid);
         for (at, (_, origin)) in new.iter().enumerate() {
-            if self.setup.system.times_asked_to_end() != asked {
+            if is_asked() {
                 self.setup.book.hurry(true);
                 break;
             }
