@@ -45,7 +45,7 @@ pub mod header {
     pub const NEXT_TRAMPOLINE: u64 = 64;
     /// Trampolines from this number on are not written yet. Set by the tracer.
     pub const TRAMPOLINES: u64 = 128;
-    /// Below 4096. When the tracer changes it, pages that were found readable are looked at anew.
+    /// From 1 to 4095. When the tracer changes it, pages that were found readable are looked at anew.
     pub const EPOCH: u64 = 192;
 }
 

@@ -11,7 +11,7 @@
 //! 3. [`Reader::new`] makes a ring ready, [`threads::assign`] gives it to a thread: when the thread is born, or when
 //!    it asks at [`Labels::claim`]; it then goes on at [`Labels::retry`]. A ring that is used again
 //!    is emptied first, and the thread forgotten ([`threads::forget`]).
-//! 4. [`Reader::time`] and [`Reader::take`] give records, [`Reader::release`] makes room. A [`Seen`] is what the
+//! 4. [`Code::forget_pages`] is called every few milliseconds. [`Reader::time`] and [`Reader::take`] give records, [`Reader::release`] makes room. A [`Seen`] is what the
 //!    decoder needs of one.
 //! 5. A task that a signal is delivered to, or that the tracer leaves, must not be in our code:
 //!    [`Labels::out`]. A SIGSEGV or SIGBUS at a load of ours is not the target's: [`Labels::resume_after_fault`].

@@ -2,7 +2,9 @@
 //! rings hold is shown by the decoder.
 #![allow(unsafe_code)]
 
+mod abi;
 mod area;
+mod memory;
 
 use area::Area;
 use std::ffi::{c_char, c_int, c_long};
@@ -16,6 +18,7 @@ macro_rules! as_function {
         unsafe { std::mem::transmute::<usize, $type>($entry as usize) }
     };
 }
+pub(crate) use as_function;
 
 extern "C" fn add(a: c_long, b: c_long) -> c_long {
     a + b

@@ -174,8 +174,16 @@ impl Code {
     pub fn publish(&self, shared: Shared<'_>) {
         if shared.load(header::NEXT_TRAMPOLINE) == 0 {
             shared.store(header::NEXT_TRAMPOLINE, 1);
+            self.forget_pages(shared);
         }
         shared.store(header::TRAMPOLINES, self.trampolines);
+    }
+
+    /// Has pages looked at anew that were found readable: to be done some hundred times a second, as they may be
+    /// unmapped.
+    pub fn forget_pages(&self, shared: Shared<'_>) {
+        let epoch = shared.load(header::EPOCH) % 4095 + 1;
+        shared.store(header::EPOCH, epoch);
     }
 
     /// Whether the target will soon need more trampolines.
