@@ -294,3 +294,145 @@ fn kind(header: u64) -> Option<Kind> {
         .into_iter()
         .find(|kind| *kind as u64 == header >> 32 & 0xff)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Seen;
+    use super::*;
+    use crate::base::addr::Addr;
+    use crate::record::shape::{Blob, Ends, Source};
+    use proptest::prelude::*;
+    use std::sync::atomic::AtomicU64;
+
+    /// The tracepoints: nothing, a plain one, one with all that there is.
+    fn shapes() -> Vec<Arc<Shape>> {
+        let blob = |source| Blob {
+            source,
+            most: 64,
+            ends: Ends::AtZero,
+        };
+        let full = Shape {
+            general: 6,
+            vector: 8,
+            stack: 3,
+            at_entry: [blob(Source::General(0)), blob(Source::Stack(1))].into(),
+            kept: [Source::General(1)].into(),
+            at_return: [blob(Source::Kept(0)), blob(Source::Result)].into(),
+            ..Shape::default()
+        };
+        let plain = Shape {
+            general: 1,
+            ..Shape::default()
+        };
+        [Shape::default(), plain, full].map(Arc::new).into()
+    }
+
+    /// Words that are more often than not a record's header, or nearly.
+    fn word() -> impl Strategy<Value = u64> {
+        let header = (0..4_u64, 0..6_u64, 0..48_u64)
+            .prop_map(|(number, kind, words)| number | kind << 32 | words << 48);
+        prop_oneof![4 => header, 1 => any::<u64>(), 1 => 0..100_u64]
+    }
+
+    /// Reads whatever is there, and all that can be seen of it. How many records there were.
+    fn drain(reader: &mut Reader, shared: Shared<'_>, shapes: &[Arc<Shape>]) -> usize {
+        let mut count = 0;
+        while reader.time(shared, shapes).is_some() {
+            let record = reader.take(shapes).expect("a record that was found");
+            let seen = Seen::new(&record, 1, 2);
+            let view = seen.view();
+            for at in [0, record.frame, record.frame.wrapping_add(8), !0] {
+                let _ = view.memory.read_c_string(Addr(at), 100);
+                let _ = view.memory.read(Addr(at), &mut [0; 16]);
+            }
+            count += 1;
+        }
+        let _ = reader.release(shared);
+        count
+    }
+
+    fn fuzz(cases: u32) {
+        let layout = Layout::new(0x10_0000, 1, 0);
+        let head_at = layout.head(0);
+        let all = (layout.ring(1) / 8) as usize;
+        let words: Vec<AtomicU64> = (0..all).map(|_| AtomicU64::new(0)).collect();
+        let shared = Shared(&words);
+        let shapes = shapes();
+        let base = layout.in_shared(layout.ring(0));
+        let places = prop::collection::vec((0..layout.ring_bytes() / 8, word()), 0..80);
+        let writes = prop::collection::vec(
+            prop_oneof![8 => (0..=layout.ring_bytes() / 8).prop_map(move |n| base + 8 * n), 1 => any::<u64>()],
+            1..6,
+        );
+        let tiled = prop::collection::vec(word(), 1..40);
+        let config = ProptestConfig::with_cases(cases);
+        proptest!(config, |(places in places, writes in writes, tiled in tiled)| {
+            let mut reader = Reader::new(&layout, 0, shared);
+            for (index, word) in tiled.iter().cycle().take(1 << 13).enumerate() {
+                shared.store(layout.ring(0) + 8 * index as u64, *word);
+            }
+            for (place, word) in &places {
+                shared.store(layout.ring(0) + 8 * place, *word);
+            }
+            for write in &writes {
+                shared.store(head_at + head::WRITE, *write);
+                let records = drain(&mut reader, shared, &shapes);
+                prop_assert!(records as u64 <= 2 * layout.ring_bytes() / 32);
+                let tail = shared.load(head_at + head::TAIL);
+                prop_assert!((base..=base + layout.ring_bytes()).contains(&tail));
+            }
+        });
+    }
+
+    #[test]
+    fn corrupted_rings() {
+        fuzz(200);
+    }
+
+    #[test]
+    #[ignore = "takes minutes"]
+    fn very_many_corrupted_rings() {
+        fuzz(100_000);
+    }
+
+    /// A record of a call of the plain tracepoint.
+    fn record(shared: Shared<'_>, at: u64, time: u64) {
+        let header = 1 | u64::from(header_word(Kind::Call, 5)) << 32;
+        for (index, word) in [header, time, 0x7000, 0x40, time].into_iter().enumerate() {
+            shared.store(at + 8 * index as u64, word);
+        }
+    }
+
+    #[test]
+    fn records_around_the_end() {
+        let layout = Layout::new(0x10_0000, 1, 0);
+        let all = (layout.ring(1) / 8) as usize;
+        let words: Vec<AtomicU64> = (0..all).map(|_| AtomicU64::new(0)).collect();
+        let shared = Shared(&words);
+        let (shapes, base) = (shapes(), layout.in_shared(layout.ring(0)));
+        let mut reader = Reader::new(&layout, 0, shared);
+        let head = layout.head(0);
+        let whole = layout.ring_bytes() / 40;
+        for number in 0..whole {
+            record(shared, layout.ring(0) + 40 * number, number);
+        }
+        shared.store(head + head::WRITE, base + 40 * (whole - 1));
+        assert_eq!(drain(&mut reader, shared, &shapes) as u64, whole - 1);
+        // One more, nothing up to the end, and two at the beginning.
+        let skip = u64::from(header_word(Kind::Skip, 1)) << 32;
+        shared.store(layout.ring(0) + 40 * whole, skip);
+        record(shared, layout.ring(0), 7);
+        record(shared, layout.ring(0) + 40, 8);
+        shared.store(head + head::WRITE, base + 80);
+        assert_eq!(drain(&mut reader, shared, &shapes), 3);
+        assert_eq!(shared.load(head + head::TAIL), base + 80);
+        assert_eq!(drain(&mut reader, shared, &shapes), 0);
+        assert_eq!(reader.corrupted(), 0);
+        // Nothing but zeros where a record should be.
+        shared.store(layout.ring(0) + 80, 0);
+        shared.store(head + head::WRITE, base + 400);
+        assert_eq!(drain(&mut reader, shared, &shapes), 0);
+        assert_eq!(reader.corrupted(), 1);
+        assert_eq!(shared.load(head + head::TAIL), base + 400);
+    }
+}

@@ -21,7 +21,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 /// What of a value is shown.
-const CAPS: Caps = Caps { text: 32, array: 4 };
+pub(crate) const CAPS: Caps = Caps { text: 32, array: 4 };
 
 pub(crate) struct Area {
     pub(crate) layout: Layout,
@@ -106,6 +106,12 @@ impl Area {
         let at = self.layout.enabled() as *mut u8;
         // SAFETY: the control page is mapped and written by nobody else at this time.
         unsafe { at.write_volatile(value) };
+    }
+
+    pub(crate) fn is_enabled(&self) -> bool {
+        let at = self.layout.enabled() as *const u8;
+        // SAFETY: the control page is mapped.
+        unsafe { at.read_volatile() != 0 }
     }
 
     /// What is in a ring, as the decoder shows it.

@@ -4,7 +4,11 @@
 
 mod abi;
 mod area;
+mod control;
 mod memory;
+mod rings;
+mod speed;
+mod steps;
 
 use area::Area;
 use std::ffi::{c_char, c_int, c_long};

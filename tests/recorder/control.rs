@@ -1,0 +1,237 @@
+//! Ways that control takes: jumps out of calls, tail calls, recursion, forks, functions that do not return.
+
+use super::area::{Area, point, thread_pointer};
+use super::{RING, as_function};
+use ltrace::plan::{Returns, Tracepoint};
+use ltrace::record::{Kind, Reader, Shape, Target, header, threads};
+use nix::libc;
+use std::arch::global_asm;
+use std::ffi::c_long;
+use std::sync::Arc;
+
+// `leave` goes back to where `guarded` was called. `countdown` jumps to what is in its second argument, and
+// `jump_to` to what is in its first, with the others moved along. `deep` calls what is in its second argument.
+global_asm!(
+    ".globl recorder_guarded",
+    "recorder_guarded:",
+    "push rbx; push rbp; push r12; push r13; push r14; push r15; push rdi",
+    "mov [rdi+8], rsp",
+    "call [rdi]",
+    "pop rdi; pop r15; pop r14; pop r13; pop r12; pop rbp; pop rbx; mov rax, 1; ret",
+    ".globl recorder_leave",
+    "recorder_leave:",
+    "mov rsp, [rdi+8]",
+    "pop rdi; pop r15; pop r14; pop r13; pop r12; pop rbp; pop rbx; mov rax, 2; ret",
+    ".globl recorder_countdown",
+    "recorder_countdown:",
+    "dec rdi; mov rax, rdi; js 2f; jmp rsi",
+    "2: ret",
+    ".globl recorder_jump_to",
+    "recorder_jump_to:",
+    "mov rax, rdi; mov rdi, rsi; mov rsi, rdx; jmp rax",
+    ".globl recorder_deep",
+    "recorder_deep:",
+    "push rdi; dec rdi; js 2f; call rsi",
+    "2: pop rax; ret",
+);
+
+unsafe extern "C" {
+    fn recorder_guarded(words: *mut u64) -> c_long;
+    fn recorder_leave();
+    fn recorder_countdown();
+    fn recorder_jump_to();
+    fn recorder_deep();
+}
+
+type Count = extern "C" fn(c_long, u64) -> c_long;
+
+/// The kinds of the records that a ring holds, as letters.
+fn kinds(area: &Area, reader: &mut Reader) -> String {
+    let mut kinds = String::new();
+    while reader.time(area.shared, area.code.shapes()).is_some() {
+        let record = reader.take(area.code.shapes()).expect("a record");
+        kinds.push(match record.kind {
+            Kind::Call => 'c',
+            Kind::CallOnly => 'o',
+            Kind::Return => 'r',
+            Kind::Skip => '?',
+        });
+        let _ = reader.release(area.shared);
+    }
+    assert_eq!(reader.corrupted(), 0);
+    kinds
+}
+
+#[test]
+fn a_jump_out_of_a_call() {
+    let mut area = Area::new(1, RING);
+    let stub = area.stub(Some("void f(long);"), recorder_leave as *const () as usize);
+    let mut reader = area.ring();
+    area.enable(1);
+    let mut words = [stub.entry, 0];
+    for _ in 0..3 {
+        // SAFETY: the assembly keeps what it must, and no frame of Rust lies in between.
+        assert_eq!(unsafe { recorder_guarded(words.as_mut_ptr()) }, 2);
+    }
+    assert_eq!(kinds(&area, &mut reader), "ccc");
+}
+
+#[test]
+fn recursion() {
+    const DEPTH: c_long = 100_000;
+    let mut area = Area::new(1, 16 << 20);
+    let stub = area.stub(Some("long f(long);"), recorder_deep as *const () as usize);
+    area.enable(1);
+    let f = as_function!(stub.entry, Count);
+    let run = std::thread::scope(|scope| {
+        let builder = std::thread::Builder::new().stack_size(64 << 20);
+        let spawned = builder.spawn_scoped(scope, || {
+            let mut reader = area_ring(&area);
+            let result = f(DEPTH, stub.entry);
+            (result, kinds(&area, &mut reader))
+        });
+        spawned.expect("a thread").join().expect("no panic")
+    });
+    assert_eq!(run.0, DEPTH);
+    let calls = DEPTH as usize + 1;
+    assert!(run.1 == "c".repeat(calls) + &"r".repeat(calls));
+}
+
+/// Gives the calling thread the first ring.
+fn area_ring(area: &Area) -> Reader {
+    let reader = Reader::new(&area.layout, 0, area.shared);
+    let thread = thread_pointer();
+    assert!(threads::assign(&area.layout, area.shared, thread, 0));
+    reader
+}
+
+#[test]
+fn endless_tail_calls() {
+    let mut area = Area::new(1, RING);
+    let one = area.stub(
+        Some("long f(long);"),
+        recorder_countdown as *const () as usize,
+    );
+    let mut reader = area.ring();
+    area.enable(1);
+    let f = as_function!(one.entry, Count);
+    assert_eq!(f(1000, one.entry), -1);
+    // Only the first has a trampoline, which catches the return of all.
+    assert_eq!(kinds(&area, &mut reader), format!("c{}r", "o".repeat(1000)));
+    let used = area.shared.load(header::NEXT_TRAMPOLINE);
+    assert!(used < 8, "{used}");
+}
+
+extern "C" fn double(number: c_long) -> c_long {
+    number * 2
+}
+
+#[test]
+fn a_chain_of_tail_calls() {
+    let mut area = Area::new(1, RING);
+    let jump = area.stub(
+        Some("long f(addr, long);"),
+        recorder_jump_to as *const () as usize,
+    );
+    let last = area.stub(Some("long f(long);"), double as *const () as usize);
+    let mut reader = area.ring();
+    area.enable(1);
+    let f = as_function!(jump.entry, extern "C" fn(u64, c_long) -> c_long);
+    assert_eq!(f(last.entry, 21), 42);
+    assert!(reader.time(area.shared, area.code.shapes()).is_some());
+    let outer = reader
+        .take(area.code.shapes())
+        .map(|r| (r.frame, r.word))
+        .expect("a call");
+    assert!(reader.time(area.shared, area.code.shapes()).is_some());
+    let inner = reader
+        .take(area.code.shapes())
+        .map(|r| (r.frame, r.word))
+        .expect("a call");
+    assert_eq!(outer.0, inner.0);
+    assert_ne!(outer.1, inner.1);
+    assert_eq!(area.code.caller(inner.1, area.shared), outer.1);
+    assert_eq!(area.code.caller(outer.1, area.shared), outer.1);
+    assert_eq!(area.lines(&mut reader), ["() = 42", "() = 42"]);
+}
+
+#[test]
+fn functions_that_do_not_return() {
+    let mut area = Area::new(1, RING);
+    let never = Tracepoint {
+        returns: Returns::Never,
+        ..(*point("f", Some("void f(long);"))).clone()
+    };
+    let stub = area.stub_of(Arc::new(never), double as *const () as usize);
+    let mut reader = area.ring();
+    area.enable(1);
+    let f = as_function!(stub.entry, extern "C" fn(c_long) -> c_long);
+    assert_eq!(f(21), 42);
+    assert_eq!(area.lines(&mut reader), ["f(21) only"]);
+}
+
+#[test]
+fn functions_behind_slots() {
+    let mut area = Area::new(1, RING);
+    let slot = double as *const () as usize;
+    let shape = Shape::of(&point("f", Some("long f(long);")), super::area::CAPS).expect("a shape");
+    let target = Target::Slot(&raw const slot as u64);
+    let stub = area
+        .code
+        .add(&Arc::new(shape), target, area.shared)
+        .expect("a stub");
+    area.points.push(point("f", Some("long f(long);")));
+    area.write();
+    let mut reader = area.ring();
+    let f = as_function!(stub.entry, extern "C" fn(c_long) -> c_long);
+    assert_eq!(f(21), 42);
+    area.enable(1);
+    assert_eq!(f(21), 42);
+    assert_eq!(area.lines(&mut reader), ["f(21)", "() = 42"]);
+}
+
+extern "C" fn fork(_: c_long) -> c_long {
+    // SAFETY: the child calls nothing but code of ours and _exit.
+    c_long::from(unsafe { libc::fork() })
+}
+
+#[test]
+fn a_child_passes_through() {
+    let mut area = Area::new(1, RING);
+    let forking = area.stub(Some("long f(long);"), fork as *const () as usize);
+    let stub = area.stub(Some("long f(long);"), double as *const () as usize);
+    let mut reader = area.ring();
+    area.enable(1);
+    let fork = as_function!(forking.entry, extern "C" fn(c_long) -> c_long);
+    let f = as_function!(stub.entry, extern "C" fn(c_long) -> c_long);
+    // The child comes back through the trampoline.
+    let child = fork(0);
+    if child == 0 {
+        let doubled = f(21);
+        // SAFETY: ends the child at once.
+        unsafe { libc::_exit(doubled as i32) };
+    }
+    let mut status = 0;
+    // SAFETY: waits for the child that was just made.
+    let waited = unsafe { libc::waitpid(child as i32, &mut status, 0) };
+    assert_eq!(waited, child as i32);
+    assert_eq!(libc::WEXITSTATUS(status), 42);
+    assert_eq!(kinds(&area, &mut reader), "cr");
+}
+
+#[test]
+fn trampolines_may_run_out() {
+    let mut area = Area::new(1, RING);
+    let stub = area.stub(Some("long f(long);"), double as *const () as usize);
+    let mut reader = area.ring();
+    area.enable(1);
+    area.shared.store(header::TRAMPOLINES, 1);
+    let f = as_function!(stub.entry, extern "C" fn(c_long) -> c_long);
+    let call = || assert_eq!(f(21), 42);
+    call();
+    assert_eq!(area.lines(&mut reader), ["f(21) only"]);
+    area.code.add_trampolines(10);
+    area.write();
+    call();
+    assert_eq!(area.lines(&mut reader), ["f(21)", "() = 42"]);
+}
