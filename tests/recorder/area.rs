@@ -76,6 +76,14 @@ impl Area {
         stub
     }
 
+    /// What stands in for the function whose address is in this slot.
+    pub(crate) fn find_object(&mut self, slot: u64) -> u64 {
+        let entry = self.code.add_find_object(slot, self.shared);
+        self.points.push(point("", None));
+        self.write();
+        entry.expect("a function")
+    }
+
     /// Writes code as a tracer does, and lets it be used.
     pub(crate) fn write(&mut self) {
         let memory = File::options().write(true).open("/proc/self/mem");

@@ -9,6 +9,7 @@ mod memory;
 mod rings;
 mod speed;
 mod steps;
+mod unwinding;
 
 use area::Area;
 use std::ffi::{c_char, c_int, c_long};

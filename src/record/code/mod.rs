@@ -7,6 +7,7 @@ mod copy;
 mod entry;
 mod exit;
 pub(in crate::record) mod trampolines;
+mod unwind;
 
 use super::labels::Labels;
 use super::layout::{
@@ -75,6 +76,8 @@ struct Common {
     exit: u64,
     /// Its end.
     leave: u64,
+    /// The frame tables of the trampolines.
+    tables: u64,
 }
 
 /// What decides the code for returns.
@@ -92,6 +95,8 @@ pub struct Code {
     next: u64,
     trampolines: u64,
     written: Vec<Written>,
+    /// Where `.eh_frame` is.
+    frames: u64,
 }
 
 impl Code {
@@ -107,6 +112,7 @@ impl Code {
             next: layout.base(),
             trampolines: 1,
             written: Vec::new(),
+            frames: 0,
         };
         code.make_common()?;
         if code.next > layout.base() + COMMON_BYTES {
@@ -140,6 +146,30 @@ impl Code {
         self.shapes.push(shape.clone());
         self.labels.stubs.push(entry);
         Ok(Stub { number, entry })
+    }
+
+    /// Makes a function that stands in for `_dl_find_object`, where a slot holds the address of the real one: calls
+    /// through that slot are to be led to it, so that unwinders know our code.
+    pub fn add_find_object(&mut self, slot: u64, shared: Shared<'_>) -> Result<u64, Failed> {
+        let number = self.shapes.len() as u32;
+        if u64::from(number) >= MOST_POINTS {
+            return Err(Failed::NoRoom);
+        }
+        let point = layout::point(number);
+        let original = self.layout.in_shared(point);
+        let mut asm = Asm::new()?;
+        unwind::find_object(&mut asm, &self.layout, self.common.tables, original)?;
+        let (entry, _) = self.place(asm, &[])?;
+        shared.store(point, slot);
+        // Nothing records it, but it has a number.
+        self.shapes.push(Arc::new(Shape::default()));
+        self.labels.stubs.push(entry);
+        Ok(entry)
+    }
+
+    /// The frame information of the trampolines, as in a section `.eh_frame`.
+    pub fn frames(&self) -> u64 {
+        self.frames
     }
 
     /// Makes so many more trampolines, as far as there may be more.
@@ -243,6 +273,10 @@ impl Code {
         })?;
         self.common.exit = exit;
         [self.common.leave] = inner;
+        let made = unwind::tables(&layout, self.next);
+        self.common.tables = self.next;
+        self.frames = made.frames;
+        self.put(made.bytes)?;
         Ok(())
     }
 
@@ -299,18 +333,22 @@ impl Code {
 
     /// Puts code behind what there is; its first byte, and where these labels are.
     fn place(&mut self, asm: Asm, labels: &[CodeLabel]) -> Result<(u64, Vec<u64>), Failed> {
-        let at = self.next;
-        let made = asm.assemble(at)?;
+        let made = asm.assemble(self.next)?;
         let labels: Made<Vec<u64>> = labels.iter().map(|label| made.ip(label)).collect();
-        let mut bytes = made.bytes.clone();
+        self.labels.add(&made.spans);
+        Ok((self.put(made.bytes)?, labels?))
+    }
+
+    /// Puts bytes behind what there is; where they are.
+    fn put(&mut self, mut bytes: Vec<u8>) -> Result<u64, Failed> {
+        let at = self.next;
         let end = (at + bytes.len() as u64).next_multiple_of(ALIGN);
         if end > self.layout.code().end {
             return Err(Failed::NoRoom);
         }
         bytes.resize((end - at) as usize, 0xcc);
-        self.labels.add(&made.spans);
         self.written.push(Written { at, bytes });
         self.next = end;
-        Ok((at, labels?))
+        Ok(at)
     }
 }
