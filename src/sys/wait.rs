@@ -13,16 +13,16 @@ use nix::errno::Errno;
 
 /// What a task did.
 #[derive(Debug)]
-pub enum Status {
+pub enum Status<S = Stopped> {
     /// It is in a ptrace-stop.
-    Stopped(Stopped, Stop),
+    Stopped(S, Stop),
     /// It exited with this status.
     Exited(i32),
     /// A signal ended it.
     Killed(Signal),
 }
 
-impl Status {
+impl<S> Status<S> {
     /// The task runs a new program.
     pub fn is_exec(&self) -> bool {
         matches!(self, Status::Stopped(_, Stop::Exec))

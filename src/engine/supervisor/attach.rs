@@ -9,8 +9,8 @@ use crate::engine::supervisor::denied;
 use crate::engine::supervisor::fork_exec_exit::leave_exec;
 use crate::engine::supervisor::linker::Stage;
 use crate::engine::supervisor::out::Out;
+use crate::engine::supervisor::seize::{Failed, Seized, seize};
 use crate::engine::supervisor::state::{Follow, Launched, Supervisor};
-use crate::engine::supervisor::stop_all::{self, Failed, Held};
 use crate::engine::task::{Role, SpaceId, Task};
 use crate::event::Request;
 use crate::sys::ptrace::{self, Stopped};
@@ -99,11 +99,11 @@ impl Supervisor {
     pub fn attach(&mut self, pid: Pid, on_hit: OnHit<'_>) -> Result<(), AttachError> {
         let mut out = Out::new(on_hit);
         self.plan_ahead(pid);
-        let Held {
+        let Seized {
             stopped: mut held,
             asleep,
             process,
-        } = stop_all::hold(pid).map_err(|failed| self.let_go(pid, failed))?;
+        } = seize(pid).map_err(|failed| self.let_go(pid, failed))?;
         let can_plant = |(stopped, _): &(Stopped, Stop)| process.get(&stopped.tid()) == Some(&pid);
         let Some(planter) = held
             .iter()

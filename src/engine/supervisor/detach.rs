@@ -8,28 +8,33 @@ use crate::engine::hit::What;
 use crate::engine::space::{Original, Space};
 use crate::engine::supervisor::fork_exec_exit::clone_flags;
 use crate::engine::supervisor::out::Out;
-use crate::engine::supervisor::resume::{finish, put_back_home};
+use crate::engine::supervisor::resume::{Resume, finish, put_back_home};
 use crate::engine::supervisor::state::{Ending, Supervisor};
+use crate::engine::supervisor::stop_all::kernel::Linux;
+use crate::engine::supervisor::stop_all::{Limits, Next, Policy, StopAll, Want};
 use crate::engine::task::{Role, SpaceId, Task};
 use crate::event::Request;
 use crate::event::Why;
-use crate::sys::ptrace::{self, Stopped};
-use crate::sys::wait::{self, Patience, Status, Stop};
-use crate::sys::{self, proc};
+use crate::sys;
+use crate::sys::ptrace::Stopped;
+use crate::sys::wait::Stop;
 use nix::libc;
 use std::collections::HashMap;
 use std::ops::ControlFlow;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// How long a task may take to stop. Only one that waits in the kernel for its vfork child takes longer,
-/// and it cannot hit an int3 there; when we are gone it goes on by itself.
-const PATIENCE: Duration = Duration::from_millis(500);
+/// Only a task that waits in the kernel for its vfork child takes longer, and it cannot hit an int3 there; when we
+/// are gone it goes on by itself.
+const LIMITS: Limits = Limits {
+    asleep: Duration::from_millis(500),
+    running: Duration::from_millis(500),
+};
 
 impl Supervisor {
     /// Lets go of every task.
     pub(in crate::engine) fn leave(&mut self, out: &mut Out<'_>) {
         self.batch.drain(..).for_each(|(_, resume)| finish(resume));
-        let held = self.hold_everyone(out);
+        let held = self.stop_everyone(out);
         self.see_to_spaces();
         let mut tids: Vec<Tid> = self.tasks.keys().copied().collect();
         tids.sort();
@@ -84,107 +89,59 @@ impl Supervisor {
     }
 
     /// Stops every task.
-    fn hold_everyone(&mut self, out: &mut Out<'_>) -> Vec<Stopped> {
-        let mut held: HashMap<Tid, Stopped> = HashMap::new();
+    fn stop_everyone(&mut self, out: &mut Out<'_>) -> Vec<Stopped> {
+        let mut stop_all = StopAll::new(&Linux);
         for (tid, stopped) in self.unannounced.drain() {
-            held.insert(tid, stopped);
+            stop_all.add_stopped(tid, stopped);
         }
-        let mut waiting: Vec<Tid> = self
-            .tasks
-            .keys()
-            .chain(self.to_release.keys())
-            .copied()
-            .collect();
-        waiting.retain(|tid| !held.contains_key(tid));
-        for &tid in &waiting {
-            let _ = ptrace::interrupt(tid);
-        }
-        let began = Instant::now();
-        while !waiting.is_empty() && began.elapsed() < PATIENCE {
-            let mut next = Vec::new();
-            for tid in waiting.drain(..) {
-                match self.hold_one(tid, &mut next, out) {
-                    Ok(Some(stop)) => drop(held.insert(tid, stop)),
-                    Ok(None) => next.push(tid),
-                    Err(_) if is_gone(tid) => drop(self.close(tid, Why::Gone, out)),
-                    Err(_) => next.push(tid),
-                }
-            }
-            waiting = next;
-            if !waiting.is_empty() {
-                std::thread::sleep(Duration::from_micros(200));
-            }
-        }
-        held.into_values().collect()
-    }
-
-    /// Looks whether one task has come to the stop that we asked for. What comes before it goes its way:
-    /// signals are delivered, though no handler's instruction is executed before that stop.
-    fn hold_one(
-        &mut self,
-        tid: Tid,
-        new: &mut Vec<Tid>,
-        out: &mut Out<'_>,
-    ) -> sys::Result<Option<Stopped>> {
-        let ending = match wait::look_at(tid, Patience::Poll)? {
-            Some(Status::Stopped(stopped, stop)) => {
-                return self.hold_stopped(stopped, stop, new, out);
-            }
-            Some(Status::Exited(status)) => Ending::Exited(status),
-            Some(Status::Killed(signal)) => Ending::Killed(signal),
-            None => return Ok(None),
+        let mut everyone = Everyone {
+            supervisor: self,
+            out,
         };
-        self.ended(tid, ending, out);
-        Err(sys::Error {
-            call: "waitid",
-            errno: nix::errno::Errno::ESRCH,
-        })
+        let halted = stop_all.run(&mut everyone, LIMITS);
+        halted
+            .stopped
+            .into_iter()
+            .map(|(stopped, _)| stopped)
+            .collect()
     }
 
-    fn hold_stopped(
+    /// What a task shows before it stops goes its way, as it would be served, but is not told any more. No handler's
+    /// instruction is executed before that stop. The signal to deliver.
+    fn pass(
         &mut self,
-        stopped: Stopped,
+        stopped: &Stopped,
         stop: Stop,
-        new: &mut Vec<Tid>,
         out: &mut Out<'_>,
-    ) -> sys::Result<Option<Stopped>> {
+    ) -> sys::Result<Option<Signal>> {
         let tid = stopped.tid();
         match stop {
-            // An int3 was hit, but its SIGTRAP waits behind the stop we asked for: let it come, and ask anew.
-            // A SIGSTOP to the process may stop it before that, too; released, it stops again.
-            Stop::Interrupt | Stop::Group(_) if proc::is_pending(tid, libc::SIGTRAP) => {
-                return stopped.resume(None).map(|()| None);
-            }
-            Stop::Interrupt | Stop::Group(_) => return Ok(Some(stopped)),
-            _ => ptrace::interrupt(tid)?,
-        }
-        let mut signal = None;
-        match stop {
-            Stop::Signal(Signal(libc::SIGTRAP)) => match self.past_int3(&stopped)? {
+            Stop::Signal(Signal(libc::SIGTRAP)) => match self.past_int3(stopped)? {
                 Some(slot) => stopped.set_rip(slot.0)?,
-                None => signal = Some(Signal(libc::SIGTRAP)),
+                None => return Ok(Some(Signal(libc::SIGTRAP))),
             },
-            Stop::Signal(other) => signal = Some(other),
-            Stop::Fork | Stop::Vfork | Stop::Clone => new.extend(self.adopt(tid, &stopped, stop)?),
+            Stop::Signal(other) => return Ok(Some(other)),
+            Stop::Fork | Stop::Vfork | Stop::Clone => self.adopt(tid, stopped, stop)?,
             Stop::Exec => {
+                let machine = stopped.regs()?.machine();
                 self.close(tid, Why::Gone, out);
-                let fresh = self.add_space(Space::new(Pid(tid.0), stopped.regs()?.machine()));
+                let fresh = self.add_space(Space::new(Pid(tid.0), machine));
                 self.tasks
                     .insert(tid, Task::new(Pid(tid.0), fresh, Role::VforkChild));
             }
             _ => {}
         }
-        stopped.resume(signal).map(|()| None)
+        Ok(None)
     }
 
     /// A child born while we leave: with the same memory or a copy of it.
-    fn adopt(&mut self, maker: Tid, stopped: &Stopped, stop: Stop) -> sys::Result<Option<Tid>> {
+    fn adopt(&mut self, maker: Tid, stopped: &Stopped, stop: Stop) -> sys::Result<()> {
         let child = Tid(stopped.event_message()? as i32);
         let Some(id) = self.tasks.get(&maker).map(|task| task.space) else {
-            return Ok(None);
+            return Ok(());
         };
         let Some(space) = self.spaces.get(&id) else {
-            return Ok(None);
+            return Ok(());
         };
         let shares =
             clone_flags(&stopped.regs()?, stop, &space.memory) & libc::CLONE_VM as u64 != 0;
@@ -195,7 +152,7 @@ impl Supervisor {
         };
         self.tasks
             .insert(child, Task::new(Pid(child.0), id, Role::VforkChild));
-        Ok(Some(child))
+        Ok(())
     }
 
     /// The slot in which a task that has hit one of our int3s goes on, or does so already, served and not yet
@@ -217,8 +174,37 @@ impl Supervisor {
     }
 }
 
-fn is_gone(tid: Tid) -> bool {
-    matches!(proc::state(tid), None | Some('Z' | 'X'))
+/// All tasks, and those made meanwhile.
+struct Everyone<'s, 'o, 'h> {
+    supervisor: &'s mut Supervisor,
+    out: &'o mut Out<'h>,
+}
+
+impl Policy<Stopped> for Everyone<'_, '_, '_> {
+    fn wants(&mut self) -> Vec<(Tid, Want)> {
+        let Supervisor {
+            tasks, to_release, ..
+        } = &*self.supervisor;
+        let everyone = tasks.keys().chain(to_release.keys());
+        everyone.map(|&tid| (tid, Want::Stopped)).collect()
+    }
+
+    fn serve(&mut self, stopped: Stopped, stop: Stop) -> Next<Stopped> {
+        let resume = match self.supervisor.pass(&stopped, stop, self.out) {
+            Ok(Some(signal)) => Resume::Deliver(stopped, signal),
+            Ok(None) => Resume::Run(stopped),
+            // It was killed, and shows its end next; or its stop is looked at once more.
+            Err(_) => Resume::Again,
+        };
+        Next::GoOn(resume)
+    }
+
+    fn ended(&mut self, tid: Tid, ending: Option<Ending>) {
+        match ending {
+            Some(ending) => drop(self.supervisor.ended(tid, ending, self.out)),
+            None => drop(self.supervisor.close(tid, Why::Gone, self.out)),
+        }
+    }
 }
 
 /// Moves a stopped task to where the program would be without us.

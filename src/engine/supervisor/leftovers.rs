@@ -3,17 +3,17 @@
 use crate::base::Pid;
 use crate::engine::space::{LeftOver, Space};
 use crate::engine::supervisor::attach::{AttachError, let_go};
-use crate::engine::supervisor::stop_all;
+use crate::engine::supervisor::seize::{Seized, seize};
 use crate::sys::wait::Stop;
 
 /// Looks for left-overs in a process, and takes them out. It goes on untraced. `None`: there was nothing.
 pub fn take_out(pid: Pid) -> Result<Option<LeftOver>, AttachError> {
     // Those that sleep on are let go by the kernel when we end.
-    let stop_all::Held {
+    let Seized {
         stopped: mut held,
         process,
         ..
-    } = stop_all::hold(pid).map_err(|failed| failed.why)?;
+    } = seize(pid).map_err(|failed| failed.why)?;
     // A system call of ours is best made by one of its own tasks that waits in none itself.
     held.sort_by_key(|(stopped, stop)| {
         let other = process.get(&stopped.tid()) != Some(&pid);

@@ -3,32 +3,39 @@
 use crate::base::regs::Regs;
 use crate::base::signal::Signal;
 use crate::engine::space::Original;
-use crate::sys;
 use crate::sys::ptrace::Stopped;
 use crate::sys::wait::Stop;
 
 /// How a served task goes on.
 #[derive(Debug)]
-pub(in crate::engine) enum Resume {
+pub(in crate::engine) enum Resume<S = Stopped> {
     /// It runs.
-    Run(Stopped),
+    Run(S),
     /// It runs to its next system call.
-    Watched(Stopped),
+    Watched(S),
     /// It runs into this signal.
-    Deliver(Stopped, Signal),
+    Deliver(S, Signal),
     /// It stays in its group-stop.
-    Listen(Stopped),
+    Listen(S),
     /// We let go of it.
-    Release(Stopped),
+    Release(S),
     /// It could not be served; its stop shows itself again.
     Again,
     /// It stays as it is for now, or is no more.
     Nothing,
 }
 
-impl Resume {
+impl<S> Resume<S> {
+    /// As if nothing had been.
+    pub(in crate::engine) fn after(stopped: S, stop: Stop) -> Resume<S> {
+        match stop {
+            Stop::Group(_) => Resume::Listen(stopped),
+            _ => Resume::Run(stopped),
+        }
+    }
+
     /// The stop that it goes on from.
-    pub(in crate::engine) fn stopped(&self) -> Option<&Stopped> {
+    pub(in crate::engine) fn stopped(&self) -> Option<&S> {
         match self {
             Resume::Run(stopped)
             | Resume::Watched(stopped)
@@ -61,12 +68,4 @@ pub(in crate::engine) fn finish(resume: Resume) {
         Resume::Release(stopped) => stopped.detach(None),
         Resume::Again | Resume::Nothing => Ok(()),
     };
-}
-
-/// Lets a task go on from a stop as if nothing had been.
-pub(in crate::engine) fn go_on(stopped: Stopped, stop: Stop) -> sys::Result<()> {
-    match stop {
-        Stop::Group(_) => stopped.listen(),
-        _ => stopped.resume(None),
-    }
 }

@@ -7,24 +7,17 @@ use crate::base::regs::{FloatRegs, Regs};
 use crate::base::{Pid, Tid};
 use crate::engine::hit::Hit;
 use crate::engine::supervisor::out::Out;
-use crate::engine::supervisor::resume::{Resume, finish, go_on};
+use crate::engine::supervisor::resume::{Resume, finish};
 use crate::engine::supervisor::snapshot_memory::{self, Kept};
 use crate::engine::supervisor::state::Supervisor;
+use crate::engine::supervisor::stop_process::resume_all;
 use crate::event::Request;
-use crate::sys::interrupt::{LookOut, Meant};
 use crate::sys::memory::ProcessMemory;
 use crate::sys::proc::{self, Mapping};
-use crate::sys::ptrace::{self, Stopped};
-use crate::sys::wait::{self, Patience, Status, Stop};
-use std::collections::HashMap;
+use crate::sys::ptrace::Stopped;
+use crate::sys::wait::Stop;
 use std::ops::ControlFlow;
-use std::time::{Duration, Instant};
-
-/// A task that waits in the kernel for its vfork child cannot be stopped; nor does it change anything. One
-/// that takes longer is looked at: it may be such a one.
-const PATIENCE: Duration = Duration::from_millis(200);
-/// Any other task comes to its stop sooner.
-const LONGEST: Duration = Duration::from_secs(10);
+use std::time::Instant;
 
 impl Supervisor {
     /// The process as it is now. What its tasks do until each of them stands still is told as ever. `None`:
@@ -52,7 +45,7 @@ impl Supervisor {
         out: &mut Out<'_>,
     ) -> Option<Frozen> {
         let began = Instant::now();
-        let held = self.hold_process(pid, out)?;
+        let held = self.stop_process(pid, out)?;
         // Of one that is about to end there will be no other moment.
         let after = match self.ending.is_told(pid) {
             true => After::Held,
@@ -60,11 +53,11 @@ impl Supervisor {
         };
         let still = self.batch.iter().filter(|(tid, _)| self.is_of(*tid, pid));
         let still = still.filter_map(|(_, resume)| resume.stopped());
-        let stops = still.chain(held.values().map(|(stopped, _)| stopped));
+        let stops = still.chain(held.iter().map(|(stopped, _)| stopped));
         let mut tasks: Vec<TaskState> = stops.filter_map(state).collect();
         // The process's own id may be that of a thread that has ended, and has no memory.
         let Some(one) = tasks.first().map(|task| Pid(task.thread.0)) else {
-            let_go(held);
+            resume_all(held);
             return None;
         };
         for ended in self.ending.states(pid) {
@@ -83,18 +76,13 @@ impl Supervisor {
         };
         match after {
             After::Resumed => {
-                let_go(held);
+                resume_all(held);
                 self.batch.drain(..).for_each(|(_, resume)| finish(resume));
             }
-            After::Held => self
-                .batch
-                .extend(held.into_iter().map(|(tid, (stopped, stop))| {
-                    let resume = match stop {
-                        Stop::Group(_) => Resume::Listen(stopped),
-                        _ => Resume::Run(stopped),
-                    };
-                    (tid, resume)
-                })),
+            After::Held => self.batch.extend(
+                held.into_iter()
+                    .map(|(stopped, stop)| (stopped.tid(), Resume::after(stopped, stop))),
+            ),
         }
         let pause = began.elapsed();
         let kept = kept?;
@@ -121,7 +109,7 @@ impl Supervisor {
         pid: Pid,
         plan: &mut snapshot_memory::Plan,
         writable: &[&Mapping],
-        held: &HashMap<Tid, (Stopped, Stop)>,
+        held: &[(Stopped, Stop)],
     ) -> Option<Kept> {
         let tasks = &self.tasks;
         let is_of = |tid: &Tid| tasks.get(tid).is_some_and(|task| task.pid == pid);
@@ -129,7 +117,7 @@ impl Supervisor {
             Resume::Run(stopped) if is_of(tid) && !self.is_exiting(*tid) => Some(stopped),
             _ => None,
         });
-        let interrupted = held.values().filter_map(|(stopped, stop)| match stop {
+        let interrupted = held.iter().filter_map(|(stopped, stop)| match stop {
             Stop::Interrupt => Some(stopped),
             _ => None,
         });
@@ -145,98 +133,12 @@ impl Supervisor {
         kept.ok()
     }
 
-    /// A terminal's Ctrl-C is for a command that we launched.
-    fn look_out(&self) -> LookOut {
-        LookOut::begin(match self.launched {
-            Some(_) => Meant::Command,
-            None => Meant::Us,
-        })
-    }
-
     fn is_of(&self, tid: Tid, pid: Pid) -> bool {
         self.tasks.get(&tid).is_some_and(|task| task.pid == pid)
     }
-
-    /// Stops every task of a process, those included that are born meanwhile; `None` when one does
-    /// not come to a stop.
-    pub(in crate::engine) fn hold_process(
-        &mut self,
-        pid: Pid,
-        out: &mut Out<'_>,
-    ) -> Option<HashMap<Tid, (Stopped, Stop)>> {
-        let mut held = HashMap::new();
-        let (began, look_out) = (Instant::now(), self.look_out());
-        loop {
-            let still = |tid: &Tid| self.batch.iter().any(|(other, _)| other == tid);
-            let tasks = self.tasks.iter().filter(|(_, task)| task.pid == pid);
-            let missing: Vec<Tid> = tasks
-                .map(|(tid, _)| *tid)
-                .filter(|tid| !held.contains_key(tid) && !still(tid) && !self.is_exiting(*tid))
-                .collect();
-            let is_asleep = |tid: &Tid| matches!(proc::state(*tid), None | Some('D' | 'Z' | 'X'));
-            let is_late = began.elapsed() > PATIENCE;
-            if missing.is_empty() || is_late && missing.iter().all(is_asleep) {
-                return Some(held);
-            }
-            if began.elapsed() > LONGEST || look_out.is_asked() {
-                // A task that runs on may hold anything: nothing can be said.
-                let_go(held);
-                return None;
-            }
-            for &tid in &missing {
-                let _ = ptrace::interrupt(tid);
-            }
-            for tid in missing {
-                self.hold_task(tid, &mut held, out);
-            }
-        }
-    }
-
-    /// Serves what one task does until it stands still.
-    fn hold_task(&mut self, tid: Tid, held: &mut HashMap<Tid, (Stopped, Stop)>, out: &mut Out<'_>) {
-        let (began, look_out) = (Instant::now(), self.look_out());
-        while began.elapsed() < PATIENCE && !look_out.is_asked() {
-            match wait::look_at(tid, Patience::Poll) {
-                // An int3 was hit, but its SIGTRAP waits behind the stop we asked for: let it come.
-                Ok(Some(Status::Stopped(stopped, Stop::Interrupt)))
-                    if proc::is_pending(tid, nix::libc::SIGTRAP) =>
-                {
-                    let _ = stopped.resume(None);
-                }
-                Ok(Some(Status::Stopped(stopped, stop @ (Stop::Interrupt | Stop::Group(_))))) => {
-                    let _ = wait::consume(tid);
-                    held.insert(tid, (stopped, stop));
-                    return;
-                }
-                Ok(Some(status @ Status::Stopped(_, Stop::Exit))) => {
-                    let resume = self.serve(tid, status, out);
-                    let _ = wait::consume(tid);
-                    if let Resume::Run(stopped) = resume {
-                        held.insert(tid, (stopped, Stop::Exit));
-                    }
-                    return;
-                }
-                Ok(Some(status)) => {
-                    let resume = self.serve(tid, status, out);
-                    // Asked anew: serving may have used up the stop that we asked for.
-                    let _ = ptrace::interrupt(tid);
-                    finish(resume);
-                }
-                Ok(None) => std::thread::sleep(Duration::from_micros(50)),
-                Err(_) => return,
-            }
-        }
-    }
 }
 
-/// Lets all of them go on.
-pub(in crate::engine) fn let_go(held: HashMap<Tid, (Stopped, Stop)>) {
-    for (stopped, stop) in held.into_values() {
-        // ESRCH: it was killed meanwhile; its end comes through a wait.
-        let _ = go_on(stopped, stop);
-    }
-}
-
+/// What a task that stands still is like; `None`: it is gone.
 pub(in crate::engine) fn state(stopped: &Stopped) -> Option<TaskState> {
     let regs: Regs = stopped.regs().ok()?;
     let floats: FloatRegs = stopped.float_regs().unwrap_or_default();

@@ -6,8 +6,8 @@ use crate::engine::hit::Hit;
 use crate::engine::supervisor::detach::put_back;
 use crate::engine::supervisor::out::Out;
 use crate::engine::supervisor::resume::finish;
-use crate::engine::supervisor::snapshot::let_go;
 use crate::engine::supervisor::state::Supervisor;
+use crate::engine::supervisor::stop_process::resume_all;
 use crate::event::Request;
 use crate::event::Why;
 use std::collections::BTreeSet;
@@ -23,10 +23,10 @@ impl Supervisor {
         let processes: BTreeSet<Pid> = self.tasks.values().map(|task| task.pid).collect();
         for pid in processes {
             self.placement.hurry();
-            let held = self.hold_process(pid, &mut out);
+            let held = self.stop_process(pid, &mut out);
             if let Some(held) = held {
-                for (tid, (stopped, _)) in &held {
-                    let space = self.tasks.get(tid).map(|task| task.space);
+                for (stopped, _) in &held {
+                    let space = self.tasks.get(&stopped.tid()).map(|task| task.space);
                     if let Some(space) = space.and_then(|id| self.spaces.get(&id)) {
                         // ESRCH: it was killed meanwhile and needs no help.
                         let _ = put_back(stopped, space);
@@ -35,7 +35,7 @@ impl Supervisor {
                 let own = self.spaces.values_mut().filter(|space| space.pid == pid);
                 own.for_each(crate::engine::space::Space::take_out);
                 self.forget_calls(pid, &mut out);
-                let_go(held);
+                resume_all(held);
             }
             self.placement.relax();
         }
