@@ -6,7 +6,8 @@
 
 use super::code::asm::frame;
 use super::code::trampolines;
-use super::layout::{Layout, TRAMPOLINE};
+use super::layout::{Layout, TABLE, TRAMPOLINE};
+use super::shared::Shared;
 use crate::base::addr::Addr;
 use crate::base::memory::Memory;
 use crate::base::regs::Regs;
@@ -53,6 +54,32 @@ pub struct Fault {
     pub resume: u64,
 }
 
+/// What a thread is stopped at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// A call.
+    Call,
+    /// A return.
+    Return,
+}
+
+/// A call or a return that the tracer has to look at itself. Nothing of it will be recorded; the thread goes on where
+/// it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// Which of both.
+    pub when: When,
+    /// The number of the tracepoint.
+    pub number: u32,
+    /// Where the word lies on the stack that holds, or held, the return address.
+    pub frame: u64,
+    /// The registers: of a call as on the function's first instruction, of a return as behind the call; `rip` is
+    /// not told.
+    pub regs: Box<Regs>,
+    /// Of a call that has no trampoline, and whose return will not be seen.
+    pub only: bool,
+}
+
 /// How a task gets out of our code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Out {
@@ -74,6 +101,8 @@ pub struct Labels {
     pub(super) spans: BTreeMap<u64, Place>,
     /// The stubs of the tracepoints, by their numbers.
     pub(super) stubs: Vec<u64>,
+    /// Where threads go on that have stopped for the tracer, by their instruction pointers.
+    pub(super) asks: BTreeMap<u64, When>,
     /// Loads that may fault.
     pub faults: Vec<Fault>,
     /// The instruction pointer of a thread that asks for a ring by an int3. When it is left alone, it goes on
@@ -89,6 +118,7 @@ impl Labels {
             layout,
             spans: BTreeMap::new(),
             stubs: vec![0],
+            asks: BTreeMap::new(),
             faults: Vec::new(),
             claim: 0,
             retry: 0,
@@ -104,6 +134,33 @@ impl Labels {
     pub fn resume_after_fault(&self, ip: u64) -> Option<u64> {
         let fault = self.faults.iter().find(|fault| fault.at.contains(&ip));
         fault.map(|fault| fault.resume)
+    }
+
+    /// What a thread asks for that an int3 has stopped.
+    pub fn asked(&self, regs: &Regs, memory: &dyn Memory, shared: Shared<'_>) -> Option<Asked> {
+        let when = *self.asks.get(&regs.rip)?;
+        let pushed = word(memory, regs.rsp, frame::NUMBER) as u32;
+        let (number, above_number) = match when {
+            When::Call => (pushed, 8),
+            When::Return => {
+                let trampoline = u64::from(pushed & !trampolines::PUSHED);
+                (shared.load(TABLE + TRAMPOLINE * trampoline + 8) as u32, 0)
+            }
+        };
+        let only = when == When::Call && word(memory, regs.rsp, frame::TRAMPOLINE) == 0;
+        let out = above(framed(*regs, memory), above_number);
+        let frame = out.rsp;
+        let after = match when {
+            When::Call => out,
+            When::Return => above(out, 8),
+        };
+        Some(Asked {
+            when,
+            number,
+            frame,
+            regs: Box::new(Regs { rip: 0, ..after }),
+            only,
+        })
     }
 
     /// How a stopped task gets out of our code.

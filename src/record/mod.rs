@@ -15,7 +15,10 @@
 //!    decoder needs of one.
 //! 5. A task that a signal is delivered to, or that the tracer leaves, must not be in our code:
 //!    [`Labels::out`]. A SIGSEGV or SIGBUS at a load of ours is not the target's: [`Labels::resume_after_fault`].
-//! 6. To leave: clear the byte, [`Reader::nudge`] and wake all threads, take them out, give the call sites back.
+//! 6. What cannot be recorded, as a text behind two pointers or one that a format tells of, can be looked at in a stub:
+//!    [`Shape::asking`], [`Labels::asked`]. These stops, and that of a thread that asks for a ring, are int3s;
+//!    no thread comes to one when the owner is dead, but one that is there when it dies needs a handler.
+//! 7. To leave: clear the byte, [`Reader::nudge`] and wake all threads, take them out, give the call sites back.
 //!    The code stays mapped as long as a frame may return to a trampoline.
 
 mod code;
@@ -28,7 +31,7 @@ pub mod threads;
 pub mod view;
 
 pub use code::{Code, Failed, Stub, Target, Written};
-pub use labels::{Labels, Out};
+pub use labels::{Asked, Labels, Out, When};
 pub use layout::{Layout, head, header};
 pub use ring::{Kind, Reader, Record};
 pub use shape::{Caps, Refused, Shape};

@@ -2,13 +2,18 @@
 //! can be read later.
 
 mod memory;
+#[cfg(test)]
+mod tests;
 
+use super::layout::MOST_RECORD;
+use super::ring::{CALL_FIXED, RETURN_FIXED};
 use crate::abi::location::{Location, Register};
 use crate::abi::sysv;
 use crate::base::machine::Machine;
 use crate::plan::capture::Capture;
 use crate::plan::{Stack, Tracepoint};
 use crate::proto::Prototype;
+use crate::proto::types::Language;
 use memory::Walk;
 
 /// What the records of a tracepoint hold.
@@ -30,6 +35,17 @@ pub struct Shape {
     pub(super) at_return: Box<[Blob]>,
     /// Whether returns are recorded.
     pub(super) returns: Returns,
+    /// What the tracer looks at itself, while the thread stands still.
+    pub(super) asks: Asks,
+}
+
+/// At what a thread stops, for what cannot be recorded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Asks {
+    /// Instead of the record of a call.
+    pub(super) at_entry: bool,
+    /// Instead of the record of a return.
+    pub(super) at_return: bool,
 }
 
 /// Whether returns of a tracepoint are recorded.
@@ -130,8 +146,51 @@ const MOST_STACK: u64 = 32;
 const UNKNOWN: u8 = 4;
 
 impl Shape {
-    /// What is taken of the calls of a tracepoint.
+    /// What is taken of the calls of a tracepoint, without a stop.
     pub fn of(point: &Tracepoint, caps: Caps) -> Result<Shape, Refused> {
+        let parts = Parts::of(point, caps)?;
+        parts.entry?;
+        parts.returned?;
+        Ok(parts.shape)
+    }
+
+    /// The same; where that is refused for what is shown, the thread stops in the stub, at the call or at the
+    /// return: see [`Labels::asked`](super::Labels::asked).
+    pub fn asking(point: &Tracepoint, caps: Caps) -> Result<Shape, Refused> {
+        let Parts {
+            mut shape,
+            entry,
+            returned,
+        } = Parts::of(point, caps)?;
+        shape.asks = Asks {
+            at_entry: entry.is_err(),
+            at_return: returned.is_err(),
+        };
+        if entry.is_err() {
+            shape.at_entry = Box::default();
+        }
+        if returned.is_err() {
+            shape.at_return = Box::default();
+            shape.kept = Box::default();
+        }
+        Ok(shape)
+    }
+
+    /// The words of a call's registers and stack.
+    pub(super) fn entry_words(&self) -> u16 {
+        u16::from(self.general) + u16::from(self.vector) + self.stack
+    }
+}
+
+/// A shape, and why its calls or its returns cannot be recorded.
+struct Parts {
+    shape: Shape,
+    entry: Result<(), Refused>,
+    returned: Result<(), Refused>,
+}
+
+impl Parts {
+    fn of(point: &Tracepoint, caps: Caps) -> Result<Parts, Refused> {
         use crate::plan::Returns as Comes;
         if point.stack == Stack::Wanted {
             return Err(Refused::Stack);
@@ -145,34 +204,28 @@ impl Shape {
             Comes::Once | Comes::Again => Returns::Recorded,
         };
         match point.typed(Machine::Amd64) {
-            Some((prototype, capture)) => Shape::typed(prototype, capture, caps, returns),
-            None => Ok(Shape {
-                general: UNKNOWN,
-                returns,
-                ..Shape::default()
+            Some((prototype, capture)) => Ok(Parts::typed(prototype, capture, caps, returns)),
+            None => Ok(Parts {
+                shape: Shape {
+                    general: UNKNOWN,
+                    returns,
+                    ..Shape::default()
+                },
+                entry: Ok(()),
+                returned: Ok(()),
             }),
         }
     }
 
     /// What is taken of the calls of a function with this prototype.
-    fn typed(
-        prototype: &Prototype,
-        capture: &Capture,
-        caps: Caps,
-        returns: Returns,
-    ) -> Result<Shape, Refused> {
-        if capture.format.is_some() {
-            return Err(Refused::Format);
-        }
+    fn typed(prototype: &Prototype, capture: &Capture, caps: Caps, returns: Returns) -> Parts {
         let mut shape = Shape {
             returns,
             ..Shape::default()
         };
-        for location in &capture.locations {
-            shape.take(*location)?;
-        }
         let mut walk = Walk::new(prototype, capture, caps);
-        walk.entry()?;
+        let mut entry = walk.entry();
+        let mut returned = Ok(());
         if returns == Returns::Recorded {
             let at = sysv::results(&prototype.result);
             shape.result = ResultRegisters {
@@ -180,39 +233,62 @@ impl Shape {
                 vector: at.vector,
                 x87: at.x87,
             };
-            walk.returned()?;
+            returned = walk.returned();
         }
-        walk.finish(shape)
-    }
-
-    /// Makes room for an argument.
-    fn take(&mut self, location: Location) -> Result<(), Refused> {
-        match location {
-            Location::Nowhere => {}
-            Location::Registers(first, second) => {
-                for register in std::iter::once(first).chain(second) {
-                    match register {
-                        Register::General(n) => self.general = self.general.max(n + 1),
-                        Register::Vector(n) => self.vector = self.vector.max(n + 1),
-                    }
-                }
-            }
-            Location::Stack { offset, size } => {
-                // From behind the return address on.
-                let end = (offset - 8).saturating_add(size).div_ceil(8);
-                if end > MOST_STACK {
-                    return Err(Refused::Long);
-                }
-                self.stack = self.stack.max(end as u16);
+        if let Some((_, format)) = capture.format {
+            entry = Err(Refused::Format);
+            // What is written by scanf, or by printf into a buffer that is shown later.
+            let is_printf = format.language == Language::Printf;
+            if !is_printf || capture.at_entry < prototype.params.len() {
+                returned = Err(Refused::Format);
             }
         }
-        Ok(())
+        for location in &capture.locations {
+            entry = entry.and(take(&mut shape, *location));
+        }
+        walk.finish(&mut shape);
+        entry = entry.and(fits(CALL_FIXED + shape.entry_words(), &shape.at_entry));
+        returned = returned.and(fits(RETURN_FIXED + shape.result.words(), &shape.at_return));
+        Parts {
+            shape,
+            entry,
+            returned,
+        }
     }
+}
 
-    /// The words of a call's registers and stack.
-    pub(super) fn entry_words(&self) -> u16 {
-        u16::from(self.general) + u16::from(self.vector) + self.stack
+/// Whether a record is not too long.
+fn fits(words: u16, blobs: &[Blob]) -> Result<(), Refused> {
+    let blob = |blob: &Blob| 16 + u64::from(blob.most).next_multiple_of(8);
+    let whole = 8 * u64::from(words) + blobs.iter().map(blob).sum::<u64>();
+    match whole <= MOST_RECORD {
+        true => Ok(()),
+        false => Err(Refused::Long),
     }
+}
+
+/// Makes room for an argument.
+fn take(shape: &mut Shape, location: Location) -> Result<(), Refused> {
+    match location {
+        Location::Nowhere => {}
+        Location::Registers(first, second) => {
+            for register in std::iter::once(first).chain(second) {
+                match register {
+                    Register::General(n) => shape.general = shape.general.max(n + 1),
+                    Register::Vector(n) => shape.vector = shape.vector.max(n + 1),
+                }
+            }
+        }
+        Location::Stack { offset, size } => {
+            // From behind the return address on.
+            let end = (offset - 8).saturating_add(size).div_ceil(8);
+            if end > MOST_STACK {
+                return Err(Refused::Long);
+            }
+            shape.stack = shape.stack.max(end as u16);
+        }
+    }
+    Ok(())
 }
 
 /// Functions that find out which module or which frame has called them.

@@ -67,7 +67,7 @@ impl Area {
     }
 
     pub(crate) fn stub_of(&mut self, point: Arc<Tracepoint>, function: usize) -> Stub {
-        let shape = Shape::of(&point, CAPS).expect("a shape");
+        let shape = Shape::asking(&point, CAPS).expect("a shape");
         let target = Target::Code(function as u64);
         let stub = self.code.add(&Arc::new(shape), target, self.shared);
         let stub = stub.expect("a stub");

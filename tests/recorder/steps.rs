@@ -7,7 +7,7 @@ use ltrace::base::addr::Addr;
 use ltrace::base::memory::{Memory, Unreadable};
 use ltrace::base::regs::Regs;
 use ltrace::record::labels::MOST_STEPS;
-use ltrace::record::{Labels, Layout, Out, Reader, head, header};
+use ltrace::record::{Asked, Labels, Layout, Out, Reader, Shared, When, head, header};
 use nix::libc;
 use std::arch::global_asm;
 use std::ffi::{c_int, c_long, c_void};
@@ -51,6 +51,8 @@ struct Stepping {
     in_a_row: usize,
     was_put_back: bool,
     wrong: Option<String>,
+    shared: Shared<'static>,
+    asked: Vec<Asked>,
 }
 
 /// The memory of this process.
@@ -96,7 +98,12 @@ fn changed(regs: &mut Regs) -> [&mut u64; 11] {
     ]
 }
 
-extern "C" fn on_trap(_: c_int, _: *mut libc::siginfo_t, context: *mut c_void) {
+/// An int3 has trapped, and not the flag (SI_KERNEL of `<asm-generic/siginfo.h>`).
+const BY_INT3: c_int = 0x80;
+
+extern "C" fn on_trap(_: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
+    // SAFETY: the kernel passes what it tells of the signal.
+    let code = unsafe { (*info).si_code };
     // SAFETY: the kernel passes the frame that the thread goes back to.
     let context = unsafe { &mut *context.cast::<libc::ucontext_t>() };
     // SAFETY: set by the test that traps, which waits for us.
@@ -105,6 +112,9 @@ extern "C" fn on_trap(_: c_int, _: *mut libc::siginfo_t, context: *mut c_void) {
     let mut regs = Regs::default();
     for (to, number) in changed(&mut regs).into_iter().zip(CHANGED) {
         *to = gregs[number as usize] as u64;
+    }
+    if code == BY_INT3 {
+        stepping.ask(&regs);
     }
     let Some(mut to) = stepping.step(&regs) else {
         return;
@@ -116,6 +126,24 @@ extern "C" fn on_trap(_: c_int, _: *mut libc::siginfo_t, context: *mut c_void) {
 }
 
 impl Stepping {
+    /// The tracer is asked to look.
+    fn ask(&mut self, regs: &Regs) {
+        match self.labels.asked(regs, &Own, self.shared) {
+            Some(asked) => {
+                let expected = Regs {
+                    rip: 0,
+                    ..self.start
+                };
+                // Who was put back is not stepped any more, so that the start of the return is not known.
+                if *asked.regs != expected && !self.was_put_back {
+                    self.wrong = Some(format!("{asked:x?}, not {expected:x?}"));
+                }
+                self.asked.push(asked);
+            }
+            None => self.wrong = Some("an int3".to_owned()),
+        }
+    }
+
     /// Looks at one instruction; where to go instead, if anywhere.
     fn step(&mut self, regs: &Regs) -> Option<Regs> {
         if !self.layout.code().contains(&regs.rip) {
@@ -163,6 +191,8 @@ fn stepped(area: &Area, entry: u64, arguments: &[u64; 6], back_at: usize) -> Ste
         in_a_row: 0,
         was_put_back: false,
         wrong: None,
+        shared: area.shared,
+        asked: Vec::with_capacity(4),
     };
     STEPPING.store(&raw mut stepping, Ordering::Release);
     // SAFETY: the stub keeps to the calling convention, and the handler to what it was told.
@@ -191,6 +221,17 @@ fn check(
     prepare: impl Fn(&mut Area, &mut Reader, &mut u64),
     expected: &[&str],
 ) {
+    check_asked(prototype, function, arguments, prepare, (expected, &[]));
+}
+
+#[track_caller]
+fn check_asked(
+    prototype: &str,
+    function: usize,
+    arguments: [u64; 6],
+    prepare: impl Fn(&mut Area, &mut Reader, &mut u64),
+    (expected, asked): (&[&str], &[When]),
+) {
     let _guard = ONE_AT_A_TIME
         .lock()
         .unwrap_or_else(|poison| poison.into_inner());
@@ -204,6 +245,11 @@ fn check(
         let stepping = stepped(&area, entry, &arguments, at);
         let lines = area.lines(&mut reader);
         assert_eq!(lines, expected, "put back at {at}");
+        let stops: Vec<When> = stepping.asked.iter().map(|asked| asked.when).collect();
+        assert_eq!(stops, asked, "put back at {at}");
+        assert!(stepping.asked.iter().all(|asked| asked.number == 1));
+        let frames = stepping.asked.iter().map(|asked| asked.frame);
+        assert!(frames.is_sorted_by(|a, b| a == b));
         if !stepping.was_put_back {
             assert!(at > 30, "{at}");
             break;
@@ -264,6 +310,20 @@ fn texts_and_what_is_kept() {
         |_, _, _| {},
         &expected,
     );
+}
+
+#[test]
+fn what_the_tracer_looks_at_itself() {
+    let labs = libc_function(c"labs");
+    let arguments = [7, 0, 0, 0, 0, 0];
+    let ways: [(&str, &[&str], &[When]); 3] = [
+        ("long f(array(string, 2)*);", &["() = 7"], &[When::Call]),
+        ("array(string, 2)* f(long);", &["f(7)"], &[When::Return]),
+        ("int f(scan_format);", &[], &[When::Call, When::Return]),
+    ];
+    for (prototype, lines, asked) in ways {
+        check_asked(prototype, labs, arguments, |_, _, _| {}, (lines, asked));
+    }
 }
 
 #[test]

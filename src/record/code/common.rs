@@ -1,7 +1,7 @@
 //! Subroutines of stubs and of the code for returns. They use the frame of their caller, so that the stack
 //! pointer alone tells where saved registers are.
 
-use super::super::labels::Place;
+use super::super::labels::{Place, When};
 use super::super::layout::{self, Layout, head, header};
 use super::super::ring::{Kind, header_word};
 use super::asm::{Asm, GOLDEN, Made, frame, outer};
@@ -72,6 +72,16 @@ pub(super) fn ring(asm: &mut Asm, layout: &Layout, find: u64, none: CodeLabel) -
     asm.here(&mut found)?;
     asm.test(r11, r11)?;
     asm.je(none)
+}
+
+/// Stops the thread, so that the tracer sees a call or a return itself; goes to `none` when nobody is there to do so.
+/// Behind the stop a thread only goes on.
+pub(super) fn ask(asm: &mut Asm, layout: &Layout, when: When, none: CodeLabel) -> Made {
+    asm.test_at(layout.in_shared(header::OWNER), OWNER_ID)?;
+    asm.je(none)?;
+    asm.int3()?;
+    asm.mark_ask(when)?;
+    asm.mark(Place::Onward)
 }
 
 /// The labels that `find` has inside.

@@ -1,7 +1,7 @@
 //! The code that a call goes through: a stub for each tracepoint, which tells its number, and a body for each kind
 //! of tracepoint, which writes the record and goes on to the function.
 
-use super::super::labels::Place;
+use super::super::labels::{Place, When};
 use super::super::layout::{self, Layout, head};
 use super::super::ring::{CALL_FIXED, Kind, header_word};
 use super::super::shape::{Returns, Shape, Source};
@@ -94,21 +94,28 @@ pub(super) fn body(
         Returns::Recorded => trampolines::choose(asm, layout, common.insert)?,
         Returns::Unrecorded => asm.mov(slot(frame::TRAMPOLINE), 0)?,
     }
-    asm.here(&mut l.again)?;
-    asm.mov(r10, qword_ptr(r11 + head::WRITE as i32))?;
-    asm.cmp(r10, qword_ptr(r11 + head::LIMIT as i32))?;
-    asm.ja(l.full)?;
-    record(asm, shape)?;
-    keep(asm, shape)?;
-    let fixed = CALL_FIXED + shape.entry_words();
-    blobs::add(asm, common, fixed, &shape.at_entry)?;
-    asm.mov(qword_ptr(r11 + head::WRITE as i32), r10)?;
+    if shape.asks.at_entry {
+        keep(asm, shape)?;
+        common::ask(asm, layout, When::Call, l.unrecorded)?;
+    } else {
+        asm.here(&mut l.again)?;
+        asm.mov(r10, qword_ptr(r11 + head::WRITE as i32))?;
+        asm.cmp(r10, qword_ptr(r11 + head::LIMIT as i32))?;
+        asm.ja(l.full)?;
+        record(asm, shape)?;
+        keep(asm, shape)?;
+        let fixed = CALL_FIXED + shape.entry_words();
+        blobs::add(asm, common, fixed, &shape.at_entry)?;
+        asm.mov(qword_ptr(r11 + head::WRITE as i32), r10)?;
+    }
     go_on(asm, layout, &mut l, shape, target)?;
     asm.mark(Place::Body)?;
-    asm.here(&mut l.full)?;
-    asm.call(common.space)?;
-    asm.test(r11, r11)?;
-    asm.jne(l.again)?;
+    if !shape.asks.at_entry {
+        asm.here(&mut l.full)?;
+        asm.call(common.space)?;
+        asm.test(r11, r11)?;
+        asm.jne(l.again)?;
+    }
     asm.here(&mut l.unrecorded)?;
     asm.mov(slot(frame::TRAMPOLINE), 0)?;
     asm.jmp(l.onward)

@@ -1,11 +1,11 @@
 //! The code that a return goes through: one for all that have nothing but `rax`, and one for each kind that has more.
 
-use super::super::labels::Place;
+use super::super::labels::{Place, When};
 use super::super::layout::{self, Layout, head};
 use super::super::ring::{Kind, RETURN_FIXED, header_word};
 use super::super::shape::{Shape, Source};
 use super::asm::{Asm, Made, frame, slot};
-use super::{Common, blobs, common, entry};
+use super::{Common, blobs, common as subroutines, entry};
 use iced_x86::Register::RAX;
 use iced_x86::code_asm::{
     CodeLabel, dword_ptr, edx, ptr, qword_ptr, r10, r11, rax, rdx, rsp, st0, tbyte_ptr, xmm0, xmm1,
@@ -28,7 +28,7 @@ pub(super) fn exit(asm: &mut Asm, layout: &Layout, find: u64, space: u64) -> Mad
     entry::enter(asm)?;
     asm.is_zero_at(layout.enabled())?;
     asm.je(leave)?;
-    common::ring(asm, layout, find, leave)?;
+    subroutines::ring(asm, layout, find, leave)?;
     let again = asm.label_here()?;
     trampoline(asm, layout)?;
     asm.mov(edx, dword_ptr(rax + 8))?;
@@ -65,6 +65,12 @@ pub(super) fn exit(asm: &mut Asm, layout: &Layout, find: u64, space: u64) -> Mad
 pub(super) fn special(asm: &mut Asm, layout: &Layout, common: &Common, shape: &Shape) -> Made {
     let mut full = asm.create_label();
     asm.mark(Place::Body)?;
+    if shape.asks.at_return {
+        subroutines::ask(asm, layout, When::Return, full)?;
+        asm.jmp(common.leave)?;
+        asm.here(&mut full)?;
+        return asm.jmp(common.leave);
+    }
     let again = asm.label_here()?;
     asm.mov(r10, qword_ptr(r11 + head::WRITE as i32))?;
     asm.cmp(r10, qword_ptr(r11 + head::LIMIT as i32))?;

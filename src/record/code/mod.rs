@@ -81,7 +81,7 @@ struct Common {
 }
 
 /// What decides the code for returns.
-type ExitKind = (ResultRegisters, Box<[Blob]>);
+type ExitKind = (ResultRegisters, Box<[Blob]>, bool);
 
 /// The code of one target.
 pub struct Code {
@@ -317,10 +317,10 @@ impl Code {
 
     /// The code for the shape's returns, 0 when the common code is enough.
     fn exit(&mut self, shape: &Shape) -> Result<u64, Failed> {
-        if shape.result.words() == 0 && shape.at_return.is_empty() {
+        if shape.result.words() == 0 && shape.at_return.is_empty() && !shape.asks.at_return {
             return Ok(0);
         }
-        let key = (shape.result, shape.at_return.clone());
+        let key = (shape.result, shape.at_return.clone(), shape.asks.at_return);
         if let Some(at) = self.exits.get(&key) {
             return Ok(*at);
         }
@@ -336,6 +336,7 @@ impl Code {
         let made = asm.assemble(self.next)?;
         let labels: Made<Vec<u64>> = labels.iter().map(|label| made.ip(label)).collect();
         self.labels.add(&made.spans);
+        self.labels.asks.extend(made.asks.iter().copied());
         Ok((self.put(made.bytes)?, labels?))
     }
 

@@ -2,7 +2,6 @@
 //! never less; so lengths that only the call knows do not matter, only how much is shown at most.
 
 use super::super::layout::MOST_RECORD;
-use super::super::ring::{CALL_FIXED, RETURN_FIXED};
 use super::{Blob, Caps, Ends, MOST_KEPT, Refused, Shape, Source};
 use crate::abi::location::{Location, Register};
 use crate::abi::sysv;
@@ -73,22 +72,11 @@ impl<'p> Walk<'p> {
         Ok(())
     }
 
-    /// The shape with what was found.
-    pub(super) fn finish(self, shape: Shape) -> Result<Shape, Refused> {
-        let blob = |blob: &Blob| 16 + u64::from(blob.most).next_multiple_of(8);
-        let entry = self.at_entry.iter().map(blob).sum::<u64>();
-        let returned = self.at_return.iter().map(blob).sum::<u64>();
-        let registers = CALL_FIXED + shape.entry_words();
-        let results = RETURN_FIXED + shape.result.words();
-        if (entry + 8 * u64::from(registers)).max(returned + 8 * u64::from(results)) > MOST_RECORD {
-            return Err(Refused::Long);
-        }
-        Ok(Shape {
-            at_entry: self.at_entry.into(),
-            kept: self.kept.into(),
-            at_return: self.at_return.into(),
-            ..shape
-        })
+    /// Adds what was found to the shape.
+    pub(super) fn finish(self, shape: &mut Shape) {
+        shape.at_entry = self.at_entry.into();
+        shape.kept = self.kept.into();
+        shape.at_return = self.at_return.into();
     }
 
     fn parameter(&mut self, index: usize, when: When) -> Result<(), Refused> {
