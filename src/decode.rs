@@ -213,8 +213,9 @@ impl Decoder {
                     range: range.clone(),
                 }
             }
-            What::Lost { what } => Kind::Lost {
+            What::Lost { what, count } => Kind::Lost {
                 what: (*what).to_owned(),
+                count: *count,
             },
             What::NoAllocator { what } => Kind::NoAllocator {
                 what: (*what).to_owned(),

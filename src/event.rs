@@ -179,6 +179,8 @@ pub enum Kind {
     Lost {
         /// What and why.
         what: String,
+        /// Of calls and returns that were seen and could not be kept: how many, since this was told the last time.
+        count: Option<u64>,
     },
     /// None of a process's modules has an allocator's functions: nothing is known of its heap.
     NoAllocator {

@@ -83,8 +83,10 @@ pub enum What<'e> {
         module: &'e Arc<ModuleName>,
         range: Range<u64>,
     },
+    /// `count`: as in [`crate::event::Kind::Lost`].
     Lost {
         what: &'e str,
+        count: Option<u64>,
     },
     NoAllocator {
         what: &'e str,

@@ -314,7 +314,7 @@ impl Sink for LeakSink {
                 self.ended(event, *last, Some(format!("killed by {signal}")))?
             }
             Kind::Leaving => self.want_all(Moment::Leaving),
-            Kind::Lost { what } | Kind::NoAllocator { what } => {
+            Kind::Lost { what, .. } | Kind::NoAllocator { what } => {
                 if matches!(event.kind, Kind::NoAllocator { .. }) {
                     self.traced(event.pid).no_allocator = true;
                 }

@@ -28,7 +28,7 @@ impl Consumer {
             return ControlFlow::Break(Request::End);
         }
         let event = self.decoder.event(hit);
-        if let Kind::Lost { what } | Kind::NoAllocator { what } = &event.kind
+        if let Kind::Lost { what, .. } | Kind::NoAllocator { what } = &event.kind
             && self.elsewhere
         {
             tell(what);

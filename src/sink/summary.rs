@@ -93,7 +93,7 @@ impl Sink for Summary {
             kind if kind.is_bookkeeping() => {}
             Kind::Return { point, elapsed, .. } => self.count(&point.symbol, *elapsed),
             Kind::NoReturn { point, elapsed, .. } => self.count(&point.symbol, *elapsed),
-            Kind::Lost { what } | Kind::NoAllocator { what } => {
+            Kind::Lost { what, .. } | Kind::NoAllocator { what } => {
                 writeln!(self.out, "ltrace: {}", printable(what))?
             }
             _ => (),

@@ -212,6 +212,7 @@ impl Task {
     pub(super) fn lost(&self, what: &str) -> Event {
         self.now(Kind::Lost {
             what: what.to_owned(),
+            count: None,
         })
     }
 }

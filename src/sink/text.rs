@@ -267,7 +267,7 @@ impl Text {
             Kind::Killed { signal, last } if *last || self.style.thread_ends => {
                 self.note(event, NOWHERE, END, &format!("+++ killed by {signal} +++"));
             }
-            Kind::Lost { what } | Kind::NoAllocator { what } => {
+            Kind::Lost { what, .. } | Kind::NoAllocator { what } => {
                 self.interrupt();
                 self.line.push("ltrace: ");
                 self.line.push(&printable(what));

@@ -102,7 +102,11 @@ impl Supervisor {
     fn beat(&mut self, out: &mut Out<'_>) {
         for path in patience::given_up() {
             let what = patience::told(&path);
-            out.tell(Pid(0), Tid(0), What::Lost { what: &what });
+            let what = What::Lost {
+                what: &what,
+                count: None,
+            };
+            out.tell(Pid(0), Tid(0), what);
         }
         out.tell(Pid(0), Tid(0), What::Tick);
         let first = self.tasks.keys().min().copied();

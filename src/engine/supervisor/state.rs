@@ -151,7 +151,7 @@ impl Supervisor {
     pub(in crate::engine) fn complain(&mut self, tid: Tid, what: &str, out: &mut Out<'_>) {
         if self.complained.insert(what.to_owned()) {
             let pid = self.tasks.get(&tid).map_or(Pid(tid.0), |task| task.pid);
-            out.tell(pid, tid, What::Lost { what });
+            out.tell(pid, tid, What::Lost { what, count: None });
         }
     }
 }
