@@ -68,20 +68,13 @@ pub struct Reader {
     /// The next record in it, and how long that is, once it has been looked at.
     next: usize,
     length: usize,
-    cut: Cut,
+    /// The thread has gone on at the beginning: behind what was copied, up to the end of the ring, there is nothing
+    /// but an older round.
+    wrapped: bool,
+    /// What was copied ends somewhere.
+    cut: bool,
     /// How often the ring made no sense.
     corrupted: u64,
-}
-
-/// Where what was copied ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Cut {
-    /// Where the thread writes.
-    AtWrite,
-    /// At the end of the ring, before the place where the thread writes.
-    AtEnd,
-    /// Nowhere special.
-    Inside,
 }
 
 /// What stands at the next place.
@@ -122,7 +115,8 @@ impl Reader {
             copied: Vec::new(),
             next: 0,
             length: 0,
-            cut: Cut::AtWrite,
+            wrapped: false,
+            cut: false,
             corrupted: 0,
         }
     }
@@ -201,9 +195,9 @@ impl Reader {
                     self.length = length;
                     return true;
                 }
-                // At most once for each time that the thread is found before the place where we read.
-                Next::Skip if self.cut != Cut::AtWrite => self.go_to(0),
-                Next::Incomplete if self.cut == Cut::Inside && self.next > 0 => {
+                // Once, as nobody writes before the beginning.
+                Next::Skip if self.wrapped => self.go_to(0),
+                Next::Incomplete if self.cut && self.next > 0 => {
                     self.go_to(self.at + 8 * self.next as u64);
                 }
                 Next::Skip | Next::Incomplete | Next::Nonsense => {
@@ -264,12 +258,10 @@ impl Reader {
         if write == self.at {
             return false;
         }
-        let (end, cut) = match write > self.at {
-            true => (write, Cut::AtWrite),
-            false => (self.bytes, Cut::AtEnd),
-        };
+        self.wrapped = write < self.at;
+        let end = if self.wrapped { self.bytes } else { write };
         let words = (end - self.at) as usize / 8;
-        self.cut = if words > CHUNK { Cut::Inside } else { cut };
+        self.cut = words > CHUNK;
         shared.copy(self.ring + self.at, words.min(CHUNK), &mut self.copied);
         !self.copied.is_empty()
     }
@@ -352,7 +344,8 @@ mod tests {
     }
 
     fn fuzz(cases: u32) {
-        let layout = Layout::new(0x10_0000, 1, 0);
+        // Longer than what is copied at a time.
+        let layout = Layout::new(0x10_0000, 1, 128 << 10);
         let head_at = layout.head(0);
         let all = (layout.ring(1) / 8) as usize;
         let words: Vec<AtomicU64> = (0..all).map(|_| AtomicU64::new(0)).collect();
@@ -368,7 +361,7 @@ mod tests {
         let config = ProptestConfig::with_cases(cases);
         proptest!(config, |(places in places, writes in writes, tiled in tiled)| {
             let mut reader = Reader::new(&layout, 0, shared);
-            for (index, word) in tiled.iter().cycle().take(1 << 13).enumerate() {
+            for (index, word) in tiled.iter().cycle().take(1 << 14).enumerate() {
                 shared.store(layout.ring(0) + 8 * index as u64, *word);
             }
             for (place, word) in &places {

@@ -1,6 +1,9 @@
 //! An area of the recorder in the test's own process: tracer and target in one.
 
-use ltrace::base::addr::Vaddr;
+use ltrace::base::addr::{Addr, Vaddr};
+use ltrace::base::regs::View;
+use ltrace::base::time::Timestamp;
+use ltrace::base::{Pid, Tid};
 use ltrace::decode::Decoder;
 use ltrace::engine::hit::{Hit, What};
 use ltrace::event::{CallId, Kind as EventKind};
@@ -157,45 +160,55 @@ impl Area {
             }
         };
         let seen = Seen::new(record, thread_pointer(), 0);
-        let (id, depth, view) = (CallId(id), 0, seen.view());
-        let return_address = ltrace::base::addr::Addr(0);
-        let what = match record.kind {
-            Kind::Return => What::Return {
-                id,
-                depth,
-                point,
-                return_address,
-                view,
-            },
-            _ => What::Call {
-                id,
-                depth,
-                point,
-                return_address,
-                view,
-            },
-        };
-        let event = decoder.event(&Hit {
-            pid: ltrace::base::Pid(1),
-            tid: ltrace::base::Tid(1),
-            time: ltrace::base::time::Timestamp(Duration::ZERO),
-            what,
-        });
-        let shown = |values: &[_]| {
-            let mut text = String::new();
-            list(&mut text, values);
-            text
-        };
-        match &event.kind {
-            EventKind::Call { args, .. } if record.kind == Kind::CallOnly => {
-                format!("{}({}) only", point.symbol, shown(args))
-            }
-            EventKind::Call { args, .. } => format!("{}({})", point.symbol, shown(args)),
-            EventKind::Return {
-                out_args, result, ..
-            } => format!("({}) = {}", shown(out_args), render(result)),
-            kind => panic!("{kind:?}"),
+        let line = shown(decoder, point, (record.kind, id), seen.view());
+        match record.kind {
+            Kind::CallOnly => line + " only",
+            _ => line,
         }
+    }
+}
+
+/// A call as far as its arguments, or its return, and its number.
+pub(crate) fn shown(
+    decoder: &mut Decoder,
+    point: &Arc<Tracepoint>,
+    (kind, id): (Kind, u64),
+    view: View<'_>,
+) -> String {
+    let (id, depth, return_address) = (CallId(id), 0, Addr(0));
+    let what = match kind {
+        Kind::Return => What::Return {
+            id,
+            depth,
+            point,
+            return_address,
+            view,
+        },
+        _ => What::Call {
+            id,
+            depth,
+            point,
+            return_address,
+            view,
+        },
+    };
+    let event = decoder.event(&Hit {
+        pid: Pid(1),
+        tid: Tid(1),
+        time: Timestamp(Duration::ZERO),
+        what,
+    });
+    let shown = |values: &[_]| {
+        let mut text = String::new();
+        list(&mut text, values);
+        text
+    };
+    match &event.kind {
+        EventKind::Call { args, .. } => format!("{}({})", point.symbol, shown(args)),
+        EventKind::Return {
+            out_args, result, ..
+        } => format!("({}) = {}", shown(out_args), render(result)),
+        kind => panic!("{kind:?}"),
     }
 }
 

@@ -6,6 +6,7 @@ mod abi;
 mod area;
 mod control;
 mod memory;
+mod prototypes;
 mod rings;
 mod speed;
 mod steps;

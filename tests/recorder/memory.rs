@@ -66,7 +66,7 @@ fn results() {
 extern "C" fn ignore(_: *const c_char) {}
 
 /// Two pages, the second of which cannot be read.
-fn half_readable() -> *mut u8 {
+pub(crate) fn half_readable() -> *mut u8 {
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
     let both = libc::PROT_READ | libc::PROT_WRITE;
     // SAFETY: a new mapping.
