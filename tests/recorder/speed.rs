@@ -1,63 +1,28 @@
-//! What a call costs: run by hand, in a release build.
+//! What a call costs: run by hand. The code is the same in every build; nobody reads meanwhile.
 
-use super::area::{Area, thread_pointer};
+use super::area::Area;
 use super::{RING, as_function, libc_function};
-use ltrace::record::{Reader, threads};
-use nix::libc;
+use ltrace::record::Reader;
 use std::ffi::c_void;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::hint::black_box;
+use std::time::Instant;
 
-/// Nanoseconds for one of so many rounds, while another thread reads the ring; the best of nine.
+/// Nanoseconds for one of so many rounds: what fits into a ring, timed, many times.
 #[allow(clippy::print_stderr)]
-fn measure(area: &Area, name: &str, round: impl Fn() + Sync) {
-    const ROUNDS: u32 = 1_000_000;
-    let mut times: Vec<f64> = (0..9).map(|_| once(area, ROUNDS, &round)).collect();
+fn measure(area: &Area, name: &str, round: impl Fn()) {
+    const ROUNDS: u32 = 3000;
+    let once = || {
+        let _reader = Reader::new(&area.layout, 0, area.shared);
+        let started = Instant::now();
+        for _ in 0..ROUNDS {
+            round();
+        }
+        started.elapsed().as_nanos() as f64 / f64::from(ROUNDS)
+    };
+    let mut times: Vec<f64> = (0..2000).map(|_| once()).collect();
     times.sort_by(f64::total_cmp);
-    eprintln!("{name}: {:.1} ns, median {:.1}", times[0], times[4]);
-}
-
-fn once(area: &Area, rounds: u32, round: &(impl Fn() + Sync)) -> f64 {
-    let done = AtomicBool::new(false);
-    let done = &done;
-    std::thread::scope(|scope| {
-        let (send, receive) = std::sync::mpsc::channel();
-        let measured = scope.spawn(move || {
-            let reader = Reader::new(&area.layout, 0, area.shared);
-            assert!(threads::assign(
-                &area.layout,
-                area.shared,
-                thread_pointer(),
-                0
-            ));
-            send.send(reader).expect("a reader");
-            let started = Instant::now();
-            for _ in 0..rounds {
-                round();
-            }
-            let nanoseconds = started.elapsed().as_nanos() as f64 / f64::from(rounds);
-            threads::forget(area.shared, thread_pointer());
-            nanoseconds
-        });
-        let reading = scope.spawn(move || {
-            let mut reader: Reader = receive.recv().expect("a reader");
-            while !done.load(Ordering::Acquire) {
-                while reader.time(area.shared, area.code.shapes()).is_some() {
-                    std::hint::black_box(reader.take(area.code.shapes()));
-                }
-                if reader.release(area.shared) {
-                    let futex = &area.shared.0[reader.futex() as usize / 8];
-                    // SAFETY: wakes threads, and reads or writes nothing.
-                    unsafe { libc::syscall(libc::SYS_futex, futex, libc::FUTEX_WAKE, 9) };
-                }
-                std::thread::sleep(Duration::from_micros(60));
-            }
-        });
-        let time = measured.join().expect("no panic");
-        done.store(true, Ordering::Release);
-        reading.join().expect("no panic");
-        time
-    })
+    let [least, tenth, median] = [0, 200, 1000].map(|index| times[index]);
+    eprintln!("{name}: {least:.1} ns, p10 {tenth:.1}, median {median:.1}");
 }
 
 #[test]
@@ -67,22 +32,23 @@ fn calls() {
     let malloc = area.stub(Some("addr f(ulong);"), libc_function(c"malloc"));
     let free = area.stub(Some("void f(addr);"), libc_function(c"free"));
     let strlen = area.stub(Some("ulong f(string);"), libc_function(c"strlen"));
-    let cos = area.stub(Some("double f(double);"), libc_function(c"cos"));
+    let difftime = area.stub(Some("double f(long, long);"), libc_function(c"difftime"));
     let malloc = as_function!(malloc.entry, extern "C" fn(usize) -> *mut c_void);
     let free = as_function!(free.entry, extern "C" fn(*mut c_void));
     let strlen = as_function!(strlen.entry, extern "C" fn(*const u8) -> usize);
-    let cos = as_function!(cos.entry, extern "C" fn(f64) -> f64);
+    let difftime = as_function!(difftime.entry, extern "C" fn(i64, i64) -> f64);
+    let _reader = area.ring();
     let text = c"a text of thirty-two characters.";
     for enabled in [0, 1] {
         area.enable(enabled);
         measure(&area, &format!("malloc and free, {enabled}"), || {
-            free(malloc(32))
+            free(malloc(32));
         });
         measure(&area, &format!("strlen of 32 bytes, {enabled}"), || {
-            std::hint::black_box(strlen(text.as_ptr().cast()));
+            black_box(strlen(text.as_ptr().cast()));
         });
-        measure(&area, &format!("cos, {enabled}"), || {
-            std::hint::black_box(cos(1.0));
+        measure(&area, &format!("difftime, {enabled}"), || {
+            black_box(difftime(3, 1));
         });
     }
 }
