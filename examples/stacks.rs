@@ -7,6 +7,7 @@ use ltrace::base::addr::Addr;
 use ltrace::base::regs::View;
 use ltrace::config::Launch;
 use ltrace::engine::hit::{Hit, What};
+use ltrace::engine::supervisor::recording::Instrument;
 use ltrace::engine::supervisor::state::{Follow, Supervisor};
 use ltrace::plan::Plan;
 use ltrace::plan::filter::Filter;
@@ -62,7 +63,7 @@ fn trace(args: &mut dyn Iterator<Item = OsString>, link: Link) -> Result<(), Box
         prototypes: Library::shipped(),
     };
     interrupt::listen(Duration::from_millis(100))?;
-    let mut engine = Supervisor::new(plan, Follow::Threads, link);
+    let mut engine = Supervisor::new(plan, Follow::Threads, Instrument::Stop, link);
     let mut printer = Printer {
         sizes: sizes.0..=sizes.1,
         stacks: Stacks::default(),

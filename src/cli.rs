@@ -6,14 +6,14 @@ mod pids;
 mod slips;
 
 use crate::base::printable::printable_lines;
-use crate::config::{Aim, Children, Config, Launch, Report, Selection};
+use crate::config::{Aim, Children, Config, Instrument, Launch, Report, Selection};
 use crate::leak::options::Format;
 use crate::leak::view::{Colours, Glyphs, Look};
 use crate::plan::filter::{Filter, FilterError, LibraryPattern};
 use crate::sink::output::Destination;
 use crate::sink::text::{Style, TaskIdForm, TaskIds, Time};
 use crate::value::Limits;
-use args::{Args, When};
+use args::{Args, How, When};
 use clap::Parser;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, IsTerminal, Write};
@@ -193,6 +193,10 @@ impl Args {
                 .flat_map(|list| paths(list))
                 .collect(),
             limits,
+            instrument: match self.instrument {
+                How::Auto => Instrument::Auto,
+                How::Stop => Instrument::Stop,
+            },
             output,
             report: match (leaks, lines) {
                 (Some((options, suppressions)), lines) => Report::Leaks {

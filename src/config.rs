@@ -26,10 +26,21 @@ pub struct Config {
     pub prototypes: Vec<PathBuf>,
     /// How much of a value is shown.
     pub limits: Limits,
+    /// By what calls are seen (`--instrument`).
+    pub instrument: Instrument,
     /// Where the trace goes (`-o`).
     pub output: Destination,
     /// What is made of the calls.
     pub report: Report,
+}
+
+/// By what calls are seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Instrument {
+    /// By code in the process that records them, where that is possible.
+    Auto,
+    /// By int3s: each call stops its task.
+    Stop,
 }
 
 /// What a run is for.

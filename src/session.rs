@@ -12,6 +12,7 @@ use crate::base::signal::Signal;
 use crate::config::{Aim, Children, Config, Launch, Report};
 use crate::decode::Decoder;
 use crate::engine::supervisor::attach::AttachError;
+use crate::engine::supervisor::recording::Instrument;
 use crate::engine::supervisor::run::Outcome;
 use crate::engine::supervisor::state::{Ending, Follow, Supervisor};
 use crate::error::Error;
@@ -26,6 +27,7 @@ use crate::plan::Plan;
 use crate::plan::resources::Resources;
 use crate::program;
 use crate::proto::library::{Library, Sources};
+use crate::record::Caps;
 use crate::sink::Sink;
 use crate::sink::both::Both;
 use crate::sink::demangle::Names;
@@ -163,11 +165,18 @@ fn trace(config: Config, link: Link, drawn: Drawn) -> Result<u8, Error> {
         resources,
         prototypes,
     };
+    let instrument = match config.instrument {
+        crate::config::Instrument::Stop => Instrument::Stop,
+        crate::config::Instrument::Auto => Instrument::Record(Caps {
+            text: config.limits.string,
+            array: config.limits.array,
+        }),
+    };
     let follow = match config.children {
         Children::Untraced => Follow::Threads,
         Children::Followed => Follow::Children,
     };
-    let mut engine = Supervisor::new(plan, follow, link);
+    let mut engine = Supervisor::new(plan, follow, instrument, link);
     let freezing = match &config.report {
         Report::Leaks { options, .. } => options.freezing,
         Report::Lines(_) | Report::Summary { .. } => Freezing::default(),

@@ -46,6 +46,11 @@ pub(super) struct Args {
     #[arg(short = 'f', help_heading = PROCESSES, action = ArgAction::Count)]
     pub(super) follow: u8,
 
+    /// How calls are seen: auto (recorded by code in the process where that is possible), or stop (each call stops its task)
+    #[arg(long = "instrument", value_name = "HOW", help_heading = PROCESSES, value_enum, default_value_t = How::Stop,
+        hide_possible_values = true)]
+    pub(super) instrument: How,
+
     /// Run the command as this user
     #[arg(short = 'u', value_name = "USER", help_heading = PROCESSES, allow_hyphen_values = true)]
     pub(super) user: Option<String>,
@@ -151,4 +156,11 @@ pub(super) enum When {
     Auto,
     Always,
     Never,
+}
+
+/// By what calls are seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum How {
+    Auto,
+    Stop,
 }

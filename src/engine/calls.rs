@@ -56,8 +56,8 @@ pub struct Position<'m> {
     pub rsp: u64,
     /// The stack it is on.
     pub stack: Stack,
-    /// The task's memory.
-    pub memory: &'m dyn Memory,
+    /// The task's memory at that moment, where it can be seen.
+    pub memory: Option<&'m dyn Memory>,
 }
 
 /// So many of the innermost calls elsewhere are looked at in one event, each by a read of its word.
@@ -218,6 +218,15 @@ impl Calls {
         taken
     }
 
+    /// Where a call of this function returns to whose return address was in this place: the innermost that is open,
+    /// or one that may return again.
+    pub fn caller(&self, frame: u64, point: &Arc<Tracepoint>) -> Option<Addr> {
+        let calls = self.open.iter().rev().take(COMPARED);
+        let mut calls = calls.chain(self.returning_again.iter().rev());
+        let found = calls.find(|call| call.frame == frame && Arc::ptr_eq(&call.point, point));
+        found.map(|call| call.return_address)
+    }
+
     /// Takes out all, innermost first.
     pub fn take_all(&mut self) -> Vec<OpenCall> {
         let mut taken = std::mem::take(&mut self.open);
@@ -302,9 +311,9 @@ fn is_live(call: &OpenCall, at: Position<'_>) -> bool {
     call.stack == at.stack && call.stack != Stack::Elsewhere && call.frame >= at.rsp
 }
 
-/// The word still holds the return address.
-fn is_still_there(call: &OpenCall, memory: &dyn Memory) -> bool {
-    memory.read_word(Addr(call.frame)) == Ok(call.return_address.0)
+/// The word still holds the return address, as far as can be seen.
+fn is_still_there(call: &OpenCall, memory: Option<&dyn Memory>) -> bool {
+    memory.is_none_or(|memory| memory.read_word(Addr(call.frame)) == Ok(call.return_address.0))
 }
 
 #[cfg(test)]

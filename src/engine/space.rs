@@ -11,6 +11,7 @@ use crate::base::memory::Memory;
 use crate::base::regs::Regs;
 use crate::base::{Pid, message};
 use crate::elf::Go;
+use crate::engine::instrument::inprocess::Recorder;
 use crate::engine::instrument::int3::breakpoint::{Breakpoint, INT3, Purpose, Slot};
 use crate::engine::instrument::int3::displaced::{self, SLOT};
 use crate::engine::instrument::int3::guard::{self, Guard, Unguarded};
@@ -55,6 +56,8 @@ pub struct Space {
     pub r_debug: Option<Addr>,
     /// The `r_debug` that the dynamic linker exports, filled or not.
     pub exported_r_debug: Option<Addr>,
+    /// What records calls there without a stop, if anything does.
+    pub recorder: Option<Recorder>,
     breakpoints: HashMap<u64, Breakpoint>,
     /// How many were ever planted.
     planted: u64,
@@ -125,6 +128,7 @@ impl Space {
             modules: Vec::new(),
             r_debug: None,
             exported_r_debug: None,
+            recorder: None,
             breakpoints: HashMap::new(),
             planted: 0,
             areas: Vec::new(),
@@ -346,6 +350,9 @@ impl Space {
     /// elsewhere.
     pub fn forget(&mut self, range: &Range<u64>) {
         self.code.get_mut().clear();
+        if let Some(recorder) = &mut self.recorder {
+            recorder.forget(range);
+        }
         for known in [self.loops.get_mut(), self.returns.get_mut()] {
             known.retain(|at, _| !range.contains(at));
         }
@@ -379,6 +386,9 @@ impl Space {
             let _ = lift(&self.memory, Addr(at), breakpoint.original)
                 || lift(&self.memory, Addr(at), breakpoint.original);
         }
+        if let Some(mut recorder) = self.recorder.take() {
+            recorder.remove(&self.memory);
+        }
     }
 
     /// Where a task really is, when its instruction pointer is in one of our slots.
@@ -410,7 +420,7 @@ impl Space {
     }
 
     /// How this task makes system calls for us. When the first is made, all others must stand still.
-    fn remote(&mut self, stopped: &Stopped) -> Option<Remote> {
+    pub(in crate::engine) fn remote(&mut self, stopped: &Stopped) -> Option<Remote> {
         if self.remote.is_none() {
             self.memory.write_by(stopped);
             self.remote = Remote::settle(stopped, &self.memory);

@@ -3,6 +3,7 @@
 pub mod auxv;
 pub mod callsite;
 mod files;
+pub mod gaps;
 pub mod goroutine;
 pub mod linkmap;
 pub mod module;

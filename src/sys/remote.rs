@@ -43,6 +43,12 @@ pub enum Call {
     Clone,
     /// wait4(2)
     Wait,
+    /// madvise(2)
+    Advise,
+    /// memfd_create(2)
+    Memfd,
+    /// close(2)
+    Close,
 }
 
 impl Call {
@@ -57,6 +63,12 @@ impl Call {
             (Call::Clone, Machine::I386) => 120,
             (Call::Wait, Machine::Amd64) => 61,
             (Call::Wait, Machine::I386) => 114,
+            (Call::Advise, Machine::Amd64) => 28,
+            (Call::Advise, Machine::I386) => 219,
+            (Call::Memfd, Machine::Amd64) => 319,
+            (Call::Memfd, Machine::I386) => 356,
+            (Call::Close, Machine::Amd64) => 3,
+            (Call::Close, Machine::I386) => 6,
         }
     }
 }

@@ -10,6 +10,9 @@ use super::{Error, Result, fault};
 use crate::base::Tid;
 use crate::base::signal::Signal;
 use nix::errno::Errno;
+use nix::sys::signal::{SigSet, Signal as Nix};
+use nix::sys::time::TimeSpec;
+use std::time::Duration;
 
 /// What a task did.
 #[derive(Debug)]
@@ -163,6 +166,23 @@ fn classify(code: i32) -> Stop {
         libc::PTRACE_EVENT_EXEC => Stop::Exec,
         libc::PTRACE_EVENT_EXIT => Stop::Exit,
         _ => Stop::Other,
+    }
+}
+
+/// Sleeps so long, or until something happens to a task: the kernel sends SIGCHLD for that, which this thread blocks
+/// from now on.
+pub fn nap(time: Duration) {
+    let mut set = SigSet::empty();
+    set.add(Nix::SIGCHLD);
+    let _ = set.thread_block();
+    let time = TimeSpec::from_duration(time);
+    // SAFETY: both pointers are to live values; no description of the signal is asked for.
+    unsafe {
+        libc::sigtimedwait(
+            &raw const *set.as_ref(),
+            std::ptr::null_mut(),
+            &raw const *time.as_ref(),
+        );
     }
 }
 

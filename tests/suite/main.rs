@@ -51,6 +51,7 @@ mod placement;
 mod prefixes;
 mod programs;
 mod prototypes;
+mod recording;
 mod servers;
 mod shapes;
 mod shared_memory;

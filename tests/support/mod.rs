@@ -48,7 +48,13 @@ pub fn scratch(name: &str) -> PathBuf {
     dir
 }
 
-/// The real binary, to be run with these arguments.
+/// The real binary, to be run with these arguments. By the instrument that LTRACE_INSTRUMENT names, so that the whole
+/// suite can be run by the other one as well.
 pub fn ltrace<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Program {
-    Program::new(env!("CARGO_BIN_EXE_ltrace")).args(args)
+    let ltrace = Program::new(env!("CARGO_BIN_EXE_ltrace"));
+    let ltrace = match std::env::var("LTRACE_INSTRUMENT") {
+        Ok(instrument) => ltrace.args(["--instrument", &instrument]),
+        Err(_) => ltrace,
+    };
+    ltrace.args(args)
 }

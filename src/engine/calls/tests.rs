@@ -132,7 +132,7 @@ impl World {
         Position {
             rsp,
             stack: self.strands[self.current].stack,
-            memory: &self.memory,
+            memory: Some(&self.memory),
         }
     }
 

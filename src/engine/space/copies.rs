@@ -27,6 +27,7 @@ impl Space {
             modules: self.modules.clone(),
             r_debug: self.r_debug,
             exported_r_debug: self.exported_r_debug,
+            recorder: None,
             breakpoints: self.breakpoints.clone(),
             planted: self.planted,
             areas: self.areas.clone(),

@@ -6,6 +6,7 @@ use crate::base::memory::Memory;
 use crate::base::regs::Regs;
 use crate::base::{Pid, Tid};
 use crate::engine::hit::What;
+use crate::engine::instrument::inprocess::Whose;
 use crate::engine::space::{Missing, Space};
 use crate::engine::stacks::Stacks;
 use crate::engine::supervisor::linker::Stage;
@@ -85,6 +86,9 @@ impl Supervisor {
             if role == Role::Shown {
                 out.tell(maker, stopped.tid(), What::Unfollowed);
             }
+        }
+        if has(libc::CLONE_VFORK) {
+            self.lend_ring(stopped.tid(), Whose::VforkChild);
         }
         if let Some(child) = self.unannounced.remove(&child) {
             finish(self.first_stop(child, out));
@@ -218,6 +222,7 @@ impl Supervisor {
         why: Why,
         out: &mut Out<'_>,
     ) -> Option<Task> {
+        self.release_ring(tid);
         let mut task = self.tasks.remove(&tid)?;
         for call in task.calls.take_all() {
             out.tell_no_return(task.pid, tid, &call, why);

@@ -14,6 +14,7 @@ pub mod out;
 mod plan_ahead;
 mod privileges;
 mod providers;
+pub mod recording;
 pub mod resume;
 pub mod run;
 mod seize;

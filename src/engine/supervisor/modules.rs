@@ -226,6 +226,8 @@ impl Supervisor {
             }
         }
         self.planted |= !wanted.is_empty();
+        self.type_imports(id, &mut wanted);
+        let wanted = self.record(stopped, id, wanted, out);
         for (at, purpose) in wanted {
             if self.is_ending() {
                 break;
@@ -235,7 +237,6 @@ impl Supervisor {
         for at in initializers {
             self.plant_relocated(stopped, id, at, out);
         }
-        self.type_imports(id);
         self.watch_exceptions(stopped, id, out);
         self.watch_actions(stopped, id, out);
     }

@@ -14,6 +14,8 @@ pub(in crate::engine) struct Out<'a> {
     pub(in crate::engine) request: Option<Request>,
     began: Instant,
     epoch: Timestamp,
+    /// When that was which is told of, if not now.
+    at: Option<Timestamp>,
 }
 
 impl<'a> Out<'a> {
@@ -28,6 +30,7 @@ impl<'a> Out<'a> {
             request: None,
             began: Instant::now(),
             epoch: Timestamp(epoch),
+            at: None,
         }
     }
 
@@ -36,8 +39,13 @@ impl<'a> Out<'a> {
         Timestamp(self.epoch.0 + self.began.elapsed())
     }
 
+    /// What is told from now on was seen at that moment.
+    pub(in crate::engine) fn at(&mut self, time: Option<Timestamp>) {
+        self.at = time;
+    }
+
     pub(in crate::engine) fn tell(&mut self, pid: Pid, tid: Tid, what: What<'_>) {
-        self.tell_at(self.now(), pid, tid, what);
+        self.tell_at(self.at.unwrap_or_else(|| self.now()), pid, tid, what);
     }
 
     pub(in crate::engine) fn tell_at(

@@ -2,6 +2,8 @@
 //! needs does not: libraries call themselves through their PLT, plugins the program that loads them, and who
 //! comes first in the list of what is loaded stands in for those behind it.
 
+use crate::base::addr::Addr;
+use crate::engine::instrument::int3::breakpoint::Purpose;
 use crate::engine::supervisor::state::Supervisor;
 use crate::engine::task::SpaceId;
 use crate::plan::Tracepoint;
@@ -9,8 +11,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 impl Supervisor {
-    /// Types imports by what provides them, as far as that has been loaded by now.
-    pub(in crate::engine) fn type_imports(&mut self, id: SpaceId) {
+    /// Types imports by what provides them, as far as that has been loaded by now: those of the space, and these
+    /// that are about to be planted in it.
+    pub(in crate::engine) fn type_imports(&mut self, id: SpaceId, wanted: &mut [(Addr, Purpose)]) {
         let Some(space) = self.spaces.get_mut(&id) else {
             return;
         };
@@ -42,5 +45,13 @@ impl Supervisor {
             }
         }
         space.replace(&typed);
+        for point in wanted
+            .iter_mut()
+            .filter_map(|(_, purpose)| purpose.point_mut())
+        {
+            if let Some(other) = typed.get(&Arc::as_ptr(point)) {
+                *point = other.clone();
+            }
+        }
     }
 }

@@ -8,9 +8,11 @@
 use crate::base::signal::Signal;
 use crate::base::{Pid, Tid};
 use crate::engine::hit::{Hit, What};
+use crate::engine::instrument::inprocess::Whose;
 use crate::engine::space::Doubt;
 use crate::engine::supervisor::attach;
 use crate::engine::supervisor::out::Out;
+use crate::engine::supervisor::recording::Instrument;
 use crate::engine::supervisor::resume::{Resume, finish};
 use crate::engine::supervisor::state::{Ending, Supervisor};
 use crate::engine::task::Tracing;
@@ -50,7 +52,8 @@ impl Supervisor {
         on_hit: &mut dyn FnMut(&Hit<'_>) -> ControlFlow<Request>,
     ) -> sys::Result<Outcome> {
         let mut out = Out::new(on_hit);
-        if !std::mem::replace(&mut self.is_placed, true) {
+        let shares_processor = self.instrument == Instrument::Stop;
+        if !std::mem::replace(&mut self.is_placed, true) && shares_processor {
             self.placement = Placement::take();
         }
         let outcome = self.serve_all(&mut out);
@@ -71,7 +74,7 @@ impl Supervisor {
             if let Some(request) = self.asked.take() {
                 return Ok(Outcome::Asked(request));
             }
-            match self.placement.look() {
+            match self.look(out) {
                 Ok(Some((tid, status))) => self.serve_batch(tid, status, out),
                 Ok(None) => self.beat(out),
                 // Whoever we knew of is gone without a word; nothing can come any more.
@@ -203,6 +206,7 @@ impl Supervisor {
     }
 
     fn serve_one(&mut self, tid: Tid, status: Status, out: &mut Out<'_>) -> Resume {
+        self.drain_before(tid, out);
         match status {
             Status::Stopped(stopped, stop) => match self.stopped(stopped, stop, out) {
                 Ok(resume) => {
@@ -244,6 +248,9 @@ impl Supervisor {
             Stop::Interrupt | Stop::VforkDone | Stop::Syscall | Stop::Exit | Stop::Other => {
                 if stop == Stop::Syscall {
                     self.called(&stopped)?;
+                }
+                if stop == Stop::VforkDone {
+                    self.lend_ring(stopped.tid(), Whose::Own);
                 }
                 if stop == Stop::Interrupt {
                     self.watch_end(&stopped);

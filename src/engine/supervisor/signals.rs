@@ -24,6 +24,9 @@ impl Supervisor {
         out: &mut Out<'_>,
     ) -> sys::Result<Resume> {
         let tid = stopped.tid();
+        if self.interrupted(&stopped, signal)? {
+            return Ok(Resume::Run(stopped));
+        }
         let mut regs = stopped.regs()?;
         let Some(task) = self.tasks.get_mut(&tid) else {
             return Ok(Resume::Deliver(stopped, signal));

@@ -7,6 +7,7 @@ use crate::engine::hit::What;
 use crate::engine::space::{Missing, Space};
 use crate::engine::supervisor::last_stop;
 use crate::engine::supervisor::out::Out;
+use crate::engine::supervisor::recording::Instrument;
 use crate::engine::supervisor::resume::Resume;
 use crate::engine::task::{SpaceId, Task};
 use crate::plan::Plan;
@@ -33,6 +34,7 @@ pub enum Follow {
 pub struct Supervisor {
     pub(in crate::engine) plan: Plan,
     pub(in crate::engine) follow: Follow,
+    pub(in crate::engine) instrument: Instrument,
     pub(in crate::engine) tasks: HashMap<Tid, Task>,
     pub(in crate::engine) spaces: HashMap<SpaceId, Space>,
     /// The open calls of goroutines.
@@ -92,10 +94,11 @@ pub enum Ending {
 
 impl Supervisor {
     /// An engine that traces nobody yet.
-    pub fn new(plan: Plan, follow: Follow, front: Link) -> Supervisor {
+    pub fn new(plan: Plan, follow: Follow, instrument: Instrument, front: Link) -> Supervisor {
         Supervisor {
             plan,
             follow,
+            instrument,
             tasks: HashMap::new(),
             spaces: HashMap::new(),
             goroutines: HashMap::new(),

@@ -64,6 +64,10 @@ impl Supervisor {
         else {
             return Ok(Resume::Run(stopped));
         };
+        if let Some(next) = self.claimed(stopped.tid(), &regs) {
+            stopped.set_rip(next)?;
+            return Ok(Resume::Run(stopped));
+        }
         let Some(breakpoint) = self.spaces.get(&id).and_then(|space| space.breakpoint(at)) else {
             return self.own_trap(stopped, out);
         };
@@ -452,7 +456,7 @@ fn position<'s>(task: &mut Task, tid: Tid, space: &'s Space, regs: &Regs) -> Pos
     Position {
         rsp: regs.rsp,
         stack,
-        memory,
+        memory: Some(memory),
     }
 }
 

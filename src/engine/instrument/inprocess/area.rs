@@ -1,0 +1,64 @@
+//! Maps the recorder's area into a target.
+
+use crate::base::addr::Addr;
+use crate::process::gaps::gap_near;
+use crate::record::Layout;
+use crate::sys::memory::ProcessMemory;
+use crate::sys::proc;
+use crate::sys::ptrace::Stopped;
+use crate::sys::remote::{Call, Remote};
+use crate::sys::shared::{MEMFD_FLAGS, SharedMemory};
+use nix::libc;
+
+/// So many threads can record at once.
+const RINGS: u32 = 512;
+/// What each can record before it waits. Bytes.
+const RING: u64 = 1 << 20;
+/// What /proc/PID/maps shows.
+const NAME: &[u8] = b"ltrace\0";
+
+/// The area, and the part of it that we see as well.
+pub(super) fn map(
+    stopped: &Stopped,
+    remote: &Remote,
+    memory: &ProcessMemory,
+) -> Result<(Layout, SharedMemory), String> {
+    let size = Layout::new(0, RINGS, RING).total_bytes();
+    let maps = proc::maps(memory.pid()).map_err(|why| why.to_string())?;
+    let near = maps.first().map_or(0, |first| first.range.start);
+    let base = gap_near(&maps, near, size, u64::MAX).ok_or("no free addresses")?;
+    let layout = Layout::new(base, RINGS, RING);
+    let call = |call, args| {
+        remote
+            .call(stopped, memory, call, args)
+            .map_err(|why| why.to_string())
+    };
+    let map = |start: u64, bytes: u64, protection: i32, flags: i32| {
+        let flags = flags | libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+        let args = [start, bytes, protection as u64, flags as u64, !0, 0];
+        call(Call::Map, args)
+    };
+    let code = libc::PROT_READ | libc::PROT_EXEC;
+    let data = libc::PROT_READ | libc::PROT_WRITE;
+    // All of it at once, so that nobody gets in between.
+    map(base, size, code, libc::MAP_FIXED_NOREPLACE)?;
+    let control = layout.control();
+    let bytes = control.end - control.start;
+    map(control.start, bytes, data, libc::MAP_FIXED)?;
+    let wipe = [control.start, bytes, libc::MADV_WIPEONFORK as u64, 0, 0, 0];
+    call(Call::Advise, wipe)?;
+    let written = memory.write(Addr(base), NAME);
+    written.map_err(|why| why.to_string())?;
+    let descriptor = call(Call::Memfd, [base, MEMFD_FLAGS, 0, 0, 0, 0])?;
+    let shared = layout.shared();
+    let bytes = shared.end - shared.start;
+    let taken = SharedMemory::of(memory.pid(), descriptor, bytes as usize);
+    let flags = (libc::MAP_SHARED | libc::MAP_FIXED | libc::MAP_NORESERVE) as u64;
+    let args = [shared.start, bytes, data as u64, flags, descriptor, 0];
+    let mapped = call(Call::Map, args);
+    // It is to have no descriptor of ours, whatever happened.
+    let closed = call(Call::Close, [descriptor, 0, 0, 0, 0, 0]);
+    let taken = taken.map_err(|why| why.to_string())?;
+    mapped.and(closed)?;
+    Ok((layout, taken))
+}

@@ -1,0 +1,68 @@
+//! Ticks of the processor as moments of the wall clock.
+
+use crate::base::time::Timestamp;
+use crate::sys::ticks;
+use std::time::Duration;
+
+/// Where a straight line begins and where it has come to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Clock {
+    began: Option<(u64, Timestamp)>,
+    now: (u64, Timestamp),
+    /// Nanoseconds a tick, in 2^-32.
+    rate: u64,
+}
+
+impl Clock {
+    pub(super) fn new() -> Clock {
+        Clock {
+            began: None,
+            now: (0, Timestamp::default()),
+            rate: 0,
+        }
+    }
+
+    /// It is `now`.
+    pub(super) fn set(&mut self, now: Timestamp) {
+        self.set_at(ticks::now(), now);
+    }
+
+    fn set_at(&mut self, ticks: u64, now: Timestamp) {
+        let (first, began) = *self.began.get_or_insert((ticks, now));
+        let passed = u128::from(ticks.saturating_sub(first));
+        let nanos = now.since(began).as_nanos();
+        if let Some(rate) = (nanos << 32).checked_div(passed) {
+            self.rate = rate as u64;
+        }
+        self.now = (ticks, now);
+    }
+
+    /// When that was: before what was [`set`](Clock::set) last.
+    pub(super) fn time(&self, ticks: u64) -> Timestamp {
+        let (last, now) = self.now;
+        let passed = (u128::from(last.saturating_sub(ticks)) * u128::from(self.rate)) >> 32;
+        let passed = Duration::from_nanos(u64::try_from(passed).unwrap_or(u64::MAX));
+        Timestamp(now.0.saturating_sub(passed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Clock;
+    use crate::base::time::Timestamp;
+    use std::time::Duration;
+
+    #[test]
+    fn ticks_between_two_moments() {
+        let at = |seconds| Timestamp(Duration::from_secs(seconds));
+        let mut clock = Clock::new();
+        clock.set_at(1_000, at(100));
+        assert_eq!(clock.time(1_000), at(100));
+        clock.set_at(3_000_001_000, at(101));
+        let nanos = clock.time(1_500_001_000).since(at(100)).as_nanos();
+        assert!(nanos.abs_diff(500_000_000) < 10, "{nanos}");
+        // Later than now, and before the beginning.
+        assert_eq!(clock.time(u64::MAX), at(101));
+        assert!(clock.time(0) <= at(100));
+    }
+}

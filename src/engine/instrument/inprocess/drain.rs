@@ -1,0 +1,293 @@
+//! What was recorded becomes hits: the rings of all tasks, merged by time.
+
+use super::Recorder;
+use super::rings::{Ring, Whose};
+use crate::base::addr::Addr;
+use crate::base::memory::Memory;
+use crate::base::{Pid, Tid};
+use crate::engine::calls::{OpenCall, Position};
+use crate::engine::hit::What;
+use crate::engine::space::Space;
+use crate::engine::stacks::Runner;
+use crate::engine::supervisor::out::Out;
+use crate::engine::supervisor::state::Supervisor;
+use crate::engine::task::{SpaceId, Task};
+use crate::event::{CallId, Why};
+use crate::plan::{Returns, Tracepoint};
+use crate::record::ring::Kind;
+use crate::record::{Record, Seen, Shared};
+use crate::sys::ticks;
+use std::sync::Arc;
+
+/// So many records are read before anything else is looked at.
+const MOST: usize = 16 << 10;
+/// How much is read at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::engine) enum Share {
+    /// All that was recorded up to now.
+    All,
+    /// So much of it that other things are not waited for too long.
+    Much,
+}
+
+/// So many records are read before their room is given back.
+const BATCH: usize = 512;
+
+impl Supervisor {
+    /// Tells of what has been recorded in all spaces up to now; says how many records that were.
+    pub(in crate::engine) fn drain_all(&mut self, out: &mut Out<'_>) -> usize {
+        let ids: Vec<SpaceId> = self.spaces.keys().copied().collect();
+        ids.into_iter()
+            .map(|id| self.drain(id, out, Share::Much))
+            .sum()
+    }
+
+    /// Tells of what has been recorded in a space up to now, or much of it.
+    pub(in crate::engine) fn drain(
+        &mut self,
+        id: SpaceId,
+        out: &mut Out<'_>,
+        share: Share,
+    ) -> usize {
+        let Some(space) = self.spaces.get_mut(&id) else {
+            return 0;
+        };
+        let Some(mut recorder) = space.recorder.take() else {
+            return 0;
+        };
+        recorder.clock.set(out.now());
+        recorder.code.forget_pages(Shared(recorder.memory.words()));
+        // What comes meanwhile is for the next time: a thread may be faster than we are.
+        let now = ticks::now();
+        let mut count = 0;
+        while (count < MOST || share == Share::All)
+            && out.request.is_none()
+            && let Some((index, until)) = recorder.earliest(now)
+        {
+            count += self.drain_ring(&mut recorder, (index, until), id, out);
+            recorder.make_room(out);
+        }
+        out.at(None);
+        if let Some(space) = self.spaces.get(&id) {
+            recorder.make_trampolines(&space.memory);
+        }
+        if let Some(space) = self.spaces.get_mut(&id) {
+            space.recorder = Some(recorder);
+        }
+        count
+    }
+
+    /// Tells of one task's records up to this moment.
+    fn drain_ring(
+        &mut self,
+        recorder: &mut Recorder,
+        (index, until): (usize, u64),
+        id: SpaceId,
+        out: &mut Out<'_>,
+    ) -> usize {
+        let Recorder {
+            code,
+            memory,
+            points,
+            rings,
+            clock,
+            ..
+        } = recorder;
+        let shared = Shared(memory.words());
+        let Some(ring) = rings.used.get_mut(index) else {
+            return 0;
+        };
+        let Ring { tid, reader, .. } = ring;
+        let task = self.tasks.get_mut(tid).filter(|task| task.space == id);
+        let (Some(task), Some(space)) = (task, self.spaces.get(&id)) else {
+            // Nobody is there who could have written it.
+            while reader.take(code.shapes()).is_some() {}
+            return 1;
+        };
+        let mut teller = Teller {
+            task,
+            tid: *tid,
+            space,
+            thread_pointer: ring.thread_pointer,
+            next_call: &mut self.next_call,
+            out,
+        };
+        let mut count = 0;
+        let is_next = |time: Option<u64>| time.is_some_and(|time| time <= until);
+        while count < BATCH
+            && teller.out.request.is_none()
+            && is_next(reader.time(shared, code.shapes()))
+        {
+            let Some(record) = reader.take(code.shapes()) else {
+                break;
+            };
+            count += 1;
+            let point = points.get(record.number as usize).and_then(Option::as_ref);
+            let (Some(point), Whose::Own) = (point, ring.whose) else {
+                continue;
+            };
+            teller.out.at(Some(clock.time(record.time)));
+            match record.kind {
+                Kind::Return => teller.returned(&record, point),
+                _ => teller.called(&record, point, code.caller(record.word, shared)),
+            }
+        }
+        // Looked at and not taken.
+        count.max(1)
+    }
+}
+
+impl Recorder {
+    /// The ring with the earliest record before `now`, and up to when it alone has any.
+    fn earliest(&mut self, now: u64) -> Option<(usize, u64)> {
+        let Recorder {
+            code,
+            memory,
+            rings,
+            ..
+        } = self;
+        let shared = Shared(memory.words());
+        let mut first: Option<(u64, usize)> = None;
+        let mut second = now;
+        for (index, ring) in rings.used.iter_mut().enumerate() {
+            let Some(time) = ring.reader.time(shared, code.shapes()) else {
+                continue;
+            };
+            match first {
+                Some((earliest, _)) if time >= earliest => second = second.min(time),
+                _ => {
+                    second = first.map_or(second, |(time, _)| time.min(second));
+                    first = Some((time, index));
+                }
+            }
+        }
+        let (_, index) = first.filter(|(time, _)| *time <= now)?;
+        Some((index, second))
+    }
+
+    /// Gives the room of what was read back, wakes who waits for it, and tells what found none. Who waits for a ring
+    /// that is read later is woken as well: it would give up if nothing happened for long.
+    fn make_room(&mut self, out: &mut Out<'_>) {
+        let shared = Shared(self.memory.words());
+        for ring in &mut self.rings.used {
+            if ring.reader.release(shared) {
+                self.memory.wake(ring.reader.futex());
+            }
+            let (tid, lost) = (ring.tid, ring.reader.take_lost(shared));
+            if lost > 0 {
+                let what = format!(
+                    "{lost} calls and returns of task {tid} were not recorded: ltrace was too slow"
+                );
+                out.tell(Pid(0), tid, What::Lost { what: &what });
+            }
+        }
+    }
+}
+
+/// Tells of one task's records.
+struct Teller<'a, 'o> {
+    task: &'a mut Task,
+    tid: Tid,
+    space: &'a Space,
+    thread_pointer: u64,
+    next_call: &'a mut u64,
+    out: &'a mut Out<'o>,
+}
+
+impl Teller<'_, '_> {
+    fn called(&mut self, record: &Record<'_>, point: &Arc<Tracepoint>, return_address: u64) {
+        let (frame, return_address) = (record.frame, Addr(return_address));
+        let position = self.position(frame);
+        let unwound = self.task.calls.unwound_by_call(position, return_address);
+        self.unwound(unwound);
+        let unwound = self.task.calls.replaced(frame, return_address, point);
+        self.unwound(unwound);
+        let id = CallId(*self.next_call);
+        *self.next_call += 1;
+        let depth = self.task.calls.depth();
+        let seen = Seen::new(record, self.thread_pointer, 0);
+        let what = What::Call {
+            id,
+            depth,
+            point,
+            return_address,
+            view: seen.view(),
+        };
+        self.out.tell(self.task.pid, self.tid, what);
+        let call = OpenCall {
+            id,
+            point: point.clone(),
+            frame,
+            return_address,
+            stack: position.stack,
+            depth,
+            again: false,
+            at_callee: false,
+            machine: crate::base::machine::Machine::Amd64,
+        };
+        match point.returns {
+            Returns::Unwatched => {
+                self.out
+                    .tell_no_return(self.task.pid, self.tid, &call, Why::Unwatched);
+            }
+            _ => self.task.calls.push(call),
+        }
+    }
+
+    fn returned(&mut self, record: &Record<'_>, point: &Arc<Tracepoint>) {
+        let Some(return_address) = self.task.calls.caller(record.frame, point) else {
+            return;
+        };
+        let seen = Seen::new(record, self.thread_pointer, return_address.0);
+        let position = self.position(record.frame.wrapping_add(8));
+        let returned = self.task.calls.returned(return_address, position);
+        let unwound = self.task.calls.unwound_by_return(position);
+        self.unwound(unwound);
+        if returned.is_empty()
+            && let Some(call) = self.task.calls.again(return_address, position.rsp)
+        {
+            let what = What::ReturnedAgain {
+                depth: self.task.calls.depth(),
+                point: &call.point,
+                return_address,
+                view: seen.view(),
+            };
+            self.out.tell(self.task.pid, self.tid, what);
+        }
+        for call in returned {
+            let what = What::Return {
+                id: call.id,
+                depth: call.depth,
+                point: &call.point,
+                return_address,
+                view: seen.view(),
+            };
+            self.out.tell(self.task.pid, self.tid, what);
+            if call.point.returns == Returns::Again {
+                self.task.calls.may_return_again(call);
+            }
+        }
+    }
+
+    fn position(&mut self, rsp: u64) -> Position<'static> {
+        let memory: &dyn Memory = &self.space.memory;
+        let runner = Runner {
+            tid: self.tid,
+            pid: self.task.pid,
+            thread_pointer: self.thread_pointer,
+            memory,
+        };
+        Position {
+            rsp,
+            stack: self.task.stacks.meet(rsp, runner),
+            memory: None,
+        }
+    }
+
+    fn unwound(&mut self, calls: Vec<OpenCall>) {
+        for call in calls {
+            self.out
+                .tell_no_return(self.task.pid, self.tid, &call, Why::Unwound);
+        }
+    }
+}

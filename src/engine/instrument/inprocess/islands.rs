@@ -1,0 +1,102 @@
+//! Jumps to stubs that are out of the reach of an instruction's 32 bits, near the modules that need them.
+
+use crate::base::addr::Addr;
+use crate::process::gaps::{REACH, gap_near};
+use crate::sys::memory::ProcessMemory;
+use crate::sys::proc;
+use crate::sys::ptrace::Stopped;
+use crate::sys::remote::{Call, Remote};
+use nix::libc;
+use std::collections::HashMap;
+
+/// What is mapped at once.
+const BYTES: u64 = 64 << 10;
+/// What one takes: the jump, and the address behind it.
+const ISLAND: u64 = 16;
+/// `jmp *0(%rip)`
+const JUMP: [u8; 6] = [0xff, 0x25, 0, 0, 0, 0];
+
+/// The islands of one address space.
+#[derive(Debug, Default)]
+pub(super) struct Islands {
+    groups: Vec<Group>,
+}
+
+#[derive(Debug)]
+struct Group {
+    start: u64,
+    used: u64,
+    by_stub: HashMap<u64, u64>,
+}
+
+impl Islands {
+    /// Where an instruction at `at` is to be led, so that it comes to this stub.
+    pub(super) fn towards(
+        &mut self,
+        stopped: &Stopped,
+        remote: &Remote,
+        memory: &ProcessMemory,
+        at: Addr,
+        stub: u64,
+    ) -> Result<u64, String> {
+        if at.0.abs_diff(stub) < REACH {
+            return Ok(stub);
+        }
+        let near = |group: &&mut Group| group.start.abs_diff(at.0) < REACH;
+        let known = self.groups.iter_mut().filter(near);
+        let mut groups = known.filter_map(|group| group.island(stub));
+        if let Some((island, is_new)) = groups.next() {
+            if is_new {
+                write(memory, island, stub)?;
+            }
+            return Ok(island);
+        }
+        drop(groups);
+        let start = map(stopped, remote, memory, at)?;
+        self.groups.push(Group {
+            start,
+            used: ISLAND,
+            by_stub: HashMap::from([(stub, start)]),
+        });
+        write(memory, start, stub)?;
+        Ok(start)
+    }
+}
+
+impl Group {
+    /// The island for a stub, and whether it has still to be written.
+    fn island(&mut self, stub: u64) -> Option<(u64, bool)> {
+        if let Some(island) = self.by_stub.get(&stub) {
+            return Some((*island, false));
+        }
+        if self.used + ISLAND > BYTES {
+            return None;
+        }
+        let island = self.start + self.used;
+        self.used += ISLAND;
+        self.by_stub.insert(stub, island);
+        Some((island, true))
+    }
+}
+
+fn write(memory: &ProcessMemory, island: u64, stub: u64) -> Result<(), String> {
+    let bytes = [&JUMP[..], &stub.to_le_bytes()].concat();
+    let written = memory.write(Addr(island), &bytes);
+    written.map_err(|why| format!("cannot write code into the process: {why}"))
+}
+
+fn map(
+    stopped: &Stopped,
+    remote: &Remote,
+    memory: &ProcessMemory,
+    at: Addr,
+) -> Result<u64, String> {
+    let maps = proc::maps(memory.pid()).map_err(|why| why.to_string())?;
+    let start = gap_near(&maps, at.0, BYTES, REACH).ok_or("no free addresses nearby")?;
+    let protection = (libc::PROT_READ | libc::PROT_EXEC) as u64;
+    let flags = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE) as u64;
+    let args = [start, BYTES, protection, flags, !0, 0];
+    remote
+        .call(stopped, memory, Call::Map, args)
+        .map_err(|why| why.to_string())
+}

@@ -1,0 +1,229 @@
+//! Code in the target that records calls into rings, which are read here: a call stops nobody.
+//!
+//! The instructions by which a module uses the slot of an import are led to the stub of its tracepoint. What code
+//! is made, what lies where and what stands in a ring is the business of [`crate::record`].
+
+mod area;
+mod clock;
+pub mod drain;
+mod islands;
+mod patches;
+mod rings;
+
+use crate::base::Tid;
+use crate::base::addr::Addr;
+use crate::base::memory::Memory;
+use crate::base::regs::Regs;
+use crate::plan::Tracepoint;
+use crate::record::{Caps, Code, Layout, Out, Shape, Shared, Target};
+use crate::sys::memory::ProcessMemory;
+use crate::sys::ptrace::Stopped;
+use crate::sys::remote::Remote;
+use crate::sys::shared::SharedMemory;
+use clock::Clock;
+use islands::Islands;
+use patches::Patches;
+use rings::Rings;
+
+pub use rings::Whose;
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// So many trampolines are made at once: one for each place that calls a function.
+const TRAMPOLINES: u64 = 8192;
+
+/// What records the calls of one address space.
+pub struct Recorder {
+    layout: Layout,
+    code: Code,
+    memory: SharedMemory,
+    caps: Caps,
+    /// The tracepoints by their numbers; the first is none's.
+    points: Vec<Option<Arc<Tracepoint>>>,
+    stubs: HashMap<*const Tracepoint, u64>,
+    shapes: HashMap<Shape, Arc<Shape>>,
+    islands: Islands,
+    patches: Patches,
+    rings: Rings,
+    clock: Clock,
+}
+
+impl Recorder {
+    /// Maps what is needed into a process, by this task of its. Nothing is recorded yet.
+    ///
+    /// # Errors
+    /// Why that cannot be done, in the user's words.
+    pub fn new(
+        stopped: &Stopped,
+        remote: &Remote,
+        memory: &ProcessMemory,
+        caps: Caps,
+    ) -> Result<Recorder, String> {
+        let (layout, shared) = area::map(stopped, remote, memory)?;
+        let code = Code::new(layout, TRAMPOLINES).map_err(|why| why.to_string())?;
+        let mut recorder = Recorder {
+            layout,
+            code,
+            memory: shared,
+            caps,
+            points: vec![None],
+            stubs: HashMap::new(),
+            shapes: HashMap::new(),
+            islands: Islands::default(),
+            patches: Patches::default(),
+            rings: Rings::new(layout),
+            clock: Clock::new(),
+        };
+        recorder.write_code(memory)?;
+        Ok(recorder)
+    }
+
+    fn shared(&self) -> Shared<'_> {
+        Shared(self.memory.words())
+    }
+
+    /// The stub of a tracepoint whose function's address is in this slot.
+    ///
+    /// # Errors
+    /// Why its calls cannot be recorded.
+    pub fn stub(&mut self, point: &Arc<Tracepoint>, slot: Addr) -> Result<u64, String> {
+        if let Some(stub) = self.stubs.get(&Arc::as_ptr(point)) {
+            return Ok(*stub);
+        }
+        let shape = Shape::of(point, self.caps).map_err(|why| why.to_string())?;
+        let shape = self
+            .shapes
+            .entry(shape)
+            .or_insert_with_key(|shape| Arc::new(shape.clone()));
+        let shared = Shared(self.memory.words());
+        let made = self.code.add(shape, Target::Slot(slot.0), shared);
+        let stub = made.map_err(|why| why.to_string())?;
+        self.points.resize(stub.number as usize + 1, None);
+        self.points[stub.number as usize] = Some(point.clone());
+        self.stubs.insert(Arc::as_ptr(point), stub.entry);
+        Ok(stub.entry)
+    }
+
+    /// Leads the instruction at this address, which uses the slot of an import, to a stub, as soon as
+    /// [`Recorder::write`] is called.
+    ///
+    /// # Errors
+    /// Why that cannot be done.
+    pub fn lead(
+        &mut self,
+        stopped: &Stopped,
+        remote: &Remote,
+        memory: &ProcessMemory,
+        (at, slot): (Addr, Addr),
+        stub: u64,
+    ) -> Result<(), String> {
+        let target = self.islands.towards(stopped, remote, memory, at, stub)?;
+        self.patches.add(memory, at, slot, target)
+    }
+
+    /// Writes code and patches into the target.
+    ///
+    /// # Errors
+    /// Its memory cannot be written.
+    pub fn write(&mut self, memory: &ProcessMemory) -> Result<(), String> {
+        self.write_code(memory)?;
+        self.patches.write(memory)
+    }
+
+    fn write_code(&mut self, memory: &ProcessMemory) -> Result<(), String> {
+        for piece in self.code.take_written() {
+            let written = memory.write(Addr(piece.at), &piece.bytes);
+            written.map_err(|why| format!("cannot write code into the process: {why}"))?;
+        }
+        self.code.publish(Shared(self.memory.words()));
+        Ok(())
+    }
+
+    /// Makes more trampolines before the last is used. Without one a call's return is not recorded.
+    fn make_trampolines(&mut self, memory: &ProcessMemory) {
+        if self.code.is_short_of_trampolines(self.shared()) {
+            self.code.add_trampolines(TRAMPOLINES);
+            // It is tried again when more has been recorded.
+            let _ = self.write_code(memory);
+        }
+    }
+
+    /// From now on calls are recorded.
+    ///
+    /// # Errors
+    /// The process's memory cannot be written.
+    pub fn enable(&self, memory: &ProcessMemory) -> Result<(), String> {
+        let written = memory.write(Addr(self.layout.enabled()), &[1]);
+        written.map_err(|why| format!("cannot write to the process: {why}"))
+    }
+
+    /// Gives a task with this thread pointer a ring.
+    pub fn assign(&mut self, tid: Tid, thread_pointer: u64) -> bool {
+        let shared = Shared(self.memory.words());
+        thread_pointer != 0 && self.rings.assign(shared, tid, thread_pointer)
+    }
+
+    /// A task has gone; what it has recorded has been read.
+    pub fn release(&mut self, tid: Tid) {
+        self.rings.release(Shared(self.memory.words()), tid);
+    }
+
+    /// What a task records from now on is not its own: a child runs in its place that shares its memory.
+    pub fn lend(&mut self, tid: Tid, whose: Whose) {
+        self.rings.lend(tid, whose);
+    }
+
+    /// Where a task goes on that has stopped at the int3 by which it asks for a ring, if it has.
+    pub fn claimed(&mut self, tid: Tid, regs: &Regs) -> Option<u64> {
+        let labels = self.code.labels();
+        let (claim, retry) = (labels.claim, labels.retry);
+        if regs.rip != claim {
+            return None;
+        }
+        match self.assign(tid, regs.fs_base) {
+            true => Some(retry),
+            false => Some(claim),
+        }
+    }
+
+    /// Where a task goes on whose load of ours has found a page gone.
+    pub fn resume_after_fault(&self, ip: u64) -> Option<u64> {
+        self.code.labels().resume_after_fault(ip)
+    }
+
+    /// The registers with which a task is out of our code, where it must be taken out.
+    pub fn out(&self, regs: &Regs, memory: &dyn Memory) -> Option<Regs> {
+        match self.code.labels().out(regs, memory) {
+            // No system call is restarted.
+            Out::Restart(regs) => Some(Regs {
+                orig_rax: !0,
+                ..*regs
+            }),
+            // A few instructions without loops or calls, after the record was written.
+            Out::Step | Out::Not => None,
+        }
+    }
+
+    /// Forgets the patches of a module that is no longer mapped.
+    pub fn forget(&mut self, range: &Range<u64>) {
+        self.patches.forget(range);
+    }
+
+    /// Puts the instructions back and has nobody record any more. Our code stays: calls return there.
+    pub fn remove(&mut self, memory: &ProcessMemory) {
+        // A process that is gone needs nothing.
+        let _ = memory.write(Addr(self.layout.enabled()), &[0]);
+        self.rings.wake_all(&self.memory);
+        self.patches.undo(memory);
+    }
+}
+
+impl std::fmt::Debug for Recorder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Recorder")
+            .field("layout", &self.layout)
+            .finish_non_exhaustive()
+    }
+}

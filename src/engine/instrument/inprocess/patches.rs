@@ -1,0 +1,163 @@
+//! The instructions that are led to stubs, and what stood there before.
+
+use crate::base::addr::Addr;
+use crate::base::memory::Memory;
+use crate::sys::memory::ProcessMemory;
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+/// The longest instruction that is replaced, with its prefix.
+const LONGEST: usize = 7;
+const PAGE: u64 = 4096;
+
+/// What was replaced, by its address.
+#[derive(Debug, Default)]
+pub(super) struct Patches {
+    written: BTreeMap<u64, Patch>,
+    /// Still to be written.
+    wanted: BTreeMap<u64, Patch>,
+}
+
+/// Bytes in the place of others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Patch {
+    before: [u8; 6],
+    after: [u8; 6],
+}
+
+impl Patches {
+    /// Leads the instruction at `at`, a call or jump by way of this slot, to `target`.
+    pub(super) fn add(
+        &mut self,
+        memory: &ProcessMemory,
+        at: Addr,
+        slot: Addr,
+        target: u64,
+    ) -> Result<(), String> {
+        let mut code = [0; LONGEST];
+        let got = memory.read(at, &mut code);
+        let got = got.map_err(|_| "the code cannot be read".to_owned())?;
+        let found = patch(&code[..got], at.0, slot.0, target);
+        let (at, patch) = found.ok_or("the instruction has another form")?;
+        self.wanted.insert(at, patch);
+        Ok(())
+    }
+
+    /// Writes what is wanted, page by page.
+    pub(super) fn write(&mut self, memory: &ProcessMemory) -> Result<(), String> {
+        let wanted = std::mem::take(&mut self.wanted);
+        let after = wanted.iter().map(|(at, patch)| (*at, patch.after));
+        let result = write_all(memory, after);
+        self.written.extend(wanted);
+        result
+    }
+
+    /// Puts back what stood there, as far as what we wrote stands there still.
+    pub(super) fn undo(&mut self, memory: &ProcessMemory) {
+        let written = std::mem::take(&mut self.written);
+        let stands = |at: u64, patch: &Patch| {
+            let mut bytes = [0; 6];
+            let memory: &dyn Memory = memory;
+            let read = memory.read_exact(Addr(at), &mut bytes);
+            read.is_ok() && bytes == patch.after
+        };
+        let standing = written.iter().filter(|(at, patch)| stands(**at, patch));
+        // Nothing better can be done for a page that has become unwritable: the code that is led to stays there.
+        let _ = write_all(memory, standing.map(|(at, patch)| (*at, patch.before)));
+    }
+
+    pub(super) fn forget(&mut self, range: &Range<u64>) {
+        self.written.retain(|at, _| !range.contains(at));
+    }
+}
+
+/// Writes stretches of 6 bytes, those that are near each other together: each page costs a fault and a copy.
+fn write_all(
+    memory: &ProcessMemory,
+    patches: impl Iterator<Item = (u64, [u8; 6])>,
+) -> Result<(), String> {
+    let mut patches = patches.peekable();
+    while let Some((start, bytes)) = patches.next() {
+        let mut group = vec![(0, bytes)];
+        while let Some((at, bytes)) = patches.next_if(|(at, _)| at / PAGE == start / PAGE) {
+            group.push(((at - start) as usize, bytes));
+        }
+        let length = group.last().map_or(0, |(offset, _)| offset + 6);
+        let mut code = vec![0; length];
+        let before: &dyn Memory = memory;
+        before
+            .read_exact(Addr(start), &mut code)
+            .map_err(|_| "the code cannot be read".to_owned())?;
+        for (offset, bytes) in group {
+            code[offset..offset + 6].copy_from_slice(&bytes);
+        }
+        memory
+            .write(Addr(start), &code)
+            .map_err(|why| format!("cannot write code into the process: {why}"))?;
+    }
+    Ok(())
+}
+
+/// `call *slot(%rip)` becomes `addr32 call target`, which is as long, so that the return address is the same;
+/// `jmp *slot(%rip)`, perhaps with a `bnd` or `notrack` before it, becomes `jmp target`, whose last byte nobody executes
+/// (Intel SDM vol. 2, CALL and JMP).
+fn patch(code: &[u8], at: u64, slot: u64, target: u64) -> Option<(u64, Patch)> {
+    let prefix = usize::from(matches!(code.first(), Some(0xf2 | 0x3e)));
+    let before: [u8; 6] = *code.get(prefix..)?.first_chunk()?;
+    let [opcode, modrm, displacement @ ..] = before;
+    let start = at.checked_add(prefix as u64)?;
+    let used = start
+        .wrapping_add(6)
+        .wrapping_add_signed(i32::from_le_bytes(displacement).into());
+    if used != slot {
+        return None;
+    }
+    let relative = |end: u64| {
+        let distance = target.wrapping_sub(end) as i64;
+        i32::try_from(distance).ok().map(i32::to_le_bytes)
+    };
+    let after = match (opcode, modrm, prefix) {
+        (0xff, 0x15, 0) => {
+            let [a, b, c, d] = relative(start.wrapping_add(6))?;
+            [0x67, 0xe8, a, b, c, d]
+        }
+        (0xff, 0x25, _) => {
+            let [a, b, c, d] = relative(start.wrapping_add(5))?;
+            [0xe9, a, b, c, d, displacement[3]]
+        }
+        _ => return None,
+    };
+    Some((start, Patch { before, after }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::patch;
+
+    #[track_caller]
+    fn check(code: &[u8], expected: Option<(u64, [u8; 6])>) {
+        let found = patch(code, 0x1000, 0x3008, 0x2000);
+        assert_eq!(found.map(|(at, patch)| (at, patch.after)), expected);
+    }
+
+    #[test]
+    fn calls_and_jumps_by_way_of_the_slot() {
+        let call = [0xff, 0x15, 0x02, 0x20, 0, 0, 0x90];
+        check(&call, Some((0x1000, [0x67, 0xe8, 0xfa, 0x0f, 0, 0])));
+        let jump = [0xff, 0x25, 0x02, 0x20, 0, 0, 0x90];
+        check(&jump, Some((0x1000, [0xe9, 0xfb, 0x0f, 0, 0, 0])));
+        let bnd_jump = [0xf2, 0xff, 0x25, 0x01, 0x20, 0, 0];
+        check(&bnd_jump, Some((0x1001, [0xe9, 0xfa, 0x0f, 0, 0, 0])));
+    }
+
+    #[test]
+    fn anything_else_is_left_alone() {
+        // Another slot, a call with a prefix, an int3, too short.
+        check(&[0xff, 0x15, 0x03, 0x20, 0, 0, 0], None);
+        check(&[0xf2, 0xff, 0x15, 0x01, 0x20, 0, 0], None);
+        check(&[0xcc, 0x15, 0x02, 0x20, 0, 0, 0], None);
+        check(&[0xff, 0x15, 0x02, 0x20, 0], None);
+        let far = patch(&[0xff, 0x25, 0x02, 0x20, 0, 0, 0], 0x1000, 0x3008, 1 << 40);
+        assert_eq!(far, None);
+    }
+}

@@ -1,0 +1,217 @@
+//! Which tracepoints code in the target records, and what the supervisor does for it: births, signals, ends.
+
+use crate::base::Tid;
+use crate::base::addr::Addr;
+use crate::base::machine::Machine;
+use crate::base::memory::Memory;
+use crate::base::regs::Regs;
+use crate::base::signal::Signal;
+use crate::engine::instrument::inprocess::drain::Share;
+use crate::engine::instrument::inprocess::{Recorder, Whose};
+use crate::engine::instrument::int3::breakpoint::Purpose;
+use crate::engine::space::Space;
+use crate::engine::stacks::Runner;
+use crate::engine::supervisor::out::Out;
+use crate::engine::supervisor::state::{Follow, Supervisor};
+use crate::engine::task::SpaceId;
+use crate::plan::Kind;
+use crate::record::Caps;
+use crate::sys;
+use crate::sys::interrupt;
+use crate::sys::ptrace::Stopped;
+use crate::sys::wait::{self, Patience, Status};
+use nix::libc;
+use std::time::Duration;
+
+/// By what tracepoints are realised.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Instrument {
+    /// By int3s: each hit stops its task.
+    #[default]
+    Stop,
+    /// By code that records calls, wherever that is possible; so much is shown of values.
+    Record(Caps),
+}
+
+/// How long we sleep at least and at most when nothing was recorded: a reader on its heels would slow a thread down.
+const SHORT: Duration = Duration::from_micros(50);
+const LONG: Duration = Duration::from_millis(10);
+
+impl Supervisor {
+    /// Has imports recorded as far as that can be done; gives what is left for int3s.
+    pub(in crate::engine) fn record(
+        &mut self,
+        stopped: &Stopped,
+        id: SpaceId,
+        mut wanted: Vec<(Addr, Purpose)>,
+        out: &mut Out<'_>,
+    ) -> Vec<(Addr, Purpose)> {
+        let (Instrument::Record(caps), true) = (self.instrument, self.may_record(id)) else {
+            return wanted;
+        };
+        let Some(space) = self.spaces.get_mut(&id) else {
+            return wanted;
+        };
+        wanted.retain(|(at, purpose)| {
+            // Where it cannot be done, an int3 can.
+            record_one(space, stopped, caps, *at, purpose).is_err()
+        });
+        let Some(recorder) = &mut space.recorder else {
+            return wanted;
+        };
+        let begun = recorder
+            .write(&space.memory)
+            .and_then(|()| recorder.enable(&space.memory));
+        if let Err(why) = begun {
+            self.complain(
+                stopped.tid(),
+                &format!("not all calls are traced: {why}"),
+                out,
+            );
+        }
+        wanted
+    }
+
+    /// Whether calls of this space's program can be recorded at all.
+    fn may_record(&self, id: SpaceId) -> bool {
+        // What else is traced would find return addresses that are not the callers'.
+        let is_plain = self.plan.entries.is_empty() && !self.plan.resources.want_stacks();
+        let machine = |space: &Space| space.memory.machine();
+        self.spaces.get(&id).is_some_and(|space| {
+            machine(space) == Machine::Amd64
+                && is_plain
+                && self.follow == Follow::Threads
+                // Go moves stacks, and looks at return addresses for that.
+                && space.go().is_none()
+        })
+    }
+
+    /// Waits for the next thing that happens to any task, reading what is recorded meanwhile. `None` when it is time
+    /// to look around.
+    pub(in crate::engine) fn look(
+        &mut self,
+        out: &mut Out<'_>,
+    ) -> sys::Result<Option<(Tid, Status)>> {
+        if self.spaces.values().all(|space| space.recorder.is_none()) {
+            return self.placement.look();
+        }
+        let beats = interrupt::beats();
+        let mut pause = SHORT;
+        loop {
+            let seen = wait::look(Patience::Poll)?;
+            let is_due = interrupt::beats() != beats || interrupt::is_requested();
+            if seen.is_some() {
+                return Ok(seen);
+            }
+            let count = self.drain_all(out);
+            if is_due || out.request.is_some() {
+                return Ok(None);
+            }
+            pause = match count {
+                0 => (2 * pause).min(LONG),
+                _ => SHORT,
+            };
+            wait::nap(pause);
+        }
+    }
+
+    /// Tells of what tasks of this one's space have recorded before it stopped.
+    pub(in crate::engine) fn drain_before(&mut self, tid: Tid, out: &mut Out<'_>) {
+        if let Some(id) = self.tasks.get(&tid).map(|task| task.space) {
+            self.drain(id, out, Share::All);
+        }
+    }
+
+    /// A task asks for a ring: where it goes on.
+    pub(in crate::engine) fn claimed(&mut self, tid: Tid, regs: &Regs) -> Option<u64> {
+        let task = self.tasks.get(&tid)?;
+        let space = self.spaces.get_mut(&task.space)?;
+        let next = space.recorder.as_mut()?.claimed(tid, regs)?;
+        let runner = Runner {
+            tid,
+            pid: task.pid,
+            thread_pointer: regs.fs_base,
+            memory: &space.memory,
+        };
+        // To be known when records are read, perhaps after its end.
+        task.stacks.is_own(regs.rsp, runner);
+        Some(next)
+    }
+
+    /// A signal has stopped a task that may be in the code that records. Gives where it goes on if the signal is not
+    /// the program's.
+    pub(in crate::engine) fn interrupted(
+        &mut self,
+        stopped: &Stopped,
+        signal: Signal,
+    ) -> sys::Result<bool> {
+        let task = self.tasks.get(&stopped.tid());
+        let space = task.and_then(|task| self.spaces.get(&task.space));
+        let Some((space, recorder)) = space.and_then(|s| Some((s, s.recorder.as_ref()?))) else {
+            return Ok(false);
+        };
+        let regs = stopped.regs()?;
+        if matches!(signal.0, libc::SIGSEGV | libc::SIGBUS)
+            && let Some(resume) = recorder.resume_after_fault(regs.rip)
+            && stopped.signal_info()?.code() > 0
+        {
+            stopped.set_rip(resume)?;
+            return Ok(true);
+        }
+        if let Some(regs) = recorder.out(&regs, &space.memory) {
+            stopped.set_regs(&regs)?;
+        }
+        Ok(false)
+    }
+
+    /// A task has gone, and all that it recorded was told.
+    pub(in crate::engine) fn release_ring(&mut self, tid: Tid) {
+        let space = self.tasks.get(&tid).map(|task| task.space);
+        if let Some(space) = space.and_then(|id| self.spaces.get_mut(&id))
+            && let Some(recorder) = &mut space.recorder
+        {
+            recorder.release(tid);
+        }
+    }
+
+    /// A task waits for its vfork child, which runs in its place, or does so no longer.
+    pub(in crate::engine) fn lend_ring(&mut self, tid: Tid, whose: Whose) {
+        let space = self.tasks.get(&tid).map(|task| task.space);
+        if let Some(space) = space.and_then(|id| self.spaces.get_mut(&id))
+            && let Some(recorder) = &mut space.recorder
+        {
+            recorder.lend(tid, whose);
+        }
+    }
+}
+
+/// Why an import is not recorded: reported under `--debug` only.
+fn record_one(
+    space: &mut Space,
+    stopped: &Stopped,
+    caps: Caps,
+    at: Addr,
+    purpose: &Purpose,
+) -> Result<(), String> {
+    let (Purpose::CallSite(point) | Purpose::Entry(point)) = purpose else {
+        return Err("its calls are seen at the function".to_owned());
+    };
+    let Kind::Plt { slot } = point.kind else {
+        return Err("it is a function's entry".to_owned());
+    };
+    if space.breakpoint(at).is_some() {
+        return Err("a breakpoint stands there".to_owned());
+    }
+    let module = space.modules.iter().find(|m| m.range.contains(&at.0));
+    let slot = module.ok_or("there is no module")?.bias.addr(slot);
+    let remote = space.remote(stopped).ok_or("no syscall instruction")?;
+    if space.recorder.is_none() {
+        let recorder = Recorder::new(stopped, &remote, &space.memory, caps)?;
+        space.recorder = Some(recorder);
+    }
+    let Some(recorder) = &mut space.recorder else {
+        return Err("no memory".to_owned());
+    };
+    let stub = recorder.stub(point, slot)?;
+    recorder.lead(stopped, &remote, &space.memory, (at, slot), stub)
+}

@@ -1,0 +1,94 @@
+//! Calls that code in the target records show the same lines as calls that stop their task.
+
+use crate::support::expect::{same_text, without_addresses};
+use crate::support::fixture::{fixture, shaped};
+use crate::support::ltrace;
+use crate::support::program::Program;
+use crate::support::server::{assert_still_works, assert_unharmed, server};
+use crate::support::shape::Shape;
+use crate::support::text::wait_until_planted;
+use nix::sys::signal::Signal;
+use std::path::Path;
+
+fn recorded(program: &Path) -> Program {
+    ltrace(["--instrument", "auto"]).arg(program)
+}
+
+/// The lines without what differs from run to run: addresses, and the width that they take.
+fn normalised(trace: &str) -> String {
+    let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    let lines: Vec<String> = without_addresses(trace).lines().map(words).collect();
+    lines.join("\n")
+}
+
+/// The fixture, in this shape, shows the same lines as by stops.
+#[track_caller]
+fn check(name: &str, shape: Shape) {
+    let Some(program) = shaped(name, shape) else {
+        return;
+    };
+    let run = recorded(&program).finish().exits(0);
+    let stopped = ltrace(["--instrument", "stop"]).arg(&program).finish();
+    same_text(&normalised(&run.stderr), &normalised(&stopped.stderr));
+}
+
+#[test]
+fn in_every_shape() {
+    for shape in [
+        Shape::Pie,
+        Shape::NoPie,
+        Shape::NoPlt,
+        Shape::IbtNow,
+        Shape::Lld,
+        Shape::NoSections,
+        Shape::Optimised,
+        Shape::Musl,
+    ] {
+        check("basic", shape);
+        check("tail_calls", shape);
+    }
+}
+
+#[test]
+fn values_and_control_flow() {
+    for name in [
+        "values",
+        "long_string",
+        "longjmp",
+        "siglongjmp",
+        "coroutines",
+    ] {
+        check(name, Shape::Pie);
+    }
+}
+
+/// More than the rings hold, by more threads than there are processors: nothing is lost.
+#[test]
+fn every_call_of_many_threads() {
+    let Some(program) = fixture("threads") else {
+        return;
+    };
+    let run = ltrace(["--instrument", "auto", "-c", "-e", "malloc+free"]);
+    let run = run.arg(&program).args(["8", "10000"]).finish().exits(0);
+    let count = |name: &str| {
+        let mut lines = run.stderr.lines();
+        let line = lines.find(|line| line.ends_with(name))?;
+        line.split_whitespace().nth(3)?.parse::<u64>().ok()
+    };
+    assert_eq!(count("malloc"), Some(8 * 10000), "{}", run.stderr);
+    assert!(count("free") >= Some(8 * 10000), "{}", run.stderr);
+}
+
+#[test]
+fn attached_to_and_left() {
+    let Some(mut server) = server(2) else { return };
+    let pid = server.pid().to_string();
+    for _ in 0..5 {
+        let tracer = ltrace(["--instrument", "auto", "-o", "/dev/null", "-p", &pid]).start();
+        wait_until_planted(server.pid());
+        tracer.signal(Signal::SIGINT);
+        tracer.finish().exits(0);
+        assert_still_works(&mut server);
+    }
+    assert_unharmed(server);
+}
