@@ -93,7 +93,7 @@ pub(super) struct Args {
     pub(super) addresses: bool,
 
     /// Indent nested calls by N blanks for each level
-    #[arg(short = 'n', long = "indent", aliases = ["i"], value_name = "N", help_heading = LINES, allow_hyphen_values = true)]
+    #[arg(short = 'n', long = "indent", aliases = ["i", "in"], value_name = "N", help_heading = LINES, allow_hyphen_values = true)]
     pub(super) indent: Option<String>,
 
     /// The column of results [default: 5/8 of the terminal's width]

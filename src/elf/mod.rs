@@ -24,6 +24,7 @@ mod strings;
 mod symbols;
 #[cfg(test)]
 mod tests;
+mod unwinder;
 mod versions;
 
 use crate::base::addr::Vaddr;
@@ -40,6 +41,7 @@ pub use error::Error;
 pub use go::Go;
 pub use objects::{Object, Objects};
 pub use sections::{Packing, Section, Sections};
+pub use unwinder::Unwinder;
 
 /// The facts of an ELF file.
 #[derive(Clone, Debug)]

@@ -103,6 +103,8 @@ pub struct Planned {
     pub refused: Vec<String>,
     /// Where it sets signal actions.
     pub signal_actions: elf::SignalActions,
+    /// What unwinds stacks in it.
+    pub unwinder: elf::Unwinder,
     /// Names that are no symbols', and what they were taken as.
     pub taken: Vec<String>,
 }

@@ -165,6 +165,7 @@ impl Supervisor {
         let image = Image::parse(&bytes).map_err(|e| e.to_string())?;
         let name = Arc::new(found.name(&image));
         let signal_actions = image.signal_actions(&bytes);
+        let unwinder = image.unwinder(&bytes);
         let found = self.plan.points(&image, &bytes, &name);
         let planned = Arc::new(Planned {
             name,
@@ -174,6 +175,7 @@ impl Supervisor {
             heard: found.heard,
             refused: found.refused,
             signal_actions,
+            unwinder,
             taken: found.taken,
         });
         self.images.insert(key, planned.clone());

@@ -6,6 +6,7 @@ use crate::base::machine::Machine;
 use crate::base::memory::Memory;
 use crate::base::regs::Regs;
 use crate::base::signal::Signal;
+use crate::elf::Unwinder;
 use crate::engine::instrument::inprocess::drain::Share;
 use crate::engine::instrument::inprocess::{Recorder, Whose};
 use crate::engine::instrument::int3::breakpoint::Purpose;
@@ -56,11 +57,12 @@ impl Supervisor {
             // Where it cannot be done, an int3 can.
             record_one(space, stopped, caps, *at, purpose).is_err()
         });
+        let led = lead_unwinders(space, stopped);
         let Some(recorder) = &mut space.recorder else {
             return wanted;
         };
-        let begun = recorder
-            .write(&space.memory)
+        let begun = led
+            .and_then(|()| recorder.write(&space.memory))
             .and_then(|()| recorder.enable(&space.memory));
         if let Err(why) = begun {
             self.complain(
@@ -83,6 +85,7 @@ impl Supervisor {
                 && self.follow == Follow::Threads
                 // Go moves stacks, and looks at return addresses for that.
                 && space.go().is_none()
+                && space.modules.iter().all(|m| !matches!(m.planned.unwinder, Unwinder::Other))
         })
     }
 
@@ -214,4 +217,26 @@ fn record_one(
     };
     let stub = recorder.stub(point, slot)?;
     recorder.lead(stopped, &remote, &space.memory, (at, slot), stub)
+}
+
+/// Has unwinders find the frame information of our code.
+fn lead_unwinders(space: &mut Space, stopped: &Stopped) -> Result<(), String> {
+    let remote = space.remote(stopped).ok_or("no syscall instruction")?;
+    let Some(recorder) = &mut space.recorder else {
+        return Ok(());
+    };
+    for module in &space.modules {
+        let Unwinder::FindObject { slot, uses } = &module.planned.unwinder else {
+            continue;
+        };
+        let slot = module.bias.addr(*slot);
+        let Some(finder) = recorder.object_finder(slot)? else {
+            continue;
+        };
+        for at in uses.calls.iter().chain(&uses.jumps) {
+            let at = module.bias.addr(*at);
+            recorder.lead(stopped, &remote, &space.memory, (at, slot), finder)?;
+        }
+    }
+    Ok(())
 }

@@ -178,7 +178,14 @@ impl Recorder {
                 let what = format!(
                     "{lost} calls and returns of task {tid} were not recorded: ltrace was too slow"
                 );
-                out.tell(Pid(0), tid, What::Lost { what: &what });
+                out.tell(
+                    Pid(0),
+                    tid,
+                    What::Lost {
+                        what: &what,
+                        count: Some(lost),
+                    },
+                );
             }
         }
     }

@@ -27,7 +27,7 @@ use rings::Rings;
 
 pub use rings::Whose;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -44,6 +44,8 @@ pub struct Recorder {
     points: Vec<Option<Arc<Tracepoint>>>,
     stubs: HashMap<*const Tracepoint, u64>,
     shapes: HashMap<Shape, Arc<Shape>>,
+    /// The slots of `_dl_find_object` whose users are led to ours.
+    unwinders: HashSet<u64>,
     islands: Islands,
     patches: Patches,
     rings: Rings,
@@ -71,6 +73,7 @@ impl Recorder {
             points: vec![None],
             stubs: HashMap::new(),
             shapes: HashMap::new(),
+            unwinders: HashSet::new(),
             islands: Islands::default(),
             patches: Patches::default(),
             rings: Rings::new(layout),
@@ -104,6 +107,22 @@ impl Recorder {
         self.points[stub.number as usize] = Some(point.clone());
         self.stubs.insert(Arc::as_ptr(point), stub.entry);
         Ok(stub.entry)
+    }
+
+    /// What is to be called in the place of the `_dl_find_object` whose address is in this slot, so that unwinders find
+    /// their way through our code. `None`: it is in its place.
+    ///
+    /// # Errors
+    /// There is no room for it.
+    pub fn object_finder(&mut self, slot: Addr) -> Result<Option<u64>, String> {
+        if !self.unwinders.insert(slot.0) {
+            return Ok(None);
+        }
+        let shared = Shared(self.memory.words());
+        let made = self.code.add_find_object(slot.0, shared);
+        // It has a number like tracepoints.
+        self.points.push(None);
+        made.map(Some).map_err(|why| why.to_string())
     }
 
     /// Leads the instruction at this address, which uses the slot of an import, to a stub, as soon as
@@ -209,6 +228,7 @@ impl Recorder {
     /// Forgets the patches of a module that is no longer mapped.
     pub fn forget(&mut self, range: &Range<u64>) {
         self.patches.forget(range);
+        self.unwinders.retain(|slot| !range.contains(slot));
     }
 
     /// Puts the instructions back and has nobody record any more. Our code stays: calls return there.
