@@ -26,7 +26,9 @@ use std::path::PathBuf;
 pub struct Surroundings {
     /// How wide the terminal is, if anybody knows.
     pub columns: Option<usize>,
-    /// Standard error is a terminal that wants colours.
+    /// Standard error is a terminal.
+    pub is_terminal: bool,
+    /// It is one that wants colours.
     pub colours: bool,
     /// Texts are in Unicode (locale(7)).
     pub unicode: bool,
@@ -50,6 +52,7 @@ impl Surroundings {
         let wanted = anstream::AutoStream::choice(&stderr) != anstream::ColorChoice::Never;
         Surroundings {
             columns,
+            is_terminal: stderr.is_terminal(),
             colours: wanted && stderr.is_terminal(),
             unicode: is_unicode(|name| std::env::var(name).ok()),
         }
@@ -132,7 +135,13 @@ impl Args {
         let mut selection = self.selection()?;
         let has_entries = !selection.entries.is_empty();
         let leaks = match self.leaks.leaks {
-            true => Some(self.leaks.options()?),
+            true => Some(
+                self.leaks.options(
+                    surroundings
+                        .columns
+                        .filter(|_| surroundings.is_terminal && output == Destination::Stderr),
+                )?,
+            ),
             false => self.leaks.refuse().map(|()| None)?,
         };
         let lines = match &leaks {

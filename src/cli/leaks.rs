@@ -203,8 +203,8 @@ impl LeakArgs {
         }
     }
 
-    /// What the user wants to know.
-    pub(super) fn options(&self) -> Result<(Options, Suppressions), String> {
+    /// What the user wants to know, on a terminal of so many columns.
+    pub(super) fn options(&self, width: Option<usize>) -> Result<(Options, Suppressions), String> {
         let usual = Options::default();
         let options = Options {
             sets: self.sets()?,
@@ -229,6 +229,7 @@ impl LeakArgs {
                 .map(str::to_owned)
                 .collect(),
             frames: frames(self.frames.as_deref())?,
+            width,
             contents: if self.contents {
                 Contents::Shown
             } else {

@@ -120,6 +120,7 @@ fn styles() {
 fn surroundings_count_where_the_command_line_is_silent() {
     let terminal = Surroundings {
         columns: Some(132),
+        is_terminal: true,
         colours: true,
         unicode: true,
     };

@@ -40,6 +40,8 @@ pub struct Options {
     pub context: Vec<String>,
     /// Which frames are shown.
     pub frames: Frames,
+    /// So many columns has the terminal that the report is written to.
+    pub width: Option<usize>,
     /// Show the first bytes of some blocks.
     pub contents: Contents,
     /// Whether suppressions for what is told are written after it.
@@ -183,6 +185,7 @@ impl Default for Options {
             per: None,
             context: Vec::new(),
             frames: Frames::default(),
+            width: None,
             contents: Contents::default(),
             suppressions: Contents::default(),
             fail_on: None,

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 /// What goes where the trace goes.
 pub(super) fn text(report: &Report, options: &Options) -> String {
     let mut text = match options.format {
-        Format::Text => text::text(report, options.frames),
+        Format::Text => text::text(report, options.frames, options.width),
         Format::Json => json(report),
         Format::Mtrace => mtrace::mtrace(report),
     };

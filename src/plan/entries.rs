@@ -41,7 +41,9 @@ impl Plan {
         }
         let mut symbols = image.exports.clone();
         symbols.sort_by_key(|s| strangeness(&s.name));
-        symbols.extend(Image::file_symbols(bytes).unwrap_or_default());
+        let own = Image::file_symbols(bytes).unwrap_or_default();
+        to.is_stripped = own.is_empty();
+        symbols.extend(own);
         symbols.retain(|s| s.kind != SymbolKind::NoType || self.names(&s.name, module));
         let labels = Image::labels(bytes).unwrap_or_default();
         symbols.extend(labels.into_iter().filter(|s| self.names(&s.name, module)));

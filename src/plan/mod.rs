@@ -187,6 +187,8 @@ pub struct Points {
     pub taken: Vec<String>,
     /// What means anything here of what was [`named`](Plan::named), by its place.
     pub matched: Vec<usize>,
+    /// Its functions have no names but those that it exports, and `-x` asks for some.
+    pub is_stripped: bool,
     /// What is known here of the names that `-e` and `-x` spell out.
     pub heard: Vec<near::Heard>,
 }

@@ -97,6 +97,8 @@ pub struct Planned {
     pub points: Vec<Point>,
     /// The filters of `-x`, by their indices, that mean anything in it.
     pub matched: Vec<usize>,
+    /// Its functions have no names but those that it exports, and `-x` asks for some.
+    pub is_stripped: bool,
     /// What is known in it of the names that `-e` and `-x` spell out.
     pub heard: Vec<Heard>,
     /// What was asked for and cannot be traced.

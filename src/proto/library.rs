@@ -248,9 +248,8 @@ impl Loader {
         }
         let mut bytes = Vec::new();
         File::open(path)?.take(MAX_FILE).read_to_end(&mut bytes)?;
-        let zeros = bytes.iter().filter(|&&byte| byte == 0).count();
-        if zeros > bytes.len() / 20 {
-            // Of a program there would be a complaint for each of its lines.
+        if !is_text(&bytes) {
+            // Of a program, or what is compressed, there would be a complaint for each of its lines.
             self.complaints.push(Complaint {
                 file: path.to_string_lossy().into_owned(),
                 line: 1,
@@ -272,6 +271,12 @@ impl Loader {
         self.read.insert(path.to_owned(), Arc::clone(&parsed));
         parsed
     }
+}
+
+/// Whatever its encoding is, a text has hardly any controls.
+fn is_text(bytes: &[u8]) -> bool {
+    let is_odd = |byte: &&u8| byte.is_ascii_control() && !byte.is_ascii_whitespace();
+    bytes.iter().filter(is_odd).count() <= bytes.len() / 20
 }
 
 /// Imports come from the directories searched, then from what is shipped.

@@ -301,6 +301,17 @@ fn a_filter_that_means_nothing() {
     assert_eq!(calls(&run.stderr), ["helper"], "{}", run.told());
 }
 
+#[test]
+fn a_name_that_was_stripped() {
+    let Some(program) = shaped("entries", Shape::Stripped) else {
+        return;
+    };
+    let run = trace(&program, &["-x", "main"]);
+    let told = "; entries is stripped: only what it exports has a name, and -x 0xADDRESS@MAIN means a function by its \
+                address\n";
+    assert_eq!(run.stderr.matches(told).count(), 1, "{}", run.told());
+}
+
 /// All functions of all modules at once: nobody is harmed, and every call has its end.
 #[test]
 fn everything() {

@@ -22,7 +22,8 @@ impl Supervisor {
                 )
             })
         };
-        match meant.or_else(pattern) {
+        let stripped = || self.stripped().filter(|_| named.option == "-x");
+        match meant.or_else(pattern).or_else(stripped) {
             Some(meant) => format!("; {meant}"),
             None => String::new(),
         }
@@ -48,6 +49,15 @@ impl Supervisor {
             }
         }
         told
+    }
+
+    /// That a program has no names to look for.
+    fn stripped(&self) -> Option<String> {
+        let is_it = |module: &&Module| module.name().is_main && module.planned.is_stripped;
+        let name = &self.modules().find(is_it)?.name().name;
+        Some(format!(
+            "{name} is stripped: only what it exports has a name, and -x 0xADDRESS@MAIN means a function by its address"
+        ))
     }
 
     fn modules(&self) -> impl Iterator<Item = &Module> + Clone {
@@ -92,6 +102,8 @@ impl Supervisor {
         match who(Known::Defined) {
             Some(owner) if option == "-x" => Some(format!("{owner} has it: -x '{symbol}@{owner}'")),
             Some(owner) => Some(format!("{owner} has one of its own: -x '{symbol}'")),
+            // What is near in libraries is nothing to go by.
+            None if option == "-x" => self.stripped().or_else(|| self.near(index, symbol)),
             None => self.near(index, symbol),
         }
     }

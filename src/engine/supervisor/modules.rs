@@ -172,6 +172,7 @@ impl Supervisor {
             image,
             points: found.points,
             matched: found.matched,
+            is_stripped: found.is_stripped,
             heard: found.heard,
             refused: found.refused,
             signal_actions,

@@ -37,8 +37,8 @@ const SECOND: usize = 84;
 /// What follows the number and its blanks.
 const INDENT: &str = "     ";
 
-/// The whole report.
-pub fn text(report: &Report, frames: Frames) -> String {
+/// The whole report, for a terminal of so many columns or for any place.
+pub fn text(report: &Report, frames: Frames, width: Option<usize>) -> String {
     let mut text = String::new();
     if is_clean(report) {
         let found = match is_of_heap_only(report) {
@@ -49,7 +49,7 @@ pub fn text(report: &Report, frames: Frames) -> String {
         let _ = writeln!(text, "{found}: {}: {}", who(report), summary(report));
         return text;
     }
-    head(&mut text, report);
+    head(&mut text, report, width);
     let view = View {
         frames,
         marked: report.heap.marked,
@@ -117,10 +117,28 @@ fn who(report: &Report) -> String {
     who
 }
 
-fn head(text: &mut String, report: &Report) {
+fn head(text: &mut String, report: &Report, width: Option<usize>) {
     for (first, second) in heads(report) {
-        columns(text, &first, second.as_deref());
+        text.push_str(&first);
+        if let Some(second) = second {
+            let used = [&first, &second].map(|part| part.chars().count());
+            let _ = match blanks(used, width) {
+                Some(blanks) => write!(text, "{:blanks$}{second}", ""),
+                None => write!(text, "\n  {second}"),
+            };
+        }
+        text.push('\n');
     }
+}
+
+/// The blanks between two parts of a line that take so many columns; none when they do not fit on one line.
+fn blanks([first, second]: [usize; 2], width: Option<usize>) -> Option<usize> {
+    let usual = SECOND.saturating_sub(first).max(3);
+    let Some(width) = width else {
+        return Some(usual);
+    };
+    let room = width.checked_sub(first + second)?;
+    (room >= 3).then_some(usual.min(room))
 }
 
 /// The lines of the head, each in two parts.
@@ -161,15 +179,6 @@ pub(in crate::leak) fn heads(report: &Report) -> Vec<(String, Option<String>)> {
         heads.push((totals, per));
     }
     heads
-}
-
-fn columns(text: &mut String, first: &str, second: Option<&str>) {
-    text.push_str(first);
-    if let Some(second) = second {
-        let blanks = SECOND.saturating_sub(first.chars().count()).max(3);
-        let _ = write!(text, "{:blanks$}{second}", "");
-    }
-    text.push('\n');
 }
 
 /// What the check says, as users read it.

@@ -1,6 +1,6 @@
 //! Which file wins, what may be missing, and what the files that come with the program say.
 
-use super::{Layer, Library, Loader, Sources, shipped};
+use super::{Layer, Library, Loader, Sources, is_text, shipped};
 use crate::proto::parse::{self, Imports};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -234,4 +234,19 @@ fn files_of_any_bytes() {
     let (library, told) = load(&options(&[path]));
     assert_eq!(told.len(), 1);
     check(&library, "c", &[], "int");
+}
+
+#[test]
+fn what_is_text() {
+    #[track_caller]
+    fn check(bytes: &[u8], expected: bool) {
+        assert_eq!(is_text(bytes), expected, "{}", bytes.escape_ascii());
+    }
+    check(b"", true);
+    check(b"int f(int);\r\n\t; a comment\x0c\n", true);
+    check("; Stra\u{df}e\nint f(int);\n".as_bytes(), true);
+    check(b"; Stra\xdfe\nint f(int);\n", true);
+    check(b"\x7fELF\x02\x01\x01\0", false);
+    check(b"\x1f\x8b\x08\x08\x12\x34\x56\x65\x02\x03", false);
+    check(b"\x28\xb5\x2f\xfd\x04\x58\x11\x07\x92\x1b\x1e", false);
 }

@@ -117,7 +117,7 @@ fn server() -> Report {
 
 #[track_caller]
 fn check(report: &Report, frames: Frames, expected: &str) {
-    assert_eq!(text(report, frames), expected);
+    assert_eq!(text(report, frames, None), expected);
 }
 
 #[test]
@@ -178,7 +178,7 @@ fn nothing_seen_is_not_no_leaks() {
         ..server()
     };
     let check = |since, older_freed, expected: &str| {
-        let text = text(&report(since, older_freed), Frames::User);
+        let text = text(&report(since, older_freed), Frames::User, None);
         assert!(text.contains(expected), "{text}");
     };
     check(
@@ -206,7 +206,7 @@ fn only(entry: Entry) -> String {
         ..server()
     };
     report.heap.marked = true;
-    let text = text(&report, Frames::User);
+    let text = text(&report, Frames::User, None);
     let lines = text
         .lines()
         .skip(3)
@@ -365,7 +365,7 @@ fn other_resources() {
         ],
         ..server()
     };
-    let text = text(&report, Frames::User);
+    let text = text(&report, Frames::User, None);
     let lines: Vec<&str> = text.lines().skip(3).take(3).collect();
     assert_eq!(
         lines.join("\n"),
@@ -392,7 +392,7 @@ fn wrong_releases() {
         }],
         ..server()
     };
-    let text = text(&report, Frames::User);
+    let text = text(&report, Frames::User, None);
     let lines: Vec<&str> = text.lines().skip(3).take(6).collect();
     assert_eq!(
         lines.join("\n"),
@@ -410,9 +410,24 @@ fn stacks_that_are_not_whole() {
     let mut report = server();
     report.merged = 1234;
     report.sites[0].stack.push(Line::cut());
-    let shown = text(&report, Frames::User);
+    let shown = text(&report, Frames::User, None);
     assert!(shown.contains("\n     (cut after 5 frames)\n"), "{shown}");
     let merged = "too many different stacks: of 1,234 calls only the innermost frames are told";
     assert!(shown.contains(merged), "{shown}");
-    assert!(!text(&report, Frames::All).contains("[truncated]"));
+    assert!(!text(&report, Frames::All, None).contains("[truncated]"));
+}
+
+#[test]
+fn head_fits_the_terminal() {
+    #[track_caller]
+    fn check(parts: [usize; 2], width: Option<usize>, expected: Option<usize>) {
+        assert_eq!(blanks(parts, width), expected);
+    }
+    check([70, 20], None, Some(14));
+    check([90, 20], None, Some(3));
+    check([70, 20], Some(200), Some(14));
+    check([70, 20], Some(100), Some(10));
+    check([70, 20], Some(93), Some(3));
+    check([70, 20], Some(92), None);
+    check([70, 20], Some(30), None);
 }
