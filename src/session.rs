@@ -29,12 +29,13 @@ use crate::program;
 use crate::proto::library::{Library, Sources};
 use crate::record::Caps;
 use crate::sink::Sink;
+use crate::sink::behind::Behind;
 use crate::sink::both::Both;
 use crate::sink::demangle::Names;
 use crate::sink::output::{Destination, Shared};
 use crate::sink::per_process::{Make, PerProcess};
 use crate::sink::summary::Summary;
-use crate::sink::text::Text;
+use crate::sink::text::{Style, Text};
 use crate::stack::Symbolizer;
 use crate::sys::front::{self, Duties, End, Link, Side, Stops, UserRequests};
 use crate::sys::terminal::Terminal;
@@ -299,7 +300,6 @@ fn sink(
             lines,
             view,
         } => {
-            let out = Shared::new(out);
             let (bars, terminal): (Option<Box<dyn Write>>, _) = match drawn {
                 Drawn::Nothing => (None, None),
                 Drawn::Bars => (Some(Box::new(io::stderr())), None),
@@ -308,6 +308,7 @@ fn sink(
             let view = view
                 .zip(terminal)
                 .map(|(look, terminal)| View::new(Box::new(OnTerminal::new(terminal)), look));
+            let (out, lines) = reports(lines, out);
             let leaks = LeakSink::new(Setup {
                 options: *options,
                 kinds,
@@ -315,12 +316,12 @@ fn sink(
                 suppressions,
                 book: Book::new(Symbolizer::new(leaks::open)),
                 system: Box::new(leaks::LiveSystem),
-                out: Box::new(out.clone()),
+                out,
                 progress: Progress::new(bars),
                 view,
             });
             return match lines {
-                Some(style) => Box::new(Both(Text::new(style, Box::new(out)), leaks)),
+                Some(text) => Box::new(Both(text, leaks)),
                 None => Box::new(leaks),
             };
         }
@@ -329,6 +330,17 @@ fn sink(
         Destination::PerProcess(path) => Box::new(PerProcess::new(path.clone(), make)),
         Destination::Stderr | Destination::File(_) | Destination::Pipe(_) => make(out),
     }
+}
+
+/// Where reports go, and lines of calls with them if they are wanted.
+fn reports(lines: Option<Style>, out: Box<dyn Write + Send>) -> (Behind, Option<Text>) {
+    let unwanted = interrupt::is_unwanted;
+    let Some(style) = lines else {
+        return (Behind::new(out, unwanted), None);
+    };
+    let shared = Shared::new(out);
+    let text = Text::new(style, Box::new(shared.clone()));
+    (Behind::shared(Box::new(shared), unwanted), Some(text))
 }
 
 /// The program's own status; 128 and the signal's number for one that a signal ended, or that we were

@@ -26,6 +26,7 @@ use crate::leak::tracker::Knowledge;
 use crate::leak::view::View;
 use crate::plan::{self, Tracepoint};
 use crate::sink::Sink;
+use crate::sink::behind::Behind;
 use crate::stack::Module;
 use checks::Pending;
 use clock::Clock;
@@ -50,7 +51,7 @@ pub struct Setup {
     /// The system.
     pub system: Box<dyn System>,
     /// Where reports go.
-    pub out: Box<dyn Write>,
+    pub out: Behind,
     /// Where those are shown that are not the last ones.
     pub view: Option<View>,
     /// Where it is told how far something is that takes long.
@@ -199,6 +200,7 @@ impl LeakSink {
 impl Sink for LeakSink {
     fn begin(&mut self) {
         self.check_thread.get_or_insert_with(CheckThread::begin);
+        self.setup.out.begin();
     }
 
     fn event(&mut self, event: &Event) -> io::Result<()> {
@@ -383,7 +385,7 @@ impl Sink for LeakSink {
             let text = std::mem::take(&mut self.held_back);
             self.setup.out.write_all(text.as_bytes())?;
         }
-        self.setup.out.flush()
+        self.setup.out.finish()
     }
 }
 

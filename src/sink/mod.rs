@@ -1,5 +1,6 @@
 //! Eaters of events: text lines, the `-c` table, and the reports of leaks.
 
+pub mod behind;
 pub mod both;
 pub mod demangle;
 pub mod output;
