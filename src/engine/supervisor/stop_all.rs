@@ -103,7 +103,7 @@ enum Standing<S> {
     Stopped(S, Stop),
     /// It runs on for now.
     Running,
-    /// It is to be let go at its next stop.
+    /// It is to be let go once it stops.
     Leaving,
     /// It has ended, or was let go.
     Gone,
@@ -225,16 +225,12 @@ impl<'k, K: Kernel> StopAll<'k, K> {
             Err(_) if self.kernel.state(tid).is_none() => return self.ended(tid, None, policy),
             Err(_) => return false,
         };
-        let was = self.tasks.insert(tid, Standing::Asked);
-        match (was, stop) {
-            (Some(Standing::Leaving), _) => {
-                self.kernel.resume(Resume::Release(stopped));
-                self.tasks.insert(tid, Standing::Gone);
-            }
-            (Some(Standing::Running), _) => {
-                self.tasks.insert(tid, Standing::Running);
-                return self.pass(tid, stopped, stop, policy);
-            }
+        let standing = self.tasks.entry(tid).or_insert(Standing::Asked);
+        if matches!(standing, Standing::Stopped(..)) {
+            *standing = Standing::Asked;
+        }
+        match (standing, stop) {
+            (Standing::Running, _) => return self.pass(tid, stopped, stop, policy),
             // An int3 was hit, but its SIGTRAP waits behind the stop that was asked for, or behind a SIGSTOP to
             // the process: it is let come, and the task asked anew then.
             (_, Stop::Interrupt | Stop::Group(_)) if self.kernel.is_trapped(tid) => {
@@ -269,11 +265,9 @@ impl<'k, K: Kernel> StopAll<'k, K> {
         };
         match resume {
             Resume::Release(_) => drop(self.tasks.insert(tid, Standing::Gone)),
-            _ if matches!(self.tasks.get(&tid), Some(Standing::Asked)) => {
-                // ESRCH: it was killed; the next look shows it.
-                let _ = self.kernel.interrupt(tid);
-            }
-            _ => {}
+            _ if matches!(self.tasks.get(&tid), Some(Standing::Running)) => {}
+            // ESRCH: it was killed; the next look shows it.
+            _ => drop(self.kernel.interrupt(tid)),
         }
         let has_moved = resume.stopped().is_some();
         self.kernel.resume(resume);

@@ -22,6 +22,8 @@ enum Step {
     Shows(Stop),
     /// It makes that task, whose process has that memory or another.
     Makes(Tid),
+    /// It makes that task before it sees that it was asked to stop; nothing tells of it.
+    Made(Tid),
     /// It is on an int3 whose SIGTRAP waits behind the stop that it is asked for.
     Int3,
     /// It stops when it is asked to. What follows comes once that stop is consumed.
@@ -100,6 +102,7 @@ fn step(word: &str) -> Step {
         "exec" => Step::Shows(Stop::Exec),
         "ending" => Step::Shows(Stop::Exit),
         "makes" => Step::Makes(Tid(number as i32)),
+        "made" => Step::Made(Tid(number as i32)),
         "int3" => Step::Int3,
         "stands" => Step::Stands,
         "sleeps" => Step::Is('D', number),
@@ -114,8 +117,12 @@ impl Kernel for Script {
     type Stopped = Tid;
 
     fn interrupt(&self, tid: Tid) -> sys::Result<()> {
-        if let Some(task) = self.tasks.borrow_mut().get_mut(&tid) {
-            task.is_asked = true;
+        let mut tasks = self.tasks.borrow_mut();
+        let task = tasks.get_mut(&tid).expect("a task of the script");
+        task.is_asked = true;
+        if let Some(&Step::Made(child)) = task.steps.front() {
+            task.steps.pop_front();
+            tasks.get_mut(&child).expect("a child").is_born = true;
         }
         Ok(())
     }
@@ -148,7 +155,7 @@ impl Kernel for Script {
                 return Ok(Some(Status::Stopped(tid, Stop::Clone)));
             }
             None | Some(Step::Int3 | Step::Stands) if task.is_asked => Stop::Interrupt,
-            None | Some(Step::Int3 | Step::Stands) => return Ok(None),
+            None | Some(Step::Int3 | Step::Stands | Step::Made(_)) => return Ok(None),
         };
         Ok(Some(Status::Stopped(tid, stop)))
     }
@@ -298,8 +305,13 @@ fn a_process_is_seized() {
     // Born while its maker is asked to stop, and by one that was: listed late.
     check("1/1; 2/1 makes=3; 3/1+", "stopped 1 2 3");
     check("1/1 makes=2; 2/1+ makes=3; 3/1+", "stopped 1 2 3");
-    // A child with a memory of its own is let go.
+    check("1/1; 2/1 made=3; 3/1+", "stopped 1 2 3");
+    // A child with a memory of its own is let go, and has what is sent to it.
     check("1/1 makes=2; 2/2+~", "2 is let go, stopped 1");
+    check(
+        "1/1 makes=2; 2/2+~ usr1",
+        "2 has SIGUSR1, 2 is let go, stopped 1",
+    );
     check("1/1 makes=2; 2/2+", "stopped 1 2");
     check("1/1; 10/10; 11/11~", "stopped 1 10");
     // What comes before the stop goes its way.
