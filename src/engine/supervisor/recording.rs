@@ -188,7 +188,10 @@ impl Supervisor {
     }
 }
 
-/// Why an import is not recorded: reported under `--debug` only.
+/// Has one import recorded at one of its places.
+///
+/// # Errors
+/// Why that cannot be done.
 fn record_one(
     space: &mut Space,
     stopped: &Stopped,
