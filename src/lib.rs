@@ -1,4 +1,7 @@
 //! `ltrace`: a library-call tracer for Linux x86-64. See `docs/architecture.md` for the way of the data.
+//!
+//! The API is the program: its command line, its output and the language of its files. This library
+//! serves the program, its tests and its benches; any version may change what is `pub` here.
 
 pub mod abi;
 pub mod base;

@@ -92,7 +92,10 @@ pub(super) fn state(stopped: &Stopped) -> Option<Vec<u8>> {
 /// SDM vol. 1, 13.4.3: CPUID leaf 0xd gives each one's size in EAX and its offset in EBX).
 fn extent(features: u64) -> usize {
     let end = |feature| {
-        let place = __cpuid_count(0xd, feature);
+        // SAFETY: a processor with features in a signal frame's extended state has CPUID leaf 0xd. (Safe since
+        // Rust 1.94, hence the lint.)
+        #[allow(unused_unsafe)]
+        let place = unsafe { __cpuid_count(0xd, feature) };
         (place.ebx + place.eax) as usize
     };
     let used = (2..63).filter(|feature| features & 1 << feature != 0);
