@@ -6,7 +6,7 @@ mod pids;
 mod slips;
 
 use crate::base::printable::printable_lines;
-use crate::config::{Aim, Children, Config, Instrument, Launch, Report, Selection};
+use crate::config::{Aim, Children, Config, Instrument, Launch, Leaks, Report, Selection};
 use crate::leak::options::Format;
 use crate::leak::view::{Colours, Glyphs, Look};
 use crate::plan::filter::{Filter, FilterError, LibraryPattern};
@@ -14,7 +14,7 @@ use crate::sink::output::Destination;
 use crate::sink::text::{Style, TaskIdForm, TaskIds, Time};
 use crate::value::Limits;
 use args::{Args, How, When};
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches};
 use std::ffi::{OsStr, OsString};
 use std::io::{self, IsTerminal, Write};
 use std::ops::RangeInclusive;
@@ -103,16 +103,22 @@ pub fn parse(
     surroundings: Surroundings,
 ) -> Result<Config, Stop> {
     let mut words: Vec<OsString> = words.into_iter().collect();
-    let args = loop {
-        let args = Args::try_parse_from(&words).map_err(slips::stop)?;
+    let (given, args) = loop {
+        let given = Args::command()
+            .try_get_matches_from(&words)
+            .map_err(slips::stop)?;
+        let args = Args::from_arg_matches(&given).map_err(slips::stop)?;
         match pids::spread(&args, &words) {
             Some(spread) => words = spread,
-            None => break args,
+            None => break (given, args),
         }
     };
     args.contradictions().map_err(Stop::Usage)?;
     if let Some(why) = args.nothing_to_do(&words) {
         return Err(Stop::Usage(why));
+    }
+    if !args.leaks.leaks {
+        leaks::refuse(&given).map_err(Stop::Usage)?;
     }
     args.config(surroundings).map_err(Stop::Usage)
 }
@@ -142,7 +148,7 @@ impl Args {
                         .filter(|_| surroundings.is_terminal && output == Destination::Stderr),
                 )?,
             ),
-            false => self.leaks.refuse().map(|()| None)?,
+            false => None,
         };
         let lines = match &leaks {
             // Lines of calls come with a report only when they are asked for.
@@ -178,11 +184,11 @@ impl Args {
             user: self.user,
         });
         let aim = match (self.detach, self.leaks.comparison()) {
-            (_, Some(comparison)) => comparison,
-            (true, None) => Aim::TakeOut,
+            (_, Some(comparison)) => Aim::Compare(comparison),
+            (true, None) => Aim::RemoveBreakpoints,
             (false, None) => Aim::Trace,
         };
-        let is_comparison = matches!(aim, Aim::Compare { .. });
+        let is_comparison = matches!(aim, Aim::Compare(_));
         if is_comparison && !(launch.is_none() && attach.is_empty()) {
             return Err("ltrace: --diff compares two files and traces nothing".to_owned());
         }
@@ -208,12 +214,12 @@ impl Args {
             },
             output,
             report: match (leaks, lines) {
-                (Some((options, suppressions)), lines) => Report::Leaks {
-                    options: Box::new(options),
+                (Some((options, suppressions)), lines) => Report::Leaks(Box::new(Leaks {
+                    options,
                     suppressions,
                     lines,
                     view,
-                },
+                })),
                 (None, Some(style)) if !self.count => Report::Lines(style),
                 (None, _) => Report::Summary {
                     demangle: self.demangle,

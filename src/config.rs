@@ -1,7 +1,10 @@
 //! What the user wants, in plain structs: made by `cli`, carried out by `session`.
 
 use crate::base::Pid;
-use crate::leak;
+pub use crate::leak::options::Comparison;
+use crate::leak::options::Options;
+use crate::leak::report::suppress::Suppressions;
+use crate::leak::view::Look;
 use crate::plan::filter::{Filter, LibraryPattern};
 use crate::sink::output::Destination;
 use crate::sink::text::Style;
@@ -48,19 +51,10 @@ pub enum Instrument {
 pub enum Aim {
     /// To trace.
     Trace,
-    /// To take out what a killed tracer has left in the processes (`--detach`).
-    TakeOut,
-    /// What changed between two reports that were kept (`--leaks --diff`).
-    Compare {
-        /// The earlier one.
-        old: PathBuf,
-        /// The later one.
-        new: PathBuf,
-        /// How many sites are told.
-        top: usize,
-        /// A page to be written (`--html`).
-        html: Option<PathBuf>,
-    },
+    /// To remove breakpoints that a killed tracer has left in the processes (`--detach`).
+    RemoveBreakpoints,
+    /// To show what changed between two reports (`--leaks --diff`).
+    Compare(Comparison),
 }
 
 /// A command to start.
@@ -108,14 +102,18 @@ pub enum Report {
         demangle: bool,
     },
     /// What is never given back (`--leaks`), and the lines of calls if any were asked for besides.
-    Leaks {
-        /// What is to be known of it.
-        options: Box<leak::options::Options>,
-        /// What is not to be told.
-        suppressions: leak::report::suppress::Suppressions,
-        /// How calls are shown, if they are.
-        lines: Option<Style>,
-        /// How the hunt is shown where there is a terminal for it; nothing for plain reports.
-        view: Option<leak::view::Look>,
-    },
+    Leaks(Box<Leaks>),
+}
+
+/// Leaks, as they are asked for.
+#[derive(Clone, Debug)]
+pub struct Leaks {
+    /// What is to be known of them.
+    pub options: Options,
+    /// What is not to be reported.
+    pub suppressions: Suppressions,
+    /// How calls are shown, if they are.
+    pub lines: Option<Style>,
+    /// How the view is drawn where there is a terminal for it; nothing for plain reports.
+    pub view: Option<Look>,
 }

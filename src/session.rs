@@ -2,86 +2,85 @@
 
 mod consumer;
 mod leaks;
+mod live_system;
+mod mode;
 mod remove_breakpoints;
 mod screen;
 
 use crate::base::Pid;
-use crate::base::frozen::Freezing;
 use crate::base::printable::printable;
 use crate::base::signal::Signal;
-use crate::config::{Aim, Children, Config, Launch, Report};
+use crate::config::{Aim, Children, Comparison, Config, Instrument, Launch, Report};
 use crate::decode::Decoder;
 use crate::engine::supervisor::attach::AttachError;
-use crate::engine::supervisor::recording::Instrument;
+use crate::engine::supervisor::recording;
 use crate::engine::supervisor::run::Outcome;
 use crate::engine::supervisor::state::{Ending, Follow, Supervisor};
 use crate::error::Error;
 use crate::leak;
-use crate::leak::kinds::Kinds;
-use crate::leak::leak_sink::{LeakSink, Setup};
-use crate::leak::progress::Progress;
-use crate::leak::symbols::Book;
 use crate::leak::tracker::Knowledge;
-use crate::leak::view::View;
 use crate::plan::Plan;
-use crate::plan::resources::Resources;
 use crate::program;
 use crate::proto::library::{Library, Sources};
 use crate::record::Caps;
-use crate::sink::Sink;
-use crate::sink::behind::Behind;
-use crate::sink::both::Both;
-use crate::sink::demangle::Names;
-use crate::sink::output::{Destination, Shared};
-use crate::sink::per_process::{Make, PerProcess};
-use crate::sink::summary::Summary;
-use crate::sink::text::{Style, Text};
-use crate::stack::Symbolizer;
-use crate::sys::front::{self, Duties, End, Link, Side, Stops, UserRequests};
-use crate::sys::terminal::Terminal;
+use crate::sink::output::Destination;
+use crate::sys::front::{self, Duties, End, Link, Side, Stops};
 use crate::sys::{interrupt, patience, proc};
 use consumer::Consumer;
-use screen::OnTerminal;
+use leaks::LeakMode;
+use mode::{Lines, Mode, Summary};
 use std::io::{self, Write};
-use std::sync::Arc;
 use std::time::Duration;
 
 /// How often a waiting tracer looks up: what a buffered output holds back is no older.
-const BEAT: Duration = Duration::from_millis(100);
+const TICK: Duration = Duration::from_millis(100);
 
 /// Carries out what the user wants. The result is the exit status.
 pub fn run(config: Config) -> Result<u8, Error> {
-    if let Aim::Compare {
-        old,
-        new,
-        top,
-        html,
-    } = &config.aim
-    {
-        let text = leak::output::compare(old, new, *top, html.as_deref())?;
-        let written = config
-            .output
-            .open(interrupt::is_unwanted)
-            .and_then(|mut out| out.write_all(text.as_bytes()));
-        return written
-            .map(|()| 0)
-            .map_err(|why| Error::output(&config.output, why));
+    match &config.aim {
+        Aim::Compare(comparison) => compare(comparison, &config.output),
+        Aim::RemoveBreakpoints => {
+            check_proc()?;
+            Ok(remove_breakpoints::remove_breakpoints(&config.attach))
+        }
+        Aim::Trace => start(config),
     }
-    if let Report::Leaks { options, .. } = &config.report {
-        leak::output::try_files(&options.files)?;
-    }
+}
+
+/// Writes what changed between two reports.
+fn compare(comparison: &Comparison, output: &Destination) -> Result<u8, Error> {
+    let text = leak::output::compare(comparison)?;
+    let written = output
+        .open(interrupt::is_unwanted)
+        .and_then(|mut out| out.write_all(text.as_bytes()));
+    written.map_err(|why| Error::output(output, why))?;
+    Ok(0)
+}
+
+/// Everything that is known of processes is read from there.
+fn check_proc() -> Result<(), Error> {
     match proc::own_pid() {
-        Some(pid) if pid.0 as u32 == std::process::id() => {}
-        Some(_) => return Err(Error::Proc("belongs to another pid namespace")),
-        None => return Err(Error::Proc("is not mounted")),
+        Some(pid) if pid.0 as u32 == std::process::id() => Ok(()),
+        Some(_) => Err(Error::Proc("belongs to another pid namespace")),
+        None => Err(Error::Proc("is not mounted")),
     }
-    if config.aim == Aim::TakeOut {
-        return Ok(remove_breakpoints::remove_breakpoints(&config.attach));
-    }
-    let drawn = drawn(&config.report);
-    match front::split(duties(&config, &drawn))? {
+}
+
+/// Parts front end and tracer; each does its part.
+fn start(config: Config) -> Result<u8, Error> {
+    check_proc()?;
+    let mode = mode(&config.report)?;
+    let duties = Duties {
+        stops: match config.launch {
+            Some(_) => Stops::AsCommand,
+            None => Stops::Own,
+        },
+        user_requests: mode.user_requests(),
+        terminal: mode.terminal(),
+    };
+    match front::split(duties)? {
         Side::Tracer(link) => {
-            let ended = trace(config, link, drawn);
+            let ended = trace(config, mode, link);
             if patience::is_stuck() {
                 leave_stuck(&ended);
             }
@@ -95,6 +94,17 @@ pub fn run(config: Config) -> Result<u8, Error> {
     }
 }
 
+/// The one place where it is asked what is made of calls.
+fn mode(report: &Report) -> Result<Box<dyn Mode>, Error> {
+    Ok(match report {
+        Report::Lines(style) => Box::new(Lines(style.clone())),
+        Report::Summary { demangle } => Box::new(Summary {
+            demangle: *demangle,
+        }),
+        Report::Leaks(leaks) => Box::new(LeakMode::new(leaks)?),
+    })
+}
+
 /// The process cannot end while a thread of it waits for a file: nobody is to wait for that.
 fn leave_stuck(ended: &Result<u8, Error>) {
     if let Err(why) = ended {
@@ -103,72 +113,25 @@ fn leave_stuck(ended: &Result<u8, Error>) {
     front::leave(*ended.as_ref().unwrap_or(&1));
 }
 
-/// What is drawn on the terminal, besides lines.
-enum Drawn {
-    Nothing,
-    /// How far something is that takes long.
-    Bars,
-    View(Terminal),
-}
-
-/// Asked before the front end and the tracer part: the tracer is in nobody's foreground.
-fn drawn(report: &Report) -> Drawn {
-    match report {
-        Report::Leaks { view, .. } => match view.and_then(|_| Terminal::ours()) {
-            Some(terminal) => Drawn::View(terminal),
-            None if Terminal::can_draw() => Drawn::Bars,
-            None => Drawn::Nothing,
-        },
-        Report::Lines(_) | Report::Summary { .. } => Drawn::Nothing,
-    }
-}
-
-/// What the front end has to do.
-fn duties(config: &Config, drawn: &Drawn) -> Duties {
-    Duties {
-        stops: match config.launch {
-            Some(_) => Stops::AsCommand,
-            None => Stops::Own,
-        },
-        user_requests: match config.report {
-            Report::Leaks { .. } => UserRequests::Heard,
-            Report::Lines(_) | Report::Summary { .. } => UserRequests::Unknown,
-        },
-        terminal: match drawn {
-            Drawn::View(terminal) => Some(terminal.clone()),
-            Drawn::Bars | Drawn::Nothing => None,
-        },
-    }
-}
-
 /// The tracer's part.
-fn trace(config: Config, link: Link, drawn: Drawn) -> Result<u8, Error> {
+fn trace(config: Config, mode: Box<dyn Mode>, link: Link) -> Result<u8, Error> {
     let command = config.launch.as_ref().map(program::command).transpose()?;
     let mut out = config
         .output
         .open(interrupt::is_unwanted)
         .map_err(|why| Error::output(&config.output, why))?;
     let prototypes = prototypes(&config, &mut out)?;
-    interrupt::listen(BEAT)?;
-    let kinds = Arc::new(kinds(&config.report)?);
-    let resources = match &config.report {
-        Report::Leaks { options, .. } => leaks::resources(&kinds, options, &prototypes),
-        Report::Lines(_) | Report::Summary { .. } => Resources::default(),
-    };
-    let knowledge = match config.attach.is_empty() {
-        true => Knowledge::All,
-        false => Knowledge::SinceAttach,
-    };
+    interrupt::listen(TICK)?;
     let plan = Plan {
         calls: (!config.selection.is_default).then_some(config.selection.imports),
         libraries: config.selection.libraries,
         entries: config.selection.entries,
-        resources,
+        resources: mode.resources(&prototypes),
         prototypes,
     };
     let instrument = match config.instrument {
-        crate::config::Instrument::Stop => Instrument::Stop,
-        crate::config::Instrument::Auto => Instrument::Record(Caps {
+        Instrument::Stop => recording::Instrument::Stop,
+        Instrument::Auto => recording::Instrument::Record(Caps {
             text: config.limits.string,
             array: config.limits.array,
         }),
@@ -177,18 +140,17 @@ fn trace(config: Config, link: Link, drawn: Drawn) -> Result<u8, Error> {
         Children::Untraced => Follow::Threads,
         Children::Followed => Follow::Children,
     };
-    let mut engine = Supervisor::new(plan, follow, instrument, link);
-    let freezing = match &config.report {
-        Report::Leaks { options, .. } => options.freezing,
-        Report::Lines(_) | Report::Summary { .. } => Freezing::default(),
+    let knowledge = match config.attach.is_empty() {
+        true => Knowledge::All,
+        false => Knowledge::SinceAttach,
     };
+    let mut engine = Supervisor::new(plan, follow, instrument, link);
     let mut consumer = Consumer {
         decoder: Decoder::new(config.limits),
-        elsewhere: config.output != Destination::Stderr
-            || matches!(config.report, Report::Leaks { .. }) && !matches!(drawn, Drawn::View(_)),
-        sink: sink(config.report, &config.output, out, drawn, kinds, knowledge),
+        tells_losses: config.output != Destination::Stderr || mode.hides_losses(),
+        copying: mode.copying(),
+        sink: mode.sink(&config.output, out, knowledge),
         failure: None,
-        freezing,
     };
     if config.launch.is_none() {
         patience::begin();
@@ -268,79 +230,6 @@ fn prototypes(config: &Config, out: &mut dyn Write) -> Result<Library, Error> {
             .map_err(|why| Error::output(&config.output, why))?;
     }
     Ok(library)
-}
-
-/// The pairs of a hunt, joined.
-fn kinds(report: &Report) -> Result<Kinds, Error> {
-    match report {
-        Report::Leaks { options, .. } => Ok(Kinds::new(&options.sets)?),
-        Report::Lines(_) | Report::Summary { .. } => Ok(Kinds::default()),
-    }
-}
-
-fn sink(
-    report: Report,
-    to: &Destination,
-    out: Box<dyn Write + Send>,
-    drawn: Drawn,
-    kinds: Arc<Kinds>,
-    knowledge: Knowledge,
-) -> Box<dyn Sink> {
-    let make: Make = match report {
-        Report::Lines(style) => Box::new(move |out| Box::new(Text::new(style.clone(), out))),
-        Report::Summary { demangle: true } => {
-            Box::new(|out| Box::new(Summary::new(Names::demangled(), out)))
-        }
-        Report::Summary { demangle: false } => {
-            Box::new(|out| Box::new(Summary::new(Names::as_they_are(), out)))
-        }
-        Report::Leaks {
-            options,
-            suppressions,
-            lines,
-            view,
-        } => {
-            let (bars, terminal): (Option<Box<dyn Write>>, _) = match drawn {
-                Drawn::Nothing => (None, None),
-                Drawn::Bars => (Some(Box::new(io::stderr())), None),
-                Drawn::View(terminal) => (None, Some(terminal)),
-            };
-            let view = view
-                .zip(terminal)
-                .map(|(look, terminal)| View::new(Box::new(OnTerminal::new(terminal)), look));
-            let (out, lines) = reports(lines, out);
-            let leaks = LeakSink::new(Setup {
-                options: *options,
-                kinds,
-                knowledge,
-                suppressions,
-                book: Book::new(Symbolizer::new(leaks::open)),
-                system: Box::new(leaks::LiveSystem),
-                out,
-                progress: Progress::new(bars),
-                view,
-            });
-            return match lines {
-                Some(text) => Box::new(Both(text, leaks)),
-                None => Box::new(leaks),
-            };
-        }
-    };
-    match to {
-        Destination::PerProcess(path) => Box::new(PerProcess::new(path.clone(), make)),
-        Destination::Stderr | Destination::File(_) | Destination::Pipe(_) => make(out),
-    }
-}
-
-/// Where reports go, and lines of calls with them if they are wanted.
-fn reports(lines: Option<Style>, out: Box<dyn Write + Send>) -> (Behind, Option<Text>) {
-    let unwanted = interrupt::is_unwanted;
-    let Some(style) = lines else {
-        return (Behind::new(out, unwanted), None);
-    };
-    let shared = Shared::new(out);
-    let text = Text::new(style, Box::new(shared.clone()));
-    (Behind::shared(Box::new(shared), unwanted), Some(text))
 }
 
 /// The program's own status; 128 and the signal's number for one that a signal ended, or that we were

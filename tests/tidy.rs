@@ -33,7 +33,9 @@ const MAY_USE: [(&str, &[&str]); 16] = [
     ("export", &["base"]),
     (
         "leak",
-        &["base", "plan", "value", "stack", "event", "export", "sink"],
+        &[
+            "base", "proto", "plan", "value", "stack", "event", "export", "sink",
+        ],
     ),
     ("sink", &["base", "plan", "value", "stack", "event"]),
 ];

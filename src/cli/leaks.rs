@@ -6,7 +6,7 @@ use super::args::{BLOCKS, CLUES, FILES, LEAKS, THINGS};
 use crate::base::frozen::Freezing;
 use crate::base::message;
 use crate::base::printable::printable;
-use crate::config::Aim;
+use crate::config::Comparison;
 use crate::leak::kinds::{Kinds, OWN, Set};
 use crate::leak::options::{BlockFilter, Checks, Contents, Files, Format, Options, Sort, Thread};
 use crate::leak::report::model::Verdict;
@@ -14,7 +14,7 @@ use crate::leak::report::suppress::Suppressions;
 use crate::leak::report::text::Frames;
 use crate::plan::pairs::{self, Form, Pair};
 use crate::plan::resources::Alias;
-use clap::Args;
+use clap::{Arg, ArgMatches, Args, Command, Id};
 use regex::Regex;
 use std::path::PathBuf;
 use words::{choose, each, size, time, word};
@@ -160,49 +160,20 @@ pub(super) struct LeakArgs {
     fail_on: Option<String>,
 }
 
-impl LeakArgs {
-    /// Without `--leaks` none of the others may be there.
-    pub(super) fn refuse(&self) -> Result<(), String> {
-        let given = [
-            ("every", self.every.is_some()),
-            ("for", self.watch.is_some()),
-            ("window", self.window.is_some()),
-            ("top", self.top.is_some()),
-            ("sort", self.sort.is_some()),
-            ("older", self.older.is_some()),
-            ("min-size", self.min_size.is_some()),
-            ("max-size", self.max_size.is_some()),
-            ("site", !self.site.is_empty()),
-            ("thread", self.thread.is_some()),
-            ("skip-first", self.skip_first.is_some()),
-            ("check", self.check.is_some()),
-            ("freeze", self.freeze.is_some()),
-            ("kinds", self.kinds.is_some()),
-            ("per", self.per.is_some()),
-            ("context", self.context.is_some()),
-            ("frames", self.frames.is_some()),
-            ("contents", self.contents),
-            ("pairs", self.pairs.is_some()),
-            ("pair", !self.pair.is_empty()),
-            ("no-heap", self.no_heap),
-            ("alloc-sym", !self.alloc_sym.is_empty()),
-            ("json", self.json.is_some()),
-            ("folded", self.folded.is_some()),
-            ("pprof", self.pprof.is_some()),
-            ("html", self.html.is_some()),
-            ("save", self.save.is_some()),
-            ("diff", self.diff.is_some()),
-            ("gen-suppress", self.gen_suppress),
-            ("format", self.format.is_some()),
-            ("fail-on", self.fail_on.is_some()),
-            ("suppress", !self.suppress.is_empty()),
-        ];
-        match given.iter().find(|(_, given)| *given) {
-            Some((option, _)) => Err(format!("ltrace: Option --{option} needs --leaks")),
-            None => Ok(()),
-        }
-    }
+/// Without `--leaks` none of the others may be there.
+pub(super) fn refuse(given: &ArgMatches) -> Result<(), String> {
+    // clap has a group of all arguments of a struct, by its name.
+    let mut options = given.get_many::<Id>("LeakArgs").into_iter().flatten();
+    let Some(option) = options.next() else {
+        return Ok(());
+    };
+    let command = LeakArgs::augment_args(Command::new(""));
+    let known = command.get_arguments().find(|arg| arg.get_id() == option);
+    let name = known.and_then(Arg::get_long).unwrap_or_default();
+    Err(format!("ltrace: Option --{name} needs --leaks"))
+}
 
+impl LeakArgs {
     /// What the user wants to know, on a terminal of so many columns.
     pub(super) fn options(&self, width: Option<usize>) -> Result<(Options, Suppressions), String> {
         let usual = Options::default();
@@ -255,12 +226,12 @@ impl LeakArgs {
     }
 
     /// The two reports to compare, if that is what is wanted.
-    pub(super) fn comparison(&self) -> Option<Aim> {
+    pub(super) fn comparison(&self) -> Option<Comparison> {
         let [old, new] = self.diff.as_deref()? else {
             return None;
         };
         let top = size("top", self.top.as_deref()).ok().flatten();
-        Some(Aim::Compare {
+        Some(Comparison {
             old: old.clone(),
             new: new.clone(),
             top: top.map_or(Options::default().top, |top| top as usize),

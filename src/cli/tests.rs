@@ -1,10 +1,11 @@
 //! Command lines, and what they mean or what is told of them.
 
 use super::args::{LINES, OTHER, OUTPUT, PROCESSES, SELECT, VALUES};
+use super::leaks::LeakArgs;
 use super::*;
 use crate::base::Pid;
 use crate::plan::ModuleName;
-use clap::CommandFactory;
+use clap::{Args as _, CommandFactory};
 use proptest::prelude::*;
 
 fn run_in(surroundings: Surroundings, line: &[&str]) -> Result<Config, Stop> {
@@ -52,6 +53,29 @@ fn check_error(line: &[&str], text: &str) {
 #[test]
 fn clap_finds_nothing_wrong() {
     Args::command().debug_assert();
+}
+
+#[test]
+fn options_of_leaks_need_it() {
+    let command = LeakArgs::augment_args(clap::Command::new(""));
+    let mut tried = 0;
+    for arg in command.get_arguments() {
+        let name = arg.get_long().expect("a long option");
+        if name == "leaks" {
+            continue;
+        }
+        let option = format!("--{name}");
+        let values = arg.get_num_args().map_or(1, |range| range.min_values());
+        let values = ["1"].repeat(if arg.get_action().takes_values() {
+            values
+        } else {
+            0
+        });
+        let line = [&[option.as_str()], values.as_slice(), &["ls"]].concat();
+        check_error(&line, &format!("ltrace: Option {option} needs --leaks"));
+        tried += 1;
+    }
+    assert!(tried > 30, "{tried}");
 }
 
 #[test]

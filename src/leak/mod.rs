@@ -2,6 +2,7 @@
 
 mod allocators;
 pub mod check_thread;
+pub mod functions;
 mod history;
 pub mod kinds;
 pub mod leak_sink;

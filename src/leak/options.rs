@@ -140,6 +140,19 @@ pub enum Format {
     Mtrace,
 }
 
+/// Two reports that were saved, to be compared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Comparison {
+    /// The earlier one.
+    pub old: PathBuf,
+    /// The later one.
+    pub new: PathBuf,
+    /// How many sites are told.
+    pub top: usize,
+    /// A page to be written (`--html`).
+    pub html: Option<PathBuf>,
+}
+
 /// Files that are written with the last report.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Files {

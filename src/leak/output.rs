@@ -3,7 +3,7 @@
 use crate::base::Pid;
 use crate::base::message;
 use crate::export;
-use crate::leak::options::{Contents, Files, Format, Options};
+use crate::leak::options::{Comparison, Contents, Files, Format, Options};
 use crate::leak::report::model::Report;
 use crate::leak::report::{diff, exports, mtrace, suppress, text};
 use crate::sink::output::Unwritable;
@@ -124,25 +124,20 @@ pub(super) fn snapshot(
 }
 
 /// What changed between two saved reports: to be read, and as a page.
-pub fn compare(
-    old: &Path,
-    new: &Path,
-    top: usize,
-    html: Option<&Path>,
-) -> Result<String, CannotCompare> {
+pub fn compare(comparison: &Comparison) -> Result<String, CannotCompare> {
     let read = |path: &Path| {
         let name = path.display().to_string();
         let text =
             std::fs::read_to_string(path).map_err(|why| CannotCompare::File(name.clone(), why))?;
         Ok::<Report, CannotCompare>(diff::read(&name, &text)?)
     };
-    let (before, after) = (read(old)?, read(new)?);
-    if let Some(path) = html {
+    let (before, after) = (read(&comparison.old)?, read(&comparison.new)?);
+    if let Some(path) = &comparison.html {
         write(path, |out| {
             export::html::write(&exports::page(&after, Some(&before)), out)
         })?;
     }
-    Ok(diff::text(&before, &after, top))
+    Ok(diff::text(&before, &after, comparison.top))
 }
 
 /// Why two reports cannot be compared.

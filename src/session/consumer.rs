@@ -15,11 +15,11 @@ use std::ops::ControlFlow;
 pub(super) struct Consumer {
     pub(super) decoder: Decoder,
     pub(super) sink: Box<dyn Sink>,
-    /// The trace goes elsewhere than to standard error, or there is none to tell of what was lost.
-    pub(super) elsewhere: bool,
+    /// What was lost is told on standard error: the trace goes elsewhere, or does not show it.
+    pub(super) tells_losses: bool,
     pub(super) failure: Option<io::Error>,
     /// How memory is kept for it.
-    pub(super) freezing: Freezing,
+    pub(super) copying: Freezing,
 }
 
 impl Consumer {
@@ -29,7 +29,7 @@ impl Consumer {
         }
         let event = self.decoder.event(hit);
         if let Kind::Lost { what, .. } | Kind::NoAllocator { what } = &event.kind
-            && self.elsewhere
+            && self.tells_losses
         {
             tell(what);
         }
@@ -58,7 +58,7 @@ impl Consumer {
                     Ok(())
                 }
                 Request::Snapshot(pid, after) => {
-                    let how = self.freezing;
+                    let how = self.copying;
                     let frozen =
                         engine.snapshot(pid, how, after, &mut |hit| self.take_quietly(hit));
                     self.sink.snapshot(pid, frozen)
