@@ -4,14 +4,18 @@
 mod calls;
 mod checks;
 mod clock;
+mod pending;
 mod process;
 mod reports;
+#[cfg(test)]
+mod tests;
 mod user_requests;
 
 use crate::base::Pid;
 use crate::base::frozen::{After, Frozen};
 use crate::base::time::Timestamp;
 use crate::event::{Event, Kind, Request};
+use crate::leak::book::Book;
 use crate::leak::check_thread::CheckThread;
 use crate::leak::history::History;
 use crate::leak::kinds::Kinds;
@@ -20,16 +24,17 @@ use crate::leak::progress::Progress;
 use crate::leak::report::build::PerCall;
 use crate::leak::report::suppress::Suppressions;
 use crate::leak::site::Origin;
-use crate::leak::symbols::Book;
+use crate::leak::symbols::Namer;
 use crate::leak::system::{System, UserRequest};
 use crate::leak::tracker::Knowledge;
 use crate::leak::view::View;
+use crate::leak::worker::Worker;
 use crate::plan::{self, Tracepoint};
 use crate::sink::Sink;
 use crate::sink::behind::Behind;
 use crate::stack::Module;
-use checks::Pending;
 use clock::Clock;
+use pending::Pending;
 use process::Traced;
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, Write};
@@ -45,8 +50,8 @@ pub struct Setup {
     /// What is known of processes that do not begin under our eyes.
     pub knowledge: Knowledge,
     /// What he does not want to hear of.
-    pub suppressions: Suppressions,
-    /// Names.
+    pub suppressions: Arc<Suppressions>,
+    /// What is known of all modules and stacks.
     pub book: Book,
     /// The system.
     pub system: Box<dyn System>,
@@ -56,6 +61,8 @@ pub struct Setup {
     pub view: Option<View>,
     /// Where it is told how far something is that takes long.
     pub progress: Progress,
+    /// What threads do that work for the hunt, so that they take no time from who serves the processes.
+    pub give_way: fn(),
 }
 
 /// The hunt.
@@ -69,11 +76,13 @@ pub struct LeakSink {
     is_to_listen: bool,
     /// Processes that are to be looked at, and why.
     wanted: VecDeque<(Pid, Moment)>,
-    /// Where checks are made, once everything has begun.
-    check_thread: Option<CheckThread>,
-    /// Those that are being made.
-    checks: Vec<Pending>,
-    /// What the last report cost: the process waited for so long.
+    /// Where checks are made.
+    check_thread: CheckThread,
+    /// Where names are found for reports.
+    report_thread: Worker<Namer>,
+    /// What is on its way, in the order in which it was asked for.
+    pending: Vec<Pending>,
+    /// How long the last report took.
     cost: Duration,
     /// The time of `--window` is over.
     is_tracing_stopped: bool,
@@ -101,7 +110,7 @@ enum Moment {
 }
 
 impl Moment {
-    /// The process is held until the check has its answer: it will not be there any more.
+    /// The process is held until there is a report: it will not be there any more.
     fn is_last(self) -> bool {
         match self {
             Moment::AtExit => true,
@@ -123,7 +132,7 @@ const FAILURE: u8 = 99;
 
 impl LeakSink {
     /// A hunt that has seen nothing yet.
-    pub fn new(setup: Setup) -> LeakSink {
+    pub fn new(setup: Setup, namer: Namer) -> LeakSink {
         LeakSink {
             setup,
             processes: BTreeMap::new(),
@@ -131,8 +140,9 @@ impl LeakSink {
             clock: Clock::default(),
             is_to_listen: false,
             wanted: VecDeque::new(),
-            check_thread: None,
-            checks: Vec::new(),
+            check_thread: CheckThread::new(()),
+            report_thread: Worker::new(namer),
+            pending: Vec::new(),
             cost: Duration::ZERO,
             is_tracing_stopped: false,
             stage: Stage::Running,
@@ -149,7 +159,7 @@ impl LeakSink {
             return Ok(());
         }
         self.settle(event.pid)?;
-        self.tell_last(event.pid, how)?;
+        self.tell_last(event.pid, how);
         self.processes.remove(&event.pid);
         if let Some(view) = &mut self.setup.view {
             view.gone(event.pid);
@@ -188,7 +198,7 @@ impl LeakSink {
             .filter(|(_, moment)| !self.wants_check(*moment))
         {
             self.wanted.pop_front();
-            self.looked_at(pid, moment, None, Duration::ZERO)?;
+            self.looked_at(pid, moment, None, Duration::ZERO);
         }
         if self.stage == Stage::Ending && self.wanted.is_empty() {
             self.stage = Stage::Done;
@@ -199,12 +209,14 @@ impl LeakSink {
 
 impl Sink for LeakSink {
     fn begin(&mut self) {
-        self.check_thread.get_or_insert_with(CheckThread::begin);
+        self.check_thread.begin("ltrace check", self.setup.give_way);
+        self.report_thread
+            .begin("ltrace names", self.setup.give_way);
         self.setup.out.begin();
     }
 
     fn event(&mut self, event: &Event) -> io::Result<()> {
-        if !self.checks.is_empty() {
+        if !self.pending.is_empty() {
             self.collect()?;
         }
         // Not while processes are still being attached to: what there is to say of that comes first, and the
@@ -307,7 +319,8 @@ impl Sink for LeakSink {
                 traced.unfollowed = 0;
                 traced.history = History::default();
                 // What was found out about the old program says nothing of this one.
-                self.checks.retain(|check| check.pid != event.pid);
+                self.pending
+                    .retain(|pending| pending.pid != event.pid || !pending.is_check());
             }
             Kind::Unfollowed => self.traced(event.pid).unfollowed += 1,
             Kind::Exiting => self.wanted.push_back((event.pid, Moment::AtExit)),
@@ -361,7 +374,7 @@ impl Sink for LeakSink {
         };
         match frozen {
             Some(frozen) => self.look_at(pid, moment, frozen)?,
-            None => self.looked_at(pid, moment, None, Duration::ZERO)?,
+            None => self.looked_at(pid, moment, None, Duration::ZERO),
         }
         self.unchecked()
     }
@@ -378,8 +391,9 @@ impl Sink for LeakSink {
         let all: Vec<Pid> = self.processes.keys().copied().collect();
         for pid in all {
             self.settle(pid)?;
-            self.tell_last(pid, None)?;
+            self.tell_last(pid, None);
         }
+        self.wait_for(|_| true)?;
         if let Some(mut view) = self.setup.view.take() {
             view.leave();
             let text = std::mem::take(&mut self.held_back);

@@ -1,6 +1,7 @@
 //! The leak hunter: what is handed out and never given back, by who asked for it.
 
 mod allocators;
+pub mod book;
 pub mod check_thread;
 pub mod functions;
 mod history;
@@ -22,3 +23,4 @@ pub mod table;
 pub mod tracker;
 pub mod view;
 mod words;
+pub mod worker;

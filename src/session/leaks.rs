@@ -6,10 +6,11 @@ use super::screen::OnTerminal;
 use crate::base::frozen::Freezing;
 use crate::config::Leaks;
 use crate::error::Error;
+use crate::leak::book::Book;
 use crate::leak::kinds::Kinds;
 use crate::leak::leak_sink::{LeakSink, Setup};
 use crate::leak::progress::Progress;
-use crate::leak::symbols::Book;
+use crate::leak::symbols::Namer;
 use crate::leak::tracker::Knowledge;
 use crate::leak::view::View;
 use crate::leak::{functions, output};
@@ -24,7 +25,7 @@ use crate::stack::{Bytes, Module, Symbolizer};
 use crate::sys::front::UserRequests;
 use crate::sys::root::Last;
 use crate::sys::terminal::Terminal;
-use crate::sys::{file, interrupt};
+use crate::sys::{file, interrupt, placement};
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
@@ -103,17 +104,19 @@ impl Mode for LeakMode {
             .zip(terminal)
             .map(|(look, terminal)| View::new(Box::new(OnTerminal::new(terminal)), look));
         let (out, lines) = outputs(lines, out);
-        let leaks = LeakSink::new(Setup {
+        let setup = Setup {
             options,
             kinds: self.kinds,
             knowledge,
-            suppressions,
-            book: Book::new(Symbolizer::new(debug_files)),
+            suppressions: Arc::new(suppressions),
+            book: Book::default(),
             system: Box::new(LiveSystem),
             out,
             progress: Progress::new(bars),
+            give_way: placement::give_way,
             view,
-        });
+        };
+        let leaks = LeakSink::new(setup, Namer::new(Symbolizer::new(debug_files)));
         match lines {
             Some(text) => Box::new(Both(text, leaks)),
             None => Box::new(leaks),

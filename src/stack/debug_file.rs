@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 /// How separate files are come by: maps or reads those at a path that may be meant for a module, the likeliest first.
 /// Where a process has a root of its own there may be two.
-pub(super) type Open = dyn Fn(&Module, &Path) -> Vec<Bytes>;
+pub(super) type Open = dyn Fn(&Module, &Path) -> Vec<Bytes> + Send;
 
 /// Where distributions keep separate debug files (GDB manual, "Separate Debug Files").
 const DEBUG_DIRECTORY: &str = "/usr/lib/debug";

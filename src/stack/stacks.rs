@@ -24,7 +24,7 @@ pub struct Module {
 }
 
 /// All stacks and modules that were seen.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Stacks {
     modules: Vec<Module>,
     by_identity: HashMap<(String, Option<Vec<u8>>, usize), ModuleId>,

@@ -69,7 +69,7 @@ struct Debug {
 
 impl Symbolizer {
     /// A symbolizer that comes by separate debug files in this way.
-    pub fn new(open: impl Fn(&Module, &Path) -> Vec<Bytes> + 'static) -> Symbolizer {
+    pub fn new(open: impl Fn(&Module, &Path) -> Vec<Bytes> + Send + 'static) -> Symbolizer {
         Symbolizer {
             open: Box::new(open),
             modules: HashMap::new(),

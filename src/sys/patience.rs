@@ -3,9 +3,10 @@
 
 use super::interrupt;
 use nix::sys::signal::SigSet;
+use std::cell::RefCell;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -24,8 +25,12 @@ const MOST: usize = 16;
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// The thread at work; none before [`begin`].
-static HELPER: Mutex<Option<Sender<Job>>> = Mutex::new(None);
+thread_local! {
+    /// The thread at work for this one: nobody waits for what another one has asked for.
+    static THREAD: RefCell<Option<Sender<Job>>> = const { RefCell::new(None) };
+}
+/// There may be such threads.
+static BEGUN: AtomicBool = AtomicBool::new(false);
 /// How many calls have not come back, and were given up.
 static STUCK: AtomicUsize = AtomicUsize::new(0);
 /// What they were about.
@@ -34,10 +39,18 @@ static GIVEN_UP: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 /// Begins the thread, in a process that is not to fork any more. It has no place beside a traced process, so this
 /// comes before [`super::placement`]. Before it, and where no thread can be had, calls are waited for.
 pub fn begin() {
-    let mut helper = HELPER.lock().unwrap_or_else(PoisonError::into_inner);
-    if helper.is_none() {
-        *helper = spawn();
-    }
+    BEGUN.store(true, Ordering::Relaxed);
+    drop(files_thread());
+}
+
+/// The thread at work for this one.
+fn files_thread() -> Option<Sender<Job>> {
+    THREAD.with_borrow_mut(|thread| {
+        if thread.is_none() && BEGUN.load(Ordering::Relaxed) {
+            *thread = spawn();
+        }
+        thread.clone()
+    })
 }
 
 fn spawn() -> Option<Sender<Job>> {
@@ -61,8 +74,7 @@ pub(super) fn within<T: Send + 'static>(
         1..MOST => LESS,
         _ => return Err(unanswered()),
     };
-    let mut helper = HELPER.lock().unwrap_or_else(PoisonError::into_inner);
-    let Some(jobs) = &*helper else {
+    let Some(jobs) = files_thread() else {
         return work();
     };
     let (answer, coming) = channel();
@@ -84,7 +96,7 @@ pub(super) fn within<T: Send + 'static>(
         STUCK.fetch_sub(1, Ordering::Relaxed);
         return answer;
     }
-    *helper = spawn();
+    THREAD.set(spawn());
     let mut given_up = GIVEN_UP.lock().unwrap_or_else(PoisonError::into_inner);
     given_up.push(path.to_owned());
     Err(why)

@@ -250,6 +250,14 @@ fn processor_field(stat: &[u8]) -> Option<usize> {
     std::str::from_utf8(fields.nth(39 - 3)?).ok()?.parse().ok()
 }
 
+/// For another thread of the tracer's: takes no more of the group's share than the tracer does, which serves tasks
+/// that wait. An ordinary one would leave it next to nothing.
+pub fn give_way() {
+    if policy() == libc::SCHED_OTHER && has_autogroups() {
+        set_policy(libc::SCHED_IDLE);
+    }
+}
+
 /// Sessions get a fair share each: autogrouping is on, and we are not in a control group that has a
 /// share of its own, within which it does nothing.
 fn has_autogroups() -> bool {

@@ -68,7 +68,7 @@ struct Subject {
 }
 
 impl Subject {
-    fn new(program: &Path, open: impl Fn(&Path) -> Option<Bytes> + 'static) -> Subject {
+    fn new(program: &Path, open: impl Fn(&Path) -> Option<Bytes> + Send + 'static) -> Subject {
         let module = Module {
             name: "program".into(),
             path: program.to_string_lossy().into_owned(),

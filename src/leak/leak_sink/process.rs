@@ -6,9 +6,8 @@ use crate::leak::history::History;
 use crate::leak::leak_sink::LeakSink;
 use crate::leak::report::build::PerCall;
 use crate::leak::report::model::Report;
-use crate::leak::site::SiteId;
 use crate::leak::tracker::Tracker;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
 /// One process.
 pub(super) struct Traced {
@@ -27,8 +26,6 @@ pub(super) struct Traced {
     pub(super) per: PerCall,
     pub(super) marked: bool,
     pub(super) history: History,
-    /// Sites whose stacks have names.
-    pub(super) named: HashSet<SiteId>,
     /// The report that is told if the process ends before another one.
     pub(super) last: Option<Report>,
     /// The last one was told.
@@ -51,7 +48,6 @@ impl LeakSink {
             per: PerCall::default(),
             marked: false,
             history: History::default(),
-            named: HashSet::new(),
             last: None,
             told: false,
         })

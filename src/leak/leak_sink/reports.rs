@@ -1,64 +1,163 @@
-//! Reports: made of what is known of a process, and written.
+//! Reports: of what is known of a process at one moment. A thread makes them and writes them: names are read from
+//! debug information, which takes its time.
 
 use crate::base::Pid;
+use crate::base::printable::printable;
 use crate::leak::allocators;
+use crate::leak::leak_sink::checks::older;
+use crate::leak::leak_sink::pending::{Pending, Stage};
 use crate::leak::leak_sink::{LeakSink, Moment};
-use crate::leak::options::Checks;
+use crate::leak::options::{Checks, Options};
 use crate::leak::output;
 use crate::leak::report::build::{Subject, build};
 use crate::leak::report::checked::Checked;
 use crate::leak::report::model::{Process, Report, Since, Verdict};
+use crate::leak::site::Origin;
+use crate::leak::symbols::{Namer, Unnamed};
 use crate::leak::tracker::Knowledge;
+use crate::leak::worker::Work;
 use std::io::{self, Write};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// Whether more reports on a process may come.
+/// Where a report goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Last {
-    Yes,
-    No,
+enum Place {
+    /// To whoever asked for it.
+    Back,
+    /// To where the trace goes; more reports on the process may come.
+    Passing,
+    /// The same, and into the files that were asked for: it is the last one.
+    Last,
+    /// Into a file, as the snapshot with this number.
+    Snapshot(usize),
+}
+
+/// What has become of a report.
+pub(super) enum Made {
+    /// It is here.
+    Report(Box<Report>),
+    /// It was written.
+    Text(Written),
+}
+
+/// What was written of a report.
+pub(super) struct Written {
+    place: Place,
+    /// What goes where the trace goes.
+    text: String,
+    /// Whether files could be written.
+    files: io::Result<()>,
+    /// It tells of more than the user bears (`--fail-on`).
+    failed: bool,
 }
 
 impl LeakSink {
+    /// Has a report made, of what is known of a process by now.
+    pub(super) fn looked_at(
+        &mut self,
+        pid: Pid,
+        moment: Moment,
+        checked: Option<Checked>,
+        pause: Duration,
+    ) {
+        let begun = Instant::now();
+        let Some(traced) = self.processes.get_mut(&pid).filter(|traced| !traced.told) else {
+            return;
+        };
+        traced.tracker.tick(self.clock.now());
+        traced.history.look_now(&traced.tracker);
+        traced.told = moment == Moment::Leaving;
+        let ended = (moment == Moment::AtExit).then(|| "at exit".to_owned());
+        let older = older(moment, &self.setup.options);
+        let place = self.place(moment);
+        if let Some(stage) = self.report(pid, older, checked, ended, place) {
+            self.pending.push(Pending {
+                pid,
+                moment,
+                begun,
+                pause,
+                stage,
+            });
+        }
+    }
+
+    fn place(&mut self, moment: Moment) -> Place {
+        match moment {
+            Moment::Meanwhile if self.setup.view.is_none() => Place::Passing,
+            Moment::Meanwhile | Moment::AtExit => Place::Back,
+            Moment::Leaving => Place::Last,
+            Moment::Snapshot => {
+                self.snapshots += 1;
+                Place::Snapshot(self.snapshots)
+            }
+        }
+    }
+
+    /// A report was made.
+    pub(super) fn reported(&mut self, asked: Pending, made: Made) -> io::Result<()> {
+        self.cost = asked.begun.elapsed() + asked.pause;
+        let report = match made {
+            Made::Report(report) => *report,
+            Made::Text(written) => return self.written(written),
+        };
+        let traced = self.processes.get_mut(&asked.pid);
+        match (asked.moment, traced, &mut self.setup.view) {
+            (Moment::AtExit, Some(traced), _) => traced.last = Some(report),
+            (_, Some(_), Some(view)) => {
+                view.take(report, self.clock.now());
+                if let Some(pause) = self.pause() {
+                    self.clock.put_off(pause);
+                }
+            }
+            // The process has gone, and was told of.
+            _ => {}
+        }
+        Ok(())
+    }
+
     /// Tells of a process that cannot be looked at any more.
-    pub(super) fn tell_last(&mut self, pid: Pid, how: Option<String>) -> io::Result<()> {
-        let Some(traced) = self.processes.get_mut(&pid) else {
-            return Ok(());
+    pub(super) fn tell_last(&mut self, pid: Pid, how: Option<String>) {
+        let Some(traced) = self.processes.get_mut(&pid).filter(|traced| !traced.told) else {
+            return;
         };
-        if traced.told {
-            return Ok(());
-        }
         traced.told = true;
-        let mut report = match traced.last.take() {
-            Some(report) => report,
-            None => self.report_older(pid, Duration::ZERO, None, None),
+        let stage = match traced.last.take() {
+            Some(mut report) => {
+                report.process.ended = how.or(report.process.ended);
+                let (options, other) = (self.setup.options.clone(), self.other(pid));
+                let write = move |_: &mut Namer| Place::Last.take(report, &options, other);
+                let written = self.report_thread.ask(Work::default(), write);
+                Some(Stage::Report(written))
+            }
+            None => self.report(pid, Duration::ZERO, None, how, Place::Last),
         };
-        if how.is_some() {
-            report.process.ended = how;
-        }
-        self.write(&report, Last::Yes)
+        self.pending.extend(stage.map(|stage| Pending {
+            pid,
+            moment: Moment::AtExit,
+            begun: Instant::now(),
+            pause: Duration::ZERO,
+            stage,
+        }));
+    }
+
+    /// The process, unless it was the first one.
+    fn other(&self, pid: Pid) -> Option<Pid> {
+        self.first.filter(|first| *first != pid).map(|_| pid)
     }
 
     /// A report of what is at least so old: nothing will become of what is young at the end.
-    pub(super) fn report_older(
+    fn report(
         &mut self,
         pid: Pid,
         older: Duration,
-        checked: Option<&Checked>,
+        checked: Option<Checked>,
         ended: Option<String>,
-    ) -> Report {
-        let usual = std::mem::replace(&mut self.setup.options.blocks.older, older);
-        let report = self.report(pid, checked, ended);
-        self.setup.options.blocks.older = usual;
-        report
-    }
-
-    fn report(&mut self, pid: Pid, checked: Option<&Checked>, ended: Option<String>) -> Report {
-        let Some(traced) = self.processes.get(&pid) else {
-            return Report::default();
-        };
+        place: Place,
+    ) -> Option<Stage> {
+        let other = self.other(pid);
+        let traced = self.processes.get(&pid)?;
         let setup = &mut self.setup;
-        let threads = setup.system.threads(pid);
+        let alive = setup.system.threads(pid);
         let process = Process {
             name: traced.name.clone(),
             pid: pid.0,
@@ -67,7 +166,7 @@ impl LeakSink {
                 Knowledge::SinceAttach => Since::Attached,
             },
             seconds: self.clock.now().since(traced.tracker.start()).as_secs_f64(),
-            threads: match threads.len() {
+            threads: match alive.len() {
                 0 => traced.threads.len(),
                 alive => alive,
             },
@@ -76,42 +175,51 @@ impl LeakSink {
             unfollowed: traced.unfollowed,
             ended,
         };
-        let mut names = traced.names.clone();
-        names.extend(threads);
+        let mut threads = traced.names.clone();
+        threads.extend(alive);
+        let mut options = setup.options.clone();
+        options.blocks.older = older;
         let subject = Subject {
-            pid,
-            tracker: &traced.tracker,
+            process,
+            tracker: traced.tracker.clone(),
             checked,
-            options: &setup.options,
-            suppressions: &setup.suppressions,
-            threads: names,
+            options,
+            suppressions: setup.suppressions.clone(),
+            threads,
             descriptors: setup.system.descriptors(pid),
             per: traced.per,
             marked: traced.marked,
-            history: &traced.history.points,
+            history: traced.history.points.clone(),
         };
-        build(&subject, process, &mut setup.book)
+        let unnamed = setup.book.unnamed(pid);
+        let work = Work::default();
+        let asked = work.clone();
+        let make = move |namer: &mut Namer| {
+            let report = named(&subject, &unnamed, namer, &work);
+            place.take(report, &subject.options, other)
+        };
+        Some(Stage::Report(self.report_thread.ask(asked, make)))
     }
 
-    pub(super) fn write(&mut self, report: &Report, last: Last) -> io::Result<()> {
-        if last == Last::Yes {
-            let bad = |verdict: &Verdict| match verdict {
-                Verdict::Lost | Verdict::Indirect => report.lost.bytes,
-                Verdict::Possible => report.possible.bytes,
-                Verdict::Reachable => report.reachable.bytes,
-                Verdict::Unchecked => 0,
-            };
-            if let Some((verdict, limit)) = &self.setup.options.fail_on {
-                self.failed |= bad(verdict) > *limit;
+    fn written(&mut self, written: Written) -> io::Result<()> {
+        let Written {
+            place,
+            text,
+            files,
+            failed,
+        } = written;
+        self.failed |= failed;
+        files?;
+        match (&mut self.setup.view, place) {
+            (Some(view), Place::Snapshot(_)) => {
+                view.say(text.trim_end().to_owned());
+                return Ok(());
             }
-            let pid = Pid(report.process.pid);
-            let other = self.first.filter(|first| *first != pid).map(|_| pid);
-            output::files(report, &self.setup.options, other)?;
-        }
-        let text = output::text(report, &self.setup.options);
-        if self.setup.view.is_some() {
-            self.held_back.push_str(&text);
-            return Ok(());
+            (Some(_), _) => {
+                self.held_back.push_str(&text);
+                return Ok(());
+            }
+            (None, _) => {}
         }
         self.setup.out.write_all(text.as_bytes())?;
         self.setup.out.flush()
@@ -124,5 +232,66 @@ impl LeakSink {
             (Checks::Final, Moment::Meanwhile | Moment::Snapshot) => false,
             (Checks::Final | Checks::Report, _) => true,
         }
+    }
+}
+
+/// A report with names. Those of everything that is live come first: that may take long, and it is told how far it is.
+fn named(subject: &Subject, unnamed: &Unnamed, namer: &mut Namer, work: &Work) -> Report {
+    let sites = subject.tracker.sites.iter();
+    let live = sites.filter(|(_, site)| site.live().blocks > 0);
+    let origins: Vec<Origin> = live.map(|(_, site)| site.origin).collect();
+    let mut names = namer.names(unnamed, work);
+    names.prepare(&origins);
+    build(subject, &mut names)
+}
+
+impl Place {
+    fn take(self, report: Report, options: &Options, other: Option<Pid>) -> Made {
+        let mut files = Ok(());
+        let mut failed = false;
+        let text = match self {
+            Place::Back => return Made::Report(Box::new(report)),
+            Place::Passing => output::text(&report, options),
+            Place::Last => {
+                failed = fails(&report, options);
+                files = output::files(&report, options, other);
+                output::text(&report, options)
+            }
+            Place::Snapshot(number) => kept(&report, options, number),
+        };
+        Made::Text(Written {
+            place: self,
+            text,
+            files,
+            failed,
+        })
+    }
+}
+
+/// Whether more was found than the user bears.
+fn fails(report: &Report, options: &Options) -> bool {
+    options.fail_on.is_some_and(|(verdict, limit)| {
+        let found = match verdict {
+            Verdict::Lost | Verdict::Indirect => report.lost.bytes,
+            Verdict::Possible => report.possible.bytes,
+            Verdict::Reachable => report.reachable.bytes,
+            Verdict::Unchecked => 0,
+        };
+        found > limit
+    })
+}
+
+/// Keeps a report in a file, and says in which.
+fn kept(report: &Report, options: &Options, number: usize) -> String {
+    let pid = report.process.pid;
+    match output::snapshot(report, options, number) {
+        Ok(path) => format!(
+            "snapshot of process {pid}: {}\n",
+            printable(&path.to_string_lossy())
+        ),
+        Err(why) => format!(
+            "no snapshot of process {pid}: {}\n",
+            printable(&why.to_string())
+        ),
     }
 }

@@ -1,14 +1,11 @@
 //! What is asked of a hunt that goes on: by keys, by signals, and by the clock.
 
 use crate::base::Pid;
-use crate::base::printable::printable;
-use crate::leak::leak_sink::checks::Pending;
+use crate::leak::leak_sink::pending::Pending;
 use crate::leak::leak_sink::{LeakSink, Moment, Stage, UserRequest};
-use crate::leak::output;
-use crate::leak::report::model::Report;
 use crate::leak::tracker::Knowledge;
 use crate::leak::view::{Asked, View};
-use std::io::{self, Write};
+use std::io;
 use std::time::Duration;
 
 /// How often there is a report on a process that we attached to.
@@ -56,7 +53,7 @@ impl LeakSink {
                 Asked::Quit => self.end(),
             }
         }
-        self.tell_checks();
+        self.tell_pending();
         match &mut self.setup.view {
             Some(view) => view.draw(self.clock.now(), self.setup.options.sort),
             None => Ok(()),
@@ -64,8 +61,8 @@ impl LeakSink {
     }
 
     pub(super) fn want(&mut self, pid: Pid, moment: Moment) {
-        let is_checked = |check: &Pending| (check.pid, check.moment) == (pid, moment);
-        if !self.wanted.contains(&(pid, moment)) && !self.checks.iter().any(is_checked) {
+        let is_coming = |pending: &Pending| (pending.pid, pending.moment) == (pid, moment);
+        if !self.wanted.contains(&(pid, moment)) && !self.pending.iter().any(is_coming) {
             self.wanted.push_back((pid, moment));
         }
     }
@@ -95,26 +92,5 @@ impl LeakSink {
             (None, None, Knowledge::SinceAttach) => options.watch.is_none().then_some(USUAL),
             (None, None, Knowledge::All) => None,
         }
-    }
-
-    /// Keeps a report in a file, and says in which.
-    pub(super) fn keep(&mut self, report: &Report) -> io::Result<()> {
-        self.snapshots += 1;
-        let pid = report.process.pid;
-        let said = match output::snapshot(report, &self.setup.options, self.snapshots) {
-            Ok(path) => format!(
-                "snapshot of process {pid}: {}",
-                printable(&path.to_string_lossy())
-            ),
-            Err(why) => format!(
-                "no snapshot of process {pid}: {}",
-                printable(&why.to_string())
-            ),
-        };
-        match &mut self.setup.view {
-            Some(view) => view.say(said),
-            None => writeln!(self.setup.out, "{said}")?,
-        }
-        self.setup.out.flush()
     }
 }

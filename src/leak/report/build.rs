@@ -1,7 +1,7 @@
 //! Makes a report of what a process holds.
 
+use crate::base::Tid;
 use crate::base::frozen::Copying;
-use crate::base::{Pid, Tid};
 use crate::leak::history::Point;
 use crate::leak::kinds::KindId;
 use crate::leak::options::{Format, Options};
@@ -17,19 +17,20 @@ use crate::leak::system::Descriptor;
 use crate::leak::table::Live;
 use crate::leak::tracker::{Holdings, Knowledge, Tracker};
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
-/// What a report is made of.
-pub struct Subject<'a> {
+/// What a report is made of: all that is known of a process at one moment, so that others can make it.
+pub struct Subject {
     /// The process.
-    pub pid: Pid,
+    pub process: Process,
     /// What it holds.
-    pub tracker: &'a Tracker,
+    pub tracker: Tracker,
     /// What a check found, if there was one.
-    pub checked: Option<&'a Checked>,
+    pub checked: Option<Checked>,
     /// What the user wants.
-    pub options: &'a Options,
+    pub options: Options,
     /// What he does not want to hear of.
-    pub suppressions: &'a Suppressions,
+    pub suppressions: Arc<Suppressions>,
     /// Names of its threads.
     pub threads: HashMap<Tid, String>,
     /// What the kernel says its descriptors are; nothing when it cannot be asked.
@@ -39,7 +40,7 @@ pub struct Subject<'a> {
     /// A mark was set.
     pub marked: bool,
     /// How much was live when.
-    pub(in crate::leak) history: &'a [Point],
+    pub(in crate::leak) history: Vec<Point>,
 }
 
 /// Calls of the function of `--per`.
@@ -52,13 +53,14 @@ pub struct PerCall {
 }
 
 /// The report.
-pub fn build(subject: &Subject<'_>, process: Process, names: &mut dyn Names) -> Report {
+pub fn build(subject: &Subject, names: &mut dyn Names) -> Report {
     let Subject {
         tracker,
         checked,
         options,
         ..
-    } = *subject;
+    } = subject;
+    let checked = checked.as_ref();
     let known = subject.descriptors.as_ref();
     let survey = survey(tracker, checked, &options.blocks, &subject.threads, known);
     let mut report = Report {
@@ -67,7 +69,7 @@ pub fn build(subject: &Subject<'_>, process: Process, names: &mut dyn Names) -> 
         watched: watched(tracker),
         check: checked.map(told),
         heap: heap(subject),
-        process,
+        process: subject.process.clone(),
         ..Report::default()
     };
     report.not_counted.young = survey.young;
@@ -89,19 +91,19 @@ pub fn build(subject: &Subject<'_>, process: Process, names: &mut dyn Names) -> 
     remember(subject, &mut report, names);
     report.pairs = open::pairs(subject, &survey, names);
     report.misuses = misuses::misuses(subject, names);
-    report.merged = names.merged(subject.pid);
+    report.merged = names.merged();
     report
 }
 
 /// What was live when, by sites' keys.
-fn remember(subject: &Subject<'_>, report: &mut Report, names: &mut dyn Names) {
+fn remember(subject: &Subject, report: &mut Report, names: &mut dyn Names) {
     let mut known: HashMap<SiteId, usize> = HashMap::new();
-    for point in subject.history {
+    for point in &subject.history {
         let mut sites = Vec::new();
         for (id, bytes) in &point.sites {
             let number = *known.entry(*id).or_insert_with(|| {
                 let site = subject.tracker.sites.get(*id);
-                let key = site.map(|site| key(&site.title, &names.stack(subject.pid, site.origin)));
+                let key = site.map(|site| key(&site.title, &names.stack(site.origin)));
                 report.series.push(key.unwrap_or_default());
                 report.series.len() - 1
             });
@@ -133,15 +135,15 @@ fn watched(tracker: &Tracker) -> Vec<String> {
 }
 
 /// Every live block of the heap, by address.
-fn blocks(subject: &Subject<'_>, names: &mut dyn Names) -> Vec<Block> {
-    let tracker = subject.tracker;
+fn blocks(subject: &Subject, names: &mut dyn Names) -> Vec<Block> {
+    let tracker = &subject.tracker;
     let mut live: Vec<_> = heaps(tracker)
         .flat_map(|holdings| holdings.table.iter())
         .collect();
     live.sort_unstable_by_key(|(address, _)| *address);
     let block = |(address, live): (u64, &Live)| {
         let site = tracker.sites.get(live.site)?;
-        let stack = names.stack(subject.pid, site.origin);
+        let stack = names.stack(site.origin);
         let is_told = !is_runtime(&stack, Some(live.size))
             && !subject.suppressions.cover(&stack, Verdict::Unchecked);
         is_told.then_some(Block {
@@ -197,13 +199,13 @@ pub(in crate::leak) fn live_heap(tracker: &Tracker) -> Amount {
     live
 }
 
-fn heap(subject: &Subject<'_>) -> Heap {
+fn heap(subject: &Subject) -> Heap {
     let mut heap = Heap {
         marked: subject.marked,
         ..Heap::default()
     };
     let mut marked = Amount::default();
-    for (_, site) in heap_sites(subject.tracker) {
+    for (_, site) in heap_sites(&subject.tracker) {
         heap.allocated += site.allocated;
         heap.freed += site.freed;
         marked += site.marked;

@@ -1,6 +1,5 @@
 //! What is in a block, who holds it, and what a cycle is made of: in words.
 
-use crate::base::Pid;
 use crate::base::addr::Addr;
 use crate::base::printable::printable;
 use crate::leak::reach::index::Node;
@@ -25,8 +24,6 @@ const LONGEST_CHAIN: usize = 5;
 
 /// One check, to be put into words.
 pub(super) struct Describer<'a> {
-    /// The process.
-    pub(super) pid: Pid,
     /// What it holds.
     pub(super) tracker: &'a Tracker,
     /// What the check found.
@@ -88,7 +85,7 @@ impl Describer<'_> {
             };
             return Some(format!("-> block of {}{inside}", block.size));
         }
-        if let Some(class) = names.class(self.pid, Addr(word)) {
+        if let Some(class) = names.class(Addr(word)) {
             return Some(format!("class {class}"));
         }
         let is_data = self
@@ -98,9 +95,7 @@ impl Describer<'_> {
             .iter()
             .any(|region| region.range.contains(&word));
         match is_data || self.checked.frozen.is_image(word) {
-            true => names
-                .data(self.pid, Addr(word))
-                .map(|data| format!("-> {data}")),
+            true => names.data(Addr(word)).map(|data| format!("-> {data}")),
             false => None,
         }
     }
@@ -161,7 +156,7 @@ impl Describer<'_> {
     fn place(&self, place: Place, names: &mut dyn Names) -> String {
         match place {
             Place::Data(at) => {
-                let name = names.data(self.pid, Addr(at));
+                let name = names.data(Addr(at));
                 let region = || {
                     self.checked
                         .frozen
@@ -190,7 +185,7 @@ impl Describer<'_> {
         };
         let size = bytes(block.size);
         let class = self.checked.frozen.word(block.start);
-        if let Some(class) = class.and_then(|word| names.class(self.pid, Addr(word))) {
+        if let Some(class) = class.and_then(|word| names.class(Addr(word))) {
             return format!("{class} {size}");
         }
         let site =
@@ -198,7 +193,7 @@ impl Describer<'_> {
         let Some(site) = site else {
             return format!("block of {size}");
         };
-        let stack = names.stack(self.pid, site.origin);
+        let stack = names.stack(site.origin);
         match (
             container(&stack),
             stack.iter().find(|line| line.origin == Origin::User),
@@ -228,7 +223,7 @@ impl Describer<'_> {
                 .unwrap_or(0);
             let block = self.checked.check.index.blocks.get(node as usize);
             let class = block.and_then(|block| self.checked.frozen.word(block.start));
-            let class = class.and_then(|word| names.class(self.pid, Addr(word)));
+            let class = class.and_then(|word| names.class(Addr(word)));
             let what = class.unwrap_or_else(|| self.block(node, names));
             CycleStep { what, offset }
         };

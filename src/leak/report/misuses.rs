@@ -8,7 +8,7 @@ use crate::leak::symbols::Names;
 use crate::stack::names::spoken;
 
 /// All of them, in the order in which they were first seen.
-pub(super) fn misuses(subject: &Subject<'_>, names: &mut dyn Names) -> Vec<MisuseEntry> {
+pub(super) fn misuses(subject: &Subject, names: &mut dyn Names) -> Vec<MisuseEntry> {
     let told = subject
         .tracker
         .misuses
@@ -30,11 +30,11 @@ fn is_thread_end(stack: &[Line]) -> bool {
         .any(|line| ends.contains(&line.function.as_str()))
 }
 
-fn entry(subject: &Subject<'_>, misuse: &Misuse, names: &mut dyn Names) -> MisuseEntry {
+fn entry(subject: &Subject, misuse: &Misuse, names: &mut dyn Names) -> MisuseEntry {
     let mut acquired = |site: SiteId| -> (String, Vec<Line>) {
         let site = subject.tracker.sites.get(site);
         let title = site.map(|site| site.title.split(" -> ").next().unwrap_or("").to_owned());
-        let stack = site.map(|site| names.stack(subject.pid, site.origin));
+        let stack = site.map(|site| names.stack(site.origin));
         (title.unwrap_or_default(), stack.unwrap_or_default())
     };
     let mut entry = MisuseEntry {
@@ -48,7 +48,7 @@ fn entry(subject: &Subject<'_>, misuse: &Misuse, names: &mut dyn Names) -> Misus
         Wrong::Double { site, earlier } => {
             entry.what = "released twice".to_owned();
             entry.acquired = acquired(site).1;
-            entry.released = names.stack(subject.pid, earlier);
+            entry.released = names.stack(earlier);
         }
         Wrong::Inside { site, offset } => {
             entry.what = format!("released {offset} bytes inside of a block");
@@ -61,6 +61,6 @@ fn entry(subject: &Subject<'_>, misuse: &Misuse, names: &mut dyn Names) -> Misus
             entry.acquired = stack;
         }
     }
-    entry.stack = names.stack(subject.pid, misuse.origin);
+    entry.stack = names.stack(misuse.origin);
     entry
 }

@@ -10,11 +10,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// An entry for each stack with something open, most first. Stacks that read the same are one, as two
 /// calls in one line are, and so are their counts.
-pub(super) fn pairs(
-    subject: &Subject<'_>,
-    survey: &Survey,
-    names: &mut dyn Names,
-) -> Vec<PairEntry> {
+pub(super) fn pairs(subject: &Subject, survey: &Survey, names: &mut dyn Names) -> Vec<PairEntry> {
     let mut entries: BTreeMap<String, PairEntry> = BTreeMap::new();
     let mut open: HashMap<SiteId, u64> = HashMap::new();
     for ((kind, id, verdict), group) in &survey.groups {
@@ -25,7 +21,7 @@ pub(super) fn pairs(
         if is_heap(kind) {
             continue;
         }
-        let stack = names.stack(subject.pid, site.origin);
+        let stack = names.stack(site.origin);
         if subject.suppressions.cover(&stack, Verdict::Unchecked) {
             continue;
         }
@@ -52,7 +48,7 @@ pub(super) fn pairs(
             .kind(site.kind)
             .is_some_and(is_other)
         {
-            let key = key(&site.title, &names.stack(subject.pid, site.origin));
+            let key = key(&site.title, &names.stack(site.origin));
             if let Some(entry) = entries.get_mut(&key) {
                 let open = open.get(&id).copied().unwrap_or(0);
                 add_counts(subject, entry, site, closed(survey, id, site, open));
@@ -83,7 +79,7 @@ fn add_open(entry: &mut PairEntry, verdict: Verdict, group: &Group) {
 }
 
 /// What a site did in all.
-fn add_counts(subject: &Subject<'_>, entry: &mut PairEntry, site: &Site, closed: u64) {
+fn add_counts(subject: &Subject, entry: &mut PairEntry, site: &Site, closed: u64) {
     entry.opened += site.allocated.blocks;
     entry.closed += closed;
     entry.grown += site.live().blocks as i64 - site.marked.blocks as i64;
@@ -111,7 +107,7 @@ fn closed(survey: &Survey, id: SiteId, site: &Site, open: u64) -> u64 {
 }
 
 /// What the pair says that a result means.
-fn reason(subject: &Subject<'_>, function: &str, result: i64) -> Option<String> {
+fn reason(subject: &Subject, function: &str, result: i64) -> Option<String> {
     let roles = subject.tracker.kinds().roles(function);
     let releases = roles.iter().filter(|role| role.action == Action::Release);
     let mut reasons = releases.flat_map(|role| &role.function.reasons);
@@ -121,7 +117,7 @@ fn reason(subject: &Subject<'_>, function: &str, result: i64) -> Option<String> 
 }
 
 /// What the first of the descriptors stand for.
-fn paths(subject: &Subject<'_>, descriptors: &[u64]) -> Vec<String> {
+fn paths(subject: &Subject, descriptors: &[u64]) -> Vec<String> {
     let Some(known) = &subject.descriptors else {
         return Vec::new();
     };

@@ -35,19 +35,20 @@ struct Drafts {
 
 /// The entries of the heap. What comes back are the sites that have one.
 pub(super) fn sites(
-    subject: &Subject<'_>,
+    subject: &Subject,
     survey: &Survey,
     report: &mut Report,
     names: &mut dyn Names,
 ) -> HashSet<SiteId> {
-    let leaders = subject.checked.map(|checked| led(subject.tracker, checked));
+    let leaders = subject.checked.as_ref();
+    let leaders = leaders.map(|checked| led(&subject.tracker, checked));
     let leaders = leaders.unwrap_or_default();
     let mut drafts = Drafts::default();
     for ((kind, id, verdict), found) in &survey.groups {
         if let Some(site) = subject.tracker.sites.get(*id)
-            && is_heap_kind(subject.tracker, *kind)
+            && is_heap_kind(&subject.tracker, *kind)
         {
-            let stack = names.stack(subject.pid, site.origin);
+            let stack = names.stack(site.origin);
             let mut entry = entry(subject, site, *verdict, found, stack);
             let led = leaders.get(id).filter(|_| *verdict == Verdict::Lost);
             entry.group = led.map(|led: &Led| led.group);
@@ -79,7 +80,7 @@ pub(super) fn sites(
 impl Drafts {
     fn add(
         &mut self,
-        subject: &Subject<'_>,
+        subject: &Subject,
         mut entry: Entry,
         id: SiteId,
         found: &Found,
@@ -90,7 +91,7 @@ impl Drafts {
             self.told.insert(id);
             return put(&mut self.others, entry, id, found);
         }
-        if !is_site(subject.options, &entry.stack) {
+        if !is_site(&subject.options, &entry.stack) {
             return;
         }
         if subject.suppressions.cover(&entry.stack, entry.verdict) {
@@ -161,7 +162,7 @@ fn is_site(options: &Options, stack: &[Line]) -> bool {
 }
 
 fn entry(
-    subject: &Subject<'_>,
+    subject: &Subject,
     site: &Site,
     verdict: Verdict,
     found: &Found,
@@ -236,7 +237,7 @@ fn sort(drafts: &mut [Draft], by: Sort) {
 
 /// What takes time to find out, for those that are told.
 fn describe(
-    subject: &Subject<'_>,
+    subject: &Subject,
     draft: &mut Draft,
     leaders: &BTreeMap<SiteId, Led>,
     names: &mut dyn Names,
@@ -248,19 +249,18 @@ fn describe(
     } = draft;
     let sites = || ids.iter().filter_map(|id| subject.tracker.sites.get(*id));
     entry.after = sites().find_map(|site| site.after.clone()).map(|passed| {
-        let caller = names.stack(subject.pid, Origin::Caller(passed.caller));
+        let caller = names.stack(Origin::Caller(passed.caller));
         let made = caller.first().map(|line| line.function.clone());
         After {
             call: passed.call.to_string(),
             function: made,
         }
     });
-    let Some(checked) = subject.checked else {
+    let Some(checked) = &subject.checked else {
         return;
     };
     let describer = Describer {
-        pid: subject.pid,
-        tracker: subject.tracker,
+        tracker: &subject.tracker,
         checked,
     };
     if matches!(entry.verdict, Verdict::Reachable | Verdict::Possible)

@@ -1,0 +1,285 @@
+//! Which modules each process has, and its stacks by their frames. Nothing is named here: that takes time, and is
+//! the business of `symbols`.
+
+use crate::base::Pid;
+use crate::base::addr::{Addr, Bias};
+use crate::leak::made::MadeCode;
+use crate::leak::reach::habits::{GENERATIONS, Lineage};
+use crate::leak::site;
+use crate::leak::symbols::Unnamed;
+use crate::stack::script::{self, Of, ScriptCalls, ScriptLine};
+use crate::stack::{
+    Bytes, End, Frame, Module, ModuleId, RawStack, Root, StackId, Stacks, Unwinder,
+};
+use std::collections::{HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::ops::Range;
+
+/// Modules and stacks.
+#[derive(Default)]
+pub struct Book {
+    stacks: Stacks,
+    spaces: HashMap<Pid, Space>,
+    /// Modules that run scripts.
+    interpreters: HashSet<ModuleId>,
+    /// Functions of allocators, by their first instructions.
+    allocators: HashSet<Frame>,
+}
+
+/// The modules of one process.
+#[derive(Default)]
+struct Space {
+    unwinder: Unwinder,
+    loaded: Vec<Loaded>,
+    /// Its root directory, once that was asked for, where it has one of its own.
+    root: Option<Option<Root>>,
+    /// Names of code that it makes at run time, and of code that its parents made before they forked.
+    made: MadeCode,
+    /// Calls whose stacks were shortened because there are too many.
+    merged: u64,
+}
+
+/// A module in a process.
+#[derive(Clone)]
+pub(super) struct Loaded {
+    pub(super) id: ModuleId,
+    pub(super) range: Range<u64>,
+    pub(super) bias: Bias,
+    file: Bytes,
+}
+
+/// Deeper stacks are those of a recursion.
+const FRAMES: usize = 64;
+/// How many frames are kept in all: some ten thousands of different stacks. A report holds most of them at once,
+/// with names, in a few hundred bytes each.
+const FRAMES_IN_ALL: usize = 1 << 19;
+/// What is kept of stacks beyond that, and when these become too many as well: frames, and those in all.
+const SHORTENED: [(usize, usize); 2] = [(8, FRAMES_IN_ALL / 4 * 5), (2, usize::MAX)];
+
+impl Book {
+    /// A module was loaded.
+    pub fn loaded(&mut self, pid: Pid, mut module: Module, range: Range<u64>, bias: Bias) {
+        let file = module.file.clone();
+        let space = self.spaces.entry(pid).or_default();
+        module.root = space
+            .root
+            .get_or_insert_with(|| Root::elsewhere(pid))
+            .clone();
+        let id = self.stacks.add_module(module);
+        space.add(Loaded {
+            id,
+            range,
+            bias,
+            file,
+        });
+    }
+
+    /// Some module of the process is known.
+    pub fn has_modules(&self, pid: Pid) -> bool {
+        let space = self.spaces.get(&pid);
+        space.is_some_and(|space| !space.loaded.is_empty())
+    }
+
+    /// A module has gone.
+    pub fn unloaded(&mut self, pid: Pid, range: &Range<u64>) {
+        if let Some(space) = self.spaces.get_mut(&pid) {
+            space.unwinder.remove_module(range.start);
+            space
+                .loaded
+                .retain(|loaded| loaded.range.start != range.start);
+        }
+    }
+
+    /// The process began as a copy of another one.
+    pub fn forked(&mut self, parent: Pid, child: Pid) {
+        let loaded = self
+            .spaces
+            .get(&parent)
+            .map_or(Vec::new(), |space| space.loaded.clone());
+        let made = self.spaces.get(&parent).map(|space| space.made.clone());
+        let mut space = Space {
+            made: made.unwrap_or_default(),
+            ..Space::default()
+        };
+        loaded.into_iter().for_each(|loaded| space.add(loaded));
+        self.spaces.insert(child, space);
+    }
+
+    /// The process runs another program, or none any more.
+    pub fn forget(&mut self, pid: Pid) {
+        self.spaces.remove(&pid);
+    }
+
+    /// Where the module of this path lies.
+    pub fn module(&self, pid: Pid, path: &str) -> Option<Range<u64>> {
+        let is_it = |loaded: &&Loaded| {
+            self.stacks
+                .module(loaded.id)
+                .is_some_and(|module| module.path == path)
+        };
+        let loaded = self.spaces.get(&pid)?.loaded.iter().find(is_it)?;
+        Some(loaded.range.clone())
+    }
+
+    /// The stack of a copy.
+    pub fn unwind(&mut self, pid: Pid, raw: &RawStack) -> StackId {
+        let space = self.spaces.entry(pid).or_default();
+        let unwound = space.unwinder.unwind(raw, FRAMES);
+        if unwound.frames.iter().any(|frame| frame.module.is_none()) {
+            space.made.meet(pid);
+        }
+        let mut frames = match raw.scripts() {
+            Some(scripts) => self.with_scripts(pid, unwound.frames, scripts),
+            None => unwound.frames,
+        };
+        if matches!(unwound.end, End::Limit | End::Cut) {
+            frames.push(Frame::CUT);
+        }
+        if self.shorten(&mut frames)
+            && let Some(space) = self.spaces.get_mut(&pid)
+        {
+            space.merged += 1;
+        }
+        self.stacks.intern(frames)
+    }
+
+    /// Keeps only the innermost frames of a new stack when there are very many already: a recursion that takes
+    /// another way each time has stacks without end.
+    fn shorten(&self, frames: &mut Vec<Frame>) -> bool {
+        let count = self.stacks.frame_count();
+        if count + frames.len() <= FRAMES_IN_ALL || self.stacks.has(frames) {
+            return false;
+        }
+        let fits = SHORTENED.iter().find(|(_, in_all)| count < *in_all);
+        let kept = fits.map_or(1, |(kept, _)| *kept);
+        if frames.len() <= kept {
+            return false;
+        }
+        frames.truncate(kept);
+        frames.push(Frame::CUT);
+        true
+    }
+
+    /// The innermost call of a stack is an allocator's function, however that is called.
+    pub fn begins_in_allocator(&mut self, stack: StackId) {
+        if let Some(first) = self.stacks.frames(stack).first() {
+            self.allocators.insert(*first);
+        }
+    }
+
+    /// The lines of scripts in the places of their evaluator.
+    fn with_scripts(&mut self, pid: Pid, frames: Vec<Frame>, scripts: &ScriptCalls) -> Vec<Frame> {
+        let loaded = scripts
+            .evaluator
+            .first()
+            .and_then(|range| self.spaces.get(&pid)?.find(Addr(range.start)))
+            .map(|loaded| (loaded.id, loaded.bias));
+        let Some((id, bias)) = loaded else {
+            return frames;
+        };
+        self.interpreters.insert(id);
+        let what = |frame: &Frame| {
+            let at = bias.addr(frame.lookup()).0;
+            let mut parts = scripts.evaluator.iter();
+            match frame.module == Some(id) {
+                true if parts.any(|part| part.contains(&at)) => Of::Evaluator,
+                true => Of::Interpreter,
+                false => Of::Others,
+            }
+        };
+        let stacks = &mut self.stacks;
+        let mut run =
+            |lines: &Vec<ScriptLine>| lines.iter().map(|line| stacks.add_script(line)).collect();
+        let runs: Vec<Vec<Frame>> = scripts.runs.iter().map(&mut run).collect();
+        script::mix(frames, what, runs)
+    }
+
+    /// Who asked, and on whose behalf, and so on.
+    pub fn lineage(&self, origin: site::Origin) -> Lineage {
+        let frames = match origin {
+            site::Origin::Stack(id) => self.stacks.frames(id),
+            site::Origin::Caller(_) => &[],
+        };
+        let mut hasher = DefaultHasher::new();
+        origin.hash(&mut hasher);
+        let mut lineage = [hasher.finish(); GENERATIONS];
+        let mut hasher = DefaultHasher::new();
+        // The last one is the whole stack.
+        for (own, frame) in lineage.iter_mut().take(GENERATIONS - 1).zip(frames) {
+            (frame.module, frame.vaddr).hash(&mut hasher);
+            *own = hasher.finish();
+        }
+        lineage
+    }
+
+    /// What there is to be named of a process by now.
+    pub(super) fn unnamed(&self, pid: Pid) -> Unnamed {
+        let space = self.spaces.get(&pid);
+        Unnamed {
+            stacks: self.stacks.clone(),
+            loaded: space.map_or(Vec::new(), |space| space.loaded.clone()),
+            made: space.map(|space| space.made.clone()).unwrap_or_default(),
+            interpreters: self.interpreters.clone(),
+            allocators: self.allocators.clone(),
+            merged: space.map_or(0, |space| space.merged),
+        }
+    }
+}
+
+impl Space {
+    fn add(&mut self, loaded: Loaded) {
+        self.loaded
+            .retain(|other| other.range.start != loaded.range.start);
+        self.unwinder
+            .add_module(loaded.id, loaded.range.clone(), loaded.bias, &loaded.file);
+        self.loaded.push(loaded);
+    }
+
+    fn find(&self, at: Addr) -> Option<&Loaded> {
+        self.loaded
+            .iter()
+            .find(|loaded| loaded.range.contains(&at.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::addr::Vaddr;
+    use crate::stack::FrameKind;
+
+    /// Keeps as many different stacks of 64 frames; how many of them were shortened, and the longest of the last
+    /// hundred.
+    fn kept(book: &mut Book, first: u64, count: u64) -> (u64, usize) {
+        let (mut shortened, mut longest) = (0, 0);
+        for number in first..first + count {
+            let frame = |at: u64| Frame {
+                module: None,
+                vaddr: Vaddr(if at < 3 { at } else { number * 100 + at }),
+                kind: FrameKind::Return,
+            };
+            let mut frames: Vec<Frame> = (0..64).map(frame).collect();
+            shortened += u64::from(book.shorten(&mut frames));
+            let id = book.stacks.intern(frames);
+            if number + 100 >= first + count {
+                longest = longest.max(book.stacks.frames(id).len());
+            }
+        }
+        (shortened, longest)
+    }
+
+    #[test]
+    fn frames_are_bounded() {
+        let mut book = Book::default();
+        let whole = FRAMES_IN_ALL as u64 / 64;
+        assert_eq!(kept(&mut book, 0, whole), (0, 64));
+        assert_eq!(kept(&mut book, 0, whole), (0, 64), "known ones stay whole");
+        let (shortened, longest) = kept(&mut book, whole, 1000);
+        assert_eq!((shortened, longest), (1000, 9));
+        let (shortened, longest) = kept(&mut book, 2 * whole, 20_000);
+        assert_eq!((shortened, longest), (20_000, 3));
+        let before = book.stacks.frame_count();
+        kept(&mut book, 10 * whole, 1000);
+        assert_eq!(book.stacks.frame_count(), before, "all are alike by now");
+    }
+}
