@@ -6,6 +6,8 @@ use ltrace::session;
 use std::io::Write;
 use std::process::ExitCode;
 
+ltrace::look_at_sigpipe_before_main!();
+
 fn main() -> ExitCode {
     let config = match cli::parse(std::env::args_os(), Surroundings::look()) {
         Ok(config) => config,

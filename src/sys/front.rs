@@ -4,6 +4,7 @@
 //! its place: to be signalled by the terminal and by others, to be stopped and continued by a shell, and
 //! to end with the tracer's status. The front end does nothing else; it sleeps in sigwaitinfo(2).
 
+use super::fork::fork_alone;
 use super::interrupt::{self, Request};
 use super::terminal::Terminal;
 use super::{Error, Result, user_requests};
@@ -14,7 +15,7 @@ use nix::sys::signal::{
     SaFlags, SigAction, SigHandler, SigSet, Signal as Nix, kill, raise, sigaction,
 };
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::{ForkResult, fork, getpid, getppid};
+use nix::unistd::{ForkResult, getpid, getppid};
 
 /// Who stops the front end when the user presses Ctrl-Z.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,8 +90,7 @@ pub fn split(duties: Duties) -> Result<Side> {
         .map_err(failed("sigprocmask"))?;
     // While it is ignored, children leave no status (wait(2), NOTES).
     let chld = set(Nix::SIGCHLD, SigHandler::SigDfl)?;
-    // SAFETY: this process has one thread, so the child may go on as it likes.
-    match unsafe { fork() }.map_err(failed("fork"))? {
+    match fork_alone()? {
         ForkResult::Parent { child } => Ok(Side::Front(FrontEnd {
             tracer: child,
             duties,

@@ -185,16 +185,23 @@ pub fn ignored() -> Vec<Signal> {
 }
 
 /// SIGPIPE was ignored when the program began. The runtime of Rust ignores it before `main`, so it is asked
-/// for before that.
+/// for before that, where the program says [`look_at_sigpipe_before_main`](crate::look_at_sigpipe_before_main).
 static PIPE_WAS_IGNORED: AtomicBool = AtomicBool::new(false);
 
-// SAFETY: the dynamic linker, or the startup code of a static program, calls what the section lists once
-// (ELF gABI, "Initialization and Termination Functions"); the function needs no runtime.
-#[used]
-#[unsafe(link_section = ".init_array")]
-static BEFORE_MAIN: extern "C" fn() = look_at_sigpipe;
+/// For the program alone: what uses the library otherwise has nothing of ours run before its `main`.
+#[macro_export]
+macro_rules! look_at_sigpipe_before_main {
+    () => {
+        // SAFETY: the dynamic linker, or the startup code of a static program, calls what the section lists once
+        // (ELF gABI, "Initialization and Termination Functions"); the function needs no runtime.
+        #[used]
+        #[unsafe(link_section = ".init_array")]
+        static BEFORE_MAIN: extern "C" fn() = $crate::sys::interrupt::look_at_sigpipe;
+    };
+}
 
-extern "C" fn look_at_sigpipe() {
+/// Notes whether SIGPIPE is ignored; called before `main`.
+pub extern "C" fn look_at_sigpipe() {
     PIPE_WAS_IGNORED.store(is_ignored(Nix::SIGPIPE), Ordering::Relaxed);
 }
 

@@ -3,6 +3,7 @@
 
 mod fault;
 pub mod file;
+mod fork;
 pub mod front;
 pub mod interrupt;
 pub mod mapped;

@@ -1,11 +1,12 @@
 //! Starting a command under trace.
 
+use super::fork::fork_alone;
 use super::ptrace;
 use crate::base::{self, Tid};
 use nix::errno::Errno;
 use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::unistd::{
-    ForkResult, Gid, Uid, User, execve, fork, initgroups, pipe2, read, setgid, setuid, write,
+    ForkResult, Gid, Uid, User, execve, initgroups, pipe2, read, setgid, setuid, write,
 };
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, OwnedFd};
@@ -59,11 +60,7 @@ pub fn spawn(command: &Command) -> Result<Spawned, Error> {
     let (go_read, go) = pipe2(nix::fcntl::OFlag::O_CLOEXEC).map_err(failed)?;
     let (failure, failure_write) = pipe2(nix::fcntl::OFlag::O_CLOEXEC).map_err(failed)?;
     let (args, env) = (pointers(&command.args), pointers(&command.env));
-    // SAFETY: this process has one thread, so the child may go on as it likes until its exec.
-    match unsafe { fork() }.map_err(|errno| super::Error {
-        call: "fork",
-        errno,
-    })? {
+    match fork_alone()? {
         ForkResult::Parent { child } => {
             let tid = Tid(child.as_raw());
             drop((go_read, failure_write));

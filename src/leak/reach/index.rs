@@ -24,10 +24,15 @@ impl Block {
 /// A block, by its place in [`Index::blocks`].
 pub type Node = u32;
 
+/// So many blocks can be numbered: the highest bit of a number says something else in `scan` and `mark`.
+pub const MOST_BLOCKS: usize = 1 << 31;
+
 /// All blocks, ascending; no two overlap.
 pub struct Index {
     /// The blocks.
     pub blocks: Vec<Block>,
+    /// There were more than can be numbered.
+    pub is_cut: bool,
     spans: Vec<Span>,
 }
 
@@ -48,9 +53,15 @@ const SHIFT: u32 = 8;
 
 impl Index {
     /// Sorts the blocks. Of two that overlap the first one stays.
-    pub fn new(mut blocks: Vec<Block>) -> Index {
+    pub fn new(blocks: Vec<Block>) -> Index {
+        Index::with_most(blocks, MOST_BLOCKS)
+    }
+
+    /// The same with a bound of one's own, no higher than [`MOST_BLOCKS`].
+    pub fn with_most(mut blocks: Vec<Block>, most: usize) -> Index {
         blocks.sort_unstable_by_key(|block| (block.start, std::cmp::Reverse(block.size)));
-        blocks.truncate(Node::MAX as usize);
+        let is_cut = blocks.len() > most;
+        blocks.truncate(most);
         let mut end = 0;
         blocks.retain(|block| {
             let is_free = block.start >= end;
@@ -70,7 +81,11 @@ impl Index {
             spans.push(Span::new(&rest[..count], first as Node));
             first += count;
         }
-        Index { blocks, spans }
+        Index {
+            blocks,
+            is_cut,
+            spans,
+        }
     }
 
     /// The block around an address, and how far inside it is.

@@ -14,7 +14,7 @@ use habits::Lineages;
 use index::{Block, Index, Node};
 use lost::Group;
 use mark::{Holder, Marks, Reached};
-use scan::{Place, Pointers, RootRule};
+use scan::{MOST_POINTERS, Place, Pointers, RootRule};
 
 /// What a check found.
 pub struct Check {
@@ -64,8 +64,17 @@ impl Check {
         lineages: &Lineages,
         rule: &RootRule<'_>,
     ) -> Check {
-        let index = Index::new(blocks);
-        let pointers = Pointers::find(frozen, &index, lineages, rule);
+        Check::of(frozen, Index::new(blocks), lineages, rule, MOST_POINTERS)
+    }
+
+    fn of(
+        frozen: &Frozen,
+        index: Index,
+        lineages: &Lineages,
+        rule: &RootRule<'_>,
+        most: usize,
+    ) -> Check {
+        let pointers = Pointers::find(frozen, &index, lineages, rule, most);
         let count = index.blocks.len();
         let marks = Marks::new(&pointers, count);
         let groups = lost::groups(&pointers, &marks, &index.blocks);
@@ -96,6 +105,11 @@ impl Check {
             verdicts,
             in_group,
         }
+    }
+
+    /// There were more blocks or pointers than can be numbered: what is held by the others may be called lost.
+    pub fn is_cut(&self) -> bool {
+        self.index.is_cut || self.pointers.is_cut
     }
 
     /// What is known of a block.

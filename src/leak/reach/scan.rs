@@ -47,6 +47,8 @@ pub struct Pointers {
     offsets: Vec<u32>,
     /// Block by block, what it points to.
     edges: Vec<u32>,
+    /// There were more pointers from block to block than can be numbered.
+    pub is_cut: bool,
 }
 
 /// What a word in memory between blocks says of the block that it points to.
@@ -73,6 +75,8 @@ const CONTROL: u64 = 4096;
 const CHUNK: u64 = 1 << 18;
 /// A pointer to somewhere inside, in an edge.
 const INSIDE: u32 = 1 << 31;
+/// So many pointers from block to block can be numbered.
+pub const MOST_POINTERS: usize = u32::MAX as usize;
 /// How far behind the start of its block a thread's dtv begins: the word before it counts its slots
 /// (glibc, `allocate_dtv`: `dtv + 1` is installed, and each slot has two words).
 const DTV_OFFSET: u64 = 16;
@@ -84,11 +88,13 @@ impl Pointers {
         index: &Index,
         lineages: &Lineages,
         rule: &RootRule<'_>,
+        most: usize,
     ) -> Pointers {
         let mut scan = Scan {
             frozen,
             index,
             rule,
+            most,
             bounds: index.bounds(),
             data: Vec::new(),
             stacks: Vec::new(),
@@ -97,6 +103,7 @@ impl Pointers {
                 roots: Vec::new(),
                 offsets: Vec::with_capacity(index.blocks.len() + 1),
                 edges: Vec::new(),
+                is_cut: false,
             },
         };
         for region in &frozen.regions {
@@ -211,6 +218,8 @@ struct Scan<'c> {
     frozen: &'c Frozen,
     index: &'c Index,
     rule: &'c RootRule<'c>,
+    /// See [`MOST_POINTERS`].
+    most: usize,
     bounds: (u64, u64),
     data: Vec<Root>,
     stacks: Vec<Root>,
@@ -382,9 +391,11 @@ impl Scan<'_> {
             self.found.offsets.push(self.found.edges.len() as u32);
         }
         for word in words(part) {
-            if let Some(pointer) = self.pointer(word)
-                && self.found.edges.len() < u32::MAX as usize
-            {
+            if let Some(pointer) = self.pointer(word) {
+                if self.found.edges.len() >= self.most {
+                    self.found.is_cut = true;
+                    return;
+                }
                 let flag = if pointer.is_start { 0 } else { INSIDE };
                 self.note_inside(word, pointer, At::Edge(self.found.edges.len()));
                 self.found.edges.push(pointer.to | flag);

@@ -143,6 +143,33 @@ fn chains() {
 }
 
 #[test]
+fn more_than_can_be_numbered_is_said() {
+    let world = three(&[(DATA, A), (A, B), (B + 56, C)]);
+    let check = |blocks, pointers| {
+        let block = |&(start, size): &(u64, u64)| Block {
+            start,
+            size,
+            site: Some(0),
+            ..Block::default()
+        };
+        let all = world.blocks.iter().map(block).collect();
+        let index = Index::with_most(all, blocks);
+        Check::of(
+            &world.frozen(),
+            index,
+            &Lineages::new(),
+            &data_only,
+            pointers,
+        )
+    };
+    assert!(!check(3, 2).is_cut());
+    assert!(check(2, 2).is_cut());
+    let cut = check(3, 1);
+    assert!(cut.is_cut());
+    assert_eq!(cut.verdict(2), Verdict::Lost, "held by what was left out");
+}
+
+#[test]
 fn stacks_and_registers() {
     check(
         &[

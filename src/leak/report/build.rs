@@ -168,6 +168,7 @@ fn told(checked: &Checked) -> CheckTold {
         before: checked.before.held,
         before_lost: checked.before.lost,
         heaps_left_out: checked.before.broken,
+        incomplete: checked.check.is_cut(),
     }
 }
 

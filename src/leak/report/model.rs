@@ -122,6 +122,8 @@ pub struct CheckTold {
     pub before_lost: Amount,
     /// Heaps whose bookkeeping could not be followed: whatever is in them counts as a pointer.
     pub heaps_left_out: u64,
+    /// There were more than 2^31 blocks or 2^32 pointers between them: what is held by the others may be called lost.
+    pub incomplete: bool,
 }
 
 /// All blocks of the heap together.

@@ -64,6 +64,11 @@ fn not_counted(report: &Report) -> Vec<String> {
             parts.push(format!("{heaps} whose chunks do not add up"));
         }
     }
+    if report.check.as_ref().is_some_and(|check| check.incomplete) {
+        let limits =
+            "blocks beyond 2^31 or pointers beyond 2^32: what they hold may be called lost";
+        parts.push(limits.to_owned());
+    }
     let mut add = |amount: Amount, what: &str| {
         if amount.blocks > 0 {
             parts.push(format!("{} {what}", super::amount(amount)));

@@ -121,6 +121,17 @@ fn check(report: &Report, frames: Frames, expected: &str) {
 }
 
 #[test]
+fn an_incomplete_check_says_so() {
+    let mut report = server();
+    report.check = Some(CheckTold {
+        incomplete: true,
+        ..CheckTold::default()
+    });
+    let text = text(&report, Frames::User, None);
+    assert!(text.contains("may be called lost"), "{text}");
+}
+
+#[test]
 fn a_server() {
     check(
         &server(),
