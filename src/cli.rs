@@ -24,7 +24,7 @@ use std::path::PathBuf;
 /// What the surroundings say where the command line is silent.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Surroundings {
-    /// How wide the terminal is, if anybody knows.
+    /// How wide the terminal is, if that is known.
     pub columns: Option<usize>,
     /// Standard error is a terminal.
     pub is_terminal: bool,
@@ -79,7 +79,7 @@ pub enum Stop {
 impl Stop {
     /// Says it where it belongs, and returns the exit status.
     pub fn tell(&self) -> u8 {
-        // When even that cannot be written, there is nobody to tell.
+        // When even that cannot be written, it cannot be told.
         match self {
             Stop::Told(text) => {
                 let _ = text.print();

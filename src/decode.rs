@@ -256,7 +256,7 @@ impl Decoder {
         values
     }
 
-    /// The registers and the top of the stack, for whoever unwinds it later.
+    /// The registers and the top of the stack, to be unwound later.
     fn copy_stack(&mut self, hit: &Hit<'_>, view: &View<'_>) -> RawStack {
         self.stack.resize(STACK, 0);
         let got = view.memory.read(Addr(view.regs.rsp), &mut self.stack);

@@ -21,7 +21,7 @@ pub enum Error {
         /// Why.
         why: String,
     },
-    /// `-u` names nobody.
+    /// `-u` names no user.
     #[error("cannot find user `{0}'")]
     NoSuchUser(String),
     /// A prototype file is missing.

@@ -35,7 +35,7 @@ pub enum Why {
     Gone,
     /// We left it.
     Detached,
-    /// Nobody wants to know whether it did.
+    /// Whether it did is not of interest.
     Unwatched,
 }
 

@@ -16,7 +16,7 @@ fn main() -> ExitCode {
     match session::run(config) {
         Ok(status) => ExitCode::from(status),
         Err(why) => {
-            // When even that cannot be written, there is nobody to tell.
+            // When even that cannot be written, it cannot be told.
             let why = why.to_string();
             let _ = writeln!(std::io::stderr(), "ltrace: {}", printable(&why));
             ExitCode::from(1)

@@ -105,7 +105,7 @@ fn mode(report: &Report) -> Result<Box<dyn Mode>, Error> {
     })
 }
 
-/// The process cannot end while a thread of it waits for a file: nobody is to wait for that.
+/// The process cannot end while a thread of it waits for a file: the user is not to wait for that.
 fn leave_stuck(ended: &Result<u8, Error>) {
     if let Err(why) = ended {
         tell(&why.to_string());
@@ -213,7 +213,7 @@ fn cannot_attach(pid: Pid, why: &AttachError) -> String {
 }
 
 fn tell(what: &str) {
-    // When even that cannot be written, there is nobody to tell.
+    // When even that cannot be written, it cannot be told.
     let _ = writeln!(io::stderr(), "ltrace: {}", printable(what));
 }
 

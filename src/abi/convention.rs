@@ -41,7 +41,7 @@ pub fn result(view: &View<'_>, ty: &Type) -> Place {
     }
 }
 
-/// The argument of this number from 0, of a function that nobody knows.
+/// The argument of this number from 0, of an unknown function.
 pub fn word(view: &View<'_>, number: usize) -> u64 {
     match view.regs.machine() {
         Machine::Amd64 => sysv::word(view.regs, number),

@@ -51,7 +51,7 @@ pub enum Freezing {
 pub enum After {
     /// They go on with the others.
     Resumed,
-    /// They stay until whoever wanted the process has looked at it: it is about to end.
+    /// They stay until the process has been looked at: it is about to end.
     Held,
 }
 

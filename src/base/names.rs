@@ -6,7 +6,7 @@ use std::fmt;
 /// What a function is written in, as far as its name or debug information tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Language {
-    /// C, assembly, or nobody said.
+    /// C, assembly, or not stated.
     Unknown,
     /// C++.
     Cpp,

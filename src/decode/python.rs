@@ -1,4 +1,4 @@
-//! What a CPython process is running, in its own terms. Whoever allocates stands still meanwhile, and only
+//! What a CPython process is running, in its own terms. The allocating thread stands still meanwhile, and only
 //! a thread itself changes its frames; so they are read from the interpreter's memory as they are. Nothing
 //! of that is believed: it bounds no loop and no allocation.
 

@@ -175,7 +175,7 @@ pub struct Symbol {
     pub name: String,
     /// Its first instruction, or its resolver's.
     pub vaddr: Vaddr,
-    /// The size of its code; zero when nobody said.
+    /// The size of its code; zero when it is not stated.
     pub size: u64,
     /// What kind of function it is.
     pub kind: SymbolKind,

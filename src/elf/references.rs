@@ -11,7 +11,7 @@ impl Image {
     /// How the file's code uses each of `slots`, in the same order. Knows x86-64 and i386 code only.
     ///
     /// Code for i386 that does not know its own address has the GOT's in a register; any other structure may
-    /// be behind that register just as well. Whoever sees such an instruction run must look at the register.
+    /// be behind that register just as well. When such an instruction is hit, the register decides.
     pub fn references(&self, bytes: &[u8], slots: &[Vaddr]) -> Vec<References> {
         let mut found: HashMap<Vaddr, References> = slots
             .iter()

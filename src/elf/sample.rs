@@ -181,7 +181,7 @@ impl Sample {
         }
     }
 
-    /// The same file with a dynamic entry's tag replaced by one that nobody knows.
+    /// The same file with a dynamic entry's tag replaced by an unknown one.
     pub(super) fn without(mut self, tag: u64) -> Sample {
         let word = if self.bytes[EI_CLASS] == ELFCLASS64 {
             8

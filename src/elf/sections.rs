@@ -1,5 +1,5 @@
 //! Sections by name, and the table that leads to unwind information: what unwinding and
-//! symbolizing read of a file. They tell where things are, so that whoever holds the file can keep
+//! symbolizing read of a file. They tell where things are, so that the holder of the file can keep
 //! pieces of it.
 
 use super::layout::{record, slice};

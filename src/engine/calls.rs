@@ -75,7 +75,7 @@ pub struct Calls {
     open: Vec<OpenCall>,
     /// Calls that came back and may do so again (setjmp), by frame and return address.
     returning_again: Vec<OpenCall>,
-    /// The last call whose return nobody waits for.
+    /// The last call whose return is not watched.
     passed: Option<OpenCall>,
     /// Where a signal took the task away from the breakpoint of a return, which it will hit once more.
     interrupted: Option<Landing>,
@@ -128,7 +128,7 @@ impl Calls {
         self.open.push(call);
     }
 
-    /// Notes a call whose return nobody waits for.
+    /// Notes a call whose return is not watched.
     pub fn pass(&mut self, call: OpenCall) {
         self.passed = Some(call);
     }
@@ -292,7 +292,7 @@ impl Calls {
                     }
                     (Stack::Elsewhere, _) => false,
                     (own, current) if own == current => call.frame < at.rsp,
-                    // Whoever runs on another stack has left the handler.
+                    // A task that runs on another stack has left the handler.
                     (Stack::Signal, _) => true,
                     (Stack::Own, _) => false,
                 };

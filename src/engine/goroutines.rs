@@ -74,7 +74,7 @@ impl Supervisor {
         }
     }
 
-    /// Closes the calls of all goroutines in a space, which nobody will see the ends of.
+    /// Closes the calls of all goroutines in a space, whose ends will not be seen.
     pub(in crate::engine) fn close_goroutines(
         &mut self,
         space: SpaceId,

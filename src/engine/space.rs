@@ -23,7 +23,7 @@ use crate::sys::memory::ProcessMemory;
 use crate::sys::proc;
 use crate::sys::ptrace::Stopped;
 use crate::sys::remote::Remote;
-use crate::sys::snapshot_process::Double;
+use crate::sys::snapshot_process::SnapshotProcess;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ops::Range;
@@ -36,7 +36,7 @@ pub use guarding::{Doubt, Handler, LeftOver};
 
 /// The instruction `nop`.
 const NOP: u8 = 0x90;
-/// How far a function is read for branches. Nobody knows where it ends.
+/// How far a function is read for branches: its end is not known.
 const MOST_FUNCTION: usize = 4096;
 /// What follows a call of runtime.morestack: arguments are put back into registers.
 const MOST_AFTER_MORESTACK: usize = 160;
@@ -379,7 +379,7 @@ impl Space {
     }
 
     /// Takes every int3 out of the memory, where it still stands. The slots stay: a task may be in one.
-    pub fn take_out(&mut self) {
+    pub fn remove_breakpoints(&mut self) {
         for (at, breakpoint) in self.breakpoints.drain() {
             // Twice, as an int3 that stays kills the program; nothing better can be done for a page that has
             // become unwritable meanwhile.
@@ -411,12 +411,12 @@ impl Space {
     }
 
     /// A copy of the process that stands still, made by this task of its. All tasks must stand still.
-    pub fn double(&mut self, stopped: &Stopped) -> Result<Double, String> {
+    pub fn snapshot_process(&mut self, stopped: &Stopped) -> Result<SnapshotProcess, String> {
         if proc::is_init(self.pid) {
             return Err("its child would be left to itself, an init".to_owned());
         }
         let remote = self.remote(stopped).ok_or("no syscall instruction")?;
-        Double::make(&remote, stopped, &self.memory).map_err(|why| why.to_string())
+        SnapshotProcess::make(&remote, stopped, &self.memory).map_err(|why| why.to_string())
     }
 
     /// How this task makes system calls for us. When the first is made, all others must stand still.

@@ -125,8 +125,9 @@ impl Stacks {
     }
 }
 
-/// The stack that a task was born with. The C libraries put the thread's control block, which
-/// points to itself, on top of it (psABI 3.4.2; ELF Handling For Thread-Local Storage, 3.4.2 for i386); who does otherwise may have its stack anywhere.
+/// The stack that a task was born with. The C libraries put the thread's control block, which points to itself, on
+/// top of it (psABI 3.4.2; ELF Handling For Thread-Local Storage, 3.4.2 for i386). Other threads may have their
+/// stacks anywhere.
 fn own(runner: Runner<'_>) -> Option<Range<u64>> {
     let maps = proc::maps(runner.pid).ok()?;
     if runner.tid.0 == runner.pid.0 {

@@ -48,7 +48,7 @@ impl Allocator {
         self.name == JEMALLOC || self.module.is_main && self.known.is_none()
     }
 
-    /// The file whose data are its own, and nobody else's.
+    /// The file whose data are its own only.
     pub(super) fn file(&self) -> Option<&str> {
         (!self.module.is_main).then_some(&*self.module.path)
     }

@@ -24,7 +24,7 @@ impl CheckThread {
     }
 }
 
-/// Memory that cannot be read when nobody wants to know any more.
+/// Memory that cannot be read once the check is given up.
 struct Wanted {
     memory: Box<dyn Memory + Send>,
     work: Work,

@@ -41,13 +41,13 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What is given to a hunt.
+/// What a leak sink is made of.
 pub struct Setup {
     /// What the user wants.
     pub options: Options,
     /// The pairs, joined.
     pub kinds: Arc<Kinds>,
-    /// What is known of processes that do not begin under our eyes.
+    /// What is known of processes that were not launched by us.
     pub knowledge: Knowledge,
     /// What he does not want to hear of.
     pub suppressions: Arc<Suppressions>,
@@ -61,11 +61,11 @@ pub struct Setup {
     pub view: Option<View>,
     /// Where it is told how far something is that takes long.
     pub progress: Progress,
-    /// What threads do that work for the hunt, so that they take no time from who serves the processes.
+    /// What the leak sink's threads do, so that they take no time from the thread that serves the processes.
     pub give_way: fn(),
 }
 
-/// The hunt.
+/// Tracks every process, and reports.
 pub struct LeakSink {
     setup: Setup,
     processes: BTreeMap<Pid, Traced>,
@@ -86,7 +86,7 @@ pub struct LeakSink {
     cost: Duration,
     /// The time of `--window` is over.
     is_tracing_stopped: bool,
-    /// Where this hunt has come to.
+    /// Which stage it is in.
     stage: Stage,
     /// More was found than the user bears (`--fail-on`).
     failed: bool,
@@ -131,7 +131,7 @@ enum Stage {
 const FAILURE: u8 = 99;
 
 impl LeakSink {
-    /// A hunt that has seen nothing yet.
+    /// One that has seen nothing yet.
     pub fn new(setup: Setup, namer: Namer) -> LeakSink {
         LeakSink {
             setup,
@@ -169,7 +169,7 @@ impl LeakSink {
     }
 
     /// Looks at the clock.
-    fn beat(&mut self, now: Timestamp) {
+    fn tick(&mut self, now: Timestamp) {
         if self.clock.advance(now) {
             for traced in self.processes.values_mut() {
                 traced.tracker.tick(now);
@@ -228,7 +228,7 @@ impl Sink for LeakSink {
         if runs {
             self.clock.begin(event.time);
         }
-        self.beat(event.time);
+        self.tick(event.time);
         if runs && std::mem::take(&mut self.is_to_listen) {
             self.listen()?;
         }

@@ -23,7 +23,7 @@ pub enum Wrong {
         /// How far inside.
         offset: u64,
     },
-    /// Nobody handed it out.
+    /// It was not handed out.
     Never,
     /// A function of another family was meant to.
     Mismatch {

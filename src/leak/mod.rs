@@ -1,4 +1,4 @@
-//! The leak hunter: what is handed out and never given back, by who asked for it.
+//! Leak tracking: what is handed out and never given back, by who asked for it.
 
 mod allocators;
 pub mod book;

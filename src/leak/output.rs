@@ -92,7 +92,7 @@ pub fn try_files(files: &Files) -> Result<(), Unwritable> {
 /// What it holds stays, and what was not there is not there afterwards.
 fn try_file(path: &Path) -> io::Result<()> {
     match std::fs::metadata(path) {
-        // Whoever opens a pipe waits for its reader.
+        // Opening a pipe waits for its reader.
         Ok(known) if !known.is_file() && !known.is_dir() => Ok(()),
         known => {
             File::options().append(true).create(true).open(path)?;

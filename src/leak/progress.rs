@@ -49,7 +49,7 @@ impl Progress {
 
     fn write(&mut self, text: &str) {
         if let Some(out) = &mut self.out {
-            // Who does not see the bar misses nothing.
+            // A bar that cannot be written is left out.
             let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
         }
     }

@@ -25,7 +25,7 @@ impl<T> Default for RecentFrees<T> {
 
 impl<T> RecentFrees<T> {
     /// It was released.
-    pub fn bury(&mut self, key: u64, how: T) {
+    pub fn record(&mut self, key: u64, how: T) {
         self.next += 1;
         self.by_key.insert(key, (self.next, how));
         self.order.push_back((key, self.next));
@@ -60,23 +60,23 @@ mod tests {
 
     #[test]
     fn the_oldest_are_forgotten_in_order() {
-        let mut stones = RecentFrees::default();
-        stones.bury(1, 'a');
-        stones.bury(2, 'b');
-        stones.bury(1, 'c');
-        assert_eq!(stones.find(1), Some(&'c'));
-        stones.raise(2);
-        assert_eq!(stones.find(2), None);
+        let mut recent = RecentFrees::default();
+        recent.record(1, 'a');
+        recent.record(2, 'b');
+        recent.record(1, 'c');
+        assert_eq!(recent.find(1), Some(&'c'));
+        recent.raise(2);
+        assert_eq!(recent.find(2), None);
         for key in 10..10 + MOST as u64 - 2 {
-            stones.bury(key, 'x');
+            recent.record(key, 'x');
         }
         assert_eq!(
-            stones.find(1),
+            recent.find(1),
             Some(&'c'),
-            "the first grave of 1 was not its last"
+            "the first record of 1 was not its last"
         );
-        stones.bury(5, 'x');
-        stones.bury(6, 'x');
-        assert_eq!(stones.find(1), None);
+        recent.record(5, 'x');
+        recent.record(6, 'x');
+        assert_eq!(recent.find(1), None);
     }
 }

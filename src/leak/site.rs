@@ -53,7 +53,7 @@ pub struct Site {
     pub after: Option<Arc<Passed>>,
     /// Releases that were refused, by the function and its result.
     pub refused: HashMap<(Arc<str>, i64), u64>,
-    /// Things whose release nobody saw: their value was handed out again.
+    /// Things whose release was not seen: their value was handed out again.
     pub missed: u64,
 }
 

@@ -1,4 +1,4 @@
-//! What a hunt asks of the system and of the user while it goes on.
+//! What the leak sink asks of the system and of the user while it goes on.
 
 use crate::base::{Pid, Tid};
 use crate::leak::tracker::Knowledge;
@@ -15,13 +15,13 @@ pub trait System {
     /// The names of its threads.
     fn threads(&self, pid: Pid) -> HashMap<Tid, String>;
 
-    /// What its descriptors are; `None` when nobody can tell.
+    /// What its descriptors are; `None` when that is not known.
     fn descriptors(&self, pid: Pid) -> Option<BTreeMap<u64, Descriptor>>;
 
     /// Which file a descriptor of a thread stands for.
     fn file(&self, thread: Tid, descriptor: u64) -> Option<FileId>;
 
-    /// What somebody wished by a signal since this was asked last.
+    /// What the user requested by a signal since this was asked last.
     fn user_requests(&self) -> Vec<UserRequest>;
 
     /// Something begins that takes long: what tells from now on whether somebody wants us to end, and has not been
@@ -47,7 +47,7 @@ pub struct Descriptor {
     pub file: Option<FileId>,
 }
 
-/// What can be wished while a hunt goes on.
+/// What a user can request meanwhile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UserRequest {
     /// Growth is told from now on.

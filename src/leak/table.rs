@@ -19,7 +19,7 @@ pub struct Live {
     pub thread: Tid,
     /// Which functions may take it back.
     pub family: super::kinds::FamilyId,
-    /// A check found nobody who knows it.
+    /// A check found it lost.
     pub lost: bool,
 }
 
@@ -31,7 +31,7 @@ const _: () = assert!(size_of::<(u64, Live)>() <= 32 + 8);
 pub enum Table {
     /// Things that are handed out once.
     Owned(HashMap<u64, Live>),
-    /// The last one taken is the first one given back, as far as anybody can tell.
+    /// The last one taken is the first one given back, as far as is known.
     Counted(HashMap<u64, Vec<Live>>),
     /// By first address; `size` is the length, and they do not overlap.
     Ranges(BTreeMap<u64, Live>),
@@ -164,7 +164,7 @@ impl Table {
         self.len() == 0
     }
 
-    /// Notes that nobody knows this thing any more.
+    /// Notes that this thing is lost.
     pub fn mark_lost(&mut self, key: u64) {
         if let Table::Owned(all) = self
             && let Some(live) = all.get_mut(&key)

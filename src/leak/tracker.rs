@@ -50,7 +50,7 @@ pub struct Caller<'e> {
 /// What is known of a process before its first call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Knowledge {
-    /// It was started under our eyes: what nobody handed out does not exist.
+    /// It was launched by us: what was not seen to be handed out does not exist.
     All,
     /// It ran before: it holds things that we never saw.
     SinceAttach,
@@ -85,7 +85,7 @@ pub struct Holdings {
     /// What is live.
     pub table: Table,
     /// What was released lately.
-    graves: RecentFrees<Grave>,
+    recent_frees: RecentFrees<Grave>,
     /// Which file each descriptor stood for when it was handed out.
     pub files: HashMap<u64, FileId>,
     /// What calls were handed out that others of the kind made for themselves: the chunk that operator new cuts
@@ -239,7 +239,7 @@ impl Tracker {
     }
 
     /// Another program took the process over: its memory is new, and what the old one did with its own is
-    /// nobody's leak. Descriptors stay (execve(2)), but for those that close on exec, which only the kernel
+    /// no leak. Descriptors stay (execve(2)), but for those that close on exec, which only the kernel
     /// knows.
     pub fn exec(&mut self) {
         self.threads.clear();
@@ -248,7 +248,7 @@ impl Tracker {
         for ((_, kind), holdings) in kinds.all().zip(&mut self.tables) {
             if kind.width == Width::Word {
                 holdings.table.clear();
-                holdings.graves.clear();
+                holdings.recent_frees.clear();
                 holdings.inner.clear();
                 (holdings.older_released, holdings.missed) = (0, 0);
             }
@@ -274,7 +274,7 @@ impl Tracker {
         (0..).map(KindId).zip(&self.tables)
     }
 
-    /// Notes what a check found: that nobody knows these any more.
+    /// Notes what a check found: that these are lost.
     pub fn mark_lost(&mut self, kind: KindId, keys: impl Iterator<Item = u64>) {
         if let Some(holdings) = self.tables.get_mut(usize::from(kind.0)) {
             keys.for_each(|key| holdings.table.mark_lost(key));
@@ -437,7 +437,7 @@ impl Tracker {
             if !function.sizes.is_empty() && matches!(holdings.table, Table::Owned(_)) {
                 self.pages.note(key, size);
             }
-            holdings.graves.raise(key);
+            holdings.recent_frees.raise(key);
             holdings.inner.remove(&key);
             let replaced = holdings.table.open(key, live);
             // A mapping may be laid over another; anything else was released behind our back.
@@ -461,7 +461,7 @@ impl Tracker {
             return self.put_back(open);
         }
         self.judge(thread, &open, Some(family));
-        self.bury(&open);
+        self.record_free(&open);
         if succeeded {
             self.acquire(thread, &open, family);
         }
@@ -473,11 +473,11 @@ impl Tracker {
         }
         let is_proven = !open.role.function.tests.is_empty();
         let is_number = open.role.function.width(open.role.function.key) == Width::Int;
-        // A release of a descriptor that succeeds was right, whoever opened it.
+        // A release of a descriptor that succeeds was right, however it was opened.
         if !(open.taken.is_empty() && is_proven && is_number) {
             self.judge(thread, &open, None);
         }
-        self.bury(&open);
+        self.record_free(&open);
         if let Some(key) = open.words.keys(&open.role.function).first() {
             let last = (open.role.kind, *key, open.symbol, open.entry);
             self.threads.entry(thread).or_default().last = Some(last);
@@ -502,14 +502,14 @@ impl Tracker {
     }
 
     /// Notes what was taken back.
-    fn bury(&mut self, open: &Open) {
+    fn record_free(&mut self, open: &Open) {
         let now = self.micros(self.now);
         for (key, live) in &open.taken {
             if let Some(site) = self.sites.get_mut(live.site) {
                 site.takes(live.size, now.saturating_sub(live.born));
             }
             if let Some(holdings) = self.tables.get_mut(usize::from(open.role.kind.0)) {
-                holdings.graves.bury(
+                holdings.recent_frees.record(
                     *key,
                     Grave {
                         site: live.site,
@@ -525,7 +525,7 @@ impl Holdings {
     fn new(shape: Shape) -> Holdings {
         Holdings {
             table: Table::new(shape),
-            graves: RecentFrees::default(),
+            recent_frees: RecentFrees::default(),
             files: HashMap::new(),
             inner: HashSet::new(),
             older_released: 0,

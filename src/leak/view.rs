@@ -1,4 +1,4 @@
-//! A hunt to look at: the last report of each process, drawn in place on a terminal, and keys.
+//! The view: the last report of each process, drawn in place on a terminal, and keys.
 
 mod draw;
 mod keys;
@@ -57,7 +57,7 @@ pub struct Look {
     pub frames: Frames,
 }
 
-/// What keys ask of the hunt.
+/// What keys ask of the leak sink.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asked {
     /// Another order of sites.
@@ -145,7 +145,7 @@ impl View {
     pub fn bar(&mut self, bar: &str) {
         let (columns, rows) = self.screen.size();
         let bar: String = bar.chars().take(columns).collect();
-        // One that cannot be shown is missed by nobody.
+        // One that cannot be shown is left out.
         let _ = self.screen.show(&format!("\x1b[{rows};1H{bar}\x1b[K"));
     }
 
@@ -254,7 +254,7 @@ impl Tab {
     fn take(&mut self, report: Report, now: Timestamp, frames: Frames) {
         let chosen = self.rows.get(self.chosen).map(|row| row.key.clone());
         self.rows = rows::rows(&report, frames);
-        // Whoever was chosen stays chosen, wherever it is now.
+        // The chosen row stays chosen, wherever it is now.
         let again = chosen.and_then(|key| self.rows.iter().position(|row| row.key == key));
         self.chosen = again
             .unwrap_or(self.chosen)

@@ -1,4 +1,4 @@
-//! Threads that work for the one that serves the processes, so that nobody who is traced waits for them.
+//! Threads that work for the one that serves the processes, so that no traced process waits for them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -17,7 +17,7 @@ enum Place<S> {
 
 type Job<S> = Box<dyn FnOnce(&mut S) + Send>;
 
-/// A job, as whoever does it sees it.
+/// A job, as its thread sees it.
 #[derive(Clone, Debug, Default)]
 pub struct Work(Arc<State>);
 
@@ -41,7 +41,7 @@ pub enum Fate<T> {
     Here(Box<T>),
     /// It is still being worked on.
     NotYet,
-    /// Nobody works on it.
+    /// No thread works on it.
     Never,
 }
 
@@ -83,7 +83,7 @@ impl<S: Send + 'static> Worker<S> {
     ) -> Coming<T> {
         let (answer, coming) = channel();
         let job = move |kept: &mut S| {
-            // Nobody may want it any more.
+            // The one who asked may have given up.
             let _ = answer.send(job(kept));
         };
         match &mut self.0 {
@@ -182,7 +182,7 @@ mod tests {
             match coming.wait(Duration::from_secs(1)) {
                 Fate::Here(answer) => return *answer,
                 Fate::NotYet => {}
-                Fate::Never => panic!("nobody works on it"),
+                Fate::Never => panic!("no thread works on it"),
             }
         }
     }

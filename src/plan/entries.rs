@@ -11,7 +11,7 @@ use iced_x86::{Decoder, DecoderOptions};
 use std::collections::HashSet;
 use std::sync::{Arc, OnceLock};
 
-/// A function is not thought to be longer when nobody says how long it is.
+/// A function is not thought to be longer when its size is not stated.
 const MOST_UNSIZED: u64 = 4096;
 
 /// One module, and what it calls its functions.

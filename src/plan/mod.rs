@@ -32,7 +32,7 @@ pub struct Tracepoint {
     pub symbol: Arc<str>,
     /// Which calls count as hits.
     pub kind: Kind,
-    /// How arguments and result are typed, when anybody knows.
+    /// The types of arguments and result, when they are known.
     pub prototype: Option<Arc<Prototype>>,
     /// What is taken of its calls by the prototype: computed when the first is seen.
     pub capture: OnceLock<Capture>,
@@ -43,7 +43,7 @@ pub struct Tracepoint {
 }
 
 impl Tracepoint {
-    /// Its prototype and what is taken of its calls, when anybody knows. All of its calls are made by code
+    /// Its prototype and what is taken of its calls, when they are known. All of its calls are made by code
     /// for one machine.
     pub fn typed(&self, machine: Machine) -> Option<(&Prototype, &Capture)> {
         let prototype = self.prototype.as_deref()?;
@@ -93,7 +93,7 @@ pub enum Kind {
         entry: Vaddr,
     },
     /// Every call that arrives at the function of this name that the dynamic linker gives to all who
-    /// import it, for those who keep the books of a resource; nobody asked to see a line of it.
+    /// import it, for the tracking of a resource; its calls are not shown.
     Resource {
         /// Its first instruction.
         entry: Vaddr,
@@ -115,7 +115,7 @@ pub enum Returns {
     /// As functions do, if it was called: it was named by an address, or others come to it by jumps, and where
     /// the return address would be there may be anything.
     Perhaps,
-    /// As functions do, but nobody wants to know: its calls cost one stop, not two.
+    /// As functions do, but that is not of interest: its calls cost one stop, not two.
     Unwatched,
 }
 
@@ -402,7 +402,7 @@ fn sites(import: &elf::Import, references: elf::References) -> Sites {
     Sites::Code { calls, jumps }
 }
 
-/// What the linker's own start files call around main. Nobody wrote those calls, and whether they go
+/// What the linker's own start files call around main. These calls are not in the source, and whether they go
 /// through a PLT differs from linker to linker, so they are shown only when asked for.
 fn is_start_code(symbol: &str) -> bool {
     matches!(

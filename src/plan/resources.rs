@@ -262,7 +262,7 @@ impl Resources {
         own: &'s [Symbol],
         is_watched: &dyn Fn(&Symbol) -> bool,
     ) -> Vec<&'s Symbol> {
-        // A function that only its own source file can call is nobody's allocator; but some linkers make
+        // A function that only its own source file can call is no allocator; but some linkers make
         // `malloc` local where `__malloc` stays, its other name.
         let callable = own.iter().filter(|own| own.scope != Scope::Local);
         let callable: HashSet<Vaddr> = callable.map(|own| own.vaddr).collect();

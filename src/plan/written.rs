@@ -104,7 +104,7 @@ pub fn spellings(symbol: &str) -> Vec<String> {
     let of_trait: Vec<String> = of_trait.collect();
     all.extend(of_trait);
     let mut all: Vec<String> = all.iter().map(|name| without_blanks(name)).collect();
-    // Nobody writes the namespace of libstdc++'s ABI, nor what `std::string` stands for.
+    // Users do not write the namespace of libstdc++'s ABI, nor what `std::string` stands for.
     let usual = |name: &String| {
         name.replace("std::__cxx11::", "std::")
             .replace(STRING, "std::string")

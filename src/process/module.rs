@@ -33,9 +33,9 @@ pub struct Module {
     pub planted: Vec<bool>,
     /// Imports whose slot the dynamic linker has not filled yet.
     pub unresolved: Vec<Arc<Tracepoint>>,
-    /// Imports, as they were planted, of which nobody knows yet who provides them.
+    /// Imports, as they were planted, whose provider is not known yet.
     pub untyped: Vec<Arc<Tracepoint>>,
-    /// Functions that a resolver chooses, by that resolver, of which nobody knows yet where they are.
+    /// Functions that a resolver chooses, by that resolver, whose address is not known yet.
     pub unchosen: Vec<(Vaddr, Arc<Tracepoint>)>,
     /// Its setting of signal actions is watched.
     pub is_watched: bool,

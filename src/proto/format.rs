@@ -2,7 +2,7 @@
 
 use super::types::{Expr, Integer, Lens, Real, Type, Width};
 
-/// More arguments than anybody prints at once.
+/// More arguments than are printed at once.
 const MAX_ARGUMENTS: usize = 64;
 
 /// The types of the arguments that a format takes, in the order in which they are passed. The first

@@ -24,7 +24,7 @@
 //! shown as a character: `char(int)` tells `EOF` from `'\377'`). A typedef may take these names over.
 //!
 //! **C's own spelling** is understood as well: its usual typedefs (`size_t`, `pid_t`, `uint8_t`, …; without large
-//! files on i386), types of several words (`unsigned long`, `long double`), `struct NAME*` (to nobody knows what,
+//! files on i386), types of several words (`unsigned long`, `long double`), `struct NAME*` (to an unknown type,
 //! unless a typedef of that name tells), qualifiers, and names of parameters, which say nothing. `const char*` and
 //! `const wchar_t*` are text, as `string` is; `char*` is a pointer to one character.
 //!

@@ -3,7 +3,7 @@
 use super::format::{Rest, Size, Text, text_element};
 use super::types::{Expr, Integer, Lens, Real, Type};
 
-/// More conversions than anybody scans at once.
+/// More conversions than are scanned at once.
 const MAX_CONVERSIONS: usize = 64;
 
 /// What one conversion stores.

@@ -43,7 +43,7 @@ pub(super) trait Mode {
         false
     }
 
-    /// What eats the events.
+    /// What takes the events.
     fn sink(self: Box<Self>, to: &Destination, out: Out, knowledge: Knowledge) -> Box<dyn Sink>;
 }
 

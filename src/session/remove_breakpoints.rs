@@ -10,7 +10,7 @@ use std::io::{self, Write};
 pub(super) fn remove_breakpoints(pids: &[Pid]) -> u8 {
     let mut status = 0;
     for &pid in pids {
-        let told = match leftovers::take_out(pid) {
+        let told = match leftovers::remove(pid) {
             Ok(None) => format!("process {pid}: nothing to take out"),
             Ok(Some(found)) => took_out(pid, found),
             Err(why) => {
@@ -19,7 +19,7 @@ pub(super) fn remove_breakpoints(pids: &[Pid]) -> u8 {
                 continue;
             }
         };
-        // When even that cannot be written, there is nobody to tell.
+        // When even that cannot be written, it cannot be told.
         let _ = writeln!(io::stdout(), "{told}");
     }
     status

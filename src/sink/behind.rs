@@ -1,4 +1,4 @@
-//! An output that is written by a thread of its own, so that nobody who is traced waits for a reader or a disk.
+//! An output that is written by a thread of its own, so that no traced process waits for a reader or a disk.
 
 use super::output::Unwanted;
 use std::io::{self, Write};
@@ -37,9 +37,9 @@ struct Writing {
 
 /// More than this is not kept for a reader that does not read: it is waited for.
 const MOST: usize = 64 << 20;
-/// So often it is looked whether anybody still waits for what is written.
+/// So often it is checked whether the output is still waited for.
 const LOOK: Duration = Duration::from_millis(100);
-/// So many looks nobody must have waited.
+/// After so many such checks in a row it is given up.
 const LATEST: u32 = 10;
 
 impl Behind {
@@ -92,7 +92,7 @@ impl Behind {
         }
     }
 
-    /// Waits until everything is written, or nobody waits for it any more.
+    /// Waits until everything is written, or is not waited for any more.
     pub fn finish(&mut self) -> io::Result<()> {
         let To::Thread(_) = &self.to else {
             return self.flush();

@@ -16,7 +16,7 @@ use crate::base::frozen::Frozen;
 use crate::event::{Event, Request};
 use std::io;
 
-/// Something that eats events.
+/// Something that takes events.
 pub trait Sink {
     /// Called once, when everybody is held who is to be traced, and before they go on.
     fn begin(&mut self) {}

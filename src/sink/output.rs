@@ -45,16 +45,16 @@ impl Destination {
 /// Tells whether somebody has asked us to end.
 pub type Unwanted = fn() -> bool;
 
-/// A writer that gives up when it makes no headway and nobody waits for it any more: a task may stand still
+/// A writer that gives up when it makes no headway and its output is not waited for any more: a task may stand still
 /// until the line is written.
 struct Willing<W> {
     out: W,
     unwanted: Unwanted,
-    /// How many beats have interrupted this write since then.
+    /// How many ticks have interrupted this write since then.
     late: u32,
 }
 
-/// So many beats are a second.
+/// So many ticks are a second.
 const LATEST: u32 = 10;
 
 impl<W> Willing<W> {
@@ -115,7 +115,7 @@ impl Shared {
     }
 
     fn out(&self) -> MutexGuard<'_, Box<dyn Write + Send>> {
-        // Whoever panicked while writing left nothing behind that is worse than half a line.
+        // A panic while writing leaves nothing worse than half a line.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -183,7 +183,7 @@ impl Write for Pipe {
 impl Drop for Pipe {
     fn drop(&mut self) {
         // The command sees the end of its input only when our end is closed. Neither that nor how it
-        // ends can be told to anybody any more.
+        // ends can be told any more.
         drop(self.input.take());
         let _ = self.child.wait();
     }

@@ -66,7 +66,7 @@ pub enum FrameKind {
     Return,
     /// A line that an interpreter runs.
     Script,
-    /// No call: the stack goes on from here, and nobody knows how.
+    /// No call: the stack goes on from here in an unknown way.
     Cut,
 }
 

@@ -2,7 +2,7 @@
 //! tools/perf/Documentation/jit-interface.txt), `/tmp/perf-PID.map`, with a line `START SIZE NAME` for each
 //! function, the numbers in hex.
 //!
-//! Anybody may write there. Only a file of root's or of the process's own user counts, that was written since the
+//! Every user may write there. Only a file of root's or of the process's own user counts, that was written since the
 //! process began.
 
 use crate::base::Pid;
@@ -65,7 +65,7 @@ impl PerfMap {
         let path = |id: i32| PathBuf::from(format!("/tmp/perf-{id}.map"));
         let own = Root::of(pid).ok()?;
         let mut places = vec![(own, path(proc::innermost_id(pid)?))];
-        // Whoever writes it on behalf of the process may be outside of its namespaces.
+        // Its writer may be outside of the process's namespaces.
         places.extend(Root::ours().ok().map(|root| (root, path(pid.0))));
         let mut owners = proc::users(pid);
         owners.push(0);

@@ -41,7 +41,7 @@ pub(super) fn by_row(
         caller.set(register.0, value);
     }
     match caller.get(RIP) {
-        // No rule for the return address: nobody called this function.
+        // No rule for the return address: the first function of a stack.
         None | Some(0) => Err(End::Root),
         Some(_) => Ok(caller),
     }

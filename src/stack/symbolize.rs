@@ -173,7 +173,7 @@ impl Debug {
                 inlined: false,
             }));
         }
-        // Without its name nobody can make use of it.
+        // Without its name it is of no use.
         locations.retain(|location| !location.function.is_empty());
         locations
     }

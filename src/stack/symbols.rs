@@ -21,7 +21,7 @@ impl Symbols {
             .unwrap_or_default();
         functions.sort_by_key(|symbol| (symbol.vaddr, rank(symbol)));
         functions.dedup_by_key(|symbol| symbol.vaddr);
-        // Whoever writes assembly may leave the size out: to the end of the section then, so that
+        // Assembly may leave the size out: to the end of the section then, so that
         // what comes after `_init` does not go by its name.
         let ends = files.first().and_then(|file| Sections::read(file).ok());
         let ends = ends.map(|sections| sections.ends()).unwrap_or_default();

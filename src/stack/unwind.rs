@@ -50,7 +50,7 @@ pub struct Unwound {
 /// Why unwinding ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// At the function that nobody called.
+    /// At the first function of a stack.
     Root,
     /// At the end of the copy.
     Cut,

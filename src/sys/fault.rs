@@ -53,7 +53,7 @@ impl Fault {
         }
         // A test that cannot be told takes the call for one that is not made so often.
         let _ = std::fs::write(&self.told, "");
-        // Errno 0 is nobody's.
+        // There is no errno 0.
         assert!(
             self.errno != Errno::UnknownErrno,
             "as LTRACE_FAULT wants it"

@@ -1,4 +1,4 @@
-//! Files that others name: debug links, paths of modules, perf maps. Whoever names a file may have put anything
+//! Files that others name: debug links, paths of modules, perf maps. A named file may hold anything
 //! there, and may change it at any time; so none is opened but through [`open`].
 
 use super::mapped::Mapped;
@@ -14,8 +14,8 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, FileTypeExt};
 use std::path::Path;
 
-/// The largest debug files that builds make have some gigabytes. A sparse file of terabytes costs nobody
-/// anything, but whoever reads it.
+/// The largest debug files that builds make have some gigabytes. A sparse file of terabytes costs
+/// nothing to make, but much to read.
 const MOST: u64 = 16 << 30;
 
 /// Opens a file for reading, if it is a regular one of at most 16 GiB. Anything else is not even opened: a

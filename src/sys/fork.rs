@@ -33,7 +33,7 @@ mod tests {
     #[test]
     fn no_child_beside_other_threads() {
         // Each test has a thread of its own.
-        let why = fork_alone().err().expect("no child");
+        let why = fork_alone().expect_err("no child");
         assert_eq!(why.call, "fork beside other threads");
     }
 }

@@ -231,7 +231,7 @@ pub fn stop_front() {
     interrupt::send(front, Signal(libc::SIGRTMIN()), libc::SIGTSTP);
 }
 
-/// Has the front end end with this status, though the tracer cannot end itself yet. Nobody is to wait for what the
+/// Has the front end end with this status, though the tracer cannot end itself yet. The shell is not to wait for what the
 /// tracer has open either.
 pub fn leave(status: u8) {
     interrupt::send(

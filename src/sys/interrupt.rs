@@ -1,7 +1,7 @@
-//! The signals that ask the tracer to end, and the slow beat that lets a wait look up.
+//! The signals that ask the tracer to end, and the timer tick that lets a wait return.
 //!
-//! The only global state of the program, with that of [`super::user_requests`]: a signal's number, its beat, the count
-//! of beats, written by the handlers, read by the loop; and how SIGPIPE was before `main`.
+//! The only global state of the program, with that of [`super::user_requests`]: a signal's number, its tick, the count
+//! of ticks, written by the handlers, read by the loop; and how SIGPIPE was before `main`.
 
 use super::{Error, Result};
 use crate::base::Pid;
@@ -13,19 +13,19 @@ use std::time::Duration;
 /// The last request to end: the signal, negative when the terminal sent it to the whole foreground.
 static REQUEST: AtomicI32 = AtomicI32::new(0);
 
-/// The beat of the last request to end.
+/// The tick of the last request to end.
 static REQUESTED_AT: AtomicU32 = AtomicU32::new(0);
 
-/// How often the beat has come.
-static BEATS: AtomicU32 = AtomicU32::new(0);
+/// How many ticks there were.
+static TICKS: AtomicU32 = AtomicU32::new(0);
 
-/// The front end, once it is known; and the beats since it is gone.
+/// The front end, once it is known; and the ticks since it is gone.
 static FRONT: AtomicI32 = AtomicI32::new(0);
 static ORPHANED: AtomicU32 = AtomicU32::new(0);
 
-/// So many beats after the death of the front end the tracer ends in any case. What it traces goes on, as
+/// So many ticks after the death of the front end the tracer ends in any case. What it traces goes on, as
 /// after any sudden end.
-const LAST_BEAT: u32 = 50;
+const LAST_TICK: u32 = 50;
 
 /// The signals that are requests to end.
 pub const REQUESTS: [Nix; 4] = [Nix::SIGINT, Nix::SIGTERM, Nix::SIGHUP, Nix::SIGQUIT];
@@ -42,9 +42,9 @@ pub struct Request {
     pub from_terminal: bool,
 }
 
-/// Turns [`REQUESTS`] into [`requested`], and makes a blocked wait return every `beat`, so that none of
+/// Turns [`REQUESTS`] into [`requested`], and makes a blocked wait return every `tick`, so that none of
 /// them is missed between a look at the request and the wait.
-pub fn listen(beat: Duration) -> Result<()> {
+pub fn listen(tick: Duration) -> Result<()> {
     for signal in REQUESTS {
         install(signal, SigHandler::SigAction(note))?;
     }
@@ -52,8 +52,8 @@ pub fn listen(beat: Duration) -> Result<()> {
     // While it is ignored, children leave no status (wait(2), NOTES); and no stop needs to send one.
     install(Nix::SIGCHLD, SigHandler::SigDfl)?;
     let interval = libc::timeval {
-        tv_sec: beat.as_secs() as libc::time_t,
-        tv_usec: beat.subsec_micros() as libc::suseconds_t,
+        tv_sec: tick.as_secs() as libc::time_t,
+        tv_usec: tick.subsec_micros() as libc::suseconds_t,
     };
     let timer = libc::itimerval {
         it_interval: interval,
@@ -77,9 +77,9 @@ pub fn requested() -> Option<Request> {
     }
 }
 
-/// A clock that goes on by one with every beat.
-pub fn beats() -> u32 {
-    BEATS.load(Ordering::Relaxed)
+/// The timer ticks so far.
+pub fn ticks() -> u32 {
+    TICKS.load(Ordering::Relaxed)
 }
 
 /// Whether there is a request to end, which is left to be taken.
@@ -87,12 +87,12 @@ pub fn is_requested() -> bool {
     REQUEST.load(Ordering::Relaxed) != 0
 }
 
-/// Whether nobody waits for what we do: we are asked to end, or the front end is gone.
+/// Whether what we do is not waited for any more: we are asked to end, or the front end is gone.
 pub fn is_unwanted() -> bool {
     is_requested() || ORPHANED.load(Ordering::Relaxed) != 0
 }
 
-/// Whoever this process ends with: when that one is gone, it does not go on for long, wherever it is stuck.
+/// The front end: when it is gone, this process does not go on for long, wherever it is stuck.
 pub(super) fn end_with(front: Pid) {
     FRONT.store(front.0, Ordering::Relaxed);
 }
@@ -101,7 +101,7 @@ pub(super) fn end_with(front: Pid) {
 #[derive(Clone, Copy, Debug)]
 pub struct LookOut {
     meant: Meant,
-    /// The beat of its beginning.
+    /// The tick of its beginning.
     begun: u32,
 }
 
@@ -114,7 +114,7 @@ pub enum Meant {
     Command,
 }
 
-/// After so many beats a Ctrl-C is not the one any more of which the command has ended: that one came to us by the
+/// After so many ticks a Ctrl-C is not the one any more of which the command has ended: that one came to us by the
 /// front end.
 const SAME: i32 = 3;
 
@@ -123,7 +123,7 @@ impl LookOut {
     pub fn begin(meant: Meant) -> LookOut {
         LookOut {
             meant,
-            begun: beats(),
+            begun: ticks(),
         }
     }
 
@@ -133,7 +133,7 @@ impl LookOut {
         self.hears(request, REQUESTED_AT.load(Ordering::Relaxed))
     }
 
-    /// Whether it is for us that this came last, at this beat.
+    /// Whether it is for us that this came last, at this tick.
     fn hears(&self, request: i32, at: u32) -> bool {
         let since = at.wrapping_sub(self.begun) as i32;
         match self.meant {
@@ -158,7 +158,7 @@ pub(super) fn send(to: Pid, signal: Signal, number: i32) {
     let value = libc::sigval {
         sival_ptr: number as usize as *mut libc::c_void,
     };
-    // SAFETY: the value is a number in a pointer's clothes; nobody follows it.
+    // SAFETY: the value is a number passed as a pointer; it is not dereferenced.
     unsafe { libc::sigqueue(to.0, signal.0, value) };
 }
 
@@ -172,7 +172,7 @@ pub(super) fn value(info: &libc::siginfo_t) -> i32 {
     value.sival_ptr as usize as i32
 }
 
-/// The signals that whoever started us wants ignored, in us and in a command that we start. Asked before
+/// The signals that were ignored when we were started, in us and in a command that we start. Asked before
 /// [`listen`].
 pub fn ignored() -> Vec<Signal> {
     Nix::iterator()
@@ -232,7 +232,7 @@ extern "C" fn note(signal: libc::c_int, info: *mut libc::siginfo_t, _: *mut libc
     let info = unsafe { &*info };
     // SI_KERNEL: the terminal's own doing, not kill(2).
     let from_terminal = info.si_code == libc::SI_KERNEL || value(info) == FROM_TERMINAL;
-    REQUESTED_AT.store(beats(), Ordering::Relaxed);
+    REQUESTED_AT.store(ticks(), Ordering::Relaxed);
     REQUEST.store(
         if from_terminal { -signal } else { signal },
         Ordering::Relaxed,
@@ -240,13 +240,13 @@ extern "C" fn note(signal: libc::c_int, info: *mut libc::siginfo_t, _: *mut libc
 }
 
 extern "C" fn wake(_: libc::c_int) {
-    BEATS.fetch_add(1, Ordering::Relaxed);
+    TICKS.fetch_add(1, Ordering::Relaxed);
     let front = FRONT.load(Ordering::Relaxed);
     // SAFETY: getppid takes nothing and cannot fail.
     if front == 0 || unsafe { libc::getppid() } == front {
         return;
     }
-    if ORPHANED.fetch_add(1, Ordering::Relaxed) == LAST_BEAT {
+    if ORPHANED.fetch_add(1, Ordering::Relaxed) == LAST_TICK {
         // SAFETY: _exit has no preconditions, and may be called in a signal handler (signal-safety(7)).
         unsafe { libc::_exit(1) }
     }

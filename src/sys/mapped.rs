@@ -72,7 +72,7 @@ impl Place {
         }
     }
 
-    /// One that nobody uses.
+    /// One that is free.
     fn take() -> &'static Place {
         let mut place = &PLACES;
         let order = (Ordering::Acquire, Ordering::Relaxed);

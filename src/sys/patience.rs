@@ -1,4 +1,4 @@
-//! System calls that may never come back: whoever names a file may have it on a server that does not answer (FUSE,
+//! System calls that may never come back: a named file may be on a server that does not answer (FUSE,
 //! NFS), and that wait cannot be ended, by a signal neither. They are made by a thread that can be left behind.
 
 use super::interrupt;
@@ -26,7 +26,7 @@ const MOST: usize = 16;
 type Job = Box<dyn FnOnce() + Send>;
 
 thread_local! {
-    /// The thread at work for this one: nobody waits for what another one has asked for.
+    /// The thread at work for this one: no thread waits for what another one has asked for.
     static THREAD: RefCell<Option<Sender<Job>>> = const { RefCell::new(None) };
 }
 /// There may be such threads.
@@ -64,7 +64,7 @@ fn spawn() -> Option<Sender<Job>> {
     thread.spawn(work).is_ok().then_some(jobs)
 }
 
-/// Does something about a file, for no longer than we have patience and nobody asks us to end.
+/// Does something about a file, for no longer than a few seconds, or until we are asked to end.
 pub(super) fn within<T: Send + 'static>(
     path: &Path,
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
@@ -79,7 +79,7 @@ pub(super) fn within<T: Send + 'static>(
     };
     let (answer, coming) = channel();
     let job = move || {
-        // Nobody may wait for it any more.
+        // It may not be waited for any more.
         if answer.send(work()).is_err() {
             STUCK.fetch_sub(1, Ordering::Relaxed);
         }

@@ -1,4 +1,4 @@
-//! Where the tracer runs: on the target's processor, without anybody noticing.
+//! Where the tracer runs: on the target's processor, unseen by the target.
 //!
 //! A stop is cheap when tracer and target share a processor, and several times as dear when each wakes
 //! the other on an idle one. The kernel sends a woken task to an idle processor, and a processor that runs
@@ -181,7 +181,7 @@ impl Placement {
         verdict == Some(Verdict::Starved)
     }
 
-    /// For a moment in which every task of a process is held: nobody shall be in our way. Until
+    /// For a moment in which every task of a process is held: other processes are not to delay us. Until
     /// [`Placement::relax`].
     pub fn hurry(&mut self) {
         if self.mode == Mode::Following && may_raise() && set_policy(libc::SCHED_OTHER) {

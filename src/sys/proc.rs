@@ -201,7 +201,7 @@ pub fn is_kernel_thread(tid: Tid) -> bool {
     flags.is_some_and(|flags: u64| flags & PF_KTHREAD != 0)
 }
 
-/// Who traces a task; zero for nobody.
+/// Who traces a task; zero when it is not traced.
 pub fn tracer(tid: Tid) -> i32 {
     let field = status_field(tid, "TracerPid");
     field.and_then(|pid| pid.parse().ok()).unwrap_or(0)
@@ -237,7 +237,7 @@ pub fn process_of(tid: Tid) -> Option<Pid> {
     status_field(tid, "Tgid")?.parse().ok().map(Pid)
 }
 
-/// It is the first process of its pid namespace, which inherits whoever is left behind by others
+/// It is the first process of its pid namespace, which inherits the children that others leave behind
 /// (pid_namespaces(7), "The namespace init process").
 pub fn is_init(pid: Pid) -> bool {
     innermost_id(pid) == Some(1)

@@ -133,7 +133,7 @@ impl Stopped {
         .map(drop)
     }
 
-    /// Says whether the task, and whoever it makes from now on, stops before it ends
+    /// Says whether the task, and every task that it makes from now on, stops before it ends
     /// (PTRACE_SETOPTIONS, PTRACE_O_TRACEEXIT).
     pub fn set_ends(&self, ends: Ends) -> Result<()> {
         let options = match ends {
@@ -158,7 +158,7 @@ impl Stopped {
     }
 
     /// Lets it run to the entry or exit of a system call (PTRACE_SYSCALL). This and its siblings are for
-    /// [`super::remote`], which waits for the stop that follows before anybody else sees the token.
+    /// [`super::remote`], which waits for the stop that follows before the loop sees the token.
     pub(super) fn resume_to_syscall(&self) -> Result<()> {
         insist(
             "ptrace(PTRACE_SYSCALL)",

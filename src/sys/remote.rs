@@ -168,7 +168,7 @@ impl Remote {
         })
     }
 
-    /// The mapping of ours, whose first 4096 bytes, executable, are for whoever has more code to put there.
+    /// The mapping of ours, whose first 4096 bytes, executable, are free for more code.
     pub fn page(&self) -> Option<Addr> {
         match self.way {
             Way::Ours(places) => Some(places.page()),

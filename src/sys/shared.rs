@@ -61,7 +61,7 @@ impl SharedMemory {
         unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.bytes / 8) }
     }
 
-    /// Wakes whoever waits for the futex at this offset.
+    /// Wakes the waiters of the futex at this offset.
     pub fn wake(&self, offset: u64) {
         let Some(word) = self.words().get(offset as usize / 8) else {
             return;
@@ -76,7 +76,7 @@ impl SharedMemory {
         self.start.as_ptr().cast()
     }
 
-    /// glibc has the thread id of whoever holds a mutex in its first word (nptl, `struct __pthread_mutex_s`).
+    /// glibc has the thread id of a mutex's holder in its first word (nptl, `struct __pthread_mutex_s`).
     fn hold_lock(&self) -> Result<()> {
         if !cfg!(target_env = "gnu") {
             return Err(Error {
@@ -116,7 +116,7 @@ impl Drop for SharedMemory {
     fn drop(&mut self) {
         // SAFETY: the mutex was made, and is on this thread's list; one that the tracee has overwritten is refused.
         unsafe { libc::pthread_mutex_unlock(self.lock()) };
-        // SAFETY: the mapping is ours, and nobody has a reference into it any more.
+        // SAFETY: the mapping is ours, and there is no reference into it any more.
         unsafe { libc::munmap(self.start.as_ptr().cast(), self.bytes) };
     }
 }
@@ -133,7 +133,7 @@ fn descriptor_of(pid: Pid, descriptor: u64) -> Result<OwnedFd> {
 }
 
 fn owned(fd: i64) -> OwnedFd {
-    // SAFETY: the kernel has just made it for us, and nobody else knows of it.
+    // SAFETY: the kernel has just made it for us; no other code knows of it.
     unsafe { OwnedFd::from_raw_fd(fd as i32) }
 }
 

@@ -23,15 +23,15 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 /// A process that stands still until it is dropped.
 #[derive(Debug)]
-pub struct Double {
-    task: Doomed,
+pub struct SnapshotProcess {
+    task: KilledOnDrop,
     memory: ProcessMemory,
 }
 
 /// A task that is killed in the end: through a descriptor (pidfd_open(2)), since by then its id may be
 /// another's.
 #[derive(Debug)]
-struct Doomed {
+struct KilledOnDrop {
     child: Child,
     handle: OwnedFd,
 }
@@ -43,17 +43,21 @@ const SECOND: u64 = FIRST | libc::CLONE_VM as u64;
 /// For one that sends no signal at its end, and has ended.
 const WAIT: u64 = (libc::__WALL | libc::WNOHANG) as u64;
 
-impl Double {
+impl SnapshotProcess {
     /// Makes one of the process whose task this is, all of whose tasks stand still. The task is as before
     /// when this returns.
     ///
     /// # Errors
     /// Those of clone(2), or of [`Remote::call`]; ENOSYS where there is no code for its children.
-    pub fn make(remote: &Remote, stopped: &Stopped, memory: &ProcessMemory) -> Result<Double> {
+    pub fn make(
+        remote: &Remote,
+        stopped: &Stopped,
+        memory: &ProcessMemory,
+    ) -> Result<SnapshotProcess> {
         if remote.machine != Machine::Amd64 || remote.page().is_none() {
             return Err(refused(Errno::ENOSYS));
         }
-        let first = Doomed::new(remote.clone(stopped, memory, FIRST)?)?;
+        let first = KilledOnDrop::new(remote.clone(stopped, memory, FIRST)?)?;
         let second = second(remote, &first);
         first.end();
         let wait = [first.child.own, 0, WAIT, 0, 0, 0];
@@ -61,7 +65,7 @@ impl Double {
         let _ = remote.call(stopped, memory, Call::Wait, wait);
         let task = second?;
         let memory = ProcessMemory::new(Pid(task.child.tid.0), Machine::Amd64);
-        Ok(Double { task, memory })
+        Ok(SnapshotProcess { task, memory })
     }
 
     /// Its id.
@@ -71,7 +75,7 @@ impl Double {
 }
 
 /// Lets the first child make the second one.
-fn second(remote: &Remote, first: &Doomed) -> Result<Doomed> {
+fn second(remote: &Remote, first: &KilledOnDrop) -> Result<KilledOnDrop> {
     let stopped = first.born()?;
     let mut regs = stopped.regs()?;
     let args = [SECOND, 0, 0, 0, 0, 0];
@@ -83,14 +87,14 @@ fn second(remote: &Remote, first: &Doomed) -> Result<Doomed> {
     let (_, tid) = next_stop_of(first.child.tid, Stop::Syscall)?;
     let own = remote.result(&stopped.regs()?)?;
     let tid = tid.ok_or(refused(Errno::ESRCH))?;
-    let second = Doomed::new(Child { tid, own })?;
+    let second = KilledOnDrop::new(Child { tid, own })?;
     // It stays in this stop.
     let _ = second.born()?;
     Ok(second)
 }
 
-impl Doomed {
-    fn new(child: Child) -> Result<Doomed> {
+impl KilledOnDrop {
+    fn new(child: Child) -> Result<KilledOnDrop> {
         let tid = child.tid;
         // SAFETY: pidfd_open takes numbers only.
         let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, tid.0, 0) };
@@ -100,16 +104,16 @@ impl Doomed {
             unsafe { libc::kill(tid.0, libc::SIGKILL) };
             return Err(refused(errno));
         }
-        // SAFETY: the kernel has just made this descriptor, and nobody else knows of it.
+        // SAFETY: the kernel has just made this descriptor; no other code knows of it.
         let handle = unsafe { OwnedFd::from_raw_fd(fd as i32) };
-        Ok(Doomed { child, handle })
+        Ok(KilledOnDrop { child, handle })
     }
 
     /// Waits for its first stop, and consumes it.
     fn born(&self) -> Result<Stopped> {
         let (stopped, _) = next_stop(self.child.tid)?;
         wait::consume(self.child.tid)?;
-        // It has that from the one that made it, and nobody would let it go on to its end.
+        // It has that from the one that made it, and nothing would let it go on to its end.
         stopped.set_ends(Ends::Silent)?;
         Ok(stopped)
     }
@@ -133,13 +137,13 @@ impl Doomed {
     }
 }
 
-impl Drop for Doomed {
+impl Drop for KilledOnDrop {
     fn drop(&mut self) {
         self.kill();
     }
 }
 
-impl Memory for Double {
+impl Memory for SnapshotProcess {
     fn read(&self, at: Addr, buf: &mut [u8]) -> std::result::Result<usize, Unreadable> {
         self.memory.read(at, buf)
     }

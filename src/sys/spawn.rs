@@ -20,7 +20,7 @@ pub struct Command {
     pub args: Vec<CString>,
     /// Its environment, `NAME=value`.
     pub env: Vec<CString>,
-    /// The signals that it ignores, as whoever started us has it.
+    /// The signals that it ignores, as in the process that started us.
     pub ignored: Vec<base::signal::Signal>,
     /// Whose rights it gets, when not ours.
     pub user: Option<User>,

@@ -41,7 +41,7 @@ impl Terminal {
         stderr.is_terminal() && knows_how && is_in_front()
     }
 
-    /// Takes it over. Ctrl-C, Ctrl-\ and Ctrl-Z stay signals; Ctrl-S would let us, and with us whoever is
+    /// Takes it over. Ctrl-C, Ctrl-\ and Ctrl-Z stay signals; Ctrl-S would let us, and with us all that is
     /// traced, wait for Ctrl-Q.
     pub fn enter(&self) -> Result<()> {
         let mut own = Termios::from(self.before);
@@ -62,7 +62,7 @@ impl Terminal {
         let _ = self.set(&self.before.into());
     }
 
-    /// Stops, as everybody in the background who does this, until it is ours again (tcsetattr(3),
+    /// Stops, as every background process that does this, until it is ours again (tcsetattr(3),
     /// SIGTTOU).
     pub(super) fn wait_for_front(&self) {
         let _ = self.set(&self.before.into());

@@ -1,7 +1,7 @@
 //! What happened to tracees: waited for once, classified once.
 //!
 //! Stops are *looked at* without being consumed (WNOWAIT): a tracer that is killed after consuming an
-//! int3 stop would leave the task one byte into a displaced instruction, while a stop that nobody
+//! int3 stop would leave the task one byte into a displaced instruction, while a stop that no tracer
 //! consumed delivers its SIGTRAP to the task when the tracer is gone. [`consume`] is for stops whose
 //! registers are right again.
 
@@ -77,7 +77,7 @@ pub enum Patience {
 /// signal interrupted the wait.
 ///
 /// # Errors
-/// ECHILD when there is nobody left to wait for.
+/// ECHILD when there is no task left to wait for.
 pub fn look(patience: Patience) -> Result<Option<(Tid, Status)>> {
     wait(libc::P_ALL, 0, patience, libc::WNOWAIT)
 }

@@ -40,7 +40,7 @@ pub enum Value {
     Hex(u64),
     /// A number shown as `010`; zero as `00`.
     Octal(u64),
-    /// A word nobody has a type for: decimal from -10000 to 10000, else `0x` and all its bits.
+    /// A word without a type: decimal from -10000 to 10000, else `0x` and all its bits.
     Guess(u64),
     /// `true` or `false`.
     Bool(bool),
@@ -103,11 +103,11 @@ pub enum Value {
     Unreadable(Addr),
 }
 
-/// The numbers that a word nobody has a type for is shown as in decimal.
+/// The numbers that a word without a type is shown as in decimal.
 const SMALL: std::ops::RangeInclusive<i64> = -10_000..=10_000;
 
 impl Value {
-    /// A word of such a program that nobody has a type for: what stands above its bits does not count.
+    /// A word without a type, of such a program: what stands above its bits does not count.
     pub fn guess(word: u64, model: Model) -> Value {
         let unused = 64 - 8 * model.pointer() as u32;
         let number = (word << unused) as i64 >> unused;

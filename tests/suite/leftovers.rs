@@ -54,7 +54,7 @@ fn assert_took_out(target: &Running) {
 }
 
 #[track_caller]
-fn assert_nothing_to_take_out(target: &Running) {
+fn assert_nothing_to_remove(target: &Running) {
     let run = detach(target);
     let expected = format!("process {}: nothing to take out\n", target.pid());
     assert_eq!(run.stdout, expected, "{}", run.told());
@@ -64,7 +64,7 @@ fn assert_nothing_to_take_out(target: &Running) {
 #[test]
 fn taken_out_of_a_busy_program() {
     let Some(mut target) = server(4) else { return };
-    assert_nothing_to_take_out(&target);
+    assert_nothing_to_remove(&target);
     for _ in 0..4 {
         killed_while_attached(&target);
         assert!(handles_sigtrap(target.pid()));
@@ -74,7 +74,7 @@ fn taken_out_of_a_busy_program() {
         assert_took_out(&target);
         assert!(!handles_sigtrap(target.pid()));
         assert_still_works(&mut target);
-        assert_nothing_to_take_out(&target);
+        assert_nothing_to_remove(&target);
     }
     assert_unharmed(target);
 }
@@ -99,7 +99,7 @@ fn taken_over_by_the_next_tracer() {
         );
         assert!(!run.stderr.contains("SIGTRAP"), "{}", run.told());
         assert_still_works(&mut target);
-        assert_nothing_to_take_out(&target);
+        assert_nothing_to_remove(&target);
     }
     assert_unharmed(target);
 }
@@ -111,7 +111,7 @@ fn a_tracer_that_left_by_itself_leaves_nothing() {
     tracer.wait_for_stderr("malloc(");
     tracer.signal(Signal::SIGINT);
     tracer.finish().exits(0);
-    assert_nothing_to_take_out(&target);
+    assert_nothing_to_remove(&target);
     assert_unharmed(target);
 }
 

@@ -162,7 +162,7 @@ mod tests {
         let from = (innermost.0 - memory.at.0) as usize + 48;
         memory.bytes[from..from + 8].copy_from_slice(&innermost.0.to_le_bytes());
         let calls = Frames::new(&layout, innermost, &memory).take(100).count();
-        assert_eq!(calls, 100, "whoever asks bounds it");
+        assert_eq!(calls, 100, "the caller bounds it");
         assert_eq!(Frames::new(&layout, Addr(u64::MAX), &memory).count(), 0);
     }
 }

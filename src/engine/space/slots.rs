@@ -44,7 +44,7 @@ impl Space {
         });
         if let Some(Ok(guard)) = &self.guard {
             let starts: Vec<u64> = self.areas.iter().map(|area| area.start).collect();
-            // Whoever comes after us maps others, that is all.
+            // The next tracer maps others, that is all.
             let _ = guard.note_areas(&self.memory, &starts);
         }
         Ok((self.areas.len() - 1, start))

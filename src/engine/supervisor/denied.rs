@@ -12,10 +12,10 @@ const CAP_SYS_PTRACE: u32 = 19;
 #[derive(Clone, Copy, Debug, Default)]
 struct Facts<'a> {
     we_are_root: bool,
-    /// We have the capability SYS_PTRACE, whoever we are.
+    /// We have the capability SYS_PTRACE, as any user.
     may_trace: bool,
     other_user: bool,
-    /// Nobody may look into it (PR_SET_DUMPABLE in prctl(2)).
+    /// It cannot be looked into (PR_SET_DUMPABLE in prctl(2)).
     closed: bool,
     /// kernel.yama.ptrace_scope; empty where there is none.
     scope: &'a str,
@@ -81,7 +81,7 @@ fn scope() -> String {
     std::fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope").unwrap_or_default()
 }
 
-/// By kernel/yama: 1 restricts to descendants, 2 to those with CAP_SYS_PTRACE, 3 to nobody.
+/// By kernel/yama: 1 restricts to descendants, 2 to those with CAP_SYS_PTRACE, 3 forbids it.
 fn words(facts: Facts<'_>) -> String {
     let why = match facts {
         Facts { scope: "3", .. } => {
@@ -100,7 +100,7 @@ fn words(facts: Facts<'_>) -> String {
             other_user: true, ..
         } => "it belongs to another user; run as that user or as root",
         Facts { closed: true, .. } => {
-            "it lets nobody look into it (PR_SET_DUMPABLE, or its file may not be read); run as root"
+            "its memory cannot be read (PR_SET_DUMPABLE, or its file may not be read); run as root"
         }
         Facts { scope: "1", .. } => {
             "kernel.yama.ptrace_scope is 1, which lets you trace only programs that you start from here; run as \

@@ -60,8 +60,10 @@ impl Supervisor {
                 let _ = put_back(stop, space);
             }
         }
-        self.spaces.values_mut().for_each(Space::take_out);
-        self.to_release.values_mut().for_each(Space::take_out);
+        self.spaces.values_mut().for_each(Space::remove_breakpoints);
+        self.to_release
+            .values_mut()
+            .for_each(Space::remove_breakpoints);
         self.remove_guards(&held);
         for stop in held {
             // ESRCH: as above.

@@ -1,5 +1,5 @@
 //! What a user who does not see what he asked for ought to know. Libraries that are loaded later may have
-//! it, so nobody is told at once.
+//! it, so it is not told at once.
 
 use crate::base::{Pid, Tid};
 use crate::elf::{Binding, Image};

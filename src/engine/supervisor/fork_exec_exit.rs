@@ -104,7 +104,7 @@ impl Supervisor {
             return Resume::Run(stopped);
         }
         if let Some(mut copy) = self.to_release.remove(&tid) {
-            copy.take_out();
+            copy.remove_breakpoints();
             return Resume::Release(stopped);
         }
         // Consumed, or the next look would show it again for ever.
@@ -240,7 +240,7 @@ impl Supervisor {
         id
     }
 
-    /// Forgets spaces that nobody uses any more. One whose process is gone belongs to another that uses it.
+    /// Forgets spaces that no process uses any more. One whose process is gone belongs to another that uses it.
     pub(in crate::engine) fn see_to_spaces(&mut self) {
         let tasks = &self.tasks;
         self.spaces.retain(|id, space| {

@@ -45,7 +45,7 @@ impl Ending {
 }
 
 impl Supervisor {
-    /// Has a task stop before it ends, if anybody wants to look at it then.
+    /// Has a task stop before it ends, if a sink wants to look at it then.
     pub(in crate::engine) fn watch_end(&self, stopped: &Stopped) {
         if self.plan.resources.want_stacks() {
             // One that is gone by now has had no last moment.

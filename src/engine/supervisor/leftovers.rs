@@ -7,7 +7,7 @@ use crate::engine::supervisor::seize::{Seized, seize};
 use crate::sys::wait::Stop;
 
 /// Looks for left-overs in a process, and takes them out. It goes on untraced. `None`: there was nothing.
-pub fn take_out(pid: Pid) -> Result<Option<LeftOver>, AttachError> {
+pub fn remove(pid: Pid) -> Result<Option<LeftOver>, AttachError> {
     // Those that sleep on are let go by the kernel when we end.
     let Seized {
         stopped: mut held,

@@ -1,5 +1,5 @@
 //! What a process has loaded, planned before it is stopped: to parse a large file and to search its code takes
-//! seconds, in which nobody is to be held. Nothing is believed of what is seen of a process that runs. Once it stands
+//! seconds, in which no process is to be held. Nothing is believed of what is seen of a process that runs. Once it stands
 //! still, the dynamic linker's list says what is loaded, and what was planned is found by the file's identity.
 
 use crate::base::Pid;

@@ -34,7 +34,7 @@ pub(in crate::engine) fn lost(pid: Pid) -> Option<String> {
     ))
 }
 
-/// A line on a program whose file may be executed, but not read: nobody else may look into it then
+/// A line on a program whose file may be executed, but not read: it cannot be looked into by others then
 /// (kernel/exec.c, would_dump).
 pub(in crate::engine) fn unreadable(pid: Pid, why: io::Error) -> String {
     let what = format!("cannot read the program of process {pid}");
@@ -46,10 +46,10 @@ pub(in crate::engine) fn unreadable(pid: Pid, why: io::Error) -> String {
     }
 }
 
-/// A line on a process that nobody but root may look into.
+/// A line on a process that only root may look into.
 pub(in crate::engine) fn closed(pid: Pid) -> String {
     format!(
-        "process {pid} lets nobody look into its memory (PR_SET_DUMPABLE); its calls are not shown (run ltrace as \
+        "the memory of process {pid} cannot be read (PR_SET_DUMPABLE); its calls are not shown (run ltrace as \
          root)"
     )
 }

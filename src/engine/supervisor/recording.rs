@@ -98,11 +98,11 @@ impl Supervisor {
         if self.spaces.values().all(|space| space.recorder.is_none()) {
             return self.placement.look();
         }
-        let beats = interrupt::beats();
+        let ticks = interrupt::ticks();
         let mut pause = SHORT;
         loop {
             let seen = wait::look(Patience::Poll)?;
-            let is_due = interrupt::beats() != beats || interrupt::is_requested();
+            let is_due = interrupt::ticks() != ticks || interrupt::is_requested();
             if seen.is_some() {
                 return Ok(seen);
             }

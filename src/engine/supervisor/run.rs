@@ -26,13 +26,13 @@ use crate::sys::traceme;
 use crate::sys::wait::{self, Patience, Status, Stop};
 use std::ops::ControlFlow;
 
-/// After how many beats a process is made to tell its SIGTRAP action.
+/// After how many ticks a process is made to tell its SIGTRAP action.
 const CALM: u32 = 20;
 
 /// Why a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// There is nobody left to trace.
+    /// There is no process left to trace.
     Done,
     /// We were asked to end; every task was let go.
     Asked(interrupt::Request),
@@ -44,8 +44,8 @@ pub enum Outcome {
 }
 
 impl Supervisor {
-    /// Traces until there is nobody left, somebody asks us to end, or the consumer wants no more. While
-    /// `on_hit` runs, the task it is about stands still; a call of it without a task is a beat, at which
+    /// Traces until there is no process left, the user asks us to end, or the consumer wants no more. While
+    /// `on_hit` runs, the task it is about stands still; a call of it without a task is a timer tick, at which
     /// consumers may look after what they hold back.
     pub fn run(
         &mut self,
@@ -76,15 +76,15 @@ impl Supervisor {
             }
             match self.look(out) {
                 Ok(Some((tid, status))) => self.serve_batch(tid, status, out),
-                Ok(None) => self.beat(out),
-                // Whoever we knew of is gone without a word; nothing can come any more.
+                Ok(None) => self.tick(out),
+                // All tasks are gone without a wait status; nothing can come any more.
                 Err(e) if e.errno == nix::errno::Errno::ECHILD => break,
                 Err(e) => return Err(e),
             }
-            let beats = interrupt::beats();
-            let before = std::mem::replace(&mut self.beats, beats);
-            if before != beats {
-                let doubt = match before / CALM != beats / CALM {
+            let ticks = interrupt::ticks();
+            let before = std::mem::replace(&mut self.ticks, ticks);
+            if before != ticks {
+                let doubt = match before / CALM != ticks / CALM {
                     true => Doubt::Replaced,
                     false => Doubt::Reset,
                 };
@@ -102,7 +102,7 @@ impl Supervisor {
     }
 
     /// Nothing happened for a while.
-    fn beat(&mut self, out: &mut Out<'_>) {
+    fn tick(&mut self, out: &mut Out<'_>) {
         for path in patience::given_up() {
             let what = patience::told(&path);
             let what = What::Lost {

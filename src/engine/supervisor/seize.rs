@@ -130,7 +130,7 @@ impl<K: Processes> Policy<K::Stopped> for Seizing<'_, K> {
     }
 
     fn ended(&mut self, tid: Tid, _: Option<Ending>) {
-        // Its end is left for the one who serves the tasks, or for nobody.
+        // Its end is left for the loop that serves the tasks, if there is one.
         self.kernel.reap(tid);
         self.process.remove(&tid);
         self.strangers.remove(&tid);

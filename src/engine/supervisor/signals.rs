@@ -15,8 +15,8 @@ use crate::sys;
 use crate::sys::ptrace::Stopped;
 
 impl Supervisor {
-    /// A signal on its way to the task. One that finds it in a slot must not: a handler, and whoever
-    /// unwinds from it, is to see the program's own code.
+    /// A signal on its way to the task. One that finds it in a slot must not: a handler, and code
+    /// that unwinds from it, is to see the program's own code.
     pub(in crate::engine) fn signalled(
         &mut self,
         stopped: Stopped,

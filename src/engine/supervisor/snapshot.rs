@@ -128,7 +128,7 @@ impl Supervisor {
         let kept = plan.keep(writable, &memory, || {
             let stopped = able.first().ok_or("no task can make one")?;
             let space = space.ok_or("nothing is known of it")?;
-            space.double(stopped)
+            space.snapshot_process(stopped)
         });
         kept.ok()
     }

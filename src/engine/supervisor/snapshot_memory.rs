@@ -10,7 +10,7 @@ use crate::sys::interrupt::LookOut;
 use crate::sys::memory::ProcessMemory;
 use crate::sys::pagemap::Pagemap;
 use crate::sys::proc::{self, Mapping};
-use crate::sys::snapshot_process::Double;
+use crate::sys::snapshot_process::SnapshotProcess;
 use std::cell::OnceCell;
 use std::io;
 use std::ops::Range;
@@ -76,7 +76,7 @@ impl Plan {
         &mut self,
         writable: &[&Mapping],
         memory: &ProcessMemory,
-        double: impl FnOnce() -> Result<Double, String>,
+        child: impl FnOnce() -> Result<SnapshotProcess, String>,
     ) -> Result<Kept, GivenUp> {
         let pages = &mut self.pages;
         let is_withheld = |m: &Mapping| self.withheld.iter().any(|r| overlap(r, &m.range));
@@ -99,15 +99,15 @@ impl Plan {
                 }
                 let made = match sum(&besides) > MOST_BESIDES {
                     true => Err("too much of it is kept from children".to_owned()),
-                    false => double(),
+                    false => child(),
                 };
                 match made {
                     Err(why) => Copying::Refused(why),
-                    Ok(double) => {
+                    Ok(child) => {
                         own.sort_by_key(|mapping| mapping.range.start);
                         besides.sort_by_key(|part| part.start);
                         let own = own.iter().map(|mapping| mapping.range.clone()).collect();
-                        let under = Behind::new(double.pid(), double, own);
+                        let under = Behind::new(child.pid(), child, own);
                         let over = Copies(copies(&besides, memory, self.look_out)?);
                         return Ok(Kept {
                             memory: Box::new(Layered { over, under }),
@@ -125,7 +125,7 @@ impl Plan {
     }
 }
 
-/// The memory of a process that stays held until nobody reads it any more: read where it is.
+/// The memory of a process that stays held as long as it is read: read where it is.
 pub(in crate::engine) fn in_place(pid: Pid, writable: &[&Mapping]) -> Kept {
     let own = writable.iter().map(|mapping| mapping.range.clone());
     let memory = ProcessMemory::new(pid, Machine::default());
@@ -142,8 +142,7 @@ impl Kept {
     }
 }
 
-/// Memory of a process that stands still: which pages there are of it is asked when it is read first, by whoever
-/// has time.
+/// Memory of a process that stands still: which pages there are of it is asked when it is read first.
 struct Behind<M> {
     pid: Pid,
     memory: M,
@@ -244,7 +243,7 @@ fn parts(
     Ok(found)
 }
 
-/// What there is in a range; all of it when nobody says, unless that is much. Far more address space than
+/// What there is in a range; all of it when that is not known, unless that is much. Far more address space than
 /// memory is mapped by those who lay out tables in it, and reading that would make it memory.
 fn touched(
     pages: &mut Option<Pagemap>,

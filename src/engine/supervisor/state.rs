@@ -64,8 +64,8 @@ pub struct Supervisor {
     pub(in crate::engine) asked: Option<interrupt::Request>,
     /// The task that could not be served the last time.
     pub(in crate::engine) failed: Option<Tid>,
-    /// The beat at which we looked after the guards.
-    pub(in crate::engine) beats: u32,
+    /// The tick at which we looked after the guards.
+    pub(in crate::engine) ticks: u32,
     pub(in crate::engine) front: Link,
     pub(in crate::engine) placement: Placement,
     pub(in crate::engine) is_placed: bool,
@@ -93,7 +93,7 @@ pub enum Ending {
 }
 
 impl Supervisor {
-    /// An engine that traces nobody yet.
+    /// An engine that traces no process yet.
     pub fn new(plan: Plan, follow: Follow, instrument: Instrument, front: Link) -> Supervisor {
         Supervisor {
             plan,
@@ -116,7 +116,7 @@ impl Supervisor {
             provided: false,
             batch: Vec::new(),
             failed: None,
-            beats: 0,
+            ticks: 0,
             asked: None,
             front,
             placement: Placement::default(),

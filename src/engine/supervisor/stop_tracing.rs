@@ -33,7 +33,7 @@ impl Supervisor {
                     }
                 }
                 let own = self.spaces.values_mut().filter(|space| space.pid == pid);
-                own.for_each(crate::engine::space::Space::take_out);
+                own.for_each(crate::engine::space::Space::remove_breakpoints);
                 self.forget_calls(pid, &mut out);
                 resume_all(held);
             }
@@ -41,7 +41,7 @@ impl Supervisor {
         }
     }
 
-    /// Nobody will see their returns.
+    /// Their returns will not be seen.
     fn forget_calls(&mut self, pid: Pid, out: &mut Out<'_>) {
         let of = self.tasks.iter().filter(|(_, task)| task.pid == pid);
         let tids: Vec<Tid> = of.map(|(tid, _)| *tid).collect();

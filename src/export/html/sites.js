@@ -99,7 +99,7 @@ function sites(data, show) {
     limit += 10 * ROWS;
     draw();
   });
-  // On paper nobody can ask for more.
+  // On paper there is no way to ask for more.
   let before = limit;
   addEventListener('beforeprint', () => {
     before = limit;

@@ -6,7 +6,7 @@ use std::time::Duration;
 /// How often it is noted how much is live, and looked what keys and signals ask for.
 pub(super) const LOOK: Duration = Duration::from_millis(100);
 
-/// What time it is for a hunt.
+/// What time it is for the leak sink.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Clock {
     now: Timestamp,
@@ -110,7 +110,7 @@ mod tests {
         assert!(!clock.is_report_due(every));
         clock.advance(at(2700));
         assert!(clock.is_report_due(every));
-        // Whoever asks for a report in a million years gets none.
+        // A report in a million years is never due.
         clock.put_off(Duration::MAX);
         assert!(!clock.is_report_due(every));
     }

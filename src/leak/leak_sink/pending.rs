@@ -103,7 +103,7 @@ impl LeakSink {
         self.wait_for(|pending| pending.pid == pid && pending.is_check())
     }
 
-    /// Waits until nothing of this kind is pending. Whoever asks us to end once more does not want to wait: a check
+    /// Waits until nothing of this kind is pending. A second request to end does not want to wait: a check
     /// is given up, and a report has the names that are known by then.
     pub(super) fn wait_for(&mut self, is_meant: impl Fn(&Pending) -> bool) -> io::Result<()> {
         let is_asked = self.setup.system.look_out(self.setup.knowledge);

@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 /// Where a report goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
-    /// To whoever asked for it.
+    /// To where it was asked from.
     Back,
     /// To where the trace goes; more reports on the process may come.
     Passing,

@@ -67,8 +67,8 @@ const PID: Pid = Pid(1);
 /// Where the module lies.
 const START: u64 = 0x10_0000;
 
-/// A hunt whose debug files are opened in this way.
-fn hunt(
+/// A leak sink whose debug files are opened in this way.
+fn leak_sink(
     out: Out,
     open: impl Fn(&Module, &std::path::Path) -> Vec<Bytes> + Send + 'static,
 ) -> LeakSink {
@@ -173,7 +173,7 @@ fn the_thread_that_serves_processes_reads_no_debug_information() {
     // The file is not there before the processes were served on.
     let (answer, coming): (_, Receiver<()>) = channel();
     let out = Out::default();
-    let mut sink = hunt(out.clone(), move |_, _| {
+    let mut sink = leak_sink(out.clone(), move |_, _| {
         asked.send(thread::current().id()).unwrap();
         let _ = coming.recv();
         Vec::new()

@@ -1,4 +1,4 @@
-//! What is asked of a hunt that goes on: by keys, by signals, and by the clock.
+//! What is asked of the leak sink meanwhile: by keys, by signals, and by the clock.
 
 use crate::base::Pid;
 use crate::leak::leak_sink::pending::Pending;

@@ -1,4 +1,4 @@
-//! glibc's heap as its own headers tell it: the blocks that were handed out before anybody looked. Where
+//! glibc's heap as its own headers tell it: the blocks that were handed out before the attach. Where
 //! it can be walked, nothing between blocks needs to be taken for a pointer. A heap whose headers
 //! contradict each other, or what was seen of its blocks, is left alone.
 //!
@@ -67,7 +67,7 @@ pub fn walk(frozen: &Frozen) -> Chunks {
     let Walk {
         arenas, mut found, ..
     } = walk;
-    free::take_out(frozen, &arenas, &mut found.held);
+    free::remove_free(frozen, &arenas, &mut found.held);
     found
 }
 
@@ -243,7 +243,7 @@ impl Walk<'_> {
             let (before, next_head) = (self.words.at(next)?, self.words.at(next + 8)?);
             let is_used = next_head & PREV_IN_USE != 0;
             let next_size = size_of(next_head, next, end);
-            // A fence, or what brk(2) gave and nobody has used yet.
+            // A fence, or what brk(2) gave and is not used yet.
             let is_end = next_size.is_none() && next_head & !FLAGS <= HEADER;
             if is_used {
                 let is_of_thread = head & NON_MAIN != 0;

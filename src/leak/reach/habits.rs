@@ -18,7 +18,7 @@ pub type Lineages = HashMap<u32, Lineage>;
 
 /// So many blocks at least must be pointed to at an offset.
 const BLOCKS: u32 = 8;
-/// And one in so many of those that anybody points to.
+/// And one in so many of those that are pointed to.
 const SHARE: u32 = 10;
 /// All but one in so many of them must be pointed to at the start or at such offsets.
 const REST: u32 = 20;

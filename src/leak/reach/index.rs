@@ -10,7 +10,7 @@ pub struct Block {
     pub size: u64,
     /// It is a root whatever points to it: too young to be judged, or in flight.
     pub is_root: bool,
-    /// Who asked for it, by the site's number; nobody knows of what is from before the attach.
+    /// The site that asked for it; unknown for blocks from before the attach.
     pub site: Option<u32>,
 }
 

@@ -1,4 +1,4 @@
-//! Puts what nobody reaches into groups: a leader, or a cycle of them, that no other lost block points to,
+//! Puts what cannot be reached into groups: a leader, or a cycle of them, that no other lost block points to,
 //! and everything that only it keeps.
 
 use crate::leak::reach::index::{Block, Node};
@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 /// Lost blocks that hang together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Group {
-    /// The block nobody points to; of a cycle the one with the lowest address.
+    /// The block without pointers to it; of a cycle the one with the lowest address.
     pub leader: Node,
     /// The blocks of the cycle, in its order, if it is one. What a block says of itself makes none.
     pub cycle: Vec<Node>,
@@ -105,7 +105,7 @@ fn told(pointers: &Pointers, marks: &Marks, all: &[Block]) -> (Vec<Node>, Vec<bo
 /// Which pointers count.
 type Counts<'c> = dyn Fn(Node, Pointer) -> bool + 'c;
 
-/// What the leaders lead to and nobody before them did.
+/// What the leaders lead to, and no leader before them.
 fn members(
     group: &Group,
     pointers: &Pointers,

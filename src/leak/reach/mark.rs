@@ -15,10 +15,10 @@ pub enum Reached {
     Start,
 }
 
-/// By whom a block is held: whoever led to it first.
+/// What holds a block: what led to it first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Holder {
-    /// Nobody.
+    /// Nothing.
     None,
     /// Another block.
     Block(Node),

@@ -20,7 +20,7 @@ use scan::{MOST_POINTERS, Place, Pointers, RootRule};
 pub struct Check {
     /// The blocks that were looked at.
     pub index: Index,
-    /// Everything that nobody reaches.
+    /// Everything that cannot be reached.
     pub groups: Vec<Group>,
     pointers: Pointers,
     marks: Marks,
@@ -32,7 +32,7 @@ pub struct Check {
 /// What is known of one block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Verdict {
-    /// Nobody can reach it, nor anything that points to it.
+    /// It cannot be reached, nor anything that points to it.
     Lost,
     /// Only lost blocks point to it.
     Indirect,
@@ -42,12 +42,12 @@ pub enum Verdict {
     Reachable,
 }
 
-/// One step from a block to whoever holds it.
+/// One step from a block to what holds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// This block does.
     Block(Node),
-    /// A place outside of all blocks does, and nobody holds that.
+    /// A place outside of all blocks does: the last step.
     Place(Place),
 }
 

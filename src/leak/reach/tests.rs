@@ -526,7 +526,7 @@ fn blocks_that_are_always_pointed_to_at_one_offset() {
     assert_eq!(
         crowd(&same(10), &all(3, 9)),
         "RRRRRRRRRL",
-        "whom nobody points to is lost"
+        "a block without pointers to it is lost"
     );
     assert_eq!(
         crowd(&same(7), &all(16, 7)),

@@ -58,7 +58,7 @@ pub struct Answer {
 pub struct Before {
     /// Those that the allocator says are held.
     pub held: Amount,
-    /// Those of them that nobody reaches.
+    /// Those of them that cannot be reached.
     pub lost: Amount,
     /// How many heaps could not be walked.
     pub broken: u64,
@@ -179,7 +179,7 @@ impl Question {
         }
     }
 
-    /// Blocks of the heap that nobody holds any more, by its chunks.
+    /// Blocks that the heap's chunks do not hold any more.
     fn take_gone(&mut self, older: &Chunks) -> Vec<u64> {
         let has_room = |block: &Block| {
             let found = older.held.binary_search_by_key(&block.start, |held| held.0);

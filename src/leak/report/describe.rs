@@ -231,7 +231,7 @@ impl Describer<'_> {
     }
 }
 
-/// The byte as a character that disturbs nobody.
+/// The byte as a printable character.
 fn character(byte: u8) -> Option<char> {
     (byte.is_ascii_graphic() || byte == b' ').then_some(char::from(byte))
 }

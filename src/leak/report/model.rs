@@ -118,7 +118,7 @@ pub struct CheckTold {
     pub blocks: u64,
     /// Blocks from before the attach that the allocator's own bookkeeping tells of.
     pub before: Amount,
-    /// Those of them that nobody reaches.
+    /// Those of them that cannot be reached.
     pub before_lost: Amount,
     /// Heaps whose bookkeeping could not be followed: whatever is in them counts as a pointer.
     pub heaps_left_out: u64,
@@ -162,7 +162,7 @@ pub struct Per {
 )]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
-    /// Nobody can reach them.
+    /// They cannot be reached.
     Lost,
     /// Only lost blocks lead to them.
     Indirect,

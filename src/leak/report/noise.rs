@@ -45,7 +45,7 @@ const FUNCTIONS: [&str; 27] = [
 /// stripped that is all that tells it.
 const POOLS: [u64; 4] = [72_704, 73_728, 72_192, 71_680];
 
-/// Nobody's code is between the allocation and one of these.
+/// No code of the program's is between the allocation and one of these.
 pub(super) fn is_runtime(stack: &[Line], size: Option<u64>) -> bool {
     let inner = stack.iter().take_while(|line| line.origin != Origin::User);
     let is_known = |line: &Line| FUNCTIONS.iter().any(|name| line.function.starts_with(name));

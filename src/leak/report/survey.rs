@@ -156,7 +156,7 @@ fn is_thread(thread: &Thread, id: Tid, names: &HashMap<Tid, String>) -> bool {
     }
 }
 
-/// What nobody reached once, nobody ever reaches: a later word on some stack is a stale one.
+/// What could not be reached once is never reached again: a later word on some stack is a stale one.
 fn verdict(checked: &Checked, key: u64, live: &Live) -> Verdict {
     let found = checked.check.index.find(key).map(|(node, _)| node);
     match found.map(|node| checked.check.verdict(node)) {

@@ -295,7 +295,7 @@ fn cycle(entry: &Entry) -> String {
         .map(|step| format!("{} +{:#x} -> ", step.what, step.offset));
     let first = entry.cycle.first().map_or("", |step| step.what.as_str());
     format!(
-        "CYCLE  {}{first}     (nobody system points here)",
+        "CYCLE  {}{first}     (nothing outside points here)",
         steps.collect::<String>()
     )
 }
@@ -327,7 +327,7 @@ fn shown(stack: &[Line], frames: Frames) -> (Vec<&Line>, usize) {
         return (stack.iter().collect(), 0);
     }
     let Some(first) = stack.iter().position(|line| line.origin == Origin::User) else {
-        // Nobody's code: whatever there is but the allocator.
+        // No code of the program's: all but the allocator.
         let rest = stack.iter().filter(|line| line.origin != Origin::Allocator);
         return (rest.collect(), 0);
     };

@@ -1,4 +1,4 @@
-//! The texts of a report that was read from a file: whoever wrote it may have put anything in them.
+//! The texts of a report that was read from a file, which may hold anything.
 
 use crate::base::printable::printable;
 use crate::leak::report::model::{Entry, Line, Report};

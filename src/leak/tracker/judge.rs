@@ -73,10 +73,10 @@ impl Tracker {
         if matches!(holdings.table, Table::Ranges(_)) || replaces_number {
             return None;
         }
-        if let Some(grave) = holdings.graves.find(key) {
+        if let Some(freed) = holdings.recent_frees.find(key) {
             return Some(Wrong::Double {
-                site: grave.site,
-                earlier: grave.released,
+                site: freed.site,
+                earlier: freed.released,
             });
         }
         if let Some((start, live)) = holdings.table.around(key) {

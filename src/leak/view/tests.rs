@@ -1,4 +1,4 @@
-//! Reports made by hand, and how they are shown; a hunt without a terminal.
+//! Reports made by hand, and how they are shown; a view without a terminal.
 
 use super::super::report::model::*;
 use super::draw::{Line as Drawn, Style, picture};

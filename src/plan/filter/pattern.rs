@@ -19,7 +19,7 @@ pub(super) enum Pattern {
     Address(u64),
 }
 
-/// A compiled pattern larger than this is no use to anybody.
+/// A compiled pattern larger than this is of no use.
 const SIZE_LIMIT: usize = 1 << 20;
 
 impl Pattern {

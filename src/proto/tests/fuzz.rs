@@ -1,4 +1,4 @@
-//! Files and formats that nobody would write: no panic, no endless depth, no endless size.
+//! Files and formats made at random: no panic, no endless depth, no endless size.
 
 use super::EVERYTHING;
 use crate::proto::parse::{Parsed, parse};

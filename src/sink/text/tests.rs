@@ -553,7 +553,7 @@ fn the_reader_is_gone() {
         }
     }
     let mut sink = Text::new(usual(), Box::new(Closed));
-    let error = sink.event(&ONE.exited(0)).expect_err("nobody reads");
+    let error = sink.event(&ONE.exited(0)).expect_err("no reader");
     assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
     sink.finish().expect("it is not told twice");
 }

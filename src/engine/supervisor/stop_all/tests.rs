@@ -414,7 +414,7 @@ fn tasks_are_stopped() {
         "1/1; 2/1 runs=40 makes=3; 3/1+ runs=80",
         "stopped 1 2 3, true in 80ms",
     );
-    // Nobody is waited for who has not stopped at once.
+    // A task that has not stopped at once is not waited for.
     assert_eq!(
         run("1/1; 2/1; 3/1 runs", true),
         "stopped 1 2, running 3, false in 0ns"

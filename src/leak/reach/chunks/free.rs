@@ -1,5 +1,5 @@
 //! Chunks that were freed and not told so to their neighbours: those in fast bins and in threads' caches.
-//! A list that is not understood leaves its chunks among those in use, where they do no harm: nobody can
+//! A list that is not understood leaves its chunks among those in use, where they do no harm: a program cannot
 //! reach them.
 
 use crate::base::frozen::Frozen;
@@ -10,7 +10,7 @@ use std::collections::HashSet;
 const LONGEST: usize = 1 << 20;
 
 /// Takes them out of `held`, which is ascending.
-pub(super) fn take_out(frozen: &Frozen, arenas: &[u64], held: &mut Vec<(u64, u64)>) {
+pub(super) fn remove_free(frozen: &Frozen, arenas: &[u64], held: &mut Vec<(u64, u64)>) {
     let mut lists = Lists {
         frozen,
         held,

@@ -38,7 +38,7 @@ pub(super) fn pairs(text: &mut String, pairs: &[PairEntry]) {
             count(pair.closed)
         );
         let _ = write!(text, ": {}", open(pair));
-        // Whoever called into the library that hands it out; the program may do so itself.
+        // The caller of the library that hands it out; the program may do so itself.
         let module = |line: Option<&Line>| line.map_or("", |line| &line.module).to_owned();
         let own = module(pair.stack.first());
         let is_program = own == module(pair.stack.last());
@@ -93,7 +93,7 @@ fn open(pair: &PairEntry) -> String {
             parts.push(text);
         }
         (false, 0) => parts.push(format!("{} never released", pair.open)),
-        // Whoever was refused is still open, too.
+        // What was refused is still open, too.
         (false, _) if refused < pair.open => {
             parts.push(format!("{} never released", pair.open - refused))
         }

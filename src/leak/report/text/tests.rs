@@ -259,7 +259,7 @@ fn a_cycle_and_what_hangs_on_it() {
     assert_eq!(
         only(entry),
         "  1  LOST      2.0 MiB in 122 blocks, 3 groups        96 B in 3 blocks keep all the rest    3 allocated, 0 freed   (+3)
-     CYCLE  input_reader +0x18 -> word_counter +0x38 -> input_reader     (nobody system points here)
+     CYCLE  input_reader +0x18 -> word_counter +0x38 -> input_reader     (nothing outside points here)
      std::make_shared<input_reader>
      main   wordcount.cc:86
      (1 frame of the standard library left out)
