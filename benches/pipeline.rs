@@ -1,7 +1,7 @@
 //! What a call costs from a hit to a line: ready-made hits, decoded and written to /dev/null. No process is
 //! traced. Prints Markdown for `docs/performance.md`.
 //!
-//! `cargo bench --bench pipeline [-- CALLS]`. Figures are processor time, medians of five rounds, with the
+//! `cargo bench --bench pipeline [-- CALLS] [NAME]`: of all workloads, or those whose name begins so. Figures are processor time, medians of five rounds, with the
 //! first and the last of the sorted rounds beside them.
 #![allow(clippy::print_stdout)]
 
@@ -21,7 +21,13 @@ fn main() {
         .unwrap_or(2_000_000);
     println!("| call | ns a call | spread | million calls a second |");
     println!("|---|---:|---:|---:|");
-    for workload in pipeline::workloads() {
+    let name = std::env::args().skip(1).find(|arg| {
+        let is_option = arg.starts_with('-');
+        !is_option && arg.parse::<u32>().is_err()
+    });
+    let mut workloads = pipeline::workloads();
+    workloads.retain(|workload| name.iter().all(|name| workload.name.starts_with(name)));
+    for workload in workloads {
         let mut rounds: Vec<f64> = (0..ROUNDS).map(|_| round(&workload, calls)).collect();
         rounds.sort_by(f64::total_cmp);
         let median = rounds[ROUNDS / 2];

@@ -100,14 +100,16 @@ fn character(out: &mut String, code: i64) {
     }
 }
 
+const DIGITS: &[u8; 16] = b"0123456789abcdef";
+
 /// As `{:#x}`, without the cost of a formatter: nearly each line has an address.
 fn hex(out: &mut String, number: u64) {
-    out.push_str("0x");
-    let digits = (64 - (number | 1).leading_zeros()).div_ceil(4);
-    for place in (0..digits).rev() {
-        let digit = (number >> (4 * place) & 0xf) as u32;
-        out.extend(char::from_digit(digit, 16));
+    let digits = (64 - (number | 1).leading_zeros()).div_ceil(4) as usize;
+    let mut text = *b"0x0123456789abcdef";
+    for (place, digit) in text[2..][..digits].iter_mut().rev().enumerate() {
+        *digit = DIGITS[(number >> (4 * place) & 0xf) as usize];
     }
+    out.push_str(str::from_utf8(&text[..2 + digits]).unwrap_or_default());
 }
 
 /// Most of a text is plain: that is copied as it is.

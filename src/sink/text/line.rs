@@ -14,6 +14,8 @@ pub(super) struct Line {
     coloured: bool,
 }
 
+const BLANKS: &str = "                                                                ";
+
 impl Line {
     pub(super) fn new(coloured: bool) -> Line {
         Line {
@@ -52,7 +54,13 @@ impl Line {
     }
 
     pub(super) fn blanks(&mut self, count: usize) {
-        self.add(|line| line.extend(std::iter::repeat_n(' ', count)));
+        let mut left = count;
+        while left > 0 {
+            let some = left.min(BLANKS.len());
+            self.text.push_str(&BLANKS[..some]);
+            left -= some;
+        }
+        self.column += count;
     }
 
     /// Ends the line.
