@@ -210,6 +210,7 @@ impl Args {
             limits,
             instrument: match self.instrument {
                 How::Auto => Instrument::Auto,
+                How::Record => Instrument::Record,
                 How::Stop => Instrument::Stop,
             },
             output,

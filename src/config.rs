@@ -40,8 +40,11 @@ pub struct Config {
 /// By what calls are seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Instrument {
-    /// By code in the process that records them, where that is possible.
+    /// By code in the process that records them, where that is possible; by int3s where the trace goes to where the
+    /// program writes as well, so that lines and the program's own output keep their order.
     Auto,
+    /// By code that records them, wherever the trace goes.
+    Record,
     /// By int3s: each call stops its task.
     Stop,
 }

@@ -6,6 +6,7 @@ mod live_system;
 mod mode;
 mod remove_breakpoints;
 mod screen;
+mod shared_output;
 
 use crate::base::Pid;
 use crate::base::printable::printable;
@@ -122,6 +123,11 @@ fn trace(config: Config, mode: Box<dyn Mode>, link: Link) -> Result<u8, Error> {
         .map_err(|why| Error::output(&config.output, why))?;
     let prototypes = prototypes(&config, &mut out)?;
     interrupt::listen(TICK)?;
+    let records = match config.instrument {
+        Instrument::Stop => false,
+        Instrument::Record => true,
+        Instrument::Auto => !mode.writes_as_it_goes() || !shared_output::is_shared(&config),
+    };
     let plan = Plan {
         calls: (!config.selection.is_default).then_some(config.selection.imports),
         libraries: config.selection.libraries,
@@ -129,9 +135,9 @@ fn trace(config: Config, mode: Box<dyn Mode>, link: Link) -> Result<u8, Error> {
         resources: mode.resources(&prototypes),
         prototypes,
     };
-    let instrument = match config.instrument {
-        Instrument::Stop => recording::Instrument::Stop,
-        Instrument::Auto => recording::Instrument::Record(Caps {
+    let instrument = match records {
+        false => recording::Instrument::Stop,
+        true => recording::Instrument::Record(Caps {
             text: config.limits.string,
             array: config.limits.array,
         }),

@@ -46,8 +46,9 @@ pub(super) struct Args {
     #[arg(short = 'f', help_heading = PROCESSES, action = ArgAction::Count)]
     pub(super) follow: u8,
 
-    /// How calls are seen: auto (recorded by code in the process where that is possible), or stop (each call stops its task)
-    #[arg(long = "instrument", value_name = "HOW", help_heading = PROCESSES, value_enum, default_value_t = How::Stop,
+    /// How calls are seen: stop (each call stops its task), record (code in the process records them where that is possible), or auto
+    /// (record, unless the trace goes to where the program writes)
+    #[arg(long = "instrument", value_name = "HOW", help_heading = PROCESSES, value_enum, default_value_t = How::Auto,
         hide_possible_values = true)]
     pub(super) instrument: How,
 
@@ -162,5 +163,6 @@ pub(super) enum When {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum How {
     Auto,
+    Record,
     Stop,
 }

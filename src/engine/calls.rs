@@ -227,6 +227,12 @@ impl Calls {
         found.map(|call| call.return_address)
     }
 
+    /// Where the open calls will return to, and those that may return again.
+    pub fn return_addresses(&self) -> impl Iterator<Item = Addr> {
+        let calls = self.open.iter().chain(&self.returning_again);
+        calls.map(|call| call.return_address)
+    }
+
     /// Takes out all, innermost first.
     pub fn take_all(&mut self) -> Vec<OpenCall> {
         let mut taken = std::mem::take(&mut self.open);

@@ -32,6 +32,9 @@ pub struct Stacks {
     own: OnceCell<Option<Range<u64>>>,
     /// The alternate stack, while a handler that has made calls runs on it.
     signal: Option<Range<u64>>,
+    /// The alternate stack that a handler ran on last: its signal frame may be overwritten when a call is told of
+    /// that was recorded there.
+    alternate: Option<Range<u64>>,
     /// Stack pointer and instruction pointer when a signal was delivered, until the next event.
     interrupted: Option<(u64, u64)>,
 }
@@ -104,7 +107,9 @@ impl Stacks {
         if let Some((sp, ip)) = self.interrupted.take()
             && !(on_own && rsp < sp)
             && let Some(found) = alternate(rsp, sp, ip, runner.memory)
+                .or_else(|| self.alternate.clone().filter(contains))
         {
+            self.alternate = Some(found.clone());
             self.signal = Some(found);
         }
         if self.signal.as_ref().is_some_and(contains) {

@@ -136,6 +136,16 @@ impl Labels {
         fault.map(|fault| fault.resume)
     }
 
+    /// Whether a thread has stopped for the tracer with this instruction pointer.
+    pub fn is_ask(&self, ip: u64) -> bool {
+        self.asks.contains_key(&ip)
+    }
+
+    /// The instruction pointers of threads that have stopped for the tracer.
+    pub fn asks(&self) -> impl Iterator<Item = u64> {
+        self.asks.keys().copied()
+    }
+
     /// What a thread asks for that an int3 has stopped.
     pub fn asked(&self, regs: &Regs, memory: &dyn Memory, shared: Shared<'_>) -> Option<Asked> {
         let when = *self.asks.get(&regs.rip)?;

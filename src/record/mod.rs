@@ -27,6 +27,7 @@ pub mod layout;
 pub mod ring;
 pub mod shape;
 pub mod shared;
+mod tables;
 pub mod threads;
 pub mod view;
 
@@ -36,4 +37,5 @@ pub use layout::{Layout, head, header};
 pub use ring::{Kind, Reader, Record};
 pub use shape::{Caps, Refused, Shape};
 pub use shared::Shared;
+pub use tables::Tables;
 pub use view::Seen;

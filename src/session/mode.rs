@@ -38,6 +38,11 @@ pub(super) trait Mode {
         Freezing::default()
     }
 
+    /// Whether it writes while the program runs, so that the order with what that writes matters.
+    fn writes_as_it_goes(&self) -> bool {
+        false
+    }
+
     /// Whether its output does not show what was lost, so that standard error has to.
     fn hides_losses(&self) -> bool {
         false
@@ -56,6 +61,10 @@ pub(super) struct Summary {
 }
 
 impl Mode for Lines {
+    fn writes_as_it_goes(&self) -> bool {
+        true
+    }
+
     fn sink(self: Box<Self>, to: &Destination, out: Out, _: Knowledge) -> Box<dyn Sink> {
         let style = self.0;
         let make = move |out: Out| Box::new(Text::new(style.clone(), out)) as Box<dyn Sink>;

@@ -11,7 +11,7 @@ use nix::sys::signal::Signal;
 use std::path::Path;
 
 fn recorded(program: &Path) -> Program {
-    ltrace(["--instrument", "auto"]).arg(program)
+    ltrace(["--instrument", "record"]).arg(program)
 }
 
 /// The lines without what differs from run to run: addresses, and the width that they take.
@@ -68,7 +68,7 @@ fn every_call_of_many_threads() {
     let Some(program) = fixture("threads") else {
         return;
     };
-    let run = ltrace(["--instrument", "auto", "-c", "-e", "malloc+free"]);
+    let run = ltrace(["--instrument", "record", "-c", "-e", "malloc+free"]);
     let run = run.arg(&program).args(["8", "10000"]).finish().exits(0);
     let count = |name: &str| {
         let mut lines = run.stderr.lines();
@@ -79,12 +79,62 @@ fn every_call_of_many_threads() {
     assert!(count("free") >= Some(8 * 10000), "{}", run.stderr);
 }
 
+/// A child has rings of its own, and returns from what its maker had called.
+#[test]
+fn children_that_are_followed() {
+    let Some(program) = fixture("fork") else {
+        return;
+    };
+    // What runs at the same time has no order.
+    let trace = |instrument| {
+        let run = ltrace([
+            "--instrument",
+            instrument,
+            "-f",
+            "-e",
+            "malloc+free+fork+exit",
+        ]);
+        let run = run.arg(&program).finish().exits(0);
+        let mut calls: Vec<String> = normalised(&run.stderr)
+            .lines()
+            .map(|line| {
+                line.split(']')
+                    .next_back()
+                    .unwrap_or(line)
+                    .trim()
+                    .to_owned()
+            })
+            .filter(|line| line.starts_with("malloc(") || line.contains("+++ exited"))
+            .map(|line| line.replace(" <unfinished ...>", ""))
+            .map(|line| line.split(')').next().unwrap_or_default().to_owned())
+            .collect();
+        calls.sort();
+        calls.join("\n")
+    };
+    same_text(&trace("record"), &trace("stop"));
+}
+
+/// Lines and what the program writes keep their order where both go to one place; elsewhere nothing stops.
+#[test]
+fn recorded_where_the_program_does_not_write() {
+    let area = |args: &[&str]| {
+        let run = ltrace(args).args(["cat", "/proc/self/maps"]).finish();
+        run.exits(0).stdout.contains("/memfd:ltrace")
+    };
+    assert!(area(&["-o", "/dev/null"]));
+    assert!(area(&["-c"]));
+    assert!(area(&["--instrument", "record"]));
+    assert!(!area(&[]));
+    assert!(!area(&["-o", "/dev/stdout"]));
+    assert!(!area(&["-o", "/dev/null", "--instrument", "stop"]));
+}
+
 #[test]
 fn attached_to_and_left() {
     let Some(mut server) = server(2) else { return };
     let pid = server.pid().to_string();
     for _ in 0..5 {
-        let tracer = ltrace(["--instrument", "auto", "-o", "/dev/null", "-p", &pid]).start();
+        let tracer = ltrace(["--instrument", "record", "-o", "/dev/null", "-p", &pid]).start();
         wait_until_planted(server.pid());
         tracer.signal(Signal::SIGINT);
         tracer.finish().exits(0);

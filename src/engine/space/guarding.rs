@@ -171,6 +171,20 @@ impl Space {
         }
     }
 
+    /// Has the guard let tasks go on behind the int3s of the code that records.
+    pub fn cover_stops(&mut self, stopped: &Stopped) {
+        if self.guard.is_none() {
+            self.guard = Some(self.install_guard(stopped));
+        }
+        let (Some(Ok(guard)), Some(recorder)) = (&mut self.guard, &mut self.recorder) else {
+            return;
+        };
+        for ip in recorder.take_new_stops() {
+            // Without it the program would not survive a kill -9 of ours at that very place.
+            let _ = guard.pass(&self.memory, Addr(ip));
+        }
+    }
+
     pub(super) fn install_guard(&mut self, stopped: &Stopped) -> Result<Guard, Unguarded> {
         let remote = self.remote(stopped).ok_or("no syscall instruction")?;
         Guard::install(stopped, &remote, &self.memory)

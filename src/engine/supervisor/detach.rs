@@ -157,7 +157,7 @@ impl Supervisor {
         Ok(())
     }
 
-    /// The slot in which a task that has hit one of our int3s goes on, or does so already, served and not yet
+    /// Where a task that has hit one of our int3s goes on, or does so already, served and not yet
     /// resumed when we came to leave.
     fn past_int3(&self, stopped: &Stopped) -> sys::Result<Option<Addr>> {
         let tid = stopped.tid();
@@ -168,6 +168,13 @@ impl Supervisor {
         let rip = stopped.regs()?.rip;
         if let Some(breakpoint) = space.breakpoint(Addr(rip.wrapping_sub(1))) {
             return Ok(Some(breakpoint.slot.start));
+        }
+        if space
+            .recorder
+            .as_ref()
+            .is_some_and(|recorder| recorder.is_stop(rip))
+        {
+            return Ok(Some(Addr(rip)));
         }
         // Only an int3's SIGTRAP comes from the kernel so (arch/x86/kernel/traps.c, do_int3).
         let served = matches!(space.home(rip), Some(Original::Before(_)))

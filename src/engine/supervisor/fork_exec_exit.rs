@@ -64,6 +64,9 @@ impl Supervisor {
             self.announce(child, task, maker, out);
         } else if follows {
             let mut copy = space.copy_for(Pid(child.0));
+            if let Some(recorder) = space.recorder.as_ref().filter(|r| r.is_enabled()) {
+                self.forked.insert(child, recorder.forked());
+            }
             let missing = copy.take_missing(parent.planted);
             if !missing.is_empty() {
                 self.incomplete.insert(child, missing);
@@ -88,7 +91,12 @@ impl Supervisor {
             }
         }
         if has(libc::CLONE_VFORK) {
-            self.lend_ring(stopped.tid(), Whose::VforkChild);
+            self.lend_ring(stopped.tid(), Whose::VforkChild(child));
+        } else if has(libc::CLONE_VM) && !has(libc::CLONE_SETTLS) {
+            // Both have one thread pointer, by which rings are found.
+            if let Some(id) = self.tasks.get(&stopped.tid()).map(|task| task.space) {
+                self.stop_at_stubs(&stopped, id, out);
+            }
         }
         if let Some(child) = self.unannounced.remove(&child) {
             finish(self.first_stop(child, out));
@@ -115,6 +123,9 @@ impl Supervisor {
 
     /// Plants what a child's copy lacks, before the child has executed anything.
     pub(in crate::engine) fn complete_copy(&mut self, stopped: &Stopped, out: &mut Out<'_>) {
+        if let Some(forked) = self.forked.remove(&stopped.tid()) {
+            self.record_child(stopped, forked, out);
+        }
         let Some(missing) = self.incomplete.remove(&stopped.tid()) else {
             return;
         };
@@ -189,6 +200,7 @@ impl Supervisor {
         self.unannounced.remove(&tid);
         self.to_release.remove(&tid);
         self.incomplete.remove(&tid);
+        self.forked.remove(&tid);
         if !self.tasks.contains_key(&tid) {
             return Resume::Nothing;
         }

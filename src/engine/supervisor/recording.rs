@@ -8,12 +8,12 @@ use crate::base::regs::Regs;
 use crate::base::signal::Signal;
 use crate::elf::Unwinder;
 use crate::engine::instrument::inprocess::drain::Share;
-use crate::engine::instrument::inprocess::{Recorder, Whose};
+use crate::engine::instrument::inprocess::{Forked, Recorder, Whose};
 use crate::engine::instrument::int3::breakpoint::Purpose;
 use crate::engine::space::Space;
 use crate::engine::stacks::Runner;
 use crate::engine::supervisor::out::Out;
-use crate::engine::supervisor::state::{Follow, Supervisor};
+use crate::engine::supervisor::state::Supervisor;
 use crate::engine::task::SpaceId;
 use crate::plan::Kind;
 use crate::record::Caps;
@@ -22,6 +22,7 @@ use crate::sys::interrupt;
 use crate::sys::ptrace::Stopped;
 use crate::sys::wait::{self, Patience, Status};
 use nix::libc;
+use std::collections::HashSet;
 use std::time::Duration;
 
 /// By what tracepoints are realised.
@@ -58,6 +59,7 @@ impl Supervisor {
             record_one(space, stopped, caps, *at, purpose).is_err()
         });
         let led = lead_unwinders(space, stopped);
+        space.cover_stops(stopped);
         let Some(recorder) = &mut space.recorder else {
             return wanted;
         };
@@ -74,6 +76,59 @@ impl Supervisor {
         wanted
     }
 
+    /// Has a forked child record calls as its maker does. It has executed nothing yet.
+    pub(in crate::engine) fn record_child(
+        &mut self,
+        stopped: &Stopped,
+        forked: Forked,
+        out: &mut Out<'_>,
+    ) {
+        let task = self.tasks.get(&stopped.tid());
+        let Some(space) = task.and_then(|task| self.spaces.get_mut(&task.space)) else {
+            return;
+        };
+        let remote = space
+            .remote(stopped)
+            .ok_or("no syscall instruction".to_owned());
+        match remote.and_then(|remote| forked.record(stopped, &remote, &space.memory)) {
+            Ok(recorder) => space.recorder = Some(recorder),
+            Err(why) => {
+                let what = format!("calls of process {} are not traced: {why}", space.pid);
+                self.complain(stopped.tid(), &what, out);
+            }
+        }
+    }
+
+    /// From now on int3s in the stubs show calls, each by a stop. Calls that are open return to int3s as well.
+    pub(in crate::engine) fn stop_at_stubs(
+        &mut self,
+        stopped: &Stopped,
+        id: SpaceId,
+        out: &mut Out<'_>,
+    ) {
+        self.drain(id, out, Share::All);
+        let Some(space) = self.spaces.get_mut(&id) else {
+            return;
+        };
+        let Some(recorder) = space.recorder.as_mut().filter(|r| r.is_enabled()) else {
+            return;
+        };
+        let stubs = recorder.stubs();
+        recorder.disable(&space.memory);
+        for (at, point) in stubs {
+            self.plant(stopped, id, at, Purpose::Entry(point), out);
+        }
+        // What was recorded before the last of those stood.
+        self.drain(id, out, Share::All);
+        let tasks = self.tasks.values().filter(|task| task.space == id);
+        let returns: HashSet<Addr> = tasks
+            .flat_map(|task| task.calls.return_addresses())
+            .collect();
+        for at in returns {
+            self.expect_return(stopped, id, at, out);
+        }
+    }
+
     /// Whether calls of this space's program can be recorded at all.
     fn may_record(&self, id: SpaceId) -> bool {
         // What else is traced would find return addresses that are not the callers'.
@@ -81,8 +136,8 @@ impl Supervisor {
         let machine = |space: &Space| space.memory.machine();
         self.spaces.get(&id).is_some_and(|space| {
             machine(space) == Machine::Amd64
+                && space.recorder.as_ref().is_none_or(Recorder::is_enabled)
                 && is_plain
-                && self.follow == Follow::Threads
                 // Go moves stacks, and looks at return addresses for that.
                 && space.go().is_none()
                 && space.modules.iter().all(|m| !matches!(m.planned.unwinder, Unwinder::Other))
@@ -95,7 +150,8 @@ impl Supervisor {
         &mut self,
         out: &mut Out<'_>,
     ) -> sys::Result<Option<(Tid, Status)>> {
-        if self.spaces.values().all(|space| space.recorder.is_none()) {
+        let records = |space: &Space| space.recorder.as_ref().is_some_and(Recorder::is_enabled);
+        if !self.spaces.values().any(records) {
             return self.placement.look();
         }
         let ticks = interrupt::ticks();

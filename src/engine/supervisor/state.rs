@@ -4,6 +4,7 @@ use crate::base::signal::Signal;
 use crate::base::{Pid, Tid};
 use crate::engine::goroutines::Parked;
 use crate::engine::hit::What;
+use crate::engine::instrument::inprocess::Forked;
 use crate::engine::space::{Missing, Space};
 use crate::engine::supervisor::last_stop;
 use crate::engine::supervisor::out::Out;
@@ -45,6 +46,8 @@ pub struct Supervisor {
     pub(in crate::engine) to_release: HashMap<Tid, Space>,
     /// Children at whose first stop breakpoints are to be planted that their copies lack.
     pub(in crate::engine) incomplete: HashMap<Tid, Vec<Missing>>,
+    /// Children that record calls from their first stop on, as their makers do.
+    pub(in crate::engine) forked: HashMap<Tid, Forked>,
     pub(in crate::engine) images: HashMap<(FileKey, Option<String>), Arc<Planned>>,
     pub(in crate::engine) complained: HashSet<String>,
     pub(in crate::engine) next_call: u64,
@@ -105,6 +108,7 @@ impl Supervisor {
             unannounced: HashMap::new(),
             to_release: HashMap::new(),
             incomplete: HashMap::new(),
+            forked: HashMap::new(),
             images: HashMap::new(),
             complained: HashSet::new(),
             next_call: 0,

@@ -15,6 +15,8 @@ use super::layout::{
 };
 use super::shape::{Blob, Ends, ResultRegisters, Shape};
 use super::shared::Shared;
+use crate::base::addr::Addr;
+use crate::base::memory::Memory;
 use asm::{Asm, Made};
 pub(super) use common::THREAD_PROBES;
 use iced_x86::IcedError;
@@ -56,7 +58,7 @@ pub struct Stub {
 }
 
 /// Code that has been made and is not yet in the target.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Written {
     /// Where it belongs.
     pub at: u64,
@@ -84,6 +86,7 @@ struct Common {
 type ExitKind = (ResultRegisters, Box<[Blob]>, bool);
 
 /// The code of one target.
+#[derive(Clone)]
 pub struct Code {
     layout: Layout,
     common: Common,
@@ -184,6 +187,26 @@ impl Code {
             bytes: made.collect(),
         });
         self.trampolines = end;
+    }
+
+    /// Makes those trampolines once more that a copy of the target's memory lacks.
+    pub fn make_missing_trampolines(&mut self, memory: &dyn Memory) {
+        let pool = self.layout.pool().start;
+        let is_there = |number: u64| {
+            let at = Addr(pool + number * TRAMPOLINE);
+            memory.read_uint(at, 1).is_ok_and(|byte| byte != 0)
+        };
+        let (mut there, mut end) = (1, self.trampolines);
+        while there < end {
+            let middle = there.midpoint(end);
+            match is_there(middle) {
+                true => there = middle + 1,
+                false => end = middle,
+            }
+        }
+        let missing = self.trampolines - there;
+        self.trampolines = there;
+        self.add_trampolines(missing);
     }
 
     /// The code that was made since this was asked last. Pieces that touch each other are one.

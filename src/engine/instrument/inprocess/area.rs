@@ -2,7 +2,7 @@
 
 use crate::base::addr::Addr;
 use crate::process::gaps::gap_near;
-use crate::record::Layout;
+use crate::record::{Layout, Shared};
 use crate::sys::memory::ProcessMemory;
 use crate::sys::proc;
 use crate::sys::ptrace::Stopped;
@@ -14,8 +14,9 @@ use nix::libc;
 const RINGS: u32 = 512;
 /// What each can record before it waits. Bytes.
 const RING: u64 = 1 << 20;
-/// What /proc/PID/maps shows.
+/// What /proc/PID/maps shows, and where it stands in the control page.
 const NAME: &[u8] = b"ltrace\0";
+const NAME_AT: u64 = 64;
 
 /// The area, and the part of it that we see as well.
 pub(super) fn map(
@@ -47,18 +48,42 @@ pub(super) fn map(
     map(control.start, bytes, data, libc::MAP_FIXED)?;
     let wipe = [control.start, bytes, libc::MADV_WIPEONFORK as u64, 0, 0, 0];
     call(Call::Advise, wipe)?;
-    let written = memory.write(Addr(base), NAME);
+    let shared = map_shared(stopped, remote, memory, layout, |_| ())?;
+    Ok((layout, shared))
+}
+
+/// Makes the shared part, in the place of one that may be there; `fill` puts in it what must be there from the
+/// beginning.
+pub(super) fn map_shared(
+    stopped: &Stopped,
+    remote: &Remote,
+    memory: &ProcessMemory,
+    layout: Layout,
+    fill: impl FnOnce(Shared<'_>),
+) -> Result<SharedMemory, String> {
+    let call = |call, args| {
+        remote
+            .call(stopped, memory, call, args)
+            .map_err(|why| why.to_string())
+    };
+    let name = layout.control().start + NAME_AT;
+    let written = memory.write(Addr(name), NAME);
     written.map_err(|why| why.to_string())?;
-    let descriptor = call(Call::Memfd, [base, MEMFD_FLAGS, 0, 0, 0, 0])?;
+    let descriptor = call(Call::Memfd, [name, MEMFD_FLAGS, 0, 0, 0, 0])?;
     let shared = layout.shared();
     let bytes = shared.end - shared.start;
     let taken = SharedMemory::of(memory.pid(), descriptor, bytes as usize);
+    let taken = taken.inspect(|taken| fill(Shared(taken.words())));
+    let data = libc::PROT_READ | libc::PROT_WRITE;
     let flags = (libc::MAP_SHARED | libc::MAP_FIXED | libc::MAP_NORESERVE) as u64;
     let args = [shared.start, bytes, data as u64, flags, descriptor, 0];
-    let mapped = call(Call::Map, args);
+    let mapped = match &taken {
+        Ok(_) => call(Call::Map, args),
+        Err(_) => Ok(0),
+    };
     // It is to have no descriptor of ours, whatever happened.
     let closed = call(Call::Close, [descriptor, 0, 0, 0, 0, 0]);
     let taken = taken.map_err(|why| why.to_string())?;
     mapped.and(closed)?;
-    Ok((layout, taken))
+    Ok(taken)
 }

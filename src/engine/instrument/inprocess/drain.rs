@@ -1,19 +1,15 @@
 //! What was recorded becomes hits: the rings of all tasks, merged by time.
 
-use super::Recorder;
-use super::rings::{Ring, Whose};
+use super::rings::Ring;
+use super::tell::{Call, Teller};
+use super::{Patched, Recorder};
+use crate::base::Pid;
 use crate::base::addr::Addr;
-use crate::base::memory::Memory;
-use crate::base::{Pid, Tid};
-use crate::engine::calls::{OpenCall, Position};
 use crate::engine::hit::What;
-use crate::engine::space::Space;
-use crate::engine::stacks::Runner;
 use crate::engine::supervisor::out::Out;
 use crate::engine::supervisor::state::Supervisor;
-use crate::engine::task::{SpaceId, Task};
-use crate::event::{CallId, Why};
-use crate::plan::{Returns, Tracepoint};
+use crate::engine::task::{Role, SpaceId};
+use crate::plan::Tracepoint;
 use crate::record::ring::Kind;
 use crate::record::{Record, Seen, Shared};
 use crate::sys::ticks;
@@ -56,7 +52,10 @@ impl Supervisor {
             return 0;
         };
         recorder.clock.set(out.now());
-        recorder.code.forget_pages(Shared(recorder.memory.words()));
+        recorder
+            .patched
+            .code
+            .forget_pages(Shared(recorder.memory.words()));
         // What comes meanwhile is for the next time: a thread may be faster than we are.
         let now = ticks::now();
         let mut count = 0;
@@ -86,9 +85,8 @@ impl Supervisor {
         out: &mut Out<'_>,
     ) -> usize {
         let Recorder {
-            code,
+            patched: Patched { code, points, .. },
             memory,
-            points,
             rings,
             clock,
             ..
@@ -97,16 +95,18 @@ impl Supervisor {
         let Some(ring) = rings.used.get_mut(index) else {
             return 0;
         };
-        let Ring { tid, reader, .. } = ring;
-        let task = self.tasks.get_mut(tid).filter(|task| task.space == id);
+        let tid = ring.writer();
+        let Ring { reader, .. } = ring;
+        let task = self.tasks.get_mut(&tid).filter(|task| task.space == id);
         let (Some(task), Some(space)) = (task, self.spaces.get(&id)) else {
             // Nobody is there who could have written it.
             while reader.take(code.shapes()).is_some() {}
             return 1;
         };
+        let is_shown = task.role == Role::Shown;
         let mut teller = Teller {
             task,
-            tid: *tid,
+            tid,
             space,
             thread_pointer: ring.thread_pointer,
             next_call: &mut self.next_call,
@@ -123,13 +123,18 @@ impl Supervisor {
             };
             count += 1;
             let point = points.get(record.number as usize).and_then(Option::as_ref);
-            let (Some(point), Whose::Own) = (point, ring.whose) else {
+            let (Some(point), true) = (point, is_shown) else {
                 continue;
             };
             teller.out.at(Some(clock.time(record.time)));
             match record.kind {
-                Kind::Return => teller.returned(&record, point),
-                _ => teller.called(&record, point, code.caller(record.word, shared)),
+                Kind::Return => returned(&mut teller, &record, point),
+                _ => called(
+                    &mut teller,
+                    &record,
+                    point,
+                    code.caller(record.word, shared),
+                ),
             }
         }
         // Looked at and not taken.
@@ -141,7 +146,7 @@ impl Recorder {
     /// The ring with the earliest record before `now`, and up to when it alone has any.
     fn earliest(&mut self, now: u64) -> Option<(usize, u64)> {
         let Recorder {
-            code,
+            patched: Patched { code, .. },
             memory,
             rings,
             ..
@@ -191,110 +196,24 @@ impl Recorder {
     }
 }
 
-/// Tells of one task's records.
-struct Teller<'a, 'o> {
-    task: &'a mut Task,
-    tid: Tid,
-    space: &'a Space,
-    thread_pointer: u64,
-    next_call: &'a mut u64,
-    out: &'a mut Out<'o>,
+fn called(
+    teller: &mut Teller<'_, '_>,
+    record: &Record<'_>,
+    point: &Arc<Tracepoint>,
+    return_address: u64,
+) {
+    let call = Call {
+        point,
+        frame: record.frame,
+        return_address: Addr(return_address),
+    };
+    let seen = Seen::new(record, teller.thread_pointer, 0);
+    teller.called(&call, seen.view());
 }
 
-impl Teller<'_, '_> {
-    fn called(&mut self, record: &Record<'_>, point: &Arc<Tracepoint>, return_address: u64) {
-        let (frame, return_address) = (record.frame, Addr(return_address));
-        let position = self.position(frame);
-        let unwound = self.task.calls.unwound_by_call(position, return_address);
-        self.unwound(unwound);
-        let unwound = self.task.calls.replaced(frame, return_address, point);
-        self.unwound(unwound);
-        let id = CallId(*self.next_call);
-        *self.next_call += 1;
-        let depth = self.task.calls.depth();
-        let seen = Seen::new(record, self.thread_pointer, 0);
-        let what = What::Call {
-            id,
-            depth,
-            point,
-            return_address,
-            view: seen.view(),
-        };
-        self.out.tell(self.task.pid, self.tid, what);
-        let call = OpenCall {
-            id,
-            point: point.clone(),
-            frame,
-            return_address,
-            stack: position.stack,
-            depth,
-            again: false,
-            at_callee: false,
-            machine: crate::base::machine::Machine::Amd64,
-        };
-        match point.returns {
-            Returns::Unwatched => {
-                self.out
-                    .tell_no_return(self.task.pid, self.tid, &call, Why::Unwatched);
-            }
-            _ => self.task.calls.push(call),
-        }
-    }
-
-    fn returned(&mut self, record: &Record<'_>, point: &Arc<Tracepoint>) {
-        let Some(return_address) = self.task.calls.caller(record.frame, point) else {
-            return;
-        };
-        let seen = Seen::new(record, self.thread_pointer, return_address.0);
-        let position = self.position(record.frame.wrapping_add(8));
-        let returned = self.task.calls.returned(return_address, position);
-        let unwound = self.task.calls.unwound_by_return(position);
-        self.unwound(unwound);
-        if returned.is_empty()
-            && let Some(call) = self.task.calls.again(return_address, position.rsp)
-        {
-            let what = What::ReturnedAgain {
-                depth: self.task.calls.depth(),
-                point: &call.point,
-                return_address,
-                view: seen.view(),
-            };
-            self.out.tell(self.task.pid, self.tid, what);
-        }
-        for call in returned {
-            let what = What::Return {
-                id: call.id,
-                depth: call.depth,
-                point: &call.point,
-                return_address,
-                view: seen.view(),
-            };
-            self.out.tell(self.task.pid, self.tid, what);
-            if call.point.returns == Returns::Again {
-                self.task.calls.may_return_again(call);
-            }
-        }
-    }
-
-    fn position(&mut self, rsp: u64) -> Position<'static> {
-        let memory: &dyn Memory = &self.space.memory;
-        let runner = Runner {
-            tid: self.tid,
-            pid: self.task.pid,
-            thread_pointer: self.thread_pointer,
-            memory,
-        };
-        Position {
-            rsp,
-            stack: self.task.stacks.meet(rsp, runner),
-            memory: None,
-        }
-    }
-
-    fn unwound(&mut self, calls: Vec<OpenCall>) {
-        for call in calls {
-            self.out
-                .tell_no_return(self.task.pid, self.tid, &call, Why::Unwound);
-        }
+fn returned(teller: &mut Teller<'_, '_>, record: &Record<'_>, point: &Arc<Tracepoint>) {
+    if let Some(return_address) = teller.caller(record.frame, point) {
+        let seen = Seen::new(record, teller.thread_pointer, return_address.0);
+        teller.returned(record.frame, return_address, seen.view());
     }
 }

@@ -17,12 +17,12 @@ const ISLAND: u64 = 16;
 const JUMP: [u8; 6] = [0xff, 0x25, 0, 0, 0, 0];
 
 /// The islands of one address space.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Islands {
     groups: Vec<Group>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Group {
     start: u64,
     used: u64,

@@ -6,9 +6,12 @@
 mod area;
 mod clock;
 pub mod drain;
+mod fork;
 mod islands;
 mod patches;
 mod rings;
+mod stops;
+mod tell;
 
 use crate::base::Tid;
 use crate::base::addr::Addr;
@@ -25,6 +28,7 @@ use islands::Islands;
 use patches::Patches;
 use rings::Rings;
 
+pub use fork::Forked;
 pub use rings::Whose;
 
 use std::collections::{HashMap, HashSet};
@@ -36,9 +40,19 @@ const TRAMPOLINES: u64 = 8192;
 
 /// What records the calls of one address space.
 pub struct Recorder {
+    patched: Patched,
+    memory: SharedMemory,
+    rings: Rings,
+    clock: Clock,
+    /// Not [disabled](Recorder::disable).
+    is_enabled: bool,
+}
+
+/// What has been made in a process, and is in the memory of a child that it forks as well.
+#[derive(Clone)]
+struct Patched {
     layout: Layout,
     code: Code,
-    memory: SharedMemory,
     caps: Caps,
     /// The tracepoints by their numbers; the first is none's.
     points: Vec<Option<Arc<Tracepoint>>>,
@@ -48,8 +62,8 @@ pub struct Recorder {
     unwinders: HashSet<u64>,
     islands: Islands,
     patches: Patches,
-    rings: Rings,
-    clock: Clock,
+    /// The instruction pointers behind int3s of ours that were asked for.
+    stops: HashSet<u64>,
 }
 
 impl Recorder {
@@ -66,18 +80,22 @@ impl Recorder {
         let (layout, shared) = area::map(stopped, remote, memory)?;
         let code = Code::new(layout, TRAMPOLINES).map_err(|why| why.to_string())?;
         let mut recorder = Recorder {
-            layout,
-            code,
+            patched: Patched {
+                layout,
+                code,
+                caps,
+                points: vec![None],
+                stubs: HashMap::new(),
+                shapes: HashMap::new(),
+                unwinders: HashSet::new(),
+                islands: Islands::default(),
+                patches: Patches::default(),
+                stops: HashSet::new(),
+            },
             memory: shared,
-            caps,
-            points: vec![None],
-            stubs: HashMap::new(),
-            shapes: HashMap::new(),
-            unwinders: HashSet::new(),
-            islands: Islands::default(),
-            patches: Patches::default(),
             rings: Rings::new(layout),
             clock: Clock::new(),
+            is_enabled: true,
         };
         recorder.write_code(memory)?;
         Ok(recorder)
@@ -92,20 +110,27 @@ impl Recorder {
     /// # Errors
     /// Why its calls cannot be recorded.
     pub fn stub(&mut self, point: &Arc<Tracepoint>, slot: Addr) -> Result<u64, String> {
-        if let Some(stub) = self.stubs.get(&Arc::as_ptr(point)) {
+        let shared = Shared(self.memory.words());
+        let Patched {
+            code,
+            caps,
+            points,
+            stubs,
+            shapes,
+            ..
+        } = &mut self.patched;
+        if let Some(stub) = stubs.get(&Arc::as_ptr(point)) {
             return Ok(*stub);
         }
-        let shape = Shape::of(point, self.caps).map_err(|why| why.to_string())?;
-        let shape = self
-            .shapes
+        let shape = Shape::asking(point, *caps).map_err(|why| why.to_string())?;
+        let shape = shapes
             .entry(shape)
             .or_insert_with_key(|shape| Arc::new(shape.clone()));
-        let shared = Shared(self.memory.words());
-        let made = self.code.add(shape, Target::Slot(slot.0), shared);
+        let made = code.add(shape, Target::Slot(slot.0), shared);
         let stub = made.map_err(|why| why.to_string())?;
-        self.points.resize(stub.number as usize + 1, None);
-        self.points[stub.number as usize] = Some(point.clone());
-        self.stubs.insert(Arc::as_ptr(point), stub.entry);
+        points.resize(stub.number as usize + 1, None);
+        points[stub.number as usize] = Some(point.clone());
+        stubs.insert(Arc::as_ptr(point), stub.entry);
         Ok(stub.entry)
     }
 
@@ -115,13 +140,13 @@ impl Recorder {
     /// # Errors
     /// There is no room for it.
     pub fn object_finder(&mut self, slot: Addr) -> Result<Option<u64>, String> {
-        if !self.unwinders.insert(slot.0) {
+        if !self.patched.unwinders.insert(slot.0) {
             return Ok(None);
         }
         let shared = Shared(self.memory.words());
-        let made = self.code.add_find_object(slot.0, shared);
+        let made = self.patched.code.add_find_object(slot.0, shared);
         // It has a number like tracepoints.
-        self.points.push(None);
+        self.patched.points.push(None);
         made.map(Some).map_err(|why| why.to_string())
     }
 
@@ -138,8 +163,11 @@ impl Recorder {
         (at, slot): (Addr, Addr),
         stub: u64,
     ) -> Result<(), String> {
-        let target = self.islands.towards(stopped, remote, memory, at, stub)?;
-        self.patches.add(memory, at, slot, target)
+        let target = self
+            .patched
+            .islands
+            .towards(stopped, remote, memory, at, stub)?;
+        self.patched.patches.add(memory, at, slot, target)
     }
 
     /// Writes code and patches into the target.
@@ -148,25 +176,48 @@ impl Recorder {
     /// Its memory cannot be written.
     pub fn write(&mut self, memory: &ProcessMemory) -> Result<(), String> {
         self.write_code(memory)?;
-        self.patches.write(memory)
+        self.patched.patches.write(memory)
     }
 
     fn write_code(&mut self, memory: &ProcessMemory) -> Result<(), String> {
-        for piece in self.code.take_written() {
+        for piece in self.patched.code.take_written() {
             let written = memory.write(Addr(piece.at), &piece.bytes);
             written.map_err(|why| format!("cannot write code into the process: {why}"))?;
         }
-        self.code.publish(Shared(self.memory.words()));
+        self.patched.code.publish(Shared(self.memory.words()));
         Ok(())
     }
 
     /// Makes more trampolines before the last is used. Without one a call's return is not recorded.
     fn make_trampolines(&mut self, memory: &ProcessMemory) {
-        if self.code.is_short_of_trampolines(self.shared()) {
-            self.code.add_trampolines(TRAMPOLINES);
+        if self.patched.code.is_short_of_trampolines(self.shared()) {
+            self.patched.code.add_trampolines(TRAMPOLINES);
             // It is tried again when more has been recorded.
             let _ = self.write_code(memory);
         }
+    }
+
+    /// The stubs, and what is called by way of them.
+    pub fn stubs(&self) -> Vec<(Addr, Arc<Tracepoint>)> {
+        let Patched { points, stubs, .. } = &self.patched;
+        let points = points.iter().flatten();
+        let stub = |point: &Arc<Tracepoint>| stubs.get(&Arc::as_ptr(point)).copied();
+        points
+            .filter_map(|point| Some((Addr(stub(point)?), point.clone())))
+            .collect()
+    }
+
+    /// From now on no call is recorded, and functions are called by way of our code as if it were not there.
+    pub fn disable(&mut self, memory: &ProcessMemory) {
+        self.is_enabled = false;
+        // A process that is gone needs nothing.
+        let _ = memory.write(Addr(self.patched.layout.enabled()), &[0]);
+        self.rings.wake_all(&self.memory);
+    }
+
+    /// Whether calls are recorded.
+    pub fn is_enabled(&self) -> bool {
+        self.is_enabled
     }
 
     /// From now on calls are recorded.
@@ -174,7 +225,7 @@ impl Recorder {
     /// # Errors
     /// The process's memory cannot be written.
     pub fn enable(&self, memory: &ProcessMemory) -> Result<(), String> {
-        let written = memory.write(Addr(self.layout.enabled()), &[1]);
+        let written = memory.write(Addr(self.patched.layout.enabled()), &[1]);
         written.map_err(|why| format!("cannot write to the process: {why}"))
     }
 
@@ -194,27 +245,14 @@ impl Recorder {
         self.rings.lend(tid, whose);
     }
 
-    /// Where a task goes on that has stopped at the int3 by which it asks for a ring, if it has.
-    pub fn claimed(&mut self, tid: Tid, regs: &Regs) -> Option<u64> {
-        let labels = self.code.labels();
-        let (claim, retry) = (labels.claim, labels.retry);
-        if regs.rip != claim {
-            return None;
-        }
-        match self.assign(tid, regs.fs_base) {
-            true => Some(retry),
-            false => Some(claim),
-        }
-    }
-
     /// Where a task goes on whose load of ours has found a page gone.
     pub fn resume_after_fault(&self, ip: u64) -> Option<u64> {
-        self.code.labels().resume_after_fault(ip)
+        self.patched.code.labels().resume_after_fault(ip)
     }
 
     /// The registers with which a task is out of our code, where it must be taken out.
     pub fn out(&self, regs: &Regs, memory: &dyn Memory) -> Option<Regs> {
-        match self.code.labels().out(regs, memory) {
+        match self.patched.code.labels().out(regs, memory) {
             // No system call is restarted.
             Out::Restart(regs) => Some(Regs {
                 orig_rax: !0,
@@ -227,23 +265,21 @@ impl Recorder {
 
     /// Forgets the patches of a module that is no longer mapped.
     pub fn forget(&mut self, range: &Range<u64>) {
-        self.patches.forget(range);
-        self.unwinders.retain(|slot| !range.contains(slot));
+        self.patched.patches.forget(range);
+        self.patched.unwinders.retain(|slot| !range.contains(slot));
     }
 
     /// Puts the instructions back and has nobody record any more. Our code stays: calls return there.
     pub fn remove(&mut self, memory: &ProcessMemory) {
-        // A process that is gone needs nothing.
-        let _ = memory.write(Addr(self.layout.enabled()), &[0]);
-        self.rings.wake_all(&self.memory);
-        self.patches.undo(memory);
+        self.disable(memory);
+        self.patched.patches.undo(memory);
     }
 }
 
 impl std::fmt::Debug for Recorder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Recorder")
-            .field("layout", &self.layout)
+            .field("layout", &self.patched.layout)
             .finish_non_exhaustive()
     }
 }

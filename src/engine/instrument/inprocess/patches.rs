@@ -11,7 +11,7 @@ const LONGEST: usize = 7;
 const PAGE: u64 = 4096;
 
 /// What was replaced, by its address.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Patches {
     written: BTreeMap<u64, Patch>,
     /// Still to be written.

@@ -29,8 +29,18 @@ pub(super) struct Ring {
 pub enum Whose {
     /// Those of the task.
     Own,
-    /// Those of its vfork child, which nobody wants to see.
-    VforkChild,
+    /// Those of its vfork child.
+    VforkChild(Tid),
+}
+
+impl Ring {
+    /// The task whose calls are in it.
+    pub(super) fn writer(&self) -> Tid {
+        match self.whose {
+            Whose::Own => self.tid,
+            Whose::VforkChild(child) => child,
+        }
+    }
 }
 
 impl Rings {

@@ -68,6 +68,9 @@ impl Supervisor {
             stopped.set_rip(next)?;
             return Ok(Resume::Run(stopped));
         }
+        if self.asked(&stopped, &regs, out) {
+            return Ok(Resume::Run(stopped));
+        }
         let Some(breakpoint) = self.spaces.get(&id).and_then(|space| space.breakpoint(at)) else {
             return self.own_trap(stopped, out);
         };
@@ -171,7 +174,7 @@ impl Supervisor {
     }
 
     /// Plants the breakpoint that a call will return to, unless it stands already.
-    fn expect_return(
+    pub(in crate::engine) fn expect_return(
         &mut self,
         stopped: &Stopped,
         id: SpaceId,

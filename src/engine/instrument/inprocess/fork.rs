@@ -1,0 +1,57 @@
+//! A forked child that is followed records as its maker does, into rings of its own.
+
+use super::clock::Clock;
+use super::rings::Rings;
+use super::{Patched, Recorder, area};
+use crate::record::{Shared, Tables};
+use crate::sys::memory::ProcessMemory;
+use crate::sys::ptrace::Stopped;
+use crate::sys::remote::Remote;
+
+/// What a forked child has of its maker's recorder: code and patches in its memory, and the tables by which calls
+/// return that were open at the fork.
+pub struct Forked {
+    patched: Patched,
+    tables: Tables,
+}
+
+impl Recorder {
+    /// What a child has that was just forked.
+    pub fn forked(&self) -> Forked {
+        Forked {
+            tables: self.patched.code.tables(self.shared()),
+            patched: self.patched.clone(),
+        }
+    }
+}
+
+impl Forked {
+    /// Gives the child rings and tables of its own, and has it record. It stands still and has executed nothing.
+    ///
+    /// # Errors
+    /// Why that cannot be done. The child then records nothing.
+    pub fn record(
+        self,
+        stopped: &Stopped,
+        remote: &Remote,
+        memory: &ProcessMemory,
+    ) -> Result<Recorder, String> {
+        let Forked {
+            mut patched,
+            tables,
+        } = self;
+        let fill = |shared: Shared<'_>| tables.store(shared);
+        let shared = area::map_shared(stopped, remote, memory, patched.layout, fill)?;
+        patched.code.make_missing_trampolines(memory);
+        let mut recorder = Recorder {
+            rings: Rings::new(patched.layout),
+            clock: Clock::new(),
+            memory: shared,
+            is_enabled: true,
+            patched,
+        };
+        recorder.write_code(memory)?;
+        recorder.enable(memory)?;
+        Ok(recorder)
+    }
+}

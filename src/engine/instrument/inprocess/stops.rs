@@ -1,0 +1,116 @@
+//! The int3s of the code that records: a thread asks for a ring, or for a look at what cannot be recorded.
+
+use super::Recorder;
+use super::tell::{Call, Teller};
+use crate::base::Tid;
+use crate::base::addr::Addr;
+use crate::base::memory::Memory;
+use crate::base::regs::{Regs, View};
+use crate::engine::supervisor::out::Out;
+use crate::engine::supervisor::state::Supervisor;
+use crate::engine::task::Role;
+use crate::record::{Asked, Shared, When};
+use crate::sys::ptrace::Stopped;
+
+impl Recorder {
+    /// Where a task goes on that has stopped at the int3 by which it asks for a ring, if it has.
+    pub fn claimed(&mut self, tid: Tid, regs: &Regs) -> Option<u64> {
+        let labels = self.patched.code.labels();
+        let (claim, retry) = (labels.claim, labels.retry);
+        if regs.rip != claim {
+            return None;
+        }
+        match self.assign(tid, regs.fs_base) {
+            true => Some(retry),
+            false => Some(claim),
+        }
+    }
+
+    /// Whether an instruction pointer is behind one of these int3s. A task that is left alone goes on there.
+    pub fn is_stop(&self, ip: u64) -> bool {
+        let labels = self.patched.code.labels();
+        labels.claim == ip || labels.is_ask(ip)
+    }
+
+    /// The instruction pointers behind those int3s that were made since this was asked last.
+    pub fn take_new_stops(&mut self) -> Vec<u64> {
+        let labels = self.patched.code.labels();
+        let stops = std::iter::once(labels.claim).chain(labels.asks());
+        let new: Vec<u64> = stops
+            .filter(|ip| !self.patched.stops.contains(ip))
+            .collect();
+        self.patched.stops.extend(&new);
+        new
+    }
+
+    /// What a task asks for with these registers.
+    fn asked(&self, regs: &Regs, memory: &dyn Memory) -> Option<Asked> {
+        let labels = self.patched.code.labels();
+        labels.asked(regs, memory, Shared(self.memory.words()))
+    }
+}
+
+impl Supervisor {
+    /// A task may have stopped for what cannot be recorded of its call or return: that is read while it stands still.
+    /// `false`: it has not.
+    pub(in crate::engine) fn asked(
+        &mut self,
+        stopped: &Stopped,
+        regs: &Regs,
+        out: &mut Out<'_>,
+    ) -> bool {
+        let tid = stopped.tid();
+        let Some(task) = self.tasks.get_mut(&tid) else {
+            return false;
+        };
+        let Some(space) = self.spaces.get(&task.space) else {
+            return false;
+        };
+        let Some(recorder) = &space.recorder else {
+            return false;
+        };
+        let Some(asked) = recorder.asked(regs, &space.memory) else {
+            return false;
+        };
+        let point = recorder.patched.points.get(asked.number as usize);
+        let (Some(Some(point)), Role::Shown) = (point, task.role) else {
+            return true;
+        };
+        let mut teller = Teller {
+            task,
+            tid,
+            space,
+            thread_pointer: regs.fs_base,
+            next_call: &mut self.next_call,
+            out,
+        };
+        let view = |regs| View {
+            regs,
+            memory: &space.memory,
+            floats: stopped,
+        };
+        match asked.when {
+            When::Call => {
+                let memory: &dyn Memory = &space.memory;
+                let return_address = memory.read_word(Addr(asked.frame)).unwrap_or_default();
+                let shared = Shared(recorder.memory.words());
+                let call = Call {
+                    point,
+                    frame: asked.frame,
+                    return_address: Addr(recorder.patched.code.caller(return_address, shared)),
+                };
+                teller.called(&call, view(&asked.regs));
+            }
+            When::Return => {
+                if let Some(return_address) = teller.caller(asked.frame, point) {
+                    let regs = Regs {
+                        rip: return_address.0,
+                        ..*asked.regs
+                    };
+                    teller.returned(asked.frame, return_address, view(&regs));
+                }
+            }
+        }
+        true
+    }
+}

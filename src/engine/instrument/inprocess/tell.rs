@@ -1,0 +1,137 @@
+//! Calls and returns that code in the target has seen: matched with each other, and told.
+
+use crate::base::Tid;
+use crate::base::addr::Addr;
+use crate::base::machine::Machine;
+use crate::base::memory::Memory;
+use crate::base::regs::View;
+use crate::engine::calls::{OpenCall, Position};
+use crate::engine::hit::What;
+use crate::engine::space::Space;
+use crate::engine::stacks::Runner;
+use crate::engine::supervisor::out::Out;
+use crate::engine::task::Task;
+use crate::event::{CallId, Why};
+use crate::plan::{Returns, Tracepoint};
+use std::sync::Arc;
+
+/// Tells of one task's calls.
+pub(super) struct Teller<'a, 'o> {
+    pub(super) task: &'a mut Task,
+    pub(super) tid: Tid,
+    pub(super) space: &'a Space,
+    pub(super) thread_pointer: u64,
+    pub(super) next_call: &'a mut u64,
+    pub(super) out: &'a mut Out<'o>,
+}
+
+/// A call at the function's first instruction.
+pub(super) struct Call<'p> {
+    pub(super) point: &'p Arc<Tracepoint>,
+    /// Where the word lies on the stack that holds the return address.
+    pub(super) frame: u64,
+    /// Where the program's own code goes on.
+    pub(super) return_address: Addr,
+}
+
+impl Teller<'_, '_> {
+    pub(super) fn called(&mut self, call: &Call<'_>, view: View<'_>) {
+        let Call {
+            point,
+            frame,
+            return_address,
+        } = *call;
+        let position = self.position(frame);
+        let unwound = self.task.calls.unwound_by_call(position, return_address);
+        self.unwound(unwound);
+        let unwound = self.task.calls.replaced(frame, return_address, point);
+        self.unwound(unwound);
+        let id = CallId(*self.next_call);
+        *self.next_call += 1;
+        let depth = self.task.calls.depth();
+        let what = What::Call {
+            id,
+            depth,
+            point,
+            return_address,
+            view,
+        };
+        self.out.tell(self.task.pid, self.tid, what);
+        let call = OpenCall {
+            id,
+            point: point.clone(),
+            frame,
+            return_address,
+            stack: position.stack,
+            depth,
+            again: false,
+            at_callee: false,
+            machine: Machine::Amd64,
+        };
+        match point.returns {
+            Returns::Unwatched => {
+                self.out
+                    .tell_no_return(self.task.pid, self.tid, &call, Why::Unwatched);
+            }
+            _ => self.task.calls.push(call),
+        }
+    }
+
+    /// Where a call of this function returns to whose return address was in this place.
+    pub(super) fn caller(&self, frame: u64, point: &Arc<Tracepoint>) -> Option<Addr> {
+        self.task.calls.caller(frame, point)
+    }
+
+    pub(super) fn returned(&mut self, frame: u64, return_address: Addr, view: View<'_>) {
+        let position = self.position(frame.wrapping_add(8));
+        let returned = self.task.calls.returned(return_address, position);
+        let unwound = self.task.calls.unwound_by_return(position);
+        self.unwound(unwound);
+        if returned.is_empty()
+            && let Some(call) = self.task.calls.again(return_address, position.rsp)
+        {
+            let what = What::ReturnedAgain {
+                depth: self.task.calls.depth(),
+                point: &call.point,
+                return_address,
+                view,
+            };
+            self.out.tell(self.task.pid, self.tid, what);
+        }
+        for call in returned {
+            let what = What::Return {
+                id: call.id,
+                depth: call.depth,
+                point: &call.point,
+                return_address,
+                view,
+            };
+            self.out.tell(self.task.pid, self.tid, what);
+            if call.point.returns == Returns::Again {
+                self.task.calls.may_return_again(call);
+            }
+        }
+    }
+
+    fn position(&mut self, rsp: u64) -> Position<'static> {
+        let memory: &dyn Memory = &self.space.memory;
+        let runner = Runner {
+            tid: self.tid,
+            pid: self.task.pid,
+            thread_pointer: self.thread_pointer,
+            memory,
+        };
+        Position {
+            rsp,
+            stack: self.task.stacks.meet(rsp, runner),
+            memory: None,
+        }
+    }
+
+    fn unwound(&mut self, calls: Vec<OpenCall>) {
+        for call in calls {
+            self.out
+                .tell_no_return(self.task.pid, self.tid, &call, Why::Unwound);
+        }
+    }
+}
