@@ -25,6 +25,7 @@ use crate::program;
 use crate::proto::library::{Library, Sources};
 use crate::record::Caps;
 use crate::sink::output::Destination;
+use crate::sink::promises::Promises;
 use crate::sys::front::{self, Duties, End, Link, Side, Stops};
 use crate::sys::{interrupt, patience, proc};
 use consumer::Consumer;
@@ -157,6 +158,7 @@ fn trace(config: Config, mode: Box<dyn Mode>, link: Link) -> Result<u8, Error> {
         copying: mode.copying(),
         sink: mode.sink(&config.output, out, knowledge),
         failure: None,
+        promises: Promises::from_environment(),
     };
     if config.launch.is_none() {
         patience::begin();

@@ -8,8 +8,9 @@
 use crate::base::addr::Addr;
 use crate::base::machine::Machine;
 use crate::base::memory::Memory;
+use crate::engine::hit::What;
 use crate::engine::stacks::Stack;
-use crate::event::CallId;
+use crate::event::{CallId, Why};
 use crate::plan::Tracepoint;
 use std::ops::Range;
 use std::sync::Arc;
@@ -38,6 +39,16 @@ pub struct OpenCall {
 }
 
 impl OpenCall {
+    /// It will never return.
+    pub fn no_return(&self, why: Why) -> What<'_> {
+        What::NoReturn {
+            id: self.id,
+            depth: self.depth,
+            point: &self.point,
+            why,
+        }
+    }
+
     /// The stack pointer before the return address was pushed.
     fn before(&self) -> u64 {
         self.frame.wrapping_add(self.machine.word() as u64)

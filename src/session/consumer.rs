@@ -8,6 +8,7 @@ use crate::engine::supervisor::state::Supervisor;
 use crate::event::Kind;
 use crate::event::Request;
 use crate::sink::Sink;
+use crate::sink::promises::Promises;
 use std::io;
 use std::ops::ControlFlow;
 
@@ -18,6 +19,8 @@ pub(super) struct Consumer {
     /// What was lost is told on standard error: the trace goes elsewhere, or does not show it.
     pub(super) tells_losses: bool,
     pub(super) failure: Option<io::Error>,
+    /// Checks the events, in tests.
+    pub(super) promises: Option<Promises>,
     /// How memory is kept for it.
     pub(super) copying: Freezing,
 }
@@ -28,6 +31,9 @@ impl Consumer {
             return ControlFlow::Break(Request::End);
         }
         let event = self.decoder.event(hit);
+        if let Some(promises) = &mut self.promises {
+            promises.event(event);
+        }
         if let Kind::Lost { what, .. } | Kind::NoAllocator { what } = &event.kind
             && self.tells_losses
         {
@@ -91,7 +97,12 @@ impl Consumer {
     pub(super) fn finish(&mut self) -> io::Result<()> {
         let result = match self.failure.take() {
             Some(why) => Err(why),
-            None => self.sink.finish(),
+            None => {
+                if let Some(promises) = &mut self.promises {
+                    promises.finish();
+                }
+                self.sink.finish()
+            }
         };
         match result {
             Err(why) if why.kind() == io::ErrorKind::BrokenPipe => Ok(()),

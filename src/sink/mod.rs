@@ -5,6 +5,7 @@ pub mod both;
 pub mod demangle;
 pub mod output;
 pub mod per_process;
+pub mod promises;
 pub mod summary;
 pub mod text;
 

@@ -5,7 +5,7 @@ use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -15,6 +15,10 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The environment variable by which all descendants of one run are known, even as daemons.
 const MARK: &str = "LTRACE_TEST_RUN";
+
+/// Where a debug build of the tracer writes which promises of `src/event.rs` its events have broken; for the tests, a
+/// directory that everybody may write to.
+const PROMISES: &str = "LTRACE_PROMISES";
 
 static RUNS: AtomicU32 = AtomicU32::new(0);
 
@@ -45,6 +49,9 @@ impl Program {
             .env_remove("NO_COLOR")
             .env_remove("LD_BIND_NOW")
             .process_group(0);
+        if let Some(file) = promises(&mark) {
+            command.env(PROMISES, file);
+        }
         Program {
             command,
             mark,
@@ -126,6 +133,11 @@ impl Program {
         running.say(&input);
         running.finish()
     }
+}
+
+/// The file of one run.
+fn promises(mark: &str) -> Option<PathBuf> {
+    std::env::var_os(PROMISES).map(|dir| Path::new(&dir).join(mark))
 }
 
 fn words(command: &Command) -> Vec<OsString> {
@@ -243,6 +255,13 @@ impl Running {
             "{:?} left processes behind: {left:?}\n{}",
             self.words,
             self.so_far()
+        );
+        let broken = promises(&self.mark).and_then(|file| std::fs::read_to_string(file).ok());
+        assert!(
+            broken.is_none(),
+            "{:?}: {}",
+            self.words,
+            broken.unwrap_or_default()
         );
         Finished {
             stdout: self.stdout.text(),

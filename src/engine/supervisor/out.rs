@@ -76,12 +76,6 @@ impl<'a> Out<'a> {
         call: &OpenCall,
         why: Why,
     ) {
-        let what = What::NoReturn {
-            id: call.id,
-            depth: call.depth,
-            point: &call.point,
-            why,
-        };
-        self.tell(pid, tid, what);
+        self.tell(pid, tid, call.no_return(why));
     }
 }

@@ -400,8 +400,9 @@ fn come_back(
     };
     let position = position(task, tid, space, &regs);
     let returned = task.calls.returned(at, position);
-    let unwound = task.calls.unwound_by_return(position);
-    tell_unwound(task, stopped, unwound, out);
+    for call in task.calls.unwound_by_return(position) {
+        out.tell_at(time, task.pid, tid, call.no_return(Why::Unwound));
+    }
     let landed = task.calls.has_landed(Landing {
         address: at,
         rsp: regs.rsp,
