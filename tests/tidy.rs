@@ -40,6 +40,35 @@ const MAY_USE: [(&str, &[&str]); 16] = [
     ("sink", &["base", "plan", "value", "stack", "event"]),
 ];
 
+/// The floors of `leak`, from the lowest: a module uses others of its own floor and of lower ones.
+const LEAK_FLOORS: [&[&str]; 8] = [
+    &[
+        "amount",
+        "verdict",
+        "line",
+        "knowledge",
+        "pages",
+        "progress",
+        "words",
+        "kinds",
+        "worker",
+    ],
+    &["reach"],
+    &["site", "made", "options", "recent_frees"],
+    &["table", "misuse", "system"],
+    &["tracker"],
+    &[
+        "heap",
+        "functions",
+        "history",
+        "allocators",
+        "book",
+        "symbols",
+    ],
+    &["report", "check_thread"],
+    &["output", "view"],
+];
+
 /// Nine files in ten have fewer lines than this, their own tests not counted.
 const LONG: usize = 400;
 
@@ -103,13 +132,18 @@ fn code(text: &str) -> Vec<String> {
 
 /// The top modules that a line of code names: `crate::sys::…`, `crate::{elf, plan::Kind}`.
 fn named(code: &str) -> Vec<String> {
+    named_in("crate::", code)
+}
+
+/// The modules of `parent`, such as `crate::leak::`, that a line of code names.
+fn named_in(parent: &str, code: &str) -> Vec<String> {
     let mut found = Vec::new();
-    for (at, _) in code.match_indices("crate::") {
+    for (at, _) in code.match_indices(parent) {
         // `mycrate::` is another one.
         if code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_') {
             continue;
         }
-        let rest = &code[at + "crate::".len()..];
+        let rest = &code[at + parent.len()..];
         if let Some(group) = rest.strip_prefix('{') {
             let mut depth = 0;
             let mut item = String::new();
@@ -165,6 +199,31 @@ fn lower_floors_know_nothing_of_higher_ones() {
         };
         for used in named(&code(&text).join(" ")) {
             if used != module && !may_use.contains(&used.as_str()) {
+                wrong.push(format!("{}: {module} may not use {used}", shown(&path)));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The sink of leaks is above all floors.
+#[test]
+fn leak_has_floors_of_its_own() {
+    let floor = |module: &str| LEAK_FLOORS.iter().position(|all| all.contains(&module));
+    let mut wrong = Vec::new();
+    for (path, text) in rust_files("src/leak") {
+        let inside = path.strip_prefix(root().join("src/leak")).expect("a file");
+        let first = inside.components().next().expect("a name").as_os_str();
+        let module = first.to_string_lossy().trim_end_matches(".rs").to_owned();
+        if module == "mod" || module == "leak_sink" {
+            continue;
+        }
+        let Some(own) = floor(&module) else {
+            wrong.push(format!("{}: on no floor", shown(&path)));
+            continue;
+        };
+        for used in named_in("crate::leak::", &code(&text).join(" ")) {
+            if floor(&used).is_none_or(|used| used > own) {
                 wrong.push(format!("{}: {module} may not use {used}", shown(&path)));
             }
         }

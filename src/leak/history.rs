@@ -1,8 +1,8 @@
 //! How much was live over time, in all and at the sites that had most. Its resolution grows with time, so
 //! that it stays small.
 
-use crate::leak::report::build::heap_sites;
-use crate::leak::report::model::Amount;
+use crate::leak::amount::Amount;
+use crate::leak::heap::heap_sites;
 use crate::leak::site::SiteId;
 use crate::leak::tracker::Tracker;
 

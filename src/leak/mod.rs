@@ -1,12 +1,16 @@
 //! Leak tracking: what is handed out and never given back, by who asked for it.
 
 mod allocators;
+pub mod amount;
 pub mod book;
 pub mod check_thread;
 pub mod functions;
+pub mod heap;
 mod history;
 pub mod kinds;
+pub mod knowledge;
 pub mod leak_sink;
+pub mod line;
 mod made;
 pub mod misuse;
 pub mod options;
@@ -21,6 +25,7 @@ pub mod symbols;
 pub mod system;
 pub mod table;
 pub mod tracker;
+pub mod verdict;
 pub mod view;
 mod words;
 pub mod worker;

@@ -2,8 +2,7 @@
 
 use crate::base::frozen::Freezing;
 use crate::leak::kinds::Set;
-use crate::leak::report::model::Verdict;
-use crate::leak::report::text::Frames;
+use crate::leak::verdict::Verdict;
 use crate::plan::resources::Alias;
 use regex::Regex;
 use std::path::PathBuf;
@@ -78,6 +77,18 @@ pub enum Thread {
     Id(i32),
     /// By its name.
     Name(String),
+}
+
+/// Which frames of a stack are shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Frames {
+    /// The user's, and the last one of the standard library that they called.
+    #[default]
+    User,
+    /// All of them.
+    All,
+    /// The user's, but no more than so many.
+    First(usize),
 }
 
 /// The order of sites.

@@ -2,8 +2,8 @@
 
 use crate::base::Tid;
 use crate::base::addr::Addr;
+use crate::leak::amount::Amount;
 use crate::leak::kinds::KindId;
-use crate::leak::report::model::Amount;
 use crate::stack::StackId;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;

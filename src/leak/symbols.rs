@@ -4,8 +4,8 @@
 use crate::base::addr::{Addr, Vaddr};
 use crate::base::printable::printable;
 use crate::leak::book::Loaded;
+use crate::leak::line::{self, Line};
 use crate::leak::made::MadeCode;
-use crate::leak::report::model::{self, Line};
 use crate::leak::site;
 use crate::leak::worker::Work;
 use crate::stack::names::abbreviate;
@@ -218,7 +218,7 @@ impl Names for Named<'_> {
             self.lines(frame, &mut lines);
             if self.unnamed.allocators.contains(frame) {
                 let own = lines.iter_mut().skip(from);
-                own.for_each(|line| line.origin = model::Origin::Allocator);
+                own.for_each(|line| line.origin = line::Origin::Allocator);
             }
             if runs_scripts && self.unnamed.is_machinery(frame) {
                 lines.iter_mut().skip(from).for_each(as_standard);
@@ -256,16 +256,16 @@ fn shown(name: &str) -> String {
 
 /// To a script, the interpreter's functions are what a standard library is to other programs.
 fn as_standard(line: &mut Line) {
-    if line.origin == model::Origin::User {
-        line.origin = model::Origin::Standard;
+    if line.origin == line::Origin::User {
+        line.origin = line::Origin::Standard;
     }
 }
 
-fn whose(origin: origin::Origin) -> model::Origin {
+fn whose(origin: origin::Origin) -> line::Origin {
     match origin {
-        origin::Origin::Allocator => model::Origin::Allocator,
-        origin::Origin::Standard => model::Origin::Standard,
-        origin::Origin::Runtime => model::Origin::Runtime,
-        origin::Origin::User => model::Origin::User,
+        origin::Origin::Allocator => line::Origin::Allocator,
+        origin::Origin::Standard => line::Origin::Standard,
+        origin::Origin::Runtime => line::Origin::Runtime,
+        origin::Origin::User => line::Origin::User,
     }
 }

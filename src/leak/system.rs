@@ -1,7 +1,7 @@
 //! What the leak sink asks of the system and of the user while it goes on.
 
 use crate::base::{Pid, Tid};
-use crate::leak::tracker::Knowledge;
+use crate::leak::knowledge::Knowledge;
 use std::collections::{BTreeMap, HashMap};
 
 /// What the system knows of a process besides.

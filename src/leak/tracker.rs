@@ -11,6 +11,7 @@ use crate::base::addr::{Addr, Vaddr};
 use crate::base::time::Timestamp;
 use crate::event::CallId;
 use crate::leak::kinds::{Action, FamilyId, Kind, KindId, Kinds, Role, Shape};
+pub use crate::leak::knowledge::Knowledge;
 use crate::leak::misuse::Misuses;
 use crate::leak::pages::Pages;
 use crate::leak::recent_frees::RecentFrees;
@@ -45,15 +46,6 @@ pub struct Caller<'e> {
     pub origin: Origin,
     /// The instruction it returns to.
     pub return_address: Addr,
-}
-
-/// What is known of a process before its first call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Knowledge {
-    /// It was launched by us: what was not seen to be handed out does not exist.
-    All,
-    /// It ran before: it holds things that we never saw.
-    SinceAttach,
 }
 
 /// What a process holds, and who gave it.

@@ -2,20 +2,20 @@
 
 use crate::base::Tid;
 use crate::base::frozen::Copying;
+use crate::leak::heap::{heap_sites, heaps, is_heap};
 use crate::leak::history::Point;
-use crate::leak::kinds::KindId;
 use crate::leak::options::{Format, Options};
 use crate::leak::report::checked::Checked;
 use crate::leak::report::model::*;
 use crate::leak::report::noise::is_runtime;
 use crate::leak::report::suppress::Suppressions;
-use crate::leak::report::survey::{is_heap, survey};
+use crate::leak::report::survey::survey;
 use crate::leak::report::{misuses, open, sites};
-use crate::leak::site::{Site, SiteId};
+use crate::leak::site::SiteId;
 use crate::leak::symbols::Names;
 use crate::leak::system::Descriptor;
 use crate::leak::table::Live;
-use crate::leak::tracker::{Holdings, Knowledge, Tracker};
+use crate::leak::tracker::{Knowledge, Tracker};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -170,34 +170,6 @@ fn told(checked: &Checked) -> CheckTold {
         heaps_left_out: checked.before.broken,
         incomplete: checked.check.is_cut(),
     }
-}
-
-/// Its things are blocks of a heap.
-pub(in crate::leak) fn is_heap_kind(tracker: &Tracker, kind: KindId) -> bool {
-    tracker.kinds().kind(kind).is_some_and(is_heap)
-}
-
-/// What is live of each kind that is a heap's.
-fn heaps(tracker: &Tracker) -> impl Iterator<Item = &Holdings> {
-    let heaps = tracker
-        .holdings()
-        .filter(|(kind, _)| is_heap_kind(tracker, *kind));
-    heaps.map(|(_, holdings)| holdings)
-}
-
-/// The sites that ask a heap.
-pub(in crate::leak) fn heap_sites(tracker: &Tracker) -> impl Iterator<Item = (SiteId, &Site)> {
-    tracker
-        .sites
-        .iter()
-        .filter(|(_, site)| is_heap_kind(tracker, site.kind))
-}
-
-/// How much of the heap is live.
-pub(in crate::leak) fn live_heap(tracker: &Tracker) -> Amount {
-    let mut live = Amount::default();
-    heap_sites(tracker).for_each(|(_, site)| live += site.live());
-    live
 }
 
 fn heap(subject: &Subject) -> Heap {

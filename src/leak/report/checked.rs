@@ -2,6 +2,7 @@
 //! copy, and so can be found while the process goes on; and what the answer means by then.
 
 use crate::base::frozen::{Frozen, Region};
+use crate::leak::heap::{block_at, has_addresses, is_heap};
 use crate::leak::pages::Pages;
 use crate::leak::reach::chunks::{self, Chunks};
 use crate::leak::reach::habits::Lineages;
@@ -9,7 +10,6 @@ use crate::leak::reach::index::{Block, Node};
 use crate::leak::reach::scan::Holds;
 use crate::leak::reach::{self, Check, Verdict, lost};
 use crate::leak::report::model::Amount;
-use crate::leak::report::survey::{block_at, has_addresses, is_heap};
 use crate::leak::table::Live;
 use crate::leak::tracker::{HEAP, Knowledge, Tracker};
 use std::collections::HashSet;

@@ -2,13 +2,13 @@
 
 use crate::base::addr::Addr;
 use crate::base::printable::printable;
+use crate::leak::heap::block_at;
 use crate::leak::reach::index::Node;
 use crate::leak::reach::scan::Place;
 use crate::leak::reach::{Step, lost};
 use crate::leak::report::checked::Checked;
 use crate::leak::report::model::{CycleStep, Holds, Line, Origin};
 use crate::leak::report::numbers::bytes;
-use crate::leak::report::survey::block_at;
 use crate::leak::symbols::Names;
 use crate::leak::tracker::Tracker;
 use std::collections::HashMap;

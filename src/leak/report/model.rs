@@ -1,8 +1,10 @@
 //! A report as plain data: what `--json` writes and `--save` keeps. `docs/leaks-json.md` tells each field;
 //! a change that readers could stumble over raises [`VERSION`].
 
+pub use crate::leak::amount::Amount;
+pub use crate::leak::line::{Line, Origin};
+pub use crate::leak::verdict::Verdict;
 use serde::{Deserialize, Serialize};
-use std::ops::{AddAssign, Sub};
 
 /// The version of the format.
 pub const VERSION: u32 = 1;
@@ -55,16 +57,6 @@ pub struct Report {
     pub history: Vec<Moment>,
     /// The keys of the sites that are told in it.
     pub series: Vec<String>,
-}
-
-/// Blocks and bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Amount {
-    /// How many blocks.
-    pub blocks: u64,
-    /// How many bytes.
-    pub bytes: u64,
 }
 
 /// Whom a report is about.
@@ -156,25 +148,6 @@ pub struct Per {
     pub bytes: f64,
 }
 
-/// What is known of a site's blocks.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
-#[serde(rename_all = "lowercase")]
-pub enum Verdict {
-    /// They cannot be reached.
-    Lost,
-    /// Only lost blocks lead to them.
-    Indirect,
-    /// Only pointers to the inside of blocks lead to them.
-    Possible,
-    /// They can be reached.
-    Reachable,
-    /// There was no check.
-    #[default]
-    Unchecked,
-}
-
 /// One site: all blocks of one stack and one verdict.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -237,51 +210,6 @@ pub struct CycleStep {
     pub what: String,
     /// Where in it the pointer to the next one is.
     pub offset: u64,
-}
-
-/// One call of a stack.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Line {
-    /// The function, shortened.
-    pub function: String,
-    /// Its source file.
-    pub file: Option<String>,
-    /// The line in it.
-    pub line: Option<u32>,
-    /// The module it is in.
-    pub module: String,
-    /// The address in the module's file.
-    pub vaddr: u64,
-    /// How far behind the function's first instruction the call returns to, when only a symbol table tells.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub offset: Option<u64>,
-    /// Whose code it is.
-    pub origin: Origin,
-    /// It was inlined into the next one.
-    pub inlined: bool,
-}
-
-impl Line {
-    /// Nothing is known of it but its address, which stands for its name.
-    pub fn is_unnamed(&self) -> bool {
-        self.function == format!("{:#x}", self.vaddr)
-    }
-}
-
-/// Whose code a call is in.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Origin {
-    /// The program's, or a library's that is none of the others.
-    #[default]
-    User,
-    /// A language's standard library.
-    Standard,
-    /// An allocator's.
-    Allocator,
-    /// What runs around the program.
-    Runtime,
 }
 
 /// The call of interest before an allocation.
@@ -453,31 +381,6 @@ impl Report {
     /// The heap was watched.
     pub fn is_of_heap(&self) -> bool {
         self.watched.iter().any(|kind| kind == "heap")
-    }
-}
-
-impl Amount {
-    /// One block.
-    pub fn of(bytes: u64) -> Amount {
-        Amount { blocks: 1, bytes }
-    }
-}
-
-impl AddAssign for Amount {
-    fn add_assign(&mut self, other: Amount) {
-        self.blocks = self.blocks.saturating_add(other.blocks);
-        self.bytes = self.bytes.saturating_add(other.bytes);
-    }
-}
-
-impl Sub for Amount {
-    type Output = Amount;
-
-    fn sub(self, other: Amount) -> Amount {
-        Amount {
-            blocks: self.blocks.saturating_sub(other.blocks),
-            bytes: self.bytes.saturating_sub(other.bytes),
-        }
     }
 }
 

@@ -1,9 +1,10 @@
 //! Resources other than heap blocks that are open: descriptors, streams, handles, mappings.
 
+use crate::leak::heap::is_heap;
 use crate::leak::kinds::Action;
 use crate::leak::report::build::Subject;
 use crate::leak::report::model::{PairEntry, Refusal, Verdict, key};
-use crate::leak::report::survey::{Group, Survey, is_heap};
+use crate::leak::report::survey::{Group, Survey};
 use crate::leak::site::{Site, SiteId};
 use crate::leak::symbols::Names;
 use std::collections::{BTreeMap, HashMap, HashSet};

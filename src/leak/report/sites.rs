@@ -1,7 +1,8 @@
 //! The paragraphs of a report: one for each stack and verdict of the heap that is worth it.
 
+use crate::leak::heap::is_heap_kind;
 use crate::leak::options::{Contents, Options, Sort};
-use crate::leak::report::build::{Subject, is_heap_kind};
+use crate::leak::report::build::Subject;
 use crate::leak::report::describe::Describer;
 use crate::leak::report::model::{After, Entry, Line, Report, Verdict};
 use crate::leak::report::noise::is_runtime;

@@ -1,7 +1,8 @@
 //! Goes over everything that is live and sorts it by site and verdict.
 
 use crate::base::Tid;
-use crate::leak::kinds::{Kind, KindId, Shape};
+use crate::leak::heap::{block_at, has_addresses};
+use crate::leak::kinds::{Kind, KindId};
 use crate::leak::options::{BlockFilter, Thread};
 use crate::leak::reach;
 use crate::leak::report::checked::{Checked, born_before};
@@ -10,18 +11,7 @@ use crate::leak::site::SiteId;
 use crate::leak::system::Descriptor;
 use crate::leak::table::Live;
 use crate::leak::tracker::{Holdings, Knowledge, Tracker};
-use crate::plan::pairs::Width;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-
-/// Its things are blocks of memory, or pointers to such.
-pub fn has_addresses(kind: &Kind) -> bool {
-    kind.width == Width::Word && kind.shape == Shape::Owned
-}
-
-/// Its things are blocks of a heap, with sizes.
-pub fn is_heap(kind: &Kind) -> bool {
-    has_addresses(kind) && kind.sized
-}
 
 /// Live things of one site and one verdict.
 #[derive(Clone, Debug)]
@@ -226,16 +216,6 @@ pub fn led(tracker: &Tracker, checked: &Checked) -> BTreeMap<SiteId, Led> {
         }
     }
     led
-}
-
-/// The heap's block that begins there.
-pub fn block_at(tracker: &Tracker, start: u64) -> Option<&Live> {
-    let heaps = tracker
-        .holdings()
-        .filter(|(id, _)| tracker.kinds().kind(*id).is_some_and(has_addresses));
-    heaps
-        .filter_map(|(_, holdings)| holdings.table.get(start))
-        .max_by_key(|live| live.size)
 }
 
 #[cfg(test)]

@@ -5,24 +5,13 @@ mod others;
 #[cfg(test)]
 mod tests;
 
+pub use crate::leak::options::Frames;
 use crate::leak::report::model::{Amount, Entry, Line, Origin, Report, Since, Verdict};
 use crate::leak::report::numbers::{bytes, count, millis, of, seconds};
 use foot::{foot, summary};
 use others::pairs;
 pub(in crate::leak) use others::{misuse, pair};
 use std::fmt::Write as _;
-
-/// Which frames of a stack are shown.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Frames {
-    /// The user's, and the last one of the standard library that they called.
-    #[default]
-    User,
-    /// All of them.
-    All,
-    /// The user's, but no more than so many.
-    First(usize),
-}
 
 /// How paragraphs are shown.
 #[derive(Clone, Copy)]

@@ -4,9 +4,9 @@
 
 use super::*;
 use crate::base::addr::{Addr, Vaddr};
+use crate::leak::amount::Amount;
 use crate::leak::kinds::Set;
 use crate::leak::misuse::Wrong;
-use crate::leak::report::model::Amount;
 use crate::plan::pairs::{self, Pair};
 use std::time::Duration;
 
