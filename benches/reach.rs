@@ -4,8 +4,8 @@
 
 use ltrace::base::Tid;
 use ltrace::base::addr::Addr;
-use ltrace::base::frozen::{Copies, Copying, Frozen, Region, TaskState};
 use ltrace::base::memory::Stretch;
+use ltrace::base::snapshot::{Copies, Copying, Region, Snapshot, TaskState};
 use ltrace::leak::reach::habits::Lineages;
 use ltrace::leak::reach::index::{Block, Index};
 use ltrace::leak::reach::scan::Holds;
@@ -21,7 +21,7 @@ fn main() {
     }
     let count = std::env::args().find_map(|word| word.parse().ok());
     let count: usize = count.unwrap_or(1_000_000);
-    let (frozen, blocks, lost) = world(count);
+    let (snapshot, blocks, lost) = world(count);
     let heap = blocks.last().map_or(0, Block::end) - HEAP;
     let begin = Instant::now();
     let index = Index::new(blocks.clone());
@@ -33,7 +33,7 @@ fn main() {
     let looked = begin.elapsed();
     let begin = Instant::now();
     let check = Check::new(
-        &frozen,
+        &snapshot,
         blocks,
         &Lineages::new(),
         &|region, _| match is_data(region) {
@@ -58,7 +58,7 @@ fn main() {
 }
 
 /// Every hundredth block is lost, every fourth of the others is held by its neighbour.
-fn world(count: usize) -> (Frozen, Vec<Block>, usize) {
+fn world(count: usize) -> (Snapshot, Vec<Block>, usize) {
     let mut random = 0x9e37_79b9_7f4a_7c15u64;
     let mut next = || {
         random ^= random << 13;
@@ -104,7 +104,7 @@ fn world(count: usize) -> (Frozen, Vec<Block>, usize) {
         range: start..start + bytes.len() as u64,
         name: name.to_owned(),
     };
-    let frozen = Frozen {
+    let snapshot = Snapshot {
         regions: vec![
             region(DATA, &data, "/bin/server"),
             region(HEAP, &heap, "[heap]"),
@@ -129,5 +129,5 @@ fn world(count: usize) -> (Frozen, Vec<Block>, usize) {
         pause: Duration::ZERO,
         copying: Copying::Copied,
     };
-    (frozen, blocks, lost)
+    (snapshot, blocks, lost)
 }

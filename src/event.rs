@@ -11,8 +11,8 @@
 //!    before this one. Of a goroutine's call the return may be another task's event.
 
 use crate::base::addr::{Addr, Bias};
-use crate::base::frozen::After;
 use crate::base::signal::Signal;
+use crate::base::snapshot::After;
 use crate::base::time::Timestamp;
 use crate::base::{Pid, Tid};
 use crate::plan::{self, ModuleName, Tracepoint};

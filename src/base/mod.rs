@@ -2,13 +2,13 @@
 //! how memory is read. Nothing here knows ELF, ptrace or prototypes.
 
 pub mod addr;
-pub mod frozen;
 pub mod machine;
 pub mod memory;
 pub mod names;
 pub mod printable;
 pub mod regs;
 pub mod signal;
+pub mod snapshot;
 pub mod time;
 
 use std::fmt;

@@ -3,9 +3,9 @@
 mod words;
 
 use super::args::{BLOCKS, CLUES, FILES, LEAKS, THINGS};
-use crate::base::frozen::Freezing;
 use crate::base::message;
 use crate::base::printable::printable;
+use crate::base::snapshot::SnapshotMethod;
 use crate::config::Comparison;
 use crate::leak::kinds::{Kinds, OWN, Set};
 use crate::leak::options::{BlockFilter, Checks, Contents, Files, Format, Options, Sort, Thread};
@@ -186,7 +186,7 @@ impl LeakArgs {
             top: size("top", self.top.as_deref())?.map_or(usual.top, |top| top as usize),
             sort: word("sort", self.sort.as_deref(), &SORTS)?,
             checks: word("check", self.check.as_deref(), &CHECKS)?,
-            freezing: word("freeze", self.freeze.as_deref(), &FREEZINGS)?,
+            snapshot_method: word("freeze", self.freeze.as_deref(), &SNAPSHOT_METHODS)?,
             kinds: match &self.kinds {
                 Some(list) => each("kinds", list, |one| choose("kinds", one, &VERDICTS))?,
                 None => usual.kinds,
@@ -349,10 +349,10 @@ const CHECKS: [(&str, Checks); 3] = [
     ("off", Checks::Off),
 ];
 
-const FREEZINGS: [(&str, Freezing); 3] = [
-    ("auto", Freezing::Auto),
-    ("copy", Freezing::Copy),
-    ("fork", Freezing::Fork),
+const SNAPSHOT_METHODS: [(&str, SnapshotMethod); 3] = [
+    ("auto", SnapshotMethod::Auto),
+    ("copy", SnapshotMethod::Copy),
+    ("fork", SnapshotMethod::Fork),
 ];
 
 const VERDICTS: [(&str, Verdict); 4] = [

@@ -2,8 +2,8 @@
 //! the tracer takes its place beside them.
 
 use crate::base::addr::Addr;
-use crate::base::frozen::{Copies, Frozen};
 use crate::base::memory::{Memory, Unreadable};
+use crate::base::snapshot::{Copies, Snapshot};
 use crate::leak::report::checked::{Answer, Question};
 use crate::leak::worker::{Coming, Work, Worker};
 
@@ -12,15 +12,15 @@ pub type CheckThread = Worker<()>;
 
 impl CheckThread {
     /// Asks which blocks of a process can be reached. Bytes of memory are the steps of that.
-    pub fn check(&mut self, question: Question, mut frozen: Frozen) -> Coming<Answer> {
-        let lengths = frozen.regions.iter();
+    pub fn check(&mut self, question: Question, mut snapshot: Snapshot) -> Coming<Answer> {
+        let lengths = snapshot.regions.iter();
         let lengths = lengths.map(|region| region.range.end.saturating_sub(region.range.start));
         let work = Work::of(lengths.fold(0, u64::saturating_add));
-        frozen.memory = Box::new(Wanted {
-            memory: std::mem::replace(&mut frozen.memory, Box::new(Copies::default())),
+        snapshot.memory = Box::new(Wanted {
+            memory: std::mem::replace(&mut snapshot.memory, Box::new(Copies::default())),
             work: work.clone(),
         });
-        self.ask(work, |()| question.answer(frozen))
+        self.ask(work, |()| question.answer(snapshot))
     }
 }
 

@@ -1,4 +1,4 @@
-//! The sink: events in, reports out. Keeps a tracker for each process, asks for a frozen process when a
+//! The sink: events in, reports out. Keeps a tracker for each process, asks for a snapshot of a process when a
 //! report is due, and writes.
 
 mod calls;
@@ -12,7 +12,7 @@ mod tests;
 mod user_requests;
 
 use crate::base::Pid;
-use crate::base::frozen::{After, Frozen};
+use crate::base::snapshot::{After, Snapshot};
 use crate::base::time::Timestamp;
 use crate::event::{Event, Kind, Request};
 use crate::leak::book::Book;
@@ -367,13 +367,13 @@ impl Sink for LeakSink {
         }
     }
 
-    fn snapshot(&mut self, pid: Pid, frozen: Option<Frozen>) -> io::Result<()> {
+    fn snapshot(&mut self, pid: Pid, snapshot: Option<Snapshot>) -> io::Result<()> {
         let at = self.wanted.iter().position(|(wanted, _)| *wanted == pid);
         let Some((_, moment)) = at.and_then(|at| self.wanted.remove(at)) else {
             return Ok(());
         };
-        match frozen {
-            Some(frozen) => self.look_at(pid, moment, frozen)?,
+        match snapshot {
+            Some(snapshot) => self.look_at(pid, moment, snapshot)?,
             None => self.looked_at(pid, moment, None, Duration::ZERO),
         }
         self.unchecked()

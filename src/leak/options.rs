@@ -1,6 +1,6 @@
 //! What the user wants to know of leaks.
 
-use crate::base::frozen::Freezing;
+use crate::base::snapshot::SnapshotMethod;
 use crate::leak::kinds::Set;
 use crate::leak::verdict::Verdict;
 use crate::plan::resources::Alias;
@@ -28,7 +28,7 @@ pub struct Options {
     /// When to check who can be reached.
     pub checks: Checks,
     /// How the memory is kept for that.
-    pub freezing: Freezing,
+    pub snapshot_method: SnapshotMethod,
     /// The verdicts to tell.
     pub kinds: Vec<Verdict>,
     /// Which blocks count.
@@ -203,7 +203,7 @@ impl Default for Options {
             top: 10,
             sort: Sort::default(),
             checks: Checks::default(),
-            freezing: Freezing::default(),
+            snapshot_method: SnapshotMethod::default(),
             kinds: vec![Verdict::Lost, Verdict::Possible],
             blocks: BlockFilter::default(),
             per: None,

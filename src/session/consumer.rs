@@ -1,7 +1,7 @@
 //! What stands between engine and sink: hits become events, and the engine learns what the sink wants.
 
 use super::tell;
-use crate::base::frozen::Freezing;
+use crate::base::snapshot::SnapshotMethod;
 use crate::decode::Decoder;
 use crate::engine::hit::Hit;
 use crate::engine::supervisor::state::Supervisor;
@@ -22,7 +22,7 @@ pub(super) struct Consumer {
     /// Checks the events, in tests.
     pub(super) promises: Option<Promises>,
     /// How memory is kept for it.
-    pub(super) copying: Freezing,
+    pub(super) copying: SnapshotMethod,
 }
 
 impl Consumer {
@@ -65,9 +65,9 @@ impl Consumer {
                 }
                 Request::Snapshot(pid, after) => {
                     let how = self.copying;
-                    let frozen =
+                    let snapshot =
                         engine.snapshot(pid, how, after, &mut |hit| self.take_quietly(hit));
-                    self.sink.snapshot(pid, frozen)
+                    self.sink.snapshot(pid, snapshot)
                 }
                 Request::End => return,
             };

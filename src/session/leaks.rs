@@ -3,7 +3,7 @@
 use super::live_system::LiveSystem;
 use super::mode::{Mode, Out};
 use super::screen::OnTerminal;
-use crate::base::frozen::Freezing;
+use crate::base::snapshot::SnapshotMethod;
 use crate::config::Leaks;
 use crate::error::Error;
 use crate::leak::book::Book;
@@ -80,8 +80,8 @@ impl Mode for LeakMode {
         functions::resources(&self.kinds, &self.leaks.options, prototypes)
     }
 
-    fn copying(&self) -> Freezing {
-        self.leaks.options.freezing
+    fn copying(&self) -> SnapshotMethod {
+        self.leaks.options.snapshot_method
     }
 
     fn hides_losses(&self) -> bool {

@@ -1,6 +1,6 @@
 //! What a run asks of the session, by what it makes of calls: lines, a summary, or reports of leaks.
 
-use crate::base::frozen::Freezing;
+use crate::base::snapshot::SnapshotMethod;
 use crate::leak::tracker::Knowledge;
 use crate::plan::resources::Resources;
 use crate::proto::library::Library;
@@ -34,8 +34,8 @@ pub(super) trait Mode {
     }
 
     /// How memory is kept for it.
-    fn copying(&self) -> Freezing {
-        Freezing::default()
+    fn copying(&self) -> SnapshotMethod {
+        SnapshotMethod::default()
     }
 
     /// Whether it writes while the program runs, so that the order with what that writes matters.

@@ -2,7 +2,7 @@
 
 use super::Sink;
 use crate::base::Pid;
-use crate::base::frozen::Frozen;
+use crate::base::snapshot::Snapshot;
 use crate::event::{Event, Request};
 use std::io;
 
@@ -24,8 +24,8 @@ impl<A: Sink, B: Sink> Sink for Both<A, B> {
         self.1.request()
     }
 
-    fn snapshot(&mut self, pid: Pid, frozen: Option<Frozen>) -> io::Result<()> {
-        self.1.snapshot(pid, frozen)
+    fn snapshot(&mut self, pid: Pid, snapshot: Option<Snapshot>) -> io::Result<()> {
+        self.1.snapshot(pid, snapshot)
     }
 
     fn tracing_stopped(&mut self) {

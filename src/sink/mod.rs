@@ -13,7 +13,7 @@ pub mod text;
 mod tests;
 
 use crate::base::Pid;
-use crate::base::frozen::Frozen;
+use crate::base::snapshot::Snapshot;
 use crate::event::{Event, Request};
 use std::io;
 
@@ -31,7 +31,7 @@ pub trait Sink {
     }
 
     /// Takes the process that it asked for, as it was; `None` when it is gone.
-    fn snapshot(&mut self, _: Pid, _: Option<Frozen>) -> io::Result<()> {
+    fn snapshot(&mut self, _: Pid, _: Option<Snapshot>) -> io::Result<()> {
         Ok(())
     }
 

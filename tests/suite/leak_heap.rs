@@ -157,10 +157,10 @@ fn more_address_space_than_memory() {
     let Some(program) = fixture("leak_sparse") else {
         return;
     };
-    for freezing in ["auto", "copy"] {
+    for snapshot_method in ["auto", "copy"] {
         let mut target = Program::new(&program).start();
         target.wait_for_stdout("ready\n");
-        let report = report(&mut target, &["--freeze", freezing, "--every", "1h"]);
+        let report = report(&mut target, &["--freeze", snapshot_method, "--every", "1h"]);
         assert_eq!(report["lost"]["blocks"], 3, "{report:#}");
         assert_eq!(report["reachable"]["blocks"], 6, "{report:#}");
         target.close_input();
@@ -174,11 +174,15 @@ fn a_reservation_of_many_tib() {
     let Some(program) = fixture("leak_sparse") else {
         return;
     };
-    for freezing in ["auto", "fork", "copy"] {
+    for snapshot_method in ["auto", "fork", "copy"] {
         let mut target = Program::new(&program).args(["43"]).start();
         target.wait_for_stdout("ready\n");
-        let report = report(&mut target, &["--freeze", freezing, "--every", "1h"]);
-        assert_eq!(report["check"]["forked"], freezing == "fork", "{report:#}");
+        let report = report(&mut target, &["--freeze", snapshot_method, "--every", "1h"]);
+        assert_eq!(
+            report["check"]["forked"],
+            snapshot_method == "fork",
+            "{report:#}"
+        );
         assert_eq!(report["lost"]["blocks"], 3, "{report:#}");
         assert_eq!(report["reachable"]["blocks"], 6, "{report:#}");
         target.close_input();

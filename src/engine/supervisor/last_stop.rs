@@ -2,9 +2,9 @@
 //! (ptrace(2), PTRACE_O_TRACEEXIT). There is one whatever ends it: exit_group(2) by any thread, the exit of the
 //! last one, a signal, SIGKILL too.
 
-use crate::base::frozen::TaskState;
 use crate::base::machine::Machine;
 use crate::base::regs::Regs;
+use crate::base::snapshot::TaskState;
 use crate::base::{Pid, Tid};
 use crate::engine::hit::What;
 use crate::engine::supervisor::out::Out;

@@ -1,9 +1,9 @@
 //! A process held for a moment, and what it was like: all its tasks stopped, registers copied and writable
 //! memory kept, all of them let go on.
 
-use crate::base::frozen::{After, Freezing, Frozen, Region, TaskState};
 use crate::base::memory::Memory;
 use crate::base::regs::{FloatRegs, Regs};
+use crate::base::snapshot::{After, Region, Snapshot, SnapshotMethod, TaskState};
 use crate::base::{Pid, Tid};
 use crate::engine::hit::Hit;
 use crate::engine::supervisor::out::Out;
@@ -25,16 +25,16 @@ impl Supervisor {
     pub fn snapshot(
         &mut self,
         pid: Pid,
-        how: Freezing,
+        how: SnapshotMethod,
         after: After,
         on_hit: &mut dyn FnMut(&Hit<'_>) -> ControlFlow<Request>,
-    ) -> Option<Frozen> {
+    ) -> Option<Snapshot> {
         let mut out = Out::new(on_hit);
         let mut plan = snapshot_memory::Plan::new(pid, how, self.look_out());
         self.placement.hurry();
-        let frozen = self.snapshot_now(pid, &mut plan, after, &mut out);
+        let snapshot = self.snapshot_now(pid, &mut plan, after, &mut out);
         self.placement.relax();
-        frozen
+        snapshot
     }
 
     fn snapshot_now(
@@ -43,7 +43,7 @@ impl Supervisor {
         plan: &mut snapshot_memory::Plan,
         after: After,
         out: &mut Out<'_>,
-    ) -> Option<Frozen> {
+    ) -> Option<Snapshot> {
         let began = Instant::now();
         let held = self.stop_process(pid, out)?;
         // Of one that is about to end there will be no other moment.
@@ -93,7 +93,7 @@ impl Supervisor {
         let is_image = |m: &&Mapping| !m.writable && m.file.1 != 0;
         let images = maps.iter().filter(is_image).map(|m| m.range.clone());
         let (memory, copying) = kept.finish();
-        Some(Frozen {
+        Some(Snapshot {
             regions: writable.iter().map(region).collect(),
             images: images.collect(),
             tasks,

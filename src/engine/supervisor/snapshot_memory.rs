@@ -1,11 +1,11 @@
-//! How the memory of a frozen process is kept: much of it by a child of its own, so that the pause is that of
+//! How the memory of a snapshot is kept: much of it by a child of its own, so that the pause is that of
 //! a fork and not of copying; little of it, and what children do not get, is copied.
 
 use crate::base::Pid;
 use crate::base::addr::Addr;
-use crate::base::frozen::{Copies, Copying, Freezing, Layered};
 use crate::base::machine::Machine;
 use crate::base::memory::{Memory, Stretch, Unreadable};
+use crate::base::snapshot::{Copies, Copying, Layered, SnapshotMethod};
 use crate::sys::interrupt::LookOut;
 use crate::sys::memory::ProcessMemory;
 use crate::sys::pagemap::Pagemap;
@@ -33,7 +33,7 @@ const LONGEST: Duration = Duration::from_millis(200);
 
 /// What is known before the process is held.
 pub(in crate::engine) struct Plan {
-    how: Freezing,
+    how: SnapshotMethod,
     /// Memory that children do not get, or get empty.
     withheld: Vec<Range<u64>>,
     pages: Option<Pagemap>,
@@ -52,16 +52,16 @@ pub(in crate::engine) struct GivenUp;
 
 impl Plan {
     /// Looks at the process while it runs.
-    pub(in crate::engine) fn new(pid: Pid, how: Freezing, look_out: LookOut) -> Plan {
+    pub(in crate::engine) fn new(pid: Pid, how: SnapshotMethod, look_out: LookOut) -> Plan {
         let mut pages = Pagemap::of(pid).ok();
         let maps = || proc::maps(pid).unwrap_or_default();
         let how = match how {
-            Freezing::Auto if is_little(&maps(), &mut pages) => Freezing::Copy,
+            SnapshotMethod::Auto if is_little(&maps(), &mut pages) => SnapshotMethod::Copy,
             other => other,
         };
         let withheld = match how {
-            Freezing::Copy => Vec::new(),
-            Freezing::Auto | Freezing::Fork => proc::withheld(pid),
+            SnapshotMethod::Copy => Vec::new(),
+            SnapshotMethod::Auto | SnapshotMethod::Fork => proc::withheld(pid),
         };
         Plan {
             how,
@@ -86,8 +86,8 @@ impl Plan {
         let (besides, mut own): (Vec<&Mapping>, Vec<&Mapping>) =
             writable.iter().partition(|m| m.shared || is_withheld(m));
         let copying = match self.how {
-            Freezing::Copy => Copying::Copied,
-            Freezing::Auto | Freezing::Fork => {
+            SnapshotMethod::Copy => Copying::Copied,
+            SnapshotMethod::Auto | SnapshotMethod::Fork => {
                 let (withheld, shared): (Vec<&Mapping>, Vec<&Mapping>) =
                     besides.iter().partition(|m| is_withheld(m));
                 let mut besides = parts(&withheld, pages, until)?;

@@ -1,7 +1,7 @@
-//! Checks: asked for when a process was frozen, answered while it goes on.
+//! Checks: asked for when a snapshot was made, answered while it goes on.
 
 use crate::base::Pid;
-use crate::base::frozen::Frozen;
+use crate::base::snapshot::Snapshot;
 use crate::leak::allocators::Allocator;
 use crate::leak::leak_sink::pending::{Pending, Stage};
 use crate::leak::leak_sink::{LeakSink, Moment};
@@ -12,8 +12,13 @@ use std::io;
 use std::time::{Duration, Instant};
 
 impl LeakSink {
-    /// A process was frozen: has it checked.
-    pub(super) fn look_at(&mut self, pid: Pid, moment: Moment, frozen: Frozen) -> io::Result<()> {
+    /// A snapshot was made: has it checked.
+    pub(super) fn look_at(
+        &mut self,
+        pid: Pid,
+        moment: Moment,
+        snapshot: Snapshot,
+    ) -> io::Result<()> {
         let Some(traced) = self.processes.get_mut(&pid).filter(|traced| !traced.told) else {
             return Ok(());
         };
@@ -28,8 +33,8 @@ impl LeakSink {
         let live = sites.filter(|(_, site)| site.live().blocks > 0);
         let lineages = live.map(|(id, site)| (id.0, self.setup.book.lineage(site.origin)));
         let question = Question::new(&traced.tracker, older, allocators, lineages.collect());
-        let pause = frozen.pause;
-        let answer = self.check_thread.check(question, frozen);
+        let pause = snapshot.pause;
+        let answer = self.check_thread.check(question, snapshot);
         self.pending.push(Pending {
             pid,
             moment,
@@ -60,7 +65,7 @@ impl LeakSink {
         if let Some(checked) = &mut checked {
             if check.moment.is_last() {
                 // It was held all the time.
-                checked.frozen.pause += check.begun.elapsed();
+                checked.snapshot.pause += check.begun.elapsed();
             }
             traced.tracker.released_unseen(&checked.gone);
             for (kind, keys) in lost_keys(&traced.tracker, checked) {

@@ -10,7 +10,7 @@ mod free;
 mod tests;
 
 use crate::base::addr::Addr;
-use crate::base::frozen::{Frozen, Region};
+use crate::base::snapshot::{Region, Snapshot};
 use std::ops::Range;
 
 /// What was found in all heaps.
@@ -50,14 +50,14 @@ const STATE: u64 = 2200;
 const PAGE: u64 = 4096;
 
 /// Walks every heap that can be walked.
-pub fn walk(frozen: &Frozen) -> Chunks {
+pub fn walk(snapshot: &Snapshot) -> Chunks {
     let mut walk = Walk {
-        words: Words::new(frozen),
-        frozen,
+        words: Words::new(snapshot),
+        snapshot,
         arenas: Vec::new(),
         found: Chunks::default(),
     };
-    for region in &frozen.regions {
+    for region in &snapshot.regions {
         if region.name == "[heap]" {
             walk.main(region);
         } else if region.name.is_empty() || region.name.starts_with("[anon") {
@@ -67,7 +67,7 @@ pub fn walk(frozen: &Frozen) -> Chunks {
     let Walk {
         arenas, mut found, ..
     } = walk;
-    free::remove_free(frozen, &arenas, &mut found.held);
+    free::remove_free(snapshot, &arenas, &mut found.held);
     found
 }
 
@@ -108,7 +108,7 @@ impl Chunks {
 }
 
 struct Walk<'f> {
-    frozen: &'f Frozen,
+    snapshot: &'f Snapshot,
     words: Words<'f>,
     /// Where arenas are.
     arenas: Vec<u64>,
@@ -140,7 +140,7 @@ impl Walk<'_> {
             self.found.broken.push(region.range.start);
             return;
         };
-        let arena = main_arena(self.frozen, list.last);
+        let arena = main_arena(self.snapshot, list.last);
         self.found.knows_free = arena.is_some();
         self.arenas.extend(arena);
         self.take(list, region.range.start);
@@ -169,7 +169,7 @@ impl Walk<'_> {
     fn behind(&mut self, at: u64) -> u64 {
         match self.words.at(at) {
             Some(_) => at + 1,
-            None => self.frozen.memory.beyond(Addr(at)).0.max(at + 1),
+            None => self.snapshot.memory.beyond(Addr(at)).0.max(at + 1),
         }
     }
 
@@ -283,10 +283,10 @@ fn size_of(head: u64, at: u64, end: u64) -> Option<u64> {
 
 /// glibc's main arena, which no symbol leads to: it knows the top chunk, and its first bin is empty, and
 /// then points to itself, or not, and then into the heap.
-fn main_arena(frozen: &Frozen, top: u64) -> Option<u64> {
-    let libraries = frozen.regions.iter();
+fn main_arena(snapshot: &Snapshot, top: u64) -> Option<u64> {
+    let libraries = snapshot.regions.iter();
     let data = libraries.filter(|region| region.name.contains("libc"));
-    let mut words = Words::new(frozen);
+    let mut words = Words::new(snapshot);
     for region in data {
         let first = region.range.start.next_multiple_of(8);
         for at in (first..region.range.end.saturating_sub(STATE)).step_by(8) {
@@ -294,7 +294,7 @@ fn main_arena(frozen: &Frozen, top: u64) -> Option<u64> {
                 continue;
             }
             let arena = at - TOP;
-            let bin = frozen.word(arena + BINS);
+            let bin = snapshot.word(arena + BINS);
             if bin.is_some_and(|bin| bin == arena + BINS - HEADER || bin < top && bin > 0) {
                 return Some(arena);
             }
@@ -305,7 +305,7 @@ fn main_arena(frozen: &Frozen, top: u64) -> Option<u64> {
 
 /// Words that are mostly asked for one behind the other.
 struct Words<'f> {
-    frozen: &'f Frozen,
+    snapshot: &'f Snapshot,
     start: u64,
     bytes: Vec<u8>,
 }
@@ -314,9 +314,9 @@ struct Words<'f> {
 const WINDOW: usize = 1 << 16;
 
 impl<'f> Words<'f> {
-    fn new(frozen: &'f Frozen) -> Words<'f> {
+    fn new(snapshot: &'f Snapshot) -> Words<'f> {
         Words {
-            frozen,
+            snapshot,
             start: 0,
             bytes: Vec::new(),
         }
@@ -327,7 +327,7 @@ impl<'f> Words<'f> {
             return Some(word);
         }
         self.bytes.resize(WINDOW, 0);
-        let got = self.frozen.memory.read(Addr(at), &mut self.bytes);
+        let got = self.snapshot.memory.read(Addr(at), &mut self.bytes);
         self.start = at;
         self.bytes.truncate(got.unwrap_or(0));
         self.cached(at)

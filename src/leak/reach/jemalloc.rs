@@ -4,7 +4,7 @@
 //! Sources: jemalloc's src/base.c and base.h (`struct base_block_s`), 5.0 to 5.3; cache_bin.h (`struct
 //! cache_bin_s`, `cache_bin_init`) and tcache.c, 5.3. What older versions cache is not recognised.
 
-use crate::base::frozen::{Frozen, Region};
+use crate::base::snapshot::{Region, Snapshot};
 use std::ops::Range;
 
 /// Blocks of metadata are multiples of it (`HUGEPAGE`), and mostly aligned to it.
@@ -20,25 +20,25 @@ const BIN: u64 = 24;
 const BINS: usize = 16;
 
 /// All of it that is found, ascending.
-pub fn own(frozen: &Frozen) -> Vec<Range<u64>> {
+pub fn own(snapshot: &Snapshot) -> Vec<Range<u64>> {
     let is_anonymous =
         |region: &&Region| region.name.is_empty() || region.name.starts_with("[anon");
-    let regions = frozen.regions.iter().filter(is_anonymous);
+    let regions = snapshot.regions.iter().filter(is_anonymous);
     let mut own: Vec<Range<u64>> = regions
-        .flat_map(|region| metadata(frozen, region))
+        .flat_map(|region| metadata(snapshot, region))
         .collect();
     own.extend(
-        frozen
+        snapshot
             .tasks
             .iter()
-            .filter_map(|task| cache(frozen, task.fs_base)),
+            .filter_map(|task| cache(snapshot, task.fs_base)),
     );
     own.sort_unstable_by_key(|range| range.start);
     own
 }
 
 /// Blocks of metadata in a mapping. Each begins with its size, the one before it, and what is left of it.
-fn metadata(frozen: &Frozen, region: &Region) -> Vec<Range<u64>> {
+fn metadata(snapshot: &Snapshot, region: &Region) -> Vec<Range<u64>> {
     let Range { start, end } = region.range;
     let aligned = (start.next_multiple_of(HUGE)..end).step_by(HUGE as usize);
     let mut found = Vec::new();
@@ -47,7 +47,7 @@ fn metadata(frozen: &Frozen, region: &Region) -> Vec<Range<u64>> {
         if at < behind {
             continue;
         }
-        let word = |number: u64| frozen.word(at + 8 * number);
+        let word = |number: u64| snapshot.word(at + 8 * number);
         let (Some(size), Some(before), Some(left)) = (word(0), word(1), word(3)) else {
             continue;
         };
@@ -62,11 +62,11 @@ fn metadata(frozen: &Frozen, region: &Region) -> Vec<Range<u64>> {
 
 /// The stacks of the bins of a thread's cache, which lie one behind the other. Its bins are in the data that a
 /// library has for each thread, below the thread pointer (ELF TLS, variant II).
-fn cache(frozen: &Frozen, fs_base: u64) -> Option<Range<u64>> {
+fn cache(snapshot: &Snapshot, fs_base: u64) -> Option<Range<u64>> {
     let from = fs_base.saturating_sub(THREAD_LOCAL) & !7;
     let mut at = from;
     while at < fs_base {
-        if let Some(stacks) = bins(frozen, at) {
+        if let Some(stacks) = bins(snapshot, at) {
             return Some(stacks);
         }
         at += 8;
@@ -75,12 +75,12 @@ fn cache(frozen: &Frozen, fs_base: u64) -> Option<Range<u64>> {
 }
 
 /// The stacks of the bins of which the first is there.
-fn bins(frozen: &Frozen, first: u64) -> Option<Range<u64>> {
-    let begin = bin(frozen, first)?;
+fn bins(snapshot: &Snapshot, first: u64) -> Option<Range<u64>> {
+    let begin = bin(snapshot, first)?;
     let mut all = begin.clone();
     let mut count = 1;
     while let Some(next) =
-        bin(frozen, first + BIN * count as u64).filter(|next| next.start == all.end)
+        bin(snapshot, first + BIN * count as u64).filter(|next| next.start == all.end)
     {
         all.end = next.end;
         count += 1;
@@ -89,8 +89,8 @@ fn bins(frozen: &Frozen, first: u64) -> Option<Range<u64>> {
 }
 
 /// The stack of one bin.
-fn bin(frozen: &Frozen, at: u64) -> Option<Range<u64>> {
-    let (head, marks) = (frozen.word(at)?, frozen.word(at + 16)?);
+fn bin(snapshot: &Snapshot, at: u64) -> Option<Range<u64>> {
+    let (head, marks) = (snapshot.word(at)?, snapshot.word(at + 16)?);
     let (full, empty) = ((marks >> 16) as u16, (marks >> 32) as u16);
     let (used, room) = ((head as u16).wrapping_sub(full), empty.wrapping_sub(full));
     let is_bin = head > 4096 && head.is_multiple_of(8) && used <= room && room.is_multiple_of(8);
@@ -102,21 +102,21 @@ fn bin(frozen: &Frozen, at: u64) -> Option<Range<u64>> {
 mod tests {
     use super::*;
     use crate::base::addr::Addr;
-    use crate::base::frozen::{Copies, Copying, TaskState};
     use crate::base::memory::Stretch;
+    use crate::base::snapshot::{Copies, Copying, TaskState};
     use std::time::Duration;
 
     const META: u64 = 0x7f00_0020_0000;
     const LOCAL: u64 = 0x7f11_0000_0000;
     const STACKS: u64 = 0x7f00_0081_f640;
 
-    fn frozen(stretches: Vec<(u64, Vec<u64>)>) -> Frozen {
+    fn snapshot(stretches: Vec<(u64, Vec<u64>)>) -> Snapshot {
         let bytes = |words: &[u64]| words.iter().flat_map(|word| word.to_le_bytes()).collect();
         let region = |(at, words): &(u64, Vec<u64>)| Region {
             range: *at..*at + (8 * words.len() as u64).max(if *at == META { 2 * HUGE } else { 0 }),
             name: String::new(),
         };
-        Frozen {
+        Snapshot {
             regions: stretches.iter().map(region).collect(),
             images: Vec::new(),
             tasks: vec![TaskState {
@@ -143,7 +143,7 @@ mod tests {
     fn blocks_of_metadata() {
         let check = |words: [u64; 4], expected: Option<Range<u64>>| {
             assert_eq!(
-                own(&frozen(vec![(META, words.to_vec())])).pop(),
+                own(&snapshot(vec![(META, words.to_vec())])).pop(),
                 expected,
                 "{words:x?}"
             );
@@ -179,7 +179,7 @@ mod tests {
     #[test]
     fn a_threads_cache() {
         let check = |words: Vec<u64>, expected: Option<Range<u64>>| {
-            assert_eq!(own(&frozen(vec![(LOCAL, words)])).pop(), expected);
+            assert_eq!(own(&snapshot(vec![(LOCAL, words)])).pop(), expected);
         };
         // Over the end of the 64 KiB that two bytes can tell.
         check(bins_of(40, 0), Some(STACKS..STACKS + 40 * 64));

@@ -1,5 +1,5 @@
-//! Reachability from outside: of all live blocks, which can the program still get at? Works on a frozen
-//! copy of registers and memory, while the program itself goes on.
+//! Reachability from outside: of all live blocks, which can the program still get at? Works on a
+//! snapshot of registers and memory, while the program itself goes on.
 
 pub mod chunks;
 pub mod habits;
@@ -9,7 +9,7 @@ pub mod lost;
 pub mod mark;
 pub mod scan;
 
-use crate::base::frozen::{Frozen, Region};
+use crate::base::snapshot::{Region, Snapshot};
 use habits::Lineages;
 use index::{Block, Index, Node};
 use lost::Group;
@@ -59,22 +59,22 @@ impl Check {
     /// Follows all pointers. `rule` says of memory between blocks, by region and address, what its
     /// words mean, `lineages` which blocks are of one origin.
     pub fn new(
-        frozen: &Frozen,
+        snapshot: &Snapshot,
         blocks: Vec<Block>,
         lineages: &Lineages,
         rule: &RootRule<'_>,
     ) -> Check {
-        Check::of(frozen, Index::new(blocks), lineages, rule, MOST_POINTERS)
+        Check::of(snapshot, Index::new(blocks), lineages, rule, MOST_POINTERS)
     }
 
     fn of(
-        frozen: &Frozen,
+        snapshot: &Snapshot,
         index: Index,
         lineages: &Lineages,
         rule: &RootRule<'_>,
         most: usize,
     ) -> Check {
-        let pointers = Pointers::find(frozen, &index, lineages, rule, most);
+        let pointers = Pointers::find(snapshot, &index, lineages, rule, most);
         let count = index.blocks.len();
         let marks = Marks::new(&pointers, count);
         let groups = lost::groups(&pointers, &marks, &index.blocks);
@@ -152,12 +152,12 @@ impl Check {
     }
 
     /// How far inside the one block its pointer to the other is.
-    pub fn offset(&self, frozen: &Frozen, from: Node, to: Node) -> Option<u64> {
+    pub fn offset(&self, snapshot: &Snapshot, from: Node, to: Node) -> Option<u64> {
         let block = self.index.blocks.get(from as usize)?;
         // What the scan did not see need not be looked for.
         self.pointers.of(from).find(|pointer| pointer.to == to)?;
         let points_there = |offset: &u64| {
-            let word = frozen.word(block.start + offset);
+            let word = snapshot.word(block.start + offset);
             word.and_then(|word| self.index.find(word))
                 .is_some_and(|(node, _)| node == to)
         };

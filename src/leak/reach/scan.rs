@@ -1,9 +1,9 @@
-//! Finds every word of a frozen process that points to a block: who points from outside, and which block
+//! Finds every word of a snapshot that points to a block: who points from outside, and which block
 //! points to which.
 
 use crate::base::Tid;
 use crate::base::addr::Addr;
-use crate::base::frozen::{Frozen, Region};
+use crate::base::snapshot::{Region, Snapshot};
 use crate::leak::reach::habits::{Habits, Inside, Lineages, inside};
 use crate::leak::reach::index::{Index, Node};
 use std::ops::Range;
@@ -39,7 +39,7 @@ pub enum Place {
     Itself,
 }
 
-/// All pointers of a frozen process.
+/// All pointers of a snapshot.
 pub struct Pointers {
     /// Those from outside, data before stacks and registers.
     pub roots: Vec<Root>,
@@ -84,14 +84,14 @@ const DTV_OFFSET: u64 = 16;
 impl Pointers {
     /// Looks at all of it.
     pub fn find(
-        frozen: &Frozen,
+        snapshot: &Snapshot,
         index: &Index,
         lineages: &Lineages,
         rule: &RootRule<'_>,
         most: usize,
     ) -> Pointers {
         let mut scan = Scan {
-            frozen,
+            snapshot,
             index,
             rule,
             most,
@@ -106,7 +106,7 @@ impl Pointers {
                 is_cut: false,
             },
         };
-        for region in &frozen.regions {
+        for region in &snapshot.regions {
             scan.region(region);
         }
         scan.registers();
@@ -215,7 +215,7 @@ enum At {
 }
 
 struct Scan<'c> {
-    frozen: &'c Frozen,
+    snapshot: &'c Snapshot,
     index: &'c Index,
     rule: &'c RootRule<'c>,
     /// See [`MOST_POINTERS`].
@@ -232,7 +232,7 @@ impl Scan<'_> {
     fn region(&mut self, region: &Region) {
         let range = &region.range;
         let inside = self
-            .frozen
+            .snapshot
             .tasks
             .iter()
             .filter(|task| range.contains(&task.sp));
@@ -266,16 +266,16 @@ impl Scan<'_> {
             .saturating_sub(CONTROL)
             .max(region.range.start);
         let is_control = |at: &u64| {
-            let points_back = |offset| self.frozen.word(at + offset) == Some(*at);
+            let points_back = |offset| self.snapshot.word(at + offset) == Some(*at);
             points_back(0) && points_back(16)
         };
         let control = (aligned(top)..region.range.end).step_by(8).find(is_control);
-        control.filter(|at| self.frozen.tasks.iter().all(|task| task.fs_base != *at))
+        control.filter(|at| self.snapshot.tasks.iter().all(|task| task.fs_base != *at))
     }
 
     /// The dtv, whose address is the second word of a thread's control block (glibc, `tcbhead_t`).
     fn dtv(&self, control: u64) -> Option<Pointer> {
-        let dtv = self.frozen.word(control.wrapping_add(8))?;
+        let dtv = self.snapshot.word(control.wrapping_add(8))?;
         let (to, offset) = self.index.find(dtv)?;
         (offset == DTV_OFFSET).then_some(Pointer { to, is_start: true })
     }
@@ -287,11 +287,11 @@ impl Scan<'_> {
         let mut at = aligned(range.start);
         while at < range.end {
             let want = (range.end - at).min(CHUNK) as usize;
-            let got = match self.frozen.memory.read(Addr(at), &mut buffer[..want]) {
+            let got = match self.snapshot.memory.read(Addr(at), &mut buffer[..want]) {
                 Ok(got) if got >= 8 => got / 8 * 8,
                 // A page that cannot be read holds nothing.
                 _ => {
-                    at = aligned(self.frozen.memory.beyond(Addr(at)).0.max(at + 8));
+                    at = aligned(self.snapshot.memory.beyond(Addr(at)).0.max(at + 8));
                     continue;
                 }
             };
@@ -404,7 +404,7 @@ impl Scan<'_> {
     }
 
     fn registers(&mut self) {
-        for task in &self.frozen.tasks {
+        for task in &self.snapshot.tasks {
             let own_stack = self.index.find(task.sp).map(|(node, _)| Pointer {
                 to: node,
                 is_start: true,
@@ -445,7 +445,7 @@ impl Scan<'_> {
         let Some(block) = self.index.blocks.get(to as usize) else {
             return false;
         };
-        let word = |at: u64| self.frozen.word(block.start.wrapping_add(at));
+        let word = |at: u64| self.snapshot.word(block.start.wrapping_add(at));
         match offset {
             // new T[n]: a cookie tells n (Itanium C++ ABI 2.7).
             8 if word(0)
@@ -461,7 +461,7 @@ impl Scan<'_> {
             }
             // A base class that is not the first one: the object and its part have a vtable each.
             _ if offset.is_multiple_of(8) => {
-                let is_vtable = |at| word(at).is_some_and(|word| self.frozen.is_image(word));
+                let is_vtable = |at| word(at).is_some_and(|word| self.snapshot.is_image(word));
                 is_vtable(0) && is_vtable(offset)
             }
             _ => false,

@@ -5,8 +5,8 @@ use super::scan::Holds;
 use super::*;
 use crate::base::Tid;
 use crate::base::addr::Addr;
-use crate::base::frozen::{Copies, Copying, TaskState};
 use crate::base::memory::Stretch;
+use crate::base::snapshot::{Copies, Copying, TaskState};
 use proptest::prelude::*;
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ struct World {
 }
 
 impl World {
-    fn frozen(&self) -> Frozen {
+    fn snapshot(&self) -> Snapshot {
         let region = |start: u64, size: u64, name: &str| {
             let mut bytes = vec![0; size as usize];
             for (at, word) in &self.words {
@@ -57,7 +57,7 @@ impl World {
         .into_iter()
         .unzip();
         let sp = self.sp.unwrap_or(STACK + 0x800);
-        Frozen {
+        Snapshot {
             regions,
             images: std::iter::once(0x500000..0x600000).collect(),
             tasks: vec![TaskState {
@@ -80,7 +80,7 @@ impl World {
             site: (!self.older.contains(&start)).then_some(start as u32),
         };
         let blocks = self.blocks.iter().map(block).collect();
-        Check::new(&self.frozen(), blocks, &Lineages::new(), &data_only)
+        Check::new(&self.snapshot(), blocks, &Lineages::new(), &data_only)
     }
 
     /// A letter for each block, in the order of their addresses.
@@ -155,7 +155,7 @@ fn more_than_can_be_numbered_is_said() {
         let all = world.blocks.iter().map(block).collect();
         let index = Index::with_most(all, blocks);
         Check::of(
-            &world.frozen(),
+            &world.snapshot(),
             index,
             &Lineages::new(),
             &data_only,
@@ -202,7 +202,7 @@ fn stacks_and_registers() {
 #[test]
 fn stacks_of_threads_that_have_ended() {
     let world = three(&[(0x9_0100, A), (0x9_0f00, 0x9_0f00), (0x9_0f10, 0x9_0f00)]);
-    let mut frozen = world.frozen();
+    let mut snapshot = world.snapshot();
     let mut bytes = vec![0; 0x1000];
     for (at, word) in &world.words {
         let from = (at - 0x9_0000) as usize;
@@ -212,20 +212,20 @@ fn stacks_of_threads_that_have_ended() {
         at: Addr(0x9_0000),
         bytes,
     };
-    frozen.regions = vec![Region {
+    snapshot.regions = vec![Region {
         range: 0x9_0000..0x9_1000,
         name: String::new(),
     }];
-    frozen.memory = Box::new(Copies(vec![stack]));
+    snapshot.memory = Box::new(Copies(vec![stack]));
     let mut verdict = |fs_base| {
-        frozen.tasks[0].fs_base = fs_base;
+        snapshot.tasks[0].fs_base = fs_base;
         let blocks = vec![Block {
             start: A,
             size: 8,
             is_root: false,
             site: Some(0),
         }];
-        Check::new(&frozen, blocks, &Lineages::new(), &|_, _| {
+        Check::new(&snapshot, blocks, &Lineages::new(), &|_, _| {
             (Holds::All, u64::MAX)
         })
         .verdict(0)
@@ -296,7 +296,7 @@ fn memory_between_blocks() {
             .collect()
     };
     let verdict = |rule: &RootRule<'_>| {
-        Check::new(&world.frozen(), blocks(), &Lineages::new(), rule).verdict(0)
+        Check::new(&world.snapshot(), blocks(), &Lineages::new(), rule).verdict(0)
     };
     assert_eq!(verdict(&|_, _| (Holds::All, u64::MAX)), Verdict::Reachable);
     assert_eq!(
@@ -319,7 +319,7 @@ fn an_allocators_lists_point_to_headers() {
             site: Some(0),
         })
         .collect();
-    let check = Check::new(&world.frozen(), blocks, &Lineages::new(), &|_, _| {
+    let check = Check::new(&world.snapshot(), blocks, &Lineages::new(), &|_, _| {
         (Holds::Starts, u64::MAX)
     });
     assert_eq!(
@@ -392,8 +392,8 @@ fn holders_and_offsets() {
         ],
         "data comes before stacks"
     );
-    assert_eq!(check.offset(&world.frozen(), 1, 2), Some(16));
-    assert_eq!(check.offset(&world.frozen(), 2, 1), None);
+    assert_eq!(check.offset(&world.snapshot(), 1, 2), Some(16));
+    assert_eq!(check.offset(&world.snapshot(), 2, 1), None);
     let world = three(&[(STACK + 0x900, C)]);
     assert_eq!(
         world.check().holders(2),
@@ -404,8 +404,8 @@ fn holders_and_offsets() {
 
 #[test]
 fn memory_that_cannot_be_read_is_passed_over() {
-    let mut frozen = three(&[(DATA, A)]).frozen();
-    frozen.regions.push(Region {
+    let mut snapshot = three(&[(DATA, A)]).snapshot();
+    snapshot.regions.push(Region {
         range: 0x100_0000..0x100_4000,
         name: String::new(),
     });
@@ -423,7 +423,7 @@ fn memory_that_cannot_be_read_is_passed_over() {
             site: Some(0),
         },
     ];
-    let check = Check::new(&frozen, blocks, &Lineages::new(), &|_, _| {
+    let check = Check::new(&snapshot, blocks, &Lineages::new(), &|_, _| {
         (Holds::All, u64::MAX)
     });
     assert_eq!(
@@ -504,7 +504,7 @@ fn crowd(sites: &[Option<u32>], pointers: &[(u64, u64)]) -> String {
         site: *site,
     });
     let check = Check::new(
-        &world.frozen(),
+        &world.snapshot(),
         blocks.collect(),
         &Lineages::new(),
         &data_only,

@@ -1,7 +1,7 @@
 //! Makes a report of what a process holds.
 
 use crate::base::Tid;
-use crate::base::frozen::Copying;
+use crate::base::snapshot::Copying;
 use crate::leak::heap::{heap_sites, heaps, is_heap};
 use crate::leak::history::Point;
 use crate::leak::options::{Format, Options};
@@ -157,9 +157,9 @@ fn blocks(subject: &Subject, names: &mut dyn Names) -> Vec<Block> {
 
 fn told(checked: &Checked) -> CheckTold {
     CheckTold {
-        pause_ms: checked.frozen.pause.as_secs_f64() * 1e3,
-        forked: checked.frozen.copying == Copying::Forked,
-        not_forked: match &checked.frozen.copying {
+        pause_ms: checked.snapshot.pause.as_secs_f64() * 1e3,
+        forked: checked.snapshot.copying == Copying::Forked,
+        not_forked: match &checked.snapshot.copying {
             Copying::Refused(why) => Some(why.clone()),
             Copying::Copied | Copying::Forked => None,
         },

@@ -1,7 +1,7 @@
-//! A check: what is asked, which takes what is known of a process; the answer, which takes only its frozen
-//! copy, and so can be found while the process goes on; and what the answer means by then.
+//! A check: what is asked, which takes what is known of a process; the answer, which takes only its
+//! snapshot, and so can be found while the process goes on; and what the answer means by then.
 
-use crate::base::frozen::{Frozen, Region};
+use crate::base::snapshot::{Region, Snapshot};
 use crate::leak::heap::{block_at, has_addresses, is_heap};
 use crate::leak::pages::Pages;
 use crate::leak::reach::chunks::{self, Chunks};
@@ -16,7 +16,7 @@ use std::collections::HashSet;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-/// What is to be found out about a process that was frozen just now.
+/// What is to be found out about a process of which a snapshot was made just now.
 pub struct Question {
     blocks: Vec<Block>,
     /// Where the heap's blocks begin, ascending.
@@ -46,7 +46,7 @@ pub struct Allocators {
 /// What was found.
 pub struct Answer {
     check: Check,
-    frozen: Frozen,
+    snapshot: Snapshot,
     took: Duration,
     before: Before,
     gone: Vec<u64>,
@@ -69,7 +69,7 @@ pub struct Checked {
     /// What it found.
     pub check: Check,
     /// The process as it was.
-    pub frozen: Frozen,
+    pub snapshot: Snapshot,
     /// How long the verdict took.
     pub took: Duration,
     /// What was found of blocks from before the attach.
@@ -134,12 +134,12 @@ impl Question {
     }
 
     /// Follows all pointers of the process as it was.
-    pub fn answer(mut self, frozen: Frozen) -> Answer {
+    pub fn answer(mut self, snapshot: Snapshot) -> Answer {
         let begin = Instant::now();
         // What was handed out before the attach may be all that holds what came after.
         let is_glibc = self.allocators.files.iter().any(|file| is_glibc(file));
         let mut older = match is_glibc && (!self.knows_all || self.is_unseen) {
-            true => chunks::walk(&frozen),
+            true => chunks::walk(&snapshot),
             false => Chunks::default(),
         };
         let mut gone = Vec::new();
@@ -156,11 +156,11 @@ impl Question {
             site: None,
         }));
         let own = match self.allocators.is_jemalloc {
-            true => reach::jemalloc::own(&frozen),
+            true => reach::jemalloc::own(&snapshot),
             false => Vec::new(),
         };
         let check = Check::new(
-            &frozen,
+            &snapshot,
             blocks,
             &self.lineages,
             &|region, at| match own_part(&own, at) {
@@ -171,7 +171,7 @@ impl Question {
         let before = before(&strangers, &check, &older);
         Answer {
             check,
-            frozen,
+            snapshot,
             took: begin.elapsed(),
             before,
             gone,
@@ -262,7 +262,7 @@ impl Checked {
     pub fn new(tracker: &Tracker, answer: Answer) -> Checked {
         let Answer {
             check,
-            frozen,
+            snapshot,
             took,
             before,
             gone,
@@ -283,7 +283,7 @@ impl Checked {
             tellers: told_by.iter().copied().collect(),
             told_by,
             check,
-            frozen,
+            snapshot,
             took,
             before,
             gone,

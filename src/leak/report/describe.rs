@@ -54,7 +54,7 @@ impl Describer<'_> {
         let mut said = Vec::new();
         let mut rest_is_zero = size >= 8;
         for offset in (0..size.min(LOOK) / 8).map(|number| number * 8) {
-            let Some(word) = self.checked.frozen.word(start + offset) else {
+            let Some(word) = self.checked.snapshot.word(start + offset) else {
                 return String::new();
             };
             match self.word(word, names) {
@@ -90,11 +90,11 @@ impl Describer<'_> {
         }
         let is_data = self
             .checked
-            .frozen
+            .snapshot
             .regions
             .iter()
             .any(|region| region.range.contains(&word));
-        match is_data || self.checked.frozen.is_image(word) {
+        match is_data || self.checked.snapshot.is_image(word) {
             true => names.data(Addr(word)).map(|data| format!("-> {data}")),
             false => None,
         }
@@ -113,7 +113,7 @@ impl Describer<'_> {
     /// As much of a block as is shown.
     fn first_bytes(&self, start: u64, size: u64) -> Option<Vec<u8>> {
         let mut bytes = vec![0; size.min(SHOWN as u64) as usize];
-        let memory = &self.checked.frozen.memory;
+        let memory = &self.checked.snapshot.memory;
         let got = memory.read(Addr(start), &mut bytes).ok()?;
         bytes.truncate(got);
         Some(bytes)
@@ -159,7 +159,7 @@ impl Describer<'_> {
                 let name = names.data(Addr(at));
                 let region = || {
                     self.checked
-                        .frozen
+                        .snapshot
                         .regions
                         .iter()
                         .find(|r| r.range.contains(&at))
@@ -184,7 +184,7 @@ impl Describer<'_> {
             return "a block".to_owned();
         };
         let size = bytes(block.size);
-        let class = self.checked.frozen.word(block.start);
+        let class = self.checked.snapshot.word(block.start);
         if let Some(class) = class.and_then(|word| names.class(Addr(word))) {
             return format!("{class} {size}");
         }
@@ -219,10 +219,10 @@ impl Describer<'_> {
             let offset = self
                 .checked
                 .check
-                .offset(&self.checked.frozen, node, next)
+                .offset(&self.checked.snapshot, node, next)
                 .unwrap_or(0);
             let block = self.checked.check.index.blocks.get(node as usize);
-            let class = block.and_then(|block| self.checked.frozen.word(block.start));
+            let class = block.and_then(|block| self.checked.snapshot.word(block.start));
             let class = class.and_then(|word| names.class(Addr(word)));
             let what = class.unwrap_or_else(|| self.block(node, names));
             CycleStep { what, offset }

@@ -80,7 +80,7 @@ pub fn survey(
     known: Option<&BTreeMap<u64, Descriptor>>,
 ) -> Survey {
     let mut survey = Survey::default();
-    // What came since the process was frozen has no verdict.
+    // What came since the snapshot has no verdict.
     let born_before = match checked {
         Some(checked) => checked.born_before,
         None => born_before(tracker, filter.older),

@@ -2,7 +2,7 @@
 //! A list that is not understood leaves its chunks among those in use, where they do no harm: a program cannot
 //! reach them.
 
-use crate::base::frozen::Frozen;
+use crate::base::snapshot::Snapshot;
 use crate::leak::reach::chunks::{ALIGNMENT, FASTBINS, FLAGS, HEADER, SMALLEST};
 use std::collections::HashSet;
 
@@ -10,15 +10,15 @@ use std::collections::HashSet;
 const LONGEST: usize = 1 << 20;
 
 /// Takes them out of `held`, which is ascending.
-pub(super) fn remove_free(frozen: &Frozen, arenas: &[u64], held: &mut Vec<(u64, u64)>) {
+pub(super) fn remove_free(snapshot: &Snapshot, arenas: &[u64], held: &mut Vec<(u64, u64)>) {
     let mut lists = Lists {
-        frozen,
+        snapshot,
         held,
         free: HashSet::new(),
     };
     for arena in arenas {
         for bin in FASTBINS.step_by(8) {
-            let first = frozen.word(arena + bin).unwrap_or(0);
+            let first = snapshot.word(arena + bin).unwrap_or(0);
             // The bins hold chunks, the links stand in their memory.
             lists.chain(first.wrapping_add(HEADER), HEADER);
         }
@@ -29,7 +29,7 @@ pub(super) fn remove_free(frozen: &Frozen, arenas: &[u64], held: &mut Vec<(u64, 
 }
 
 struct Lists<'h> {
-    frozen: &'h Frozen,
+    snapshot: &'h Snapshot,
     held: &'h [(u64, u64)],
     /// The memory of free chunks.
     free: HashSet<u64>,
@@ -96,7 +96,7 @@ impl Lists<'_> {
     fn heads(&self, memory: u64, form: &Form) -> Option<Vec<u64>> {
         let mut heads = Vec::new();
         for list in 0..form.lists {
-            let head = self.frozen.word(memory + form.heads + 8 * list)?;
+            let head = self.snapshot.word(memory + form.heads + 8 * list)?;
             let is_empty = match form.counts {
                 Counts::Bytes => Some(self.number(memory + list, 1)? == 0),
                 Counts::Shorts => Some(self.number(memory + 2 * list, 2)? == 0),
@@ -115,7 +115,7 @@ impl Lists<'_> {
 
     fn number(&self, at: u64, bytes: u32) -> Option<u64> {
         let within = at % 8;
-        let word = self.frozen.word(at - within)?;
+        let word = self.snapshot.word(at - within)?;
         Some(word >> (within * 8) & ((1 << (bytes * 8)) - 1))
     }
 
@@ -140,7 +140,7 @@ impl Lists<'_> {
             if self.size(memory).is_none() || !self.free.insert(memory) {
                 return;
             }
-            let Some(link) = self.frozen.word(memory) else {
+            let Some(link) = self.snapshot.word(memory) else {
                 return;
             };
             let plain = (link ^ (memory >> 12)).wrapping_add(header);

@@ -1,20 +1,20 @@
 //! Heaps laid out by hand.
 
 use super::*;
-use crate::base::frozen::{Copies, Copying};
 use crate::base::memory::Stretch;
+use crate::base::snapshot::{Copies, Copying};
 use proptest::prelude::*;
 use std::time::Duration;
 
 const HEAP: u64 = 0x55_5555_0000;
 const LIBC: u64 = 0x7f00_0000_0000;
 
-fn frozen(stretches: Vec<(u64, &str, Vec<u8>)>) -> Frozen {
+fn snapshot(stretches: Vec<(u64, &str, Vec<u8>)>) -> Snapshot {
     let region = |(at, name, bytes): &(u64, &str, Vec<u8>)| Region {
         range: *at..*at + bytes.len() as u64,
         name: (*name).to_owned(),
     };
-    Frozen {
+    Snapshot {
         regions: stretches.iter().map(region).collect(),
         images: Vec::new(),
         tasks: Vec::new(),
@@ -58,8 +58,8 @@ fn chunks(bytes: &mut [u8], from: u64, flags: u64, list: &[(u64, bool)]) -> Vec<
 }
 
 #[track_caller]
-fn check(frozen: &Frozen, expected: &[(u64, u64)]) {
-    let found = walk(frozen);
+fn check(snapshot: &Snapshot, expected: &[(u64, u64)]) {
+    let found = walk(snapshot);
     let shown: Vec<String> = found
         .held
         .iter()
@@ -81,16 +81,16 @@ fn the_main_heap() {
         0,
         &[(0x20, true), (0x110, false), (0x30, true), (0x410, true)],
     );
-    let frozen = frozen(vec![(HEAP, "[heap]", heap)]);
+    let snapshot = snapshot(vec![(HEAP, "[heap]", heap)]);
     check(
-        &frozen,
+        &snapshot,
         &[
             (HEAP + 0x10, 0x18),
             (HEAP + 0x140, 0x28),
             (HEAP + 0x170, 0x408),
         ],
     );
-    let walked = walk(&frozen);
+    let walked = walk(&snapshot);
     assert!(walked.cover(HEAP) && walked.cover(HEAP + 0x1fff) && !walked.cover(HEAP + 0x2000));
 }
 
@@ -104,7 +104,7 @@ fn a_heap_that_is_broken_is_not_walked() {
         &[(0x20, true), (0x110, false), (0x30, true)],
     );
     put(&mut heap, starts[2] + 8, 0x10_0001);
-    let found = walk(&frozen(vec![(HEAP, "[heap]", heap)]));
+    let found = walk(&snapshot(vec![(HEAP, "[heap]", heap)]));
     let nothing = Chunks {
         broken: vec![HEAP],
         ..Chunks::default()
@@ -121,9 +121,9 @@ fn a_heap_that_is_not_as_it_was_seen_is_left_out() {
         0,
         &[(0x20, true), (0x110, false), (0x30, true)],
     );
-    let frozen = frozen(vec![(HEAP, "[heap]", heap)]);
+    let snapshot = snapshot(vec![(HEAP, "[heap]", heap)]);
     let check = |known: &[u64], agrees: bool| {
-        let mut found = walk(&frozen);
+        let mut found = walk(&snapshot);
         found.agree_with(known);
         assert_eq!(found.held.is_empty(), !agrees, "{known:x?}");
         assert_eq!(found.cover(HEAP), agrees, "{known:x?}");
@@ -142,7 +142,7 @@ fn nothing_is_said_of_memory_behind_a_fence() {
     chunks(&mut first, 0, 0, &[(0x20, true), (0xfd0, true)]);
     heap[..0x1000].copy_from_slice(&first);
     put(&mut heap, 0xff8, 0x11);
-    let found = walk(&frozen(vec![(HEAP, "[heap]", heap)]));
+    let found = walk(&snapshot(vec![(HEAP, "[heap]", heap)]));
     assert_eq!(found.held, [(HEAP + 0x10, 0x18), (HEAP + 0x30, 0xfc8)]);
     assert!(found.cover(HEAP + 0xfef) && !found.cover(HEAP + 0xff0));
 }
@@ -171,7 +171,7 @@ fn a_threads_cache() {
     put(&mut heap, starts[4] + 16, memory(4) >> 12);
     put(&mut heap, 0x10, 2 | 1 << 16);
     check(
-        &frozen(vec![(HEAP, "[heap]", heap.clone())]),
+        &snapshot(vec![(HEAP, "[heap]", heap.clone())]),
         &[(memory(0), 0x288), (memory(3), 0x28)],
     );
     // With a head of another size, or one that the counts do not know, it is somebody's data.
@@ -183,7 +183,7 @@ fn a_threads_cache() {
         if at == 0x90 {
             put(&mut other, 0x10, 2 | 1 << 16 | 1 << 32);
         }
-        check(&frozen(vec![(HEAP, "[heap]", other)]), &all);
+        check(&snapshot(vec![(HEAP, "[heap]", other)]), &all);
     }
 }
 
@@ -198,8 +198,8 @@ fn fast_bins_of_the_main_arena() {
     put(&mut libc, arena + 16, HEAP + starts[0]);
     let at = HEAP + starts[0] + HEADER;
     put(&mut heap, starts[0] + 16, (HEAP + starts[2]) ^ (at >> 12));
-    let frozen = frozen(vec![(HEAP, "[heap]", heap), (LIBC, "/lib/libc.so.6", libc)]);
-    check(&frozen, &[(HEAP + starts[1] + HEADER, 0x18)]);
+    let snapshot = snapshot(vec![(HEAP, "[heap]", heap), (LIBC, "/lib/libc.so.6", libc)]);
+    check(&snapshot, &[(HEAP + starts[1] + HEADER, 0x18)]);
 }
 
 #[test]
@@ -211,7 +211,7 @@ fn a_threads_arena() {
     let starts = chunks(&mut heap, 0x8d0, NON_MAIN, &[(0x40, true), (0x50, false)]);
     put(&mut heap, 0x30 + TOP, base + starts[2]);
     check(
-        &frozen(vec![(base, "", heap.clone())]),
+        &snapshot(vec![(base, "", heap.clone())]),
         &[(base + 0x8e0, 0x38)],
     );
     // A second heap of the same arena has no state.
@@ -221,7 +221,7 @@ fn a_threads_arena() {
     put(&mut more, 16, 0x21000);
     chunks(&mut more, 0x30, NON_MAIN, &[(0x60, true)]);
     check(
-        &frozen(vec![(base, "", heap), (second, "", more)]),
+        &snapshot(vec![(base, "", heap), (second, "", more)]),
         &[(base + 0x8e0, 0x38), (second + 0x40, 0x58)],
     );
 }
@@ -233,16 +233,16 @@ fn blocks_with_mappings_of_their_own() {
     put(&mut mapping, 0x21000 + 8, 0x10002);
     put(&mut mapping, 0x31000 + 8, 0x1234);
     let at = 0x7d00_0000_0000;
-    let frozen = frozen(vec![(at, "", mapping)]);
-    check(&frozen, &[(at + 16, 0x20ff0), (at + 0x21010, 0xfff0)]);
-    assert!(!walk(&frozen).cover(at + 0x31000));
+    let snapshot = snapshot(vec![(at, "", mapping)]);
+    check(&snapshot, &[(at + 16, 0x20ff0), (at + 0x21010, 0xfff0)]);
+    assert!(!walk(&snapshot).cover(at + 0x31000));
 }
 
 proptest! {
     #[test]
     fn any_memory_is_taken(words in proptest::collection::vec(prop_oneof![any::<u64>(), 0u64..0x500, HEAP..HEAP + 0x1000], 0..200)) {
         let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
-        let frozen = frozen(vec![(HEAP, "[heap]", bytes.clone()), (1 << 40, "", bytes.clone()), (LIBC, "libc", bytes)]);
-        walk(&frozen);
+        let snapshot = snapshot(vec![(HEAP, "[heap]", bytes.clone()), (1 << 40, "", bytes.clone()), (LIBC, "libc", bytes)]);
+        walk(&snapshot);
     }
 }

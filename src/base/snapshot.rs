@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 /// Registers, maps and memory of one moment.
-pub struct Frozen {
+pub struct Snapshot {
     /// Every writable mapping, ascending; no devices.
     pub regions: Vec<Region>,
     /// Mapped files that are not writable: what points into one may be a vtable's address.
@@ -36,7 +36,7 @@ pub enum Copying {
 
 /// How memory is to be kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Freezing {
+pub enum SnapshotMethod {
     /// By a child when there is much of it.
     #[default]
     Auto,
@@ -46,7 +46,7 @@ pub enum Freezing {
     Fork,
 }
 
-/// What becomes of tasks that stood still already when a process was frozen.
+/// What becomes of tasks that stood still already when a snapshot was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum After {
     /// They go on with the others.
@@ -115,7 +115,7 @@ impl<M: Memory> Memory for Layered<M> {
     }
 }
 
-impl Frozen {
+impl Snapshot {
     /// The word there.
     pub fn word(&self, at: u64) -> Option<u64> {
         let memory: &dyn Memory = &*self.memory;
