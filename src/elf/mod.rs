@@ -6,6 +6,7 @@
 //! where facts come from. Section headers may be missing or lie; only `.symtab` needs them.
 
 mod actions;
+mod clones;
 mod copy;
 mod dynamic;
 mod error;
@@ -22,6 +23,7 @@ mod sample;
 mod sections;
 mod strings;
 mod symbols;
+mod system_calls;
 #[cfg(test)]
 mod tests;
 mod unwinder;

@@ -105,6 +105,8 @@ pub struct Planned {
     pub refused: Vec<String>,
     /// Where it sets signal actions.
     pub signal_actions: elf::SignalActions,
+    /// Where it makes tasks by itself, if functions are traced.
+    pub clones: Vec<Vaddr>,
     /// What unwinds stacks in it.
     pub unwinder: elf::Unwinder,
     /// Names that are no symbols', and what they were taken as.

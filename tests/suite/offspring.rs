@@ -118,3 +118,27 @@ fn followed_and_left() {
     }
     assert_all_ended(&tracer.finish());
 }
+
+/// CLONE_UNTRACED and CLONE_VM: it runs into our int3s with every signal blocked, as LeakSanitizer's task does.
+#[test]
+fn a_task_that_no_tracer_is_to_be_told_of() {
+    let Some(program) = fixture("untraced_clone") else {
+        return;
+    };
+    for options in [&["-x", "work"][..], &["-f", "-x", "work"]] {
+        let run = ltrace(options).arg(&program).finish().exits(0);
+        assert_eq!(run.stdout, "ended 0\n", "{}", run.told());
+    }
+}
+
+/// It ends of itself, and says why it found nothing: a leak check stops the others by ptrace(2), as we do.
+#[test]
+fn a_program_that_checks_itself_for_leaks() {
+    let Some(program) = fixture("checks_itself") else {
+        return;
+    };
+    let run = ltrace(["-x", "*@liblsan*", "-o", "/dev/null"]);
+    let run = run.arg(&program).finish();
+    let told = "LeakSanitizer does not work under ptrace";
+    assert!(run.stderr.contains(told), "{}", run.told());
+}

@@ -18,6 +18,7 @@ use crate::process::module::{FileKey, Found, Module, Planned};
 use crate::sys::ptrace::Stopped;
 use crate::sys::{file, proc};
 use std::collections::HashSet;
+use std::mem::discriminant;
 use std::sync::Arc;
 
 impl Supervisor {
@@ -165,6 +166,10 @@ impl Supervisor {
         let image = Image::parse(&bytes).map_err(|e| e.to_string())?;
         let name = Arc::new(found.name(&image));
         let signal_actions = image.signal_actions(&bytes);
+        let clones = match self.plan.entries.is_empty() {
+            true => Vec::new(),
+            false => image.clones(&bytes),
+        };
         let unwinder = image.unwinder(&bytes);
         let found = self.plan.points(&image, &bytes, &name);
         let planned = Arc::new(Planned {
@@ -176,6 +181,7 @@ impl Supervisor {
             heard: found.heard,
             refused: found.refused,
             signal_actions,
+            clones,
             unwinder,
             taken: found.taken,
         });
@@ -240,12 +246,12 @@ impl Supervisor {
         for at in initializers {
             self.plant_relocated(stopped, id, at, out);
         }
-        self.watch_exceptions(stopped, id, out);
+        self.watch_functions(stopped, id, out);
         self.watch_actions(stopped, id, out);
     }
 
-    /// Of functions that `-x` means, nothing but the catching of an exception may tell that one has left them.
-    fn watch_exceptions(&mut self, stopped: &Stopped, id: SpaceId, out: &mut Out<'_>) {
+    /// What comes with functions that `-x` means, in whatever they run.
+    fn watch_functions(&mut self, stopped: &Stopped, id: SpaceId, out: &mut Out<'_>) {
         let Some(space) = self
             .spaces
             .get(&id)
@@ -253,19 +259,30 @@ impl Supervisor {
         else {
             return;
         };
-        let catcher = |module: &Module| {
+        let mut places = Vec::new();
+        for module in &space.modules {
+            // Nothing but the catching of an exception may tell that one has left them.
             let mut exports = module.planned.image.exports.iter();
-            let symbol = exports.find(|symbol| symbol.name == "__cxa_begin_catch")?;
-            Some(module.bias.addr(symbol.vaddr))
+            let catcher = exports.find(|symbol| symbol.name == "__cxa_begin_catch");
+            let caught = catcher.map(|symbol| (symbol.vaddr, Purpose::Caught));
+            let clones = module.planned.clones.iter();
+            let clones = clones.map(|at| (*at, Purpose::Clone));
+            places.extend(
+                caught
+                    .into_iter()
+                    .chain(clones)
+                    .map(|(at, purpose)| (module.bias.addr(at), purpose)),
+            );
+        }
+        let stands = |(at, purpose): &(Addr, Purpose)| {
+            let is_same = |p: &Purpose| discriminant(p) == discriminant(purpose);
+            space
+                .breakpoint(*at)
+                .is_some_and(|b| b.purposes.iter().any(is_same))
         };
-        let stands = |at: &Addr| {
-            let breakpoint = space.breakpoint(*at);
-            breakpoint.is_some_and(|b| b.purposes.iter().any(|p| matches!(p, Purpose::Caught)))
-        };
-        let catchers = space.modules.iter().filter_map(catcher);
-        let catchers: Vec<Addr> = catchers.filter(|at| !stands(at)).collect();
-        for at in catchers {
-            self.plant(stopped, id, at, Purpose::Caught, out);
+        places.retain(|place| !stands(place));
+        for (at, purpose) in places {
+            self.plant(stopped, id, at, purpose, out);
         }
     }
 

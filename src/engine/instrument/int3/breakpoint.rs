@@ -65,6 +65,8 @@ pub enum Purpose {
     SignalEntry,
     /// A signal action is asked for or set: a `syscall` that makes rt_sigaction(2).
     SignalAction,
+    /// A `syscall` that makes clone(2).
+    Clone,
 }
 
 impl Purpose {
@@ -81,6 +83,7 @@ impl Purpose {
             Purpose::SignalEntry | Purpose::SignalAction => {
                 "the setting of signal actions".to_owned()
             }
+            Purpose::Clone => "the making of tasks".to_owned(),
         }
     }
 
@@ -95,7 +98,8 @@ impl Purpose {
             | Purpose::Relocated
             | Purpose::Caught
             | Purpose::SignalEntry
-            | Purpose::SignalAction => None,
+            | Purpose::SignalAction
+            | Purpose::Clone => None,
         }
     }
 

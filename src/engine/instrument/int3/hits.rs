@@ -7,6 +7,7 @@ use crate::base::regs::{FloatRegs, Floats, Regs, View};
 use crate::engine::calls::{Landing, OpenCall, Position};
 use crate::engine::hit::What;
 use crate::engine::instrument::int3::breakpoint::{Breakpoint, Purpose};
+use crate::engine::instrument::int3::clones::told_of;
 use crate::engine::space::Space;
 use crate::engine::stacks::{Runner, Stack};
 use crate::engine::supervisor::out::Out;
@@ -114,6 +115,8 @@ impl Supervisor {
         let caught = has(|p| matches!(p, Purpose::Caught));
         let begins_action = has(|p| matches!(p, Purpose::SignalEntry));
         let sets_action = has(|p| matches!(p, Purpose::SignalAction));
+        let makes_task = has(|p| matches!(p, Purpose::Clone));
+        let slot = breakpoint.slot.start;
         let (arrivals, prefetched) = arrivals(space, at, breakpoint, regs);
         let mut choosing = Vec::new();
         if returns {
@@ -169,6 +172,12 @@ impl Supervisor {
         }
         if sets_action {
             self.answer_action(stopped, id, at, regs)?;
+        }
+        if makes_task && let Some(told) = told_of(&regs) {
+            stopped.set_regs(&Regs {
+                rip: slot.0,
+                ..told
+            })?;
         }
         Ok(())
     }
@@ -233,7 +242,8 @@ fn arrivals<'s>(
             | Purpose::Relocated
             | Purpose::Caught
             | Purpose::SignalEntry
-            | Purpose::SignalAction => continue,
+            | Purpose::SignalAction
+            | Purpose::Clone => continue,
         };
         let memory: &dyn Memory = prefetched.get_or_insert_with(|| glance(space, &regs, point));
         let Ok(return_address) = memory.read_word(Addr(regs.rsp)).map(Addr) else {

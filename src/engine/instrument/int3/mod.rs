@@ -2,6 +2,7 @@
 
 pub mod actions;
 pub mod breakpoint;
+mod clones;
 pub mod displaced;
 pub mod guard;
 pub mod hits;
