@@ -17,6 +17,7 @@ use crate::engine::instrument::int3::displaced::{self, SLOT};
 use crate::engine::instrument::int3::guard::{self, Guard, Unguarded};
 use crate::plan::Tracepoint;
 use crate::process::callsite::{self, CallSite};
+use crate::process::files::GoneFiles;
 use crate::process::goroutine::Goroutine;
 use crate::process::module::Module;
 use crate::sys::memory::ProcessMemory;
@@ -56,6 +57,8 @@ pub struct Space {
     pub r_debug: Option<Addr>,
     /// The `r_debug` that the dynamic linker exports, filled or not.
     pub exported_r_debug: Option<Addr>,
+    /// Copies of files that are gone, made before the process was stopped.
+    pub gone_files: GoneFiles,
     /// What records calls there without a stop, if anything does.
     pub recorder: Option<Recorder>,
     breakpoints: HashMap<u64, Breakpoint>,
@@ -128,6 +131,7 @@ impl Space {
             modules: Vec::new(),
             r_debug: None,
             exported_r_debug: None,
+            gone_files: GoneFiles::default(),
             recorder: None,
             breakpoints: HashMap::new(),
             planted: 0,

@@ -2,7 +2,7 @@
 
 pub mod auxv;
 pub mod callsite;
-mod files;
+pub mod files;
 pub mod gaps;
 pub mod goroutine;
 pub mod linkmap;

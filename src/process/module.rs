@@ -6,7 +6,7 @@ use crate::base::{Pid, message};
 use crate::elf;
 use crate::plan::near::Heard;
 use crate::plan::{ModuleName, Point, Tracepoint};
-use crate::process::files;
+use crate::process::files::{self, GoneFiles};
 use crate::sys;
 use crate::sys::proc::Mapping;
 use std::fs::File;
@@ -155,12 +155,17 @@ impl Found {
     ///
     /// # Errors
     /// Neither its file nor its memory can be read.
-    pub fn program(pid: Pid, execfn: Addr, memory: &dyn Memory) -> std::io::Result<Found> {
+    pub fn program(
+        pid: Pid,
+        execfn: Addr,
+        memory: &dyn Memory,
+        copies: &GoneFiles,
+    ) -> std::io::Result<Found> {
         let execfn = memory.read_c_string(execfn, MOST_PATH).unwrap_or_default();
         let execfn = String::from_utf8_lossy(&execfn.0);
         let path = sys::proc::program(pid)?;
         let file =
-            sys::proc::open_program(pid).or_else(|why| files::program(pid, memory).ok_or(why))?;
+            sys::proc::open_program(pid).or_else(|why| copies.program(pid, memory).ok_or(why))?;
         let path = without_mark(pid, &path.to_string_lossy(), &file);
         let started_as = match sys::proc::is_same_file(pid, &execfn, &file) {
             true => base_name(&execfn),
@@ -183,12 +188,13 @@ impl Found {
         at: Addr,
         bias: Bias,
         memory: &dyn Memory,
+        copies: &GoneFiles,
     ) -> Option<Result<Found, String>> {
         let mapping = maps
             .iter()
             .find(|m| m.contains(at) && m.path.is_absolute())?;
         let path = mapping.path.to_string_lossy();
-        Some(match files::open(pid, maps, mapping, bias, memory) {
+        Some(match copies.open(pid, maps, mapping, bias, memory) {
             Ok(file) => Ok(Found {
                 path: without_mark(pid, &path, &file),
                 file,
@@ -203,16 +209,21 @@ impl Found {
         })
     }
 
-    /// The module that is mapped here, if its file can still be had.
-    pub fn in_file(
+    /// The module that is mapped here, of a process that runs. A copy is kept of one whose file cannot be had.
+    pub fn ahead(
         pid: Pid,
         maps: &[Mapping],
         mapping: &Mapping,
         memory: &dyn Memory,
+        copies: &mut GoneFiles,
     ) -> Option<Found> {
-        let is_file = mapping.path.is_absolute();
-        let file = is_file.then(|| files::existing(pid, maps, mapping, memory));
-        let file = file?.ok()?;
+        if !mapping.path.is_absolute() {
+            return None;
+        }
+        let file = match files::existing(pid, maps, mapping, memory) {
+            Ok(file) => file,
+            Err(_) => copies.add(maps, mapping, memory)?,
+        };
         Some(Found {
             path: without_mark(pid, &mapping.path.to_string_lossy(), &file),
             file,

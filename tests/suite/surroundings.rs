@@ -418,7 +418,7 @@ fn programs_that_nobody_may_look_into() {
             let count = run.stderr.matches(&format!("malloc({size})")).count();
             assert_eq!(count, 1, "malloc({size})\n{}", run.told());
         }
-        let told = run.count("ltrace: process ");
+        let told = run.count("ltrace: the memory of process ");
         assert_eq!(told, options.len() - 1, "{}", run.told());
     }
     // Afterwards only root can begin to.

@@ -6,6 +6,7 @@ use crate::base::addr::Addr;
 use crate::base::memory::Memory;
 use crate::engine::instrument::int3::breakpoint::{INT3, Purpose};
 use crate::engine::space::{Area, Space};
+use crate::process::files::GoneFiles;
 use crate::sys::memory::ProcessMemory;
 use std::collections::HashSet;
 
@@ -27,6 +28,7 @@ impl Space {
             modules: self.modules.clone(),
             r_debug: self.r_debug,
             exported_r_debug: self.exported_r_debug,
+            gone_files: GoneFiles::default(),
             recorder: None,
             breakpoints: self.breakpoints.clone(),
             planted: self.planted,

@@ -13,6 +13,7 @@ use crate::engine::supervisor::seize::{Failed, Seized, seize};
 use crate::engine::supervisor::state::{Follow, Launched, Supervisor};
 use crate::engine::task::{Role, SpaceId, Task};
 use crate::event::Request;
+use crate::process::files::GoneFiles;
 use crate::sys::ptrace::{self, Stopped};
 use crate::sys::spawn::{self, Command};
 use crate::sys::wait::{self, Patience, Status, Stop};
@@ -98,7 +99,7 @@ impl Supervisor {
     /// failure all of them are let go.
     pub fn attach(&mut self, pid: Pid, on_hit: OnHit<'_>) -> Result<(), AttachError> {
         let mut out = Out::new(on_hit);
-        self.plan_ahead(pid);
+        let copies = self.plan_ahead(pid);
         let Seized {
             stopped: mut held,
             asleep,
@@ -130,7 +131,9 @@ impl Supervisor {
         let first = held.first().ok_or(AttachError::Missing)?;
         // One that is gone by now has nothing to lose.
         let machine = first.0.regs().map(|regs| regs.machine());
-        let id = self.add_space(Space::new(pid, machine.unwrap_or_default()));
+        let mut space = Space::new(pid, machine.unwrap_or_default());
+        space.gone_files = copies;
+        let id = self.add_space(space);
         for tid in held.iter().map(|(s, _)| s.tid()).chain(asleep) {
             let owner = process.get(&tid).copied().unwrap_or(pid);
             let role = if owner == pid || self.follow == Follow::Children {
@@ -156,6 +159,7 @@ impl Supervisor {
                     "took out {stood} breakpoints that a killed tracer had left in the process"
                 );
                 self.complain(stopped.tid(), &what, &mut out);
+                self.forget_copies(id);
             }
             self.program_found(stopped, id, Stage::Running, &mut out);
             // What is to come may have what was asked for.
@@ -163,6 +167,7 @@ impl Supervisor {
                 self.explain_nothing(stopped.tid(), &mut out);
             }
         }
+        self.forget_copies(id);
         self.guard_sharers(pid, id, &held);
         for (stopped, stop) in held {
             interrupt_again(&stopped, stop);
@@ -198,6 +203,13 @@ impl Supervisor {
             {
                 space.guard_sharer(stopped);
             }
+        }
+    }
+
+    /// They are of no use any more: all of them were looked at, or int3s stand in them.
+    fn forget_copies(&mut self, id: SpaceId) {
+        if let Some(space) = self.spaces.get_mut(&id) {
+            space.gone_files = GoneFiles::default();
         }
     }
 

@@ -89,7 +89,8 @@ impl Supervisor {
         };
         let (pid, memory): (_, &dyn Memory) = (space.pid, &space.memory);
         let unreadable = |e| privileges::unreadable(pid, e);
-        let mut found = Found::program(pid, auxv.execfn, memory).map_err(unreadable)?;
+        let mut found =
+            Found::program(pid, auxv.execfn, memory, &space.gone_files).map_err(unreadable)?;
         let planned = self
             .planned(&found)
             .map_err(|why| format!("{}: {why}", found.path))?;
@@ -116,7 +117,14 @@ impl Supervisor {
             return;
         };
         let maps = proc::maps(space.pid).unwrap_or_default();
-        let found = Found::at(space.pid, &maps, base, Bias(base.0), &space.memory);
+        let found = Found::at(
+            space.pid,
+            &maps,
+            base,
+            Bias(base.0),
+            &space.memory,
+            &space.gone_files,
+        );
         let Some(Ok(found)) = found else {
             return;
         };
@@ -208,7 +216,7 @@ impl Supervisor {
         for mapping in maps.iter().filter(|m| m.offset == 0) {
             let at = Addr(mapping.range.start);
             let space = self.spaces.get(&id)?;
-            let found = Found::at(pid, &maps, at, Bias(0), &space.memory);
+            let found = Found::at(pid, &maps, at, Bias(0), &space.memory, &space.gone_files);
             let Some(Ok(found)) = found else { continue };
             let planned: Option<Arc<Planned>> = self.planned(&found).ok();
             let Some(image) = planned.as_ref().map(|planned| &planned.image) else {

@@ -405,8 +405,14 @@ fn new_in(space: &Space, list: &[linkmap::Entry]) -> Vec<Result<Found, String>> 
     let mut found = Vec::new();
     let is_new = |e: &&linkmap::Entry| !known.contains(&(e.bias, Some(e.dynamic)));
     for entry in list.iter().filter(is_new) {
-        let Some(new) = Found::at(space.pid, &maps, entry.dynamic, entry.bias, &space.memory)
-        else {
+        let Some(new) = Found::at(
+            space.pid,
+            &maps,
+            entry.dynamic,
+            entry.bias,
+            &space.memory,
+            &space.gone_files,
+        ) else {
             continue;
         };
         let is_program = !std::mem::replace(&mut has_program, true);

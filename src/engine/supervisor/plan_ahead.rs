@@ -7,6 +7,7 @@ use crate::base::addr::Addr;
 use crate::base::machine::Machine;
 use crate::engine::supervisor::state::Supervisor;
 use crate::process::auxv;
+use crate::process::files::GoneFiles;
 use crate::process::module::Found;
 use crate::sys::memory::ProcessMemory;
 use crate::sys::proc;
@@ -15,21 +16,27 @@ use std::collections::HashSet;
 use std::os::unix::fs::FileExt;
 
 impl Supervisor {
-    /// Plans the files that a running process executes. What cannot be read is told of once it is stopped.
-    pub(in crate::engine) fn plan_ahead(&mut self, pid: Pid) {
+    /// Plans the files that a running process executes. What cannot be read is told of once it is stopped. What comes
+    /// back are copies of those that are gone.
+    pub(in crate::engine) fn plan_ahead(&mut self, pid: Pid) -> GoneFiles {
+        let mut copies = GoneFiles::default();
         let memory = ProcessMemory::new(pid, machine(pid));
-        let runs_linker = self.plan_program_ahead(pid, &memory);
         let maps = proc::maps(pid).unwrap_or_default();
+        // First of all the program, which need not be a file that we may open.
+        let program = proc::program(pid).unwrap_or_default();
+        let first = maps.iter().find(|m| m.path == program && m.executable);
+        first.map(|m| Found::ahead(pid, &maps, m, &memory, &mut copies));
+        let runs_linker = self.plan_program_ahead(pid, &memory, &copies);
         let mut seen = HashSet::new();
         for mapping in maps.iter().filter(|mapping| mapping.executable) {
             if self.is_ending() {
-                return;
+                break;
             }
             if !seen.insert((mapping.file, &mapping.path)) {
                 continue;
             }
-            // Not every file is a module, and none of those that are gone is copied here: int3s may stand in it.
-            let Some(found) = Found::in_file(pid, &maps, mapping, &memory) else {
+            // Not every file is a module.
+            let Some(found) = Found::ahead(pid, &maps, mapping, &memory, &mut copies) else {
                 continue;
             };
             let Ok(planned) = self.planned(&found) else {
@@ -40,12 +47,13 @@ impl Supervisor {
                 let _ = self.planned(&found.run_by_linker());
             }
         }
+        copies
     }
 
     /// Whether it is a dynamic linker, which runs another program.
-    fn plan_program_ahead(&mut self, pid: Pid, memory: &ProcessMemory) -> bool {
+    fn plan_program_ahead(&mut self, pid: Pid, memory: &ProcessMemory, copies: &GoneFiles) -> bool {
         let execfn = auxv::read(pid, memory).map_or(Addr(0), |auxv| auxv.execfn);
-        let found = Found::program(pid, execfn, memory).ok();
+        let found = Found::program(pid, execfn, memory, copies).ok();
         let planned = found.and_then(|found| self.planned(&found).ok());
         planned.is_some_and(|planned| planned.image.is_linker())
     }
