@@ -390,7 +390,7 @@ impl Space {
             let _ = lift(&self.memory, Addr(at), breakpoint.original)
                 || lift(&self.memory, Addr(at), breakpoint.original);
         }
-        if let Some(mut recorder) = self.recorder.take() {
+        if let Some(recorder) = &mut self.recorder {
             recorder.remove(&self.memory);
         }
     }

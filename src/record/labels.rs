@@ -229,7 +229,7 @@ impl Labels {
     fn again(&self, regs: Regs, memory: &dyn Memory) -> Option<Regs> {
         let number = memory.read_uint(Addr(regs.rsp), 8).ok()? as u32;
         let rip = match number & trampolines::PUSHED {
-            0 => *self.stubs.get(number as usize)?,
+            0 => *self.stubs.get(number as usize).filter(|stub| **stub != 0)?,
             _ => {
                 let number = u64::from(number & !trampolines::PUSHED);
                 self.layout.pool().start + number * TRAMPOLINE + trampolines::BEHIND_CALL

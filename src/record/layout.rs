@@ -47,6 +47,10 @@ pub mod header {
     pub const TRAMPOLINES: u64 = 128;
     /// From 1 to 4095. When the tracer changes it, pages that were found readable are looked at anew.
     pub const EPOCH: u64 = 192;
+    /// Where the next stub will be: for a later tracer that goes on with this area.
+    pub const NEXT_CODE: u64 = 256;
+    /// Its number.
+    pub const NEXT_POINT: u64 = 264;
 }
 
 /// The words of a ring's head, by their byte offsets.
@@ -92,6 +96,16 @@ impl Layout {
             rings: rings.clamp(1, MOST_RINGS),
             ring_bytes: ring_bytes.clamp(4 * MOST_RECORD, 1 << 30) & !4095,
         }
+    }
+
+    /// The area whose shared part begins there.
+    pub fn of_shared(self, start: u64) -> Layout {
+        self.at(start.wrapping_sub(CODE_BYTES + CONTROL_BYTES))
+    }
+
+    /// The part of the shared part that holds nothing but rings, from the first to the last byte.
+    pub fn all_rings(&self) -> Range<u64> {
+        self.rings_at()..self.shared().end - self.shared().start
     }
 
     /// The same parts at another base.

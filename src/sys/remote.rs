@@ -49,6 +49,8 @@ pub enum Call {
     Memfd,
     /// close(2)
     Close,
+    /// munmap(2)
+    Unmap,
 }
 
 impl Call {
@@ -69,6 +71,8 @@ impl Call {
             (Call::Memfd, Machine::I386) => 356,
             (Call::Close, Machine::Amd64) => 3,
             (Call::Close, Machine::I386) => 6,
+            (Call::Unmap, Machine::Amd64) => 11,
+            (Call::Unmap, Machine::I386) => 91,
         }
     }
 }

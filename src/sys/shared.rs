@@ -8,6 +8,7 @@ use crate::base::Pid;
 use nix::errno::Errno;
 use nix::libc;
 use std::mem::MaybeUninit;
+use std::ops::Range;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::atomic::AtomicU64;
@@ -70,6 +71,18 @@ impl SharedMemory {
         unsafe {
             libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE, i32::MAX);
         }
+    }
+
+    /// Gives the memory of these bytes back, page by page: they are zeros then, for the tracee as well. When that fails
+    /// they stay.
+    pub fn discard(&mut self, bytes: Range<u64>) {
+        let (start, end) = (bytes.start as usize, bytes.end as usize);
+        if !start.is_multiple_of(4096) || start > end || end > self.bytes {
+            return;
+        }
+        let words = self.start.as_ptr().wrapping_byte_add(start);
+        // SAFETY: within the mapping, page-aligned; no reference into it exists beside `&mut self`.
+        unsafe { libc::madvise(words.cast(), end - start, libc::MADV_REMOVE) };
     }
 
     fn lock(&self) -> *mut libc::pthread_mutex_t {

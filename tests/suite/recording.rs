@@ -8,6 +8,7 @@ use crate::support::server::{assert_still_works, assert_unharmed, server};
 use crate::support::shape::Shape;
 use crate::support::text::wait_until_planted;
 use nix::sys::signal::Signal;
+use std::fs;
 use std::path::Path;
 
 fn recorded(program: &Path) -> Program {
@@ -129,16 +130,59 @@ fn recorded_where_the_program_does_not_write() {
     assert!(!area(&["-o", "/dev/null", "--instrument", "stop"]));
 }
 
+/// The mappings of a process: those of the recorder, and all that are executable.
+fn areas(pid: i32) -> (usize, usize) {
+    let maps = fs::read_to_string(format!("/proc/{pid}/maps")).expect("maps of a running process");
+    let count = |what: &str| maps.lines().filter(|line| line.contains(what)).count();
+    (count("/memfd:ltrace"), count("r-xp"))
+}
+
+/// What an attach leaves in the process, the next one uses: however often, it does not grow.
 #[test]
 fn attached_to_and_left() {
     let Some(mut server) = server(2) else { return };
     let pid = server.pid().to_string();
-    for _ in 0..5 {
-        let tracer = ltrace(["--instrument", "record", "-o", "/dev/null", "-p", &pid]).start();
+    let mut first = None;
+    for _ in 0..6 {
+        let tracer = ltrace([
+            "--instrument",
+            "record",
+            "-o",
+            "/dev/null",
+            "-e",
+            "*",
+            "-p",
+            &pid,
+        ]);
+        let tracer = tracer.start();
         wait_until_planted(server.pid());
         tracer.signal(Signal::SIGINT);
         tracer.finish().exits(0);
         assert_still_works(&mut server);
+        let left = areas(server.pid());
+        assert_eq!(*first.get_or_insert(left), left);
     }
+    assert_eq!(first.map(|(recorders, _)| recorders), Some(1));
+    assert_unharmed(server);
+}
+
+/// The patches of an ltrace that was killed lead nowhere; the next one takes them out.
+#[test]
+fn killed_and_attached_to_again() {
+    let Some(mut server) = server(2) else { return };
+    let pid = server.pid().to_string();
+    let attach = || ltrace(["--instrument", "record", "-o", "/dev/null", "-p", &pid]).start();
+    for _ in 0..5 {
+        let tracer = attach();
+        wait_until_planted(server.pid());
+        tracer.signal(Signal::SIGKILL);
+        tracer.finish();
+        assert_still_works(&mut server);
+    }
+    let tracer = attach();
+    wait_until_planted(server.pid());
+    tracer.signal(Signal::SIGINT);
+    tracer.finish().exits(0);
+    assert_eq!(areas(server.pid()).0, 1);
     assert_unharmed(server);
 }

@@ -116,6 +116,9 @@ impl Space {
         };
         for stopped in tasks {
             if let Some(remote) = self.remote(stopped) {
+                if let Some(recorder) = &mut self.recorder {
+                    recorder.unmap_islands(stopped, &remote, &self.memory);
+                }
                 // A task that is gone takes its action with it; otherwise the handler stays, and does no harm.
                 let there = guard.there(stopped, &remote, &self.memory);
                 if let Ok(There::Ours | There::Default) = there {

@@ -5,6 +5,7 @@ use crate::base::addr::Addr;
 use crate::base::signal::Signal;
 use crate::base::{Pid, Tid};
 use crate::engine::hit::What;
+use crate::engine::instrument::inprocess::drain::Share;
 use crate::engine::space::{Original, Space};
 use crate::engine::supervisor::fork_exec_exit::clone_flags;
 use crate::engine::supervisor::out::Out;
@@ -35,6 +36,10 @@ impl Supervisor {
     pub(in crate::engine) fn leave(&mut self, out: &mut Out<'_>) {
         self.batch.drain(..).for_each(|(_, resume)| finish(resume));
         let held = self.stop_everyone(out);
+        let recorded: Vec<SpaceId> = self.spaces.keys().copied().collect();
+        for id in recorded {
+            self.drain(id, out, Share::All);
+        }
         self.see_to_spaces();
         let mut tids: Vec<Tid> = self.tasks.keys().copied().collect();
         tids.sort();
@@ -221,6 +226,10 @@ pub(in crate::engine) fn put_back(stopped: &Stopped, space: &Space) -> sys::Resu
     let mut regs = stopped.regs()?;
     if let Some(home) = space.home(regs.rip) {
         put_back_home(&mut regs, home);
+        stopped.set_regs(&regs)?;
+    }
+    let recorder = space.recorder.as_ref();
+    if let Some(regs) = recorder.and_then(|recorder| recorder.past_island(&regs)) {
         stopped.set_regs(&regs)?;
     }
     Ok(())

@@ -9,7 +9,7 @@ mod exit;
 pub(in crate::record) mod trampolines;
 mod unwind;
 
-use super::labels::Labels;
+use super::labels::{Labels, Place, Span};
 use super::layout::{
     self, COMMON_BYTES, Layout, MOST_POINTS, MOST_TRAMPOLINES, TRAMPOLINE, header,
 };
@@ -230,6 +230,42 @@ impl Code {
             self.forget_pages(shared);
         }
         shared.store(header::TRAMPOLINES, self.trampolines);
+        shared.store(header::NEXT_CODE, self.next);
+        shared.store(header::NEXT_POINT, self.shapes.len() as u64);
+    }
+
+    /// The same behind the stubs and trampolines that stand in the target already, of as many tracepoints, whose calls
+    /// are not ours. `None`: the code there is not such as this.
+    pub(in crate::record) fn resumed(
+        mut self,
+        (next, points): (u64, u64),
+        trampolines: u64,
+        memory: &dyn Memory,
+    ) -> Option<Code> {
+        let stubs = self.layout.stubs();
+        let is_sensible = stubs.contains(&next)
+            && (1..MOST_POINTS).contains(&points)
+            && (1..=MOST_TRAMPOLINES).contains(&trampolines);
+        let stands = |written: &Written| {
+            let mut bytes = vec![0; written.bytes.len()];
+            let read = memory.read_exact(Addr(written.at), &mut bytes);
+            read.is_ok() && bytes == written.bytes
+        };
+        let is_same = is_sensible && self.take_written().iter().all(stands);
+        if !is_same {
+            return None;
+        }
+        self.next = next;
+        self.shapes.resize(points as usize, Arc::default());
+        // A task that an earlier tracer has left in one of its stubs finds its way by itself.
+        self.labels.stubs.resize(points as usize, 0);
+        self.labels.add(&[Span {
+            start: stubs.start,
+            place: Place::Elsewhere,
+        }]);
+        self.trampolines = trampolines;
+        self.make_missing_trampolines(memory);
+        Some(self)
     }
 
     /// Has pages looked at anew that were found readable: to be done some hundred times a second, as they may be

@@ -4,7 +4,7 @@ use crate::base::addr::Addr;
 use crate::process::gaps::gap_near;
 use crate::record::{Layout, Shared};
 use crate::sys::memory::ProcessMemory;
-use crate::sys::proc;
+use crate::sys::proc::{self, Mapping};
 use crate::sys::ptrace::Stopped;
 use crate::sys::remote::{Call, Remote};
 use crate::sys::shared::{MEMFD_FLAGS, SharedMemory};
@@ -17,6 +17,19 @@ const RING: u64 = 1 << 20;
 /// What /proc/PID/maps shows, and where it stands in the control page.
 const NAME: &[u8] = b"ltrace\0";
 const NAME_AT: u64 = 64;
+const LEFT: &[u8] = b"/memfd:ltrace";
+
+/// The areas that earlier tracers have left, the last first.
+pub(super) fn left(maps: &[Mapping]) -> impl Iterator<Item = Layout> {
+    let shape = Layout::new(0, RINGS, RING);
+    let is_shared = move |m: &&Mapping| {
+        let bytes = shape.shared().end - shape.shared().start;
+        let path = m.path.as_os_str().as_encoded_bytes();
+        path.starts_with(LEFT) && m.range.end - m.range.start == bytes
+    };
+    let layouts = maps.iter().filter(is_shared);
+    layouts.map(move |m| shape.of_shared(m.range.start))
+}
 
 /// The area, and the part of it that we see as well.
 pub(super) fn map(

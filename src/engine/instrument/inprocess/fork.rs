@@ -3,7 +3,7 @@
 use super::clock::Clock;
 use super::rings::Rings;
 use super::{Patched, Recorder, area};
-use crate::record::{Shared, Tables};
+use crate::record::{Code, Shared, Tables};
 use crate::sys::memory::ProcessMemory;
 use crate::sys::ptrace::Stopped;
 use crate::sys::remote::Remote;
@@ -19,7 +19,7 @@ impl Recorder {
     /// What a child has that was just forked.
     pub fn forked(&self) -> Forked {
         Forked {
-            tables: self.patched.code.tables(self.shared()),
+            tables: Code::tables(self.shared()),
             patched: self.patched.clone(),
         }
     }
@@ -48,6 +48,7 @@ impl Forked {
             clock: Clock::new(),
             memory: shared,
             is_enabled: true,
+            is_removed: false,
             patched,
         };
         recorder.write_code(memory)?;

@@ -63,6 +63,32 @@ impl Islands {
     }
 }
 
+impl Islands {
+    /// Where a task goes on whose instruction pointer is on an island.
+    pub(super) fn past(&self, ip: u64) -> Option<u64> {
+        let group = self.groups.iter().find(|group| {
+            let islands = group.start..group.start + BYTES;
+            islands.contains(&ip)
+        })?;
+        let mut islands = group.by_stub.iter();
+        let (stub, _) = islands.find(|(_, island)| **island == ip)?;
+        Some(*stub)
+    }
+
+    /// Unmaps them, when nothing leads there any more. No task may be on one.
+    pub(super) fn unmap(&mut self, stopped: &Stopped, remote: &Remote, memory: &ProcessMemory) {
+        for group in self.groups.drain(..) {
+            // What cannot be unmapped does no harm.
+            let _ = remote.call(
+                stopped,
+                memory,
+                Call::Unmap,
+                [group.start, BYTES, 0, 0, 0, 0],
+            );
+        }
+    }
+}
+
 impl Group {
     /// The island for a stub, and whether it has still to be written.
     fn island(&mut self, stub: u64) -> Option<(u64, bool)> {

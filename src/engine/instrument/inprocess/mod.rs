@@ -20,6 +20,7 @@ use crate::base::regs::Regs;
 use crate::plan::Tracepoint;
 use crate::record::{Caps, Code, Layout, Out, Shape, Shared, Target};
 use crate::sys::memory::ProcessMemory;
+use crate::sys::proc;
 use crate::sys::ptrace::Stopped;
 use crate::sys::remote::Remote;
 use crate::sys::shared::SharedMemory;
@@ -46,6 +47,8 @@ pub struct Recorder {
     clock: Clock,
     /// Not [disabled](Recorder::disable).
     is_enabled: bool,
+    /// No instruction is led to our code any more.
+    is_removed: bool,
 }
 
 /// What has been made in a process, and is in the memory of a child that it forks as well.
@@ -77,14 +80,28 @@ impl Recorder {
         memory: &ProcessMemory,
         caps: Caps,
     ) -> Result<Recorder, String> {
-        let (layout, shared) = area::map(stopped, remote, memory)?;
-        let code = Code::new(layout, TRAMPOLINES).map_err(|why| why.to_string())?;
+        let maps = proc::maps(memory.pid()).map_err(|why| why.to_string())?;
+        let left = area::left(&maps).find_map(|layout| Some((layout, Code::left(layout, memory)?)));
+        let (layout, code, shared) = match left {
+            Some((layout, (code, tables))) => {
+                let fill = |shared: Shared<'_>| tables.store(shared);
+                let shared = area::map_shared(stopped, remote, memory, layout, fill)?;
+                (layout, code, shared)
+            }
+            None => {
+                let (layout, shared) = area::map(stopped, remote, memory)?;
+                let code = Code::new(layout, TRAMPOLINES).map_err(|why| why.to_string())?;
+                (layout, code, shared)
+            }
+        };
+        // The first is none's.
+        let points = vec![None; code.shapes().len()];
         let mut recorder = Recorder {
             patched: Patched {
                 layout,
                 code,
                 caps,
-                points: vec![None],
+                points,
                 stubs: HashMap::new(),
                 shapes: HashMap::new(),
                 unwinders: HashSet::new(),
@@ -96,6 +113,7 @@ impl Recorder {
             rings: Rings::new(layout),
             clock: Clock::new(),
             is_enabled: true,
+            is_removed: false,
         };
         recorder.write_code(memory)?;
         Ok(recorder)
@@ -252,6 +270,9 @@ impl Recorder {
 
     /// The registers with which a task is out of our code, where it must be taken out.
     pub fn out(&self, regs: &Regs, memory: &dyn Memory) -> Option<Regs> {
+        if let Some(regs) = self.past_island(regs) {
+            return Some(regs);
+        }
         match self.patched.code.labels().out(regs, memory) {
             // No system call is restarted.
             Out::Restart(regs) => Some(Regs {
@@ -263,6 +284,12 @@ impl Recorder {
         }
     }
 
+    /// The registers with which a task has left the jump to a stub behind it, if it stands there.
+    pub fn past_island(&self, regs: &Regs) -> Option<Regs> {
+        let rip = self.patched.islands.past(regs.rip)?;
+        Some(Regs { rip, ..*regs })
+    }
+
     /// Forgets the patches of a module that is no longer mapped.
     pub fn forget(&mut self, range: &Range<u64>) {
         self.patched.patches.forget(range);
@@ -272,7 +299,16 @@ impl Recorder {
     /// Puts the instructions back and has nobody record any more. Our code stays: calls return there.
     pub fn remove(&mut self, memory: &ProcessMemory) {
         self.disable(memory);
-        self.patched.patches.undo(memory);
+        self.is_removed = self.patched.patches.undo(memory);
+        // The process keeps the mapping, but not what was recorded.
+        self.memory.discard(self.patched.layout.all_rings());
+    }
+
+    /// Unmaps what nobody needs any more after that. No task may be on the way to a stub.
+    pub fn unmap_islands(&mut self, stopped: &Stopped, remote: &Remote, memory: &ProcessMemory) {
+        if self.is_removed {
+            self.patched.islands.unmap(stopped, remote, memory);
+        }
     }
 }
 

@@ -52,8 +52,8 @@ impl Patches {
         result
     }
 
-    /// Puts back what stood there, as far as what we wrote stands there still.
-    pub(super) fn undo(&mut self, memory: &ProcessMemory) {
+    /// Puts back what stood there, as far as what we wrote stands there still; whether all of it is back.
+    pub(super) fn undo(&mut self, memory: &ProcessMemory) -> bool {
         let written = std::mem::take(&mut self.written);
         let stands = |at: u64, patch: &Patch| {
             let mut bytes = [0; 6];
@@ -63,7 +63,7 @@ impl Patches {
         };
         let standing = written.iter().filter(|(at, patch)| stands(**at, patch));
         // Nothing better can be done for a page that has become unwritable: the code that is led to stays there.
-        let _ = write_all(memory, standing.map(|(at, patch)| (*at, patch.before)));
+        write_all(memory, standing.map(|(at, patch)| (*at, patch.before))).is_ok()
     }
 
     pub(super) fn forget(&mut self, range: &Range<u64>) {
@@ -103,9 +103,10 @@ fn write_all(
 /// (Intel SDM vol. 2, CALL and JMP).
 fn patch(code: &[u8], at: u64, slot: u64, target: u64) -> Option<(u64, Patch)> {
     let prefix = usize::from(matches!(code.first(), Some(0xf2 | 0x3e)));
-    let before: [u8; 6] = *code.get(prefix..)?.first_chunk()?;
-    let [opcode, modrm, displacement @ ..] = before;
     let start = at.checked_add(prefix as u64)?;
+    let there: [u8; 6] = *code.get(prefix..)?.first_chunk()?;
+    let before = left(there, start, slot).unwrap_or(there);
+    let [opcode, modrm, displacement @ ..] = before;
     let used = start
         .wrapping_add(6)
         .wrapping_add_signed(i32::from_le_bytes(displacement).into());
@@ -130,6 +131,17 @@ fn patch(code: &[u8], at: u64, slot: u64, target: u64) -> Option<(u64, Patch)> {
     Some((start, Patch { before, after }))
 }
 
+/// What stood here before an earlier tracer put one of these in its place that did not live to take it out.
+fn left(there: [u8; 6], start: u64, slot: u64) -> Option<[u8; 6]> {
+    let displacement = slot.wrapping_sub(start.wrapping_add(6)) as i64;
+    let [a, b, c, d] = i32::try_from(displacement).ok()?.to_le_bytes();
+    match there {
+        [0x67, 0xe8, ..] => Some([0xff, 0x15, a, b, c, d]),
+        [0xe9, .., last] if last == d => Some([0xff, 0x25, a, b, c, d]),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::patch;
@@ -148,6 +160,19 @@ mod tests {
         check(&jump, Some((0x1000, [0xe9, 0xfb, 0x0f, 0, 0, 0])));
         let bnd_jump = [0xf2, 0xff, 0x25, 0x01, 0x20, 0, 0];
         check(&bnd_jump, Some((0x1001, [0xe9, 0xfa, 0x0f, 0, 0, 0])));
+    }
+
+    /// Of an ltrace that was killed: as if its patch were not there.
+    #[test]
+    fn patches_that_were_left() {
+        let left = [0x67, 0xe8, 0x11, 0x22, 0x33, 0x44, 0x90];
+        let found = patch(&left, 0x1000, 0x3008, 0x2000).expect("a patch");
+        assert_eq!(found.1.before, [0xff, 0x15, 0x02, 0x20, 0, 0]);
+        check(&left, Some((0x1000, [0x67, 0xe8, 0xfa, 0x0f, 0, 0])));
+        let left = [0xf2, 0xe9, 0x11, 0x22, 0x33, 0x44, 0];
+        let found = patch(&left, 0x1000, 0x3008, 0x2000).expect("a patch");
+        assert_eq!(found.1.before, [0xff, 0x25, 0x01, 0x20, 0, 0]);
+        check(&[0xe9, 0x11, 0x22, 0x33, 0x44, 0x55], None);
     }
 
     #[test]
