@@ -20,6 +20,8 @@ pub const MOST_TRAMPOLINES: u64 = 0x1_0000;
 pub const TRAMPOLINE: u64 = 16;
 /// So many tracepoints there can be; number 0 is none's.
 pub const MOST_POINTS: u64 = 0x2_0000;
+/// So many instructions can be led to stubs.
+pub const MOST_PATCHES: u64 = 0x10_0000;
 /// All code.
 const CODE_BYTES: u64 = 12 << 20;
 const CONTROL_BYTES: u64 = 4096;
@@ -51,6 +53,12 @@ pub mod header {
     pub const NEXT_CODE: u64 = 256;
     /// Its number.
     pub const NEXT_POINT: u64 = 264;
+    /// How many patches are noted.
+    pub const PATCHES: u64 = 320;
+    /// Words up to the end of the page: where jumps to stubs are mapped near far modules. Zero ends them.
+    pub const ISLANDS: u64 = 512;
+    /// So many of them there can be.
+    pub const MOST_ISLANDS: u64 = (4096 - ISLANDS) / 8;
 }
 
 /// The words of a ring's head, by their byte offsets.
@@ -198,7 +206,9 @@ pub(super) fn point(number: u32) -> u64 {
     POINTS + 16 * u64::from(number)
 }
 
-const HEADS: u64 = TABLE + TRAMPOLINE * MOST_TRAMPOLINES;
+/// Entries of 16 bytes: where a patch is, and what stood there before.
+pub(super) const PATCHES: u64 = TABLE + TRAMPOLINE * MOST_TRAMPOLINES;
+const HEADS: u64 = PATCHES + 16 * MOST_PATCHES;
 
 #[cfg(test)]
 mod tests {

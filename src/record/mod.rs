@@ -24,6 +24,7 @@
 mod code;
 pub mod labels;
 pub mod layout;
+pub mod log;
 pub mod ring;
 pub mod shape;
 pub mod shared;
@@ -33,7 +34,7 @@ pub mod view;
 
 pub use code::{Code, Failed, Stub, Target, Written};
 pub use labels::{Asked, Labels, Out, When};
-pub use layout::{Layout, head, header};
+pub use layout::{Layout, MOST_PATCHES, head, header};
 pub use ring::{Kind, Reader, Record};
 pub use shape::{Caps, Refused, Shape};
 pub use shared::Shared;

@@ -3,7 +3,8 @@
 
 use super::code::Code;
 use super::layout::{
-    HASH, HASH_LOG2, Layout, MOST_POINTS, MOST_TRAMPOLINES, POINTS, TABLE, TRAMPOLINE, header,
+    HASH, HASH_LOG2, Layout, MOST_PATCHES, MOST_POINTS, MOST_TRAMPOLINES, PATCHES, POINTS, TABLE,
+    TRAMPOLINE, header,
 };
 use super::shared::Shared;
 use crate::base::addr::Addr;
@@ -33,7 +34,10 @@ impl Tables {
         let count = word(header::NEXT_TRAMPOLINE).min(MOST_TRAMPOLINES);
         let table = part(TABLE, TRAMPOLINE * count);
         let points = part(POINTS, 16 * word(header::NEXT_POINT).min(MOST_POINTS));
-        Tables(vec![hash, next, table, points])
+        let noted = part(header::PATCHES, 8);
+        let patches = part(PATCHES, 16 * word(header::PATCHES).min(MOST_PATCHES));
+        let islands = part(header::ISLANDS, 8 * header::MOST_ISLANDS);
+        Tables(vec![hash, next, table, points, noted, patches, islands])
     }
 }
 

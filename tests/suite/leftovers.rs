@@ -148,7 +148,9 @@ fn what_was_mapped_is_used_again() {
         }
         let after = executable(target.pid());
         assert!(after > 0);
-        assert_eq!(*before.get_or_insert(after), after, "in round {round}");
+        // What a killed tracer needs stays; one that left by itself may have unmapped some.
+        let before = *before.get_or_insert(after);
+        assert!(after <= before, "{after} after {before} in round {round}");
         assert_lives(&mut target);
     }
     detach(&target);

@@ -119,7 +119,8 @@ fn children_that_are_followed() {
 #[test]
 fn recorded_where_the_program_does_not_write() {
     let area = |args: &[&str]| {
-        let run = ltrace(args).args(["cat", "/proc/self/maps"]).finish();
+        let ltrace = Program::new(env!("CARGO_BIN_EXE_ltrace")).args(args);
+        let run = ltrace.args(["cat", "/proc/self/maps"]).finish();
         run.exits(0).stdout.contains("/memfd:ltrace")
     };
     assert!(area(&["-o", "/dev/null"]));

@@ -3,6 +3,7 @@
 use nix::sys::signal::Signal;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// Asserts that every executable page that a process maps from a file is byte-equal to that file.
@@ -17,8 +18,15 @@ pub fn assert_text_untouched(pid: i32) {
 #[track_caller]
 pub fn wait_until_planted(pid: i32) {
     let deadline = Instant::now() + Duration::from_secs(60);
-    while difference(pid).is_none() || is_held(pid) {
+    while difference(pid).is_none() {
         assert!(Instant::now() < deadline, "nobody traces process {pid}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    // Each for a moment at least: some may stop all the time.
+    let mut held = tasks(pid);
+    while !held.is_empty() {
+        held.retain(|task| is_held(task));
+        assert!(Instant::now() < deadline, "process {pid} is not let go on");
         std::thread::sleep(Duration::from_millis(1));
     }
 }
@@ -47,20 +55,23 @@ pub fn wait_until_guarded(pid: i32) {
 #[track_caller]
 pub fn wait_until_untouched(pid: i32) {
     let deadline = Instant::now() + Duration::from_secs(60);
-    while difference(pid).is_some() || is_held(pid) {
+    while difference(pid).is_some() || tasks(pid).iter().any(|task| is_held(task)) {
         assert!(Instant::now() < deadline, "process {pid} is still traced");
         std::thread::sleep(Duration::from_millis(1));
     }
 }
 
-/// Some task of the process is in a tracing stop (state `t`, proc_pid_stat(5)).
-fn is_held(pid: i32) -> bool {
+/// The tasks of a process, as directories of /proc.
+fn tasks(pid: i32) -> Vec<PathBuf> {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("tasks of a running process");
-    tasks.flatten().any(|task| {
-        let stat = fs::read_to_string(task.path().join("stat")).unwrap_or_default();
-        stat.rsplit_once(") ")
-            .is_some_and(|(_, rest)| rest.starts_with('t'))
-    })
+    tasks.flatten().map(|task| task.path()).collect()
+}
+
+/// A task is in a tracing stop (state `t`, proc_pid_stat(5)).
+fn is_held(task: &Path) -> bool {
+    let stat = fs::read_to_string(task.join("stat")).unwrap_or_default();
+    stat.rsplit_once(") ")
+        .is_some_and(|(_, rest)| rest.starts_with('t'))
 }
 
 /// The first byte in which the text of a process differs from its files, in words.

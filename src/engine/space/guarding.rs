@@ -2,6 +2,7 @@
 
 use crate::base::Tid;
 use crate::base::addr::Addr;
+use crate::engine::instrument::inprocess::left;
 use crate::engine::instrument::int3::guard::{Guard, There, Unguarded};
 use crate::engine::space::Space;
 use crate::sys::proc;
@@ -132,8 +133,9 @@ impl Space {
     /// that was killed. Every task must stand still. The result is the number of those int3s.
     pub fn take_over(&mut self, stopped: &Stopped) -> usize {
         let maps = proc::maps(self.pid).unwrap_or_default();
+        let patches = left::remove_left_over(&maps, &self.memory);
         let Some(mut guard) = Guard::left_over(&maps, &self.memory) else {
-            return 0;
+            return patches;
         };
         self.remote = Remote::left_over(guard.page(), &self.memory);
         let taken = guard.clean_up(&self.memory);
@@ -143,16 +145,17 @@ impl Space {
             None => Err("no syscall instruction".into()),
         };
         self.guard = Some(active.map(|()| guard));
-        taken.stood
+        patches + taken.stood
     }
 
     /// Takes out what a killed tracer has left in the process, and gives the program its own SIGTRAP action
     /// back. Every task must stand still. `None` when there was nothing, or only pages that do nothing.
     pub fn remove_left_over(&mut self, stopped: &Stopped) -> Option<LeftOver> {
         let maps = proc::maps(self.pid).unwrap_or_default();
+        let patches = left::remove_left_over(&maps, &self.memory);
         let mut guard = Guard::left_over(&maps, &self.memory)?;
         self.remote = Remote::left_over(guard.page(), &self.memory);
-        let breakpoints = guard.clean_up(&self.memory).stood;
+        let breakpoints = patches + guard.clean_up(&self.memory).stood;
         let handler = self.give_back(stopped, &guard);
         let found = breakpoints > 0 || handler == Handler::GivenBack;
         found.then_some(LeftOver {

@@ -1,7 +1,9 @@
 //! Jumps to stubs that are out of the reach of an instruction's 32 bits, near the modules that need them.
 
 use crate::base::addr::Addr;
+use crate::base::memory::Memory;
 use crate::process::gaps::{REACH, gap_near};
+use crate::record::{Shared, header};
 use crate::sys::memory::ProcessMemory;
 use crate::sys::proc;
 use crate::sys::ptrace::Stopped;
@@ -30,6 +32,25 @@ struct Group {
 }
 
 impl Islands {
+    /// Those that an earlier tracer has left: they stay what they are, and there is room behind them.
+    pub(super) fn left(memory: &ProcessMemory, shared: Shared<'_>) -> Islands {
+        let words = (0..header::MOST_ISLANDS).map(|n| shared.load(header::ISLANDS + 8 * n));
+        let starts = words.take_while(|start| *start != 0);
+        let groups = starts.filter_map(|start| Group::left(memory, start));
+        Islands {
+            groups: groups.collect(),
+        }
+    }
+
+    /// Tells who comes after us where they are, as far as there is room for that.
+    pub(super) fn note(&self, shared: Shared<'_>) {
+        let starts = self.groups.iter().map(|group| group.start);
+        let starts = starts.take(header::MOST_ISLANDS as usize - 1);
+        for (n, start) in (0..).zip(starts.chain([0])) {
+            shared.store(header::ISLANDS + 8 * n, start);
+        }
+    }
+
     /// Where an instruction at `at` is to be led, so that it comes to this stub.
     pub(super) fn towards(
         &mut self,
@@ -90,6 +111,21 @@ impl Islands {
 }
 
 impl Group {
+    fn left(memory: &ProcessMemory, start: u64) -> Option<Group> {
+        let mut bytes = vec![0; BYTES as usize];
+        let read: &dyn Memory = memory;
+        read.read_exact(Addr(start), &mut bytes).ok()?;
+        let islands = bytes.as_chunks::<{ ISLAND as usize }>().0.iter();
+        let used = islands
+            .take_while(|island| island.starts_with(&JUMP))
+            .count() as u64;
+        Some(Group {
+            start,
+            used: used * ISLAND,
+            by_stub: HashMap::new(),
+        })
+    }
+
     /// The island for a stub, and whether it has still to be written.
     fn island(&mut self, stub: u64) -> Option<(u64, bool)> {
         if let Some(island) = self.by_stub.get(&stub) {

@@ -8,6 +8,7 @@ mod clock;
 pub mod drain;
 mod fork;
 mod islands;
+pub mod left;
 mod patches;
 mod rings;
 mod stops;
@@ -18,7 +19,7 @@ use crate::base::addr::Addr;
 use crate::base::memory::Memory;
 use crate::base::regs::Regs;
 use crate::plan::Tracepoint;
-use crate::record::{Caps, Code, Layout, Out, Shape, Shared, Target};
+use crate::record::{Caps, Code, Layout, Out, Shape, Shared, Target, log};
 use crate::sys::memory::ProcessMemory;
 use crate::sys::proc;
 use crate::sys::ptrace::Stopped;
@@ -94,6 +95,7 @@ impl Recorder {
                 (layout, code, shared)
             }
         };
+        let islands = Islands::left(memory, Shared(shared.words()));
         // The first is none's.
         let points = vec![None; code.shapes().len()];
         let mut recorder = Recorder {
@@ -105,7 +107,7 @@ impl Recorder {
                 stubs: HashMap::new(),
                 shapes: HashMap::new(),
                 unwinders: HashSet::new(),
-                islands: Islands::default(),
+                islands,
                 patches: Patches::default(),
                 stops: HashSet::new(),
             },
@@ -181,6 +183,9 @@ impl Recorder {
         (at, slot): (Addr, Addr),
         stub: u64,
     ) -> Result<(), String> {
+        if self.patched.patches.is_full() {
+            return Err("there is no more room for patches".to_owned());
+        }
         let target = self
             .patched
             .islands
@@ -194,7 +199,9 @@ impl Recorder {
     /// Its memory cannot be written.
     pub fn write(&mut self, memory: &ProcessMemory) -> Result<(), String> {
         self.write_code(memory)?;
-        self.patched.patches.write(memory)
+        let shared = Shared(self.memory.words());
+        self.patched.islands.note(shared);
+        self.patched.patches.write(memory, shared)
     }
 
     fn write_code(&mut self, memory: &ProcessMemory) -> Result<(), String> {
@@ -300,6 +307,9 @@ impl Recorder {
     pub fn remove(&mut self, memory: &ProcessMemory) {
         self.disable(memory);
         self.is_removed = self.patched.patches.undo(memory);
+        if self.is_removed {
+            log::clear(self.shared());
+        }
         // The process keeps the mapping, but not what was recorded.
         self.memory.discard(self.patched.layout.all_rings());
     }
@@ -308,6 +318,7 @@ impl Recorder {
     pub fn unmap_islands(&mut self, stopped: &Stopped, remote: &Remote, memory: &ProcessMemory) {
         if self.is_removed {
             self.patched.islands.unmap(stopped, remote, memory);
+            self.patched.islands.note(self.shared());
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::base::addr::Addr;
 use crate::base::memory::Memory;
+use crate::record::{MOST_PATCHES, Shared, log};
 use crate::sys::memory::ProcessMemory;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -43,9 +44,19 @@ impl Patches {
         Ok(())
     }
 
+    /// Whether there may be no more of them.
+    pub(super) fn is_full(&self) -> bool {
+        (self.written.len() + self.wanted.len()) as u64 >= MOST_PATCHES
+    }
+
     /// Writes what is wanted, page by page.
-    pub(super) fn write(&mut self, memory: &ProcessMemory) -> Result<(), String> {
+    pub(super) fn write(
+        &mut self,
+        memory: &ProcessMemory,
+        shared: Shared<'_>,
+    ) -> Result<(), String> {
         let wanted = std::mem::take(&mut self.wanted);
+        log::note(shared, wanted.iter().map(|(at, patch)| (*at, patch.before)));
         let after = wanted.iter().map(|(at, patch)| (*at, patch.after));
         let result = write_all(memory, after);
         self.written.extend(wanted);
@@ -131,7 +142,8 @@ fn patch(code: &[u8], at: u64, slot: u64, target: u64) -> Option<(u64, Patch)> {
     Some((start, Patch { before, after }))
 }
 
-/// What stood here before an earlier tracer put one of these in its place that did not live to take it out.
+/// What stood here before an earlier tracer put one of these in its place: a process has such patches of its maker's
+/// that was traced when it forked.
 fn left(there: [u8; 6], start: u64, slot: u64) -> Option<[u8; 6]> {
     let displacement = slot.wrapping_sub(start.wrapping_add(6)) as i64;
     let [a, b, c, d] = i32::try_from(displacement).ok()?.to_le_bytes();
@@ -162,7 +174,7 @@ mod tests {
         check(&bnd_jump, Some((0x1001, [0xe9, 0xfa, 0x0f, 0, 0, 0])));
     }
 
-    /// Of an ltrace that was killed: as if its patch were not there.
+    /// As if they were not there.
     #[test]
     fn patches_that_were_left() {
         let left = [0x67, 0xe8, 0x11, 0x22, 0x33, 0x44, 0x90];
