@@ -52,7 +52,7 @@ impl<S: Send + 'static> Worker<S> {
     }
 
     /// Begins the thread, in a process that is not to fork any more and has not taken its place beside a traced one.
-    /// Where none can be had, nothing changes. The thread does `first` before anything else.
+    /// Where none can be had, nothing changes. The thread does `first` before each job.
     pub fn begin(&mut self, name: &str, first: fn()) {
         if !matches!(self.0, Place::Here(_)) {
             return;
@@ -60,9 +60,11 @@ impl<S: Send + 'static> Worker<S> {
         let (jobs, coming) = channel::<Job<S>>();
         let (hand, given) = channel::<S>();
         let work = move || {
-            first();
             if let Ok(mut kept) = given.recv() {
-                coming.into_iter().for_each(|job| job(&mut kept));
+                for job in coming {
+                    first();
+                    job(&mut kept);
+                }
             }
         };
         let thread = thread::Builder::new().name(name.to_owned());

@@ -14,7 +14,7 @@ use super::wait::{self, Patience, Status};
 use super::{Result, proc};
 use crate::base::Tid;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
-use nix::unistd::{Pid, setsid};
+use nix::unistd::{Pid, getsid, setsid};
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -251,9 +251,11 @@ fn processor_field(stat: &[u8]) -> Option<usize> {
 }
 
 /// For another thread of the tracer's: takes no more of the group's share than the tracer does, which serves tasks
-/// that wait. An ordinary one would leave it next to nothing.
+/// that wait. An ordinary one would leave it next to nothing. Outside a session of our own there is no such share, and
+/// such a thread would not get on beside busy programs.
 pub fn give_way() {
-    if policy() == libc::SCHED_OTHER && has_autogroups() {
+    let own_session = getsid(None).is_ok_and(|session| session == Pid::this());
+    if own_session && policy() == libc::SCHED_OTHER && has_autogroups() {
         set_policy(libc::SCHED_IDLE);
     }
 }
