@@ -12,8 +12,9 @@ use nix::libc;
 
 /// So many threads can record at once.
 const RINGS: u32 = 512;
-/// What each can record before it waits. Bytes.
-const RING: u64 = 1 << 20;
+/// What each can record before it waits: some milliseconds of ours, as a task that stops, and the end of a run, wait until
+/// all of it is read. Bytes.
+const RING: u64 = 256 << 10;
 /// What /proc/PID/maps shows, and where it stands in the control page.
 const NAME: &[u8] = b"ltrace\0";
 const NAME_AT: u64 = 64;
