@@ -72,8 +72,7 @@ impl Placement {
     /// Leaves the terminal's session and takes the best place there is. Everything that the target
     /// inherits must have been inherited by now.
     pub fn take() -> Placement {
-        // A tracer that leads a process group stays in its session, and shares its group's time.
-        let own_session = setsid().is_ok();
+        let own_session = leave_session();
         let ordinary = policy() == libc::SCHED_OTHER;
         let own_share = own_session && has_autogroups();
         let mode = if !ordinary {
@@ -248,6 +247,12 @@ fn processor_field(stat: &[u8]) -> Option<usize> {
     let name_end = stat.iter().rposition(|&b| b == b')')?;
     let mut fields = stat.get(name_end + 2..)?.split(|&b| b == b' ');
     std::str::from_utf8(fields.nth(39 - 3)?).ok()?.parse().ok()
+}
+
+/// Leaves the terminal's session, whose keys are for the command and for the front end. A tracer that leads a process
+/// group stays in it, and shares its group's time: `false`.
+pub fn leave_session() -> bool {
+    setsid().is_ok()
 }
 
 /// For another thread of the tracer's: takes no more of the group's share than the tracer does, which serves tasks

@@ -145,7 +145,12 @@ fn panic_when_attached() {
     ] {
         let Some(server) = server(4) else { return };
         let pid = server.pid().to_string();
-        let run = panicking(call, number, &["-o", "/dev/null", "-p", &pid]).finish();
+        let run = panicking(
+            call,
+            number,
+            &["--instrument", "stop", "-o", "/dev/null", "-p", &pid],
+        )
+        .finish();
         assert_ne!(run.code(), 0, "{call} {number}: {}", run.told());
         assert!(run.stderr.contains("LTRACE_FAULT"), "{}", run.told());
         assert_unharmed(server);

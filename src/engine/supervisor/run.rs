@@ -20,7 +20,7 @@ use crate::event::Request;
 use crate::sys;
 use crate::sys::interrupt;
 use crate::sys::patience;
-use crate::sys::placement::Placement;
+use crate::sys::placement::{Placement, leave_session};
 use crate::sys::ptrace::Stopped;
 use crate::sys::traceme;
 use crate::sys::wait::{self, Patience, Status, Stop};
@@ -52,9 +52,14 @@ impl Supervisor {
         on_hit: &mut dyn FnMut(&Hit<'_>) -> ControlFlow<Request>,
     ) -> sys::Result<Outcome> {
         let mut out = Out::new(on_hit);
-        let shares_processor = self.instrument == Instrument::Stop;
-        if !std::mem::replace(&mut self.is_placed, true) && shares_processor {
-            self.placement = Placement::take();
+        if !std::mem::replace(&mut self.is_placed, true) {
+            match self.instrument {
+                Instrument::Stop => self.placement = Placement::take(),
+                // Where calls stop nobody, the scheduler knows best.
+                Instrument::Record(_) => {
+                    leave_session();
+                }
+            }
         }
         let outcome = self.serve_all(&mut out);
         if !matches!(outcome, Ok(Outcome::Requested(_))) {
