@@ -13,7 +13,9 @@ const USER_CS: u64 = 0x33;
 #[derive(Debug)]
 pub struct Seen<'r> {
     regs: Regs,
-    floats: FloatRegs,
+    /// The low halves of `xmm0` and up, and what `st(0)` holds: made into registers where a value is in one.
+    vector: &'r [u64],
+    x87: &'r [u64],
     stretches: SmallVec<[Stretch<'r>; 8]>,
 }
 
@@ -34,7 +36,8 @@ impl<'r> Seen<'r> {
                 fs_base: thread_pointer,
                 ..Regs::default()
             },
-            floats: FloatRegs::default(),
+            vector: &[],
+            x87: &[],
             stretches: SmallVec::new(),
         };
         let blobs = match record.kind {
@@ -71,7 +74,7 @@ impl<'r> Seen<'r> {
             rsp: record.frame,
             ..self.regs
         };
-        self.add_vectors(vector);
+        self.vector = vector;
         self.stretches.push(Stretch {
             at: record.frame.wrapping_add(8),
             bytes: 8 * stack.len(),
@@ -92,18 +95,9 @@ impl<'r> Seen<'r> {
             rip: return_address,
             ..self.regs
         };
-        self.add_vectors(vector);
-        let top = x87.iter().flat_map(|word| word.to_le_bytes());
-        for (byte, value) in self.floats.st[0].iter_mut().zip(top) {
-            *byte = value;
-        }
+        self.vector = vector;
+        self.x87 = x87;
         rest
-    }
-
-    fn add_vectors(&mut self, words: &[u64]) {
-        for (register, word) in self.floats.xmm.iter_mut().zip(words) {
-            register[..8].copy_from_slice(&word.to_le_bytes());
-        }
     }
 
     /// Each is its address, its length and its bytes. What does not fit into the record is not there.
@@ -162,6 +156,14 @@ impl Memory for Seen<'_> {
 
 impl Floats for Seen<'_> {
     fn floats(&self) -> Option<FloatRegs> {
-        Some(self.floats)
+        let mut floats = FloatRegs::default();
+        for (register, word) in floats.xmm.iter_mut().zip(self.vector) {
+            register[..8].copy_from_slice(&word.to_le_bytes());
+        }
+        let top = self.x87.iter().flat_map(|word| word.to_le_bytes());
+        for (byte, value) in floats.st[0].iter_mut().zip(top) {
+            *byte = value;
+        }
+        Some(floats)
     }
 }
