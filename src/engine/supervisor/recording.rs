@@ -8,7 +8,7 @@ use crate::base::regs::Regs;
 use crate::base::signal::Signal;
 use crate::elf::Unwinder;
 use crate::engine::instrument::inprocess::drain::Share;
-use crate::engine::instrument::inprocess::{Forked, Recorder, Whose};
+use crate::engine::instrument::inprocess::{Claim, Forked, Recorder, Whose};
 use crate::engine::instrument::int3::breakpoint::Purpose;
 use crate::engine::space::Space;
 use crate::engine::stacks::Runner;
@@ -107,16 +107,21 @@ impl Supervisor {
         out: &mut Out<'_>,
     ) {
         self.drain(id, out, Share::All);
-        let Some(space) = self.spaces.get_mut(&id) else {
+        let recorder = self
+            .spaces
+            .get(&id)
+            .and_then(|space| space.recorder.as_ref());
+        let Some(recorder) = recorder.filter(|recorder| recorder.is_enabled()) else {
             return;
         };
-        let Some(recorder) = space.recorder.as_mut().filter(|r| r.is_enabled()) else {
-            return;
-        };
-        let stubs = recorder.stubs();
-        recorder.disable(&space.memory);
-        for (at, point) in stubs {
+        // A task that comes to one of these goes on when we have done with this, and then records no more.
+        for (at, point) in recorder.stubs() {
             self.plant(stopped, id, at, Purpose::Entry(point), out);
+        }
+        if let Some(space) = self.spaces.get_mut(&id)
+            && let Some(recorder) = &mut space.recorder
+        {
+            recorder.disable(&space.memory);
         }
         // What was recorded before the last of those stood.
         self.drain(id, out, Share::All);
@@ -181,20 +186,46 @@ impl Supervisor {
         }
     }
 
-    /// A task asks for a ring: where it goes on.
-    pub(in crate::engine) fn claimed(&mut self, tid: Tid, regs: &Regs) -> Option<u64> {
-        let task = self.tasks.get(&tid)?;
-        let space = self.spaces.get_mut(&task.space)?;
-        let next = space.recorder.as_mut()?.claimed(tid, regs)?;
+    /// A task may ask for a ring: then it goes on as it has to. Where there is none left, int3s show the calls of the
+    /// whole space from now on.
+    pub(in crate::engine) fn claimed(
+        &mut self,
+        stopped: &Stopped,
+        regs: &Regs,
+        out: &mut Out<'_>,
+    ) -> sys::Result<bool> {
+        let tid = stopped.tid();
+        let Some(task) = self.tasks.get(&tid) else {
+            return Ok(false);
+        };
+        let (id, pid) = (task.space, task.pid);
+        let space = self.spaces.get_mut(&id);
+        let Some((space, claim)) = space.and_then(|space| {
+            let claim = space.recorder.as_mut()?.claimed(tid, regs)?;
+            Some((space, claim))
+        }) else {
+            return Ok(false);
+        };
         let runner = Runner {
             tid,
-            pid: task.pid,
+            pid,
             thread_pointer: regs.fs_base,
             memory: &space.memory,
         };
         // To be known when records are read, perhaps after its end.
         task.stacks.is_own(regs.rsp, runner);
-        Some(next)
+        match claim {
+            Claim::Given { resume } => stopped.set_rip(resume)?,
+            Claim::NoneLeft => {
+                let recorder = space.recorder.as_ref();
+                let again = recorder.and_then(|recorder| recorder.out(regs, &space.memory));
+                self.stop_at_stubs(stopped, id, out);
+                if let Some(regs) = again {
+                    stopped.set_regs(&regs)?;
+                }
+            }
+        }
+        Ok(true)
     }
 
     /// A signal has stopped a task that may be in the code that records. Gives where it goes on if the signal is not

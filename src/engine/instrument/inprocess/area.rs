@@ -11,7 +11,7 @@ use crate::sys::shared::{MEMFD_FLAGS, SharedMemory};
 use nix::libc;
 
 /// So many threads can record at once.
-const RINGS: u32 = 512;
+const RINGS: u32 = 2048;
 /// What each can record before it waits: some milliseconds of ours, as a task that stops, and the end of a run, wait until
 /// all of it is read. Bytes.
 const RING: u64 = 256 << 10;

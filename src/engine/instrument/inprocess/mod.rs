@@ -32,6 +32,7 @@ use rings::Rings;
 
 pub use fork::Forked;
 pub use rings::Whose;
+pub use stops::Claim;
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;

@@ -12,18 +12,29 @@ use crate::engine::task::Role;
 use crate::record::{Asked, Shared, When};
 use crate::sys::ptrace::Stopped;
 
+/// What becomes of a task that asks for a ring.
+pub enum Claim {
+    /// It has got one, and goes on there.
+    Given {
+        /// The instruction pointer.
+        resume: u64,
+    },
+    /// All are taken. Left alone, it goes on without.
+    NoneLeft,
+}
+
 impl Recorder {
-    /// Where a task goes on that has stopped at the int3 by which it asks for a ring, if it has.
-    pub fn claimed(&mut self, tid: Tid, regs: &Regs) -> Option<u64> {
+    /// Whether a task has stopped at the int3 by which it asks for a ring.
+    pub fn claimed(&mut self, tid: Tid, regs: &Regs) -> Option<Claim> {
         let labels = self.patched.code.labels();
-        let (claim, retry) = (labels.claim, labels.retry);
+        let (claim, resume) = (labels.claim, labels.retry);
         if regs.rip != claim {
             return None;
         }
-        match self.assign(tid, regs.fs_base) {
-            true => Some(retry),
-            false => Some(claim),
-        }
+        Some(match self.assign(tid, regs.fs_base) {
+            true => Claim::Given { resume },
+            false => Claim::NoneLeft,
+        })
     }
 
     /// Whether an instruction pointer is behind one of these int3s. A task that is left alone goes on there.

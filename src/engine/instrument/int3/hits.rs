@@ -65,11 +65,7 @@ impl Supervisor {
         else {
             return Ok(Resume::Run(stopped));
         };
-        if let Some(next) = self.claimed(stopped.tid(), &regs) {
-            stopped.set_rip(next)?;
-            return Ok(Resume::Run(stopped));
-        }
-        if self.asked(&stopped, &regs, out) {
+        if self.claimed(&stopped, &regs, out)? || self.asked(&stopped, &regs, out) {
             return Ok(Resume::Run(stopped));
         }
         let Some(breakpoint) = self.spaces.get(&id).and_then(|space| space.breakpoint(at)) else {
