@@ -55,7 +55,7 @@ impl Supervisor {
         if !std::mem::replace(&mut self.is_placed, true) {
             match self.instrument {
                 Instrument::Stop => self.placement = Placement::take(),
-                // Where calls stop nobody, the scheduler knows best.
+                // Where calls do not stop their tasks, the scheduler knows best.
                 Instrument::Record(_) => {
                     leave_session();
                 }

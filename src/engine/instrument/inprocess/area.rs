@@ -20,7 +20,7 @@ const NAME: &[u8] = b"ltrace\0";
 const NAME_AT: u64 = 64;
 const LEFT: &[u8] = b"/memfd:ltrace";
 
-/// The areas that earlier tracers have left, the last first.
+/// The areas that earlier tracers have left, by their addresses.
 pub(super) fn left(maps: &[Mapping]) -> impl Iterator<Item = Layout> {
     let shape = Layout::new(0, RINGS, RING);
     let is_shared = move |m: &&Mapping| {

@@ -315,7 +315,7 @@ impl Recorder {
         self.memory.discard(self.patched.layout.all_rings());
     }
 
-    /// Unmaps what nobody needs any more after that. No task may be on the way to a stub.
+    /// Unmaps what is no longer needed after that. No task may be on the way to a stub.
     pub fn unmap_islands(&mut self, stopped: &Stopped, remote: &Remote, memory: &ProcessMemory) {
         if self.is_removed {
             self.patched.islands.unmap(stopped, remote, memory);

@@ -1,6 +1,6 @@
 //! Tasks that are made so that no tracer learns of them (`CLONE_UNTRACED`, clone(2)), in memory that has our int3s:
-//! LeakSanitizer makes one, which stops the others by ptrace(2). Nobody would carry it past an int3, of which it dies,
-//! as it has all signals blocked; and whoever waits for it then waits for ever.
+//! LeakSanitizer makes one, which stops the others by ptrace(2). Without us it dies of an int3, as it has all
+//! signals blocked, and the task that waits for it then waits for ever.
 
 use crate::base::machine::Machine;
 use crate::base::regs::Regs;
