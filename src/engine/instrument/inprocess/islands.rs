@@ -82,9 +82,7 @@ impl Islands {
         write(memory, start, stub)?;
         Ok(start)
     }
-}
 
-impl Islands {
     /// Where a task goes on whose instruction pointer is on an island.
     pub(super) fn past(&self, ip: u64) -> Option<u64> {
         let group = self.groups.iter().find(|group| {
