@@ -59,6 +59,7 @@ fn trace(args: &mut dyn Iterator<Item = OsString>, link: Link) -> Result<(), Box
         calls: None,
         libraries: Vec::new(),
         entries: vec![Filter::parse("malloc")?],
+        system_calls: None,
         resources: Resources::default(),
         prototypes: Library::shipped(),
     };

@@ -9,7 +9,8 @@ use crate::base::printable::printable_lines;
 use crate::config::{Aim, Children, Config, Instrument, Launch, Leaks, Report, Selection};
 use crate::leak::options::Format;
 use crate::leak::view::{Colours, Glyphs, Look};
-use crate::plan::filter::{Filter, FilterError, LibraryPattern};
+use crate::plan::filter::{Filter, LibraryPattern};
+use crate::plan::{near, system_calls};
 use crate::sink::output::Destination;
 use crate::sink::text::{Style, TaskIdForm, TaskIds, Time};
 use crate::value::Limits;
@@ -140,6 +141,7 @@ impl Args {
         let style = self.style(surroundings, &output)?;
         let mut selection = self.selection()?;
         let has_entries = !selection.entries.is_empty();
+        let sees_system_calls = selection.system_calls.is_some();
         let leaks = match self.leaks.leaks {
             true => Some(
                 self.leaks.options(
@@ -208,7 +210,9 @@ impl Args {
                 .flat_map(|list| paths(list))
                 .collect(),
             limits,
+            // Each system call stops its task, and what is recorded is read only later.
             instrument: match self.instrument {
+                _ if sees_system_calls => Instrument::Stop,
                 How::Auto => Instrument::Auto,
                 How::Record => Instrument::Record,
                 How::Stop => Instrument::Stop,
@@ -257,6 +261,12 @@ impl Args {
         }
         if self.follow > 2 {
             return wrong("Option -f can be given only twice");
+        }
+        if self.sees_system_calls() && self.leaks.leaks {
+            return wrong("Options --leaks and -S can't be used together");
+        }
+        if self.sees_system_calls() && self.instrument == How::Record {
+            return wrong("Option -S stops tasks, which --instrument record does not");
         }
         if self.follow > 1 && self.leaks.leaks {
             return wrong("Options --leaks and -ff can't be used together");
@@ -326,15 +336,37 @@ impl Args {
             imports,
             libraries: each("-l", &self.libraries, LibraryPattern::parse)?,
             entries: each("-x", &self.entries, Filter::parse)?,
+            system_calls: match self.sees_system_calls() {
+                true => Some(each("--syscalls", &self.system_call_filters, system_calls)?),
+                false => None,
+            },
             is_default,
         })
     }
+
+    fn sees_system_calls(&self) -> bool {
+        self.system_calls || !self.system_call_filters.is_empty()
+    }
 }
 
-fn each<T>(
+/// A filter of system calls, which means at least one.
+fn system_calls(text: &str) -> Result<Filter, String> {
+    let filter = Filter::parse(text).map_err(|error| error.to_string())?;
+    if system_calls::any_meant(&filter) {
+        return Ok(filter);
+    }
+    let spelt = filter.spelt().find_map(|(name, _)| name);
+    let near = spelt.map_or_else(Vec::new, |name| near::nearest(name, system_calls::names()));
+    Err(match near.as_slice() {
+        [] => format!("'{text}' means no system call"),
+        [nearest, ..] => format!("'{text}' means no system call; the nearest is {nearest}"),
+    })
+}
+
+fn each<T, E: std::fmt::Display>(
     option: &str,
     texts: &[String],
-    parse: fn(&str) -> Result<T, FilterError>,
+    parse: fn(&str) -> Result<T, E>,
 ) -> Result<Vec<T>, String> {
     let one = |text: &String| parse(text).map_err(|error| format!("ltrace: {option}: {error}"));
     texts.iter().map(one).collect()

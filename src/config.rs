@@ -90,6 +90,8 @@ pub struct Selection {
     pub libraries: Vec<LibraryPattern>,
     /// Functions wherever they are called from, by the module that defines them (`-x`).
     pub entries: Vec<Filter>,
+    /// System calls as well: those that one of these means, or all without any (`-S`, `--syscalls`).
+    pub system_calls: Option<Vec<Filter>>,
     /// None of `-e`, `-l` and `-L` was given.
     pub is_default: bool,
 }

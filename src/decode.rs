@@ -11,12 +11,15 @@ mod tests;
 
 use crate::abi::{Argument, convention};
 use crate::base::addr::Addr;
+use crate::base::machine::Machine;
 use crate::base::regs::View;
 use crate::base::time::Timestamp;
 use crate::base::{Pid, Tid};
 use crate::engine::hit::{Hit, What};
 use crate::event::{CallId, Event, Kind};
-use crate::plan::{Stack, Tracepoint};
+use crate::plan::{self, Stack, Tracepoint};
+use crate::proto::Prototype;
+use crate::proto::types::Type;
 use crate::stack::{Bytes, Moment, RawStack};
 use crate::sys;
 use crate::value::{Limits, Value};
@@ -25,6 +28,7 @@ use formats::Formats;
 use go::Gos;
 use open::{Open, OpenCalls};
 use python::Pythons;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Makes events of hits.
@@ -115,7 +119,7 @@ impl Decoder {
                     point: (*point).clone(),
                     return_address: *return_address,
                     out_args: self.out_args(point, open, &result, view),
-                    result: self.result(&result, view),
+                    result: failure(point, view).unwrap_or_else(|| self.result(&result, view)),
                     elapsed,
                 }
             }
@@ -310,6 +314,22 @@ fn guess(word: u64, view: &View<'_>) -> Value {
     Value::guess(word, convention::model(view.regs.machine()))
 }
 
+/// The error that a system call ended with. Of one that returns nothing there is none, whatever is left in its register.
+fn failure(point: &Tracepoint, view: &View<'_>) -> Option<Value> {
+    let is_void = |prototype: &Arc<Prototype>| matches!(prototype.result, Type::Void);
+    if point.kind != plan::Kind::SystemCall || point.prototype.as_ref().is_some_and(is_void) {
+        return None;
+    }
+    // In 32 bits, whose upper half may be anything, or all of the register.
+    let result = match view.regs.machine() {
+        Machine::Amd64 => i32::try_from(view.regs.rax as i64).ok()?,
+        Machine::I386 => view.regs.rax as i32,
+    };
+    (-MOST_ERRORS..0)
+        .contains(&result)
+        .then_some(Value::Error(-result))
+}
+
 /// The result as the prototype types it.
 fn result<'p>(point: &'p Tracepoint, view: &View<'_>) -> Option<Argument<'p>> {
     let ty = &point.prototype.as_ref()?.result;
@@ -317,5 +337,7 @@ fn result<'p>(point: &'p Tracepoint, view: &View<'_>) -> Option<Argument<'p>> {
     Some(Argument { ty, place })
 }
 
+/// <linux/err.h>, MAX_ERRNO
+const MOST_ERRORS: i32 = 4095;
 /// How much of a stack is copied at most. Few are so deep: where a stack ends, so does the copy.
 const STACK: usize = 64 << 10;

@@ -21,6 +21,7 @@ use crate::error::Error;
 use crate::leak;
 use crate::leak::tracker::Knowledge;
 use crate::plan::Plan;
+use crate::plan::system_calls::SystemCalls;
 use crate::program;
 use crate::proto::library::{Library, Sources};
 use crate::record::Caps;
@@ -133,6 +134,7 @@ fn trace(config: Config, mode: Box<dyn Mode>, link: Link) -> Result<u8, Error> {
         calls: (!config.selection.is_default).then_some(config.selection.imports),
         libraries: config.selection.libraries,
         entries: config.selection.entries,
+        system_calls: config.selection.system_calls.map(SystemCalls::new),
         resources: mode.resources(&prototypes),
         prototypes,
     };

@@ -2,6 +2,7 @@
 //! how memory is read. Nothing here knows ELF, ptrace or prototypes.
 
 pub mod addr;
+pub mod errno;
 pub mod machine;
 pub mod memory;
 pub mod names;

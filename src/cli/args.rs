@@ -34,6 +34,14 @@ pub(super) struct Args {
     #[arg(short = 'L', help_heading = SELECT)]
     pub(super) no_default: bool,
 
+    /// System calls as well
+    #[arg(short = 'S', help_heading = SELECT)]
+    pub(super) system_calls: bool,
+
+    /// Of system calls, as -S shows them, those that a filter means: `read+write`, `-futex`, `%file`
+    #[arg(long = "syscalls", value_name = "FILTER", help_heading = SELECT, allow_hyphen_values = true)]
+    pub(super) system_call_filters: Vec<String>,
+
     /// Attach to a process, or several: `-p 1,2`. Ctrl-C lets go of it, and it runs on
     #[arg(short = 'p', value_name = "PID", help_heading = PROCESSES, allow_hyphen_values = true)]
     pub(super) attach: Vec<String>,

@@ -18,8 +18,8 @@ const GREP: &str = "the lines can be filtered: -o '|grep PATTERN'";
 /// Options that we lack, and what does their work.
 const FOREIGN: [(&[&str], &str); 20] = [
     (
-        &["S", "syscalls", "kernel"],
-        "system calls are shown by strace",
+        &["kernel", "syscall"],
+        "system calls are shown by -S, some of them by --syscalls FILTER",
     ),
     (
         &[

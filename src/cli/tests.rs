@@ -362,6 +362,31 @@ fn what_clap_finds_is_told_as_getopt_does() {
     );
 }
 
+#[test]
+fn system_calls() {
+    let filters = |line: &[&str]| config(line).selection.system_calls.map(|calls| calls.len());
+    assert_eq!(filters(&["ls"]), None);
+    assert_eq!(filters(&["-S", "ls"]), Some(0));
+    assert_eq!(filters(&["--syscalls", "-read", "ls"]), Some(1));
+    assert_eq!(filters(&["-S", "--sys=%file", "--sys=read", "ls"]), Some(2));
+    assert_eq!(
+        config(&["-S", "-o", "f", "ls"]).instrument,
+        Instrument::Stop
+    );
+    check_error(
+        &["-S", "--leaks", "ls"],
+        "ltrace: Options --leaks and -S can't be used together",
+    );
+    check_error(
+        &["-S", "--instrument", "record", "ls"],
+        "ltrace: Option -S stops tasks, which --instrument record does not",
+    );
+    check_error(
+        &["--syscalls", "opne", "ls"],
+        "ltrace: --syscalls: 'opne' means no system call; the nearest is open",
+    );
+}
+
 /// Options of others are answered by those that do their work.
 #[test]
 fn options_of_other_tracers() {
@@ -372,10 +397,7 @@ fn options_of_other_tracers() {
         }
         other => panic!("{line:?}: {other:?}"),
     };
-    check(
-        &["-S", "ls"],
-        "invalid option -- 'S'; system calls are shown by strace",
-    );
+    check(&["--kernel", "ls"], "system calls are shown by -S");
     check(&["-w", "3", "ls"], "-i shows where");
     check(&["-k", "ls"], "--leaks shows the stacks");
     check(

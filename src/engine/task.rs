@@ -3,6 +3,7 @@
 use crate::base::Pid;
 use crate::engine::calls::Calls;
 use crate::engine::stacks::Stacks;
+use crate::engine::supervisor::system_calls::SystemCall;
 use crate::process::goroutine::Goroutine;
 use crate::sys::ptrace::SignalInfo;
 
@@ -21,6 +22,8 @@ pub struct Task {
     pub calls: Calls,
     /// The goroutine that it is served for, and its own calls meanwhile.
     pub goroutine: Option<(Goroutine, Calls)>,
+    /// The system call that it is in.
+    pub system_call: Option<SystemCall>,
     /// Why it is traced.
     pub role: Role,
     /// What it runs on.
@@ -64,6 +67,7 @@ impl Task {
             space,
             calls: Calls::default(),
             goroutine: None,
+            system_call: None,
             role,
             stacks: Stacks::default(),
             planted: 0,

@@ -9,6 +9,7 @@ pub mod near;
 pub mod pairs;
 pub mod resources;
 mod returns;
+pub mod system_calls;
 pub mod written;
 
 use crate::base::addr::Vaddr;
@@ -21,6 +22,7 @@ use filter::{Filter, LibraryPattern};
 use resources::Resources;
 use std::collections::HashSet;
 use std::sync::{Arc, OnceLock};
+use system_calls::SystemCalls;
 use written::taken_as;
 
 /// A function that the user asked to see.
@@ -101,6 +103,8 @@ pub enum Kind {
         /// that it is called like.
         allocator: Option<&'static str>,
     },
+    /// A system call, by `-S`.
+    SystemCall,
 }
 
 /// How often one call of a function comes back to its caller.
@@ -221,6 +225,8 @@ pub struct Plan {
     pub libraries: Vec<LibraryPattern>,
     /// `-x`: functions, by symbol and defining module.
     pub entries: Vec<Filter>,
+    /// `-S`: system calls.
+    pub system_calls: Option<SystemCalls>,
     /// Functions whose books are kept, by their symbols.
     pub resources: Resources,
     /// The prototypes.

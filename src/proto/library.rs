@@ -18,6 +18,8 @@ use std::sync::{Arc, OnceLock};
 
 /// How much of a file is read.
 const MAX_FILE: u64 = 16 << 20;
+/// Whose file has the prototypes of system calls.
+const SYSTEM_CALLS: [&str; 1] = ["syscalls"];
 /// How deep files may import each other.
 const MAX_IMPORTS: usize = 16;
 
@@ -140,6 +142,21 @@ impl Library {
             .or_else(|| self.shipped.find(symbol, sonames))
             .or_else(|| self.system.find(symbol, sonames))
             .cloned()
+    }
+}
+
+impl Library {
+    /// How a system call is typed: by `syscalls.conf`, else as the function of its name. `SYS_NAME`, as older files
+    /// have it, comes before both.
+    pub fn system_call(&self, name: &str) -> Option<Arc<Prototype>> {
+        let old = format!("SYS_{name}");
+        let of = |layer: &Layer| {
+            let found = layer.find(&old, &SYSTEM_CALLS);
+            found.or_else(|| layer.find(name, &SYSTEM_CALLS)).cloned()
+        };
+        let shipped = || self.shipped.find(name, &SYSTEM_CALLS).cloned();
+        let user = self.user.iter().find_map(of);
+        user.or_else(shipped).or_else(|| of(&self.system))
     }
 }
 

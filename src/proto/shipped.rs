@@ -5,7 +5,7 @@
 pub(super) const EVERYWHERE: [&str; 4] = ["libc.so", "libm.so", "libstdc++.so", "libgcc_s.so"];
 
 /// Each file's name without `.conf`, and its text.
-pub(super) const FILES: [(&str, &str); 52] = [
+pub(super) const FILES: [(&str, &str); 53] = [
     ("libc.so", include_str!("../../prototypes/libc.so.conf")),
     ("libm.so", include_str!("../../prototypes/libm.so.conf")),
     ("libacl.so", include_str!("../../prototypes/libacl.so.conf")),
@@ -167,6 +167,7 @@ pub(super) const FILES: [(&str, &str); 52] = [
         "libxml2.so",
         include_str!("../../prototypes/libxml2.so.conf"),
     ),
+    ("syscalls", include_str!("../../prototypes/syscalls.conf")),
     ("libz.so", include_str!("../../prototypes/libz.so.conf")),
     (
         "libzstd.so",

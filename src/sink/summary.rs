@@ -9,6 +9,7 @@ use super::Sink;
 use super::demangle::Names;
 use crate::base::printable::printable;
 use crate::event::{Event, Kind};
+use crate::plan::{self, Tracepoint};
 use std::collections::HashMap;
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -18,7 +19,14 @@ use std::time::Duration;
 pub struct Summary {
     names: Names,
     out: Box<dyn Write>,
-    tallies: HashMap<Arc<str>, Tally>,
+    tallies: HashMap<Name, Tally>,
+}
+
+/// What calls are counted by. A system call and the function of its name are two.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Name {
+    symbol: Arc<str>,
+    is_system_call: bool,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -26,6 +34,9 @@ struct Tally {
     calls: u64,
     time: Duration,
 }
+
+/// What system calls are told from functions by.
+const SYSTEM_CALL: &str = "SYS_";
 
 const RULE: &str = "------ ----------- ----------- --------- --------------------\n";
 
@@ -39,21 +50,25 @@ impl Summary {
         }
     }
 
-    fn count(&mut self, symbol: &Arc<str>, elapsed: Duration) {
-        // Not by entry(): it would have to be given a key of its own each time.
-        if !self.tallies.contains_key(symbol) {
-            self.tallies.insert(Arc::clone(symbol), Tally::default());
-        }
-        if let Some(tally) = self.tallies.get_mut(symbol) {
-            tally.calls += 1;
-            tally.time = tally.time.saturating_add(elapsed);
-        }
+    fn count(&mut self, point: &Tracepoint, elapsed: Duration) {
+        let name = Name {
+            symbol: Arc::clone(&point.symbol),
+            is_system_call: point.kind == plan::Kind::SystemCall,
+        };
+        let tally = self.tallies.entry(name).or_default();
+        tally.calls += 1;
+        tally.time = tally.time.saturating_add(elapsed);
     }
 
     /// The rows, longest time first.
     fn rows(&mut self) -> Vec<(Arc<str>, u64, u128)> {
-        let row = |(symbol, tally): (&Arc<str>, &Tally)| {
-            (self.names.of(symbol), tally.calls, tally.time.as_micros())
+        let row = |(name, tally): (&Name, &Tally)| {
+            let shown = self.names.of(&name.symbol);
+            let shown = match name.is_system_call && !shown.starts_with(SYSTEM_CALL) {
+                true => format!("{SYSTEM_CALL}{shown}").into(),
+                false => shown,
+            };
+            (shown, tally.calls, tally.time.as_micros())
         };
         let mut rows: Vec<_> = self.tallies.iter().map(row).collect();
         rows.sort_by(|(a, _, shorter), (b, _, longer)| longer.cmp(shorter).then_with(|| a.cmp(b)));
@@ -91,8 +106,8 @@ impl Sink for Summary {
     fn event(&mut self, event: &Event) -> io::Result<()> {
         match &event.kind {
             kind if kind.is_bookkeeping() => {}
-            Kind::Return { point, elapsed, .. } => self.count(&point.symbol, *elapsed),
-            Kind::NoReturn { point, elapsed, .. } => self.count(&point.symbol, *elapsed),
+            Kind::Return { point, elapsed, .. } => self.count(point, *elapsed),
+            Kind::NoReturn { point, elapsed, .. } => self.count(point, *elapsed),
             Kind::Lost { what, .. } | Kind::NoAllocator { what } => {
                 writeln!(self.out, "ltrace: {}", printable(what))?
             }

@@ -331,7 +331,10 @@ fn no_return(why: Why) -> &'static str {
 
 /// The results by which C functions say that they failed. For the colour only: some mean nothing by it.
 fn says_failure(result: &Value) -> bool {
-    matches!(result, Value::Signed(-1) | Value::Pointer(Addr(0)))
+    matches!(
+        result,
+        Value::Signed(-1) | Value::Pointer(Addr(0)) | Value::Error(_)
+    )
 }
 
 #[cfg(test)]

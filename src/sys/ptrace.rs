@@ -2,6 +2,7 @@
 
 use super::{Error, Result, fault, proc};
 use crate::base::addr::Addr;
+use crate::base::machine::Machine;
 use crate::base::regs::{FloatRegs, Regs};
 use crate::base::signal::Signal;
 use crate::base::{Pid, Tid};
@@ -39,6 +40,61 @@ pub enum Ends {
     /// It is gone when its end is seen.
     Silent,
 }
+
+/// Where in a system call a task stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SystemCallStop {
+    /// Before the kernel carries it out.
+    Entry {
+        /// Whose numbers and registers hold: those of the instruction that called.
+        machine: Machine,
+        /// Which call.
+        number: u64,
+        /// What is passed.
+        args: [u64; 6],
+        /// The instruction behind the call.
+        ip: Addr,
+    },
+    /// Before it returns.
+    Exit {
+        /// The result, a negative error number included.
+        result: u64,
+        /// The instruction behind the call.
+        ip: Addr,
+    },
+    /// In none, or the kernel says nothing of it.
+    Neither,
+}
+
+impl SystemCallStop {
+    /// Out of `struct ptrace_syscall_info` (ptrace(2), PTRACE_GET_SYSCALL_INFO): a byte that says what stop it is, the
+    /// architecture four bytes behind it; two pointers; the number and six arguments, or the result.
+    fn of(words: &[u64; 11]) -> SystemCallStop {
+        let [what, ip, _, first, a, b, c, d, e, f, _] = *words;
+        let (op, architecture) = (what as u8, (what >> 32) as u32);
+        let ip = Addr(ip);
+        match op {
+            SYSCALL_INFO_ENTRY => SystemCallStop::Entry {
+                machine: match architecture {
+                    AUDIT_ARCH_I386 => Machine::I386,
+                    _ => Machine::Amd64,
+                },
+                number: first,
+                args: [a, b, c, d, e, f],
+                ip,
+            },
+            SYSCALL_INFO_EXIT => SystemCallStop::Exit { result: first, ip },
+            _ => SystemCallStop::Neither,
+        }
+    }
+}
+
+/// <linux/ptrace.h>; the C library's headers do not have all of it.
+const GET_SYSCALL_INFO: libc::c_uint = 0x420e;
+const SYSCALL_INFO_ENTRY: u8 = 1;
+const SYSCALL_INFO_EXIT: u8 = 2;
+/// <linux/audit.h>
+const AUDIT_ARCH_I386: u32 = 0x4000_0003;
 
 /// A signal's full description, `siginfo_t` as the kernel gave it.
 #[derive(Clone, Copy)]
@@ -188,9 +244,13 @@ impl Stopped {
         insist("ptrace(PTRACE_CONT)", libc::PTRACE_CONT, self.tid, 0, 0).map(drop)
     }
 
-    /// Lets it run to the entry or exit of a system call, which is looked at like other stops (PTRACE_SYSCALL).
-    pub fn resume_watched(self) -> Result<()> {
-        self.resume_to_syscall()
+    /// Lets it run to the entry or exit of a system call, which is looked at like other stops, delivering a signal when
+    /// one is given (PTRACE_SYSCALL).
+    pub fn resume_watched(self, signal: Option<Signal>) -> Result<()> {
+        match signal {
+            None => self.resume_to_syscall(),
+            Some(signal) => self.resume_to_syscall_with(signal),
+        }
     }
 
     /// Leaves it in its group-stop, but listens for its end (PTRACE_LISTEN; ptrace(2), "Group-stop").
@@ -307,6 +367,20 @@ impl Stopped {
         Ok(message)
     }
 
+    /// Where in a system call it stands (PTRACE_GET_SYSCALL_INFO, since Linux 5.3).
+    pub fn system_call(&self) -> Result<SystemCallStop> {
+        let mut words = [0u64; 11];
+        let data = std::ptr::from_mut(&mut words) as usize;
+        request(
+            "ptrace(PTRACE_GET_SYSCALL_INFO)",
+            GET_SYSCALL_INFO,
+            self.tid,
+            size_of_val(&words),
+            data,
+        )?;
+        Ok(SystemCallStop::of(&words))
+    }
+
     /// The signal that this signal-delivery-stop is about (PTRACE_GETSIGINFO).
     pub fn signal_info(&self) -> Result<SignalInfo> {
         // SAFETY: an all-zero siginfo_t is a valid value of that plain C structure.
@@ -415,4 +489,34 @@ fn request(
         return Err(Error::last(call));
     }
     Ok(result)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::SystemCallStop;
+    use crate::base::addr::Addr;
+    use crate::base::machine::Machine;
+
+    #[test]
+    fn system_calls_as_the_kernel_tells_of_them() {
+        let of = |words: [u64; 11]| SystemCallStop::of(&words);
+        let entry = |machine, number| SystemCallStop::Entry {
+            machine,
+            number,
+            args: [1, 2, 3, 4, 5, 6],
+            ip: Addr(0x10),
+        };
+        let told = |what, first| of([what, 0x10, 0x20, first, 1, 2, 3, 4, 5, 6, 0]);
+        assert_eq!(told(0xc000_003e << 32 | 1, 0), entry(Machine::Amd64, 0));
+        assert_eq!(told(0x4000_0003 << 32 | 1, 5), entry(Machine::I386, 5));
+        let exit = |result| SystemCallStop::Exit {
+            result,
+            ip: Addr(0x10),
+        };
+        assert_eq!(
+            told(0xc000_003e << 32 | 2, -2i64 as u64),
+            exit(-2i64 as u64)
+        );
+        assert_eq!(told(0xc000_003e << 32, 0), SystemCallStop::Neither);
+    }
 }

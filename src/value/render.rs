@@ -1,6 +1,7 @@
 //! Turns values into the text that lines show.
 
 use super::Value;
+use crate::base::errno;
 use crate::base::printable::is_plain;
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -58,6 +59,10 @@ pub fn render_into(out: &mut String, value: &Value) {
             (0..*levels).for_each(|_| out.push('^'));
         }
         Value::Elided => out.push_str("..."),
+        Value::Error(number) => match errno::name(*number) {
+            Some(name) => push(out, format_args!("-{number} {name}")),
+            None => push(out, format_args!("-{number}")),
+        },
     }
 }
 

@@ -62,6 +62,7 @@ mod source_lines;
 mod stacks;
 mod surroundings;
 mod survival;
+mod system_calls;
 mod threads;
 mod unwinding;
 mod values;

@@ -9,6 +9,7 @@ use crate::engine::supervisor::denied;
 use crate::engine::supervisor::fork_exec_exit::leave_exec;
 use crate::engine::supervisor::linker::Stage;
 use crate::engine::supervisor::out::Out;
+use crate::engine::supervisor::resume::{Resume, finish};
 use crate::engine::supervisor::seize::{Failed, Seized, seize};
 use crate::engine::supervisor::state::{Follow, Launched, Supervisor};
 use crate::engine::task::{Role, SpaceId, Task};
@@ -91,7 +92,7 @@ impl Supervisor {
         unblock_trap(&stopped)?;
         self.watch_end(&stopped);
         self.program_found(&stopped, id, Stage::Beginning, &mut out);
-        stopped.resume(None)?;
+        finish(self.watched(Resume::Run(stopped)));
         Ok(pid)
     }
 
@@ -171,7 +172,7 @@ impl Supervisor {
         self.guard_sharers(pid, id, &held);
         for (stopped, stop) in held {
             interrupt_again(&stopped, stop);
-            let _ = stopped.resume(None);
+            finish(self.watched(Resume::Run(stopped)));
         }
         Ok(())
     }

@@ -50,6 +50,9 @@ impl Supervisor {
             let Some(task) = self.tasks.get_mut(&tid) else {
                 continue;
             };
+            if let Some(call) = task.system_call.take() {
+                out.tell(task.pid, tid, call.no_return(Why::Detached));
+            }
             for call in task.calls.take_all() {
                 out.tell_no_return(task.pid, tid, &call, Why::Detached);
             }

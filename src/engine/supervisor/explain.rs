@@ -52,6 +52,7 @@ impl Supervisor {
             } else if told.is_empty()
                 && !self.planted
                 && self.plan.wants_imports()
+                && self.plan.system_calls.is_none()
                 && self.complained.is_empty()
             {
                 told.push(nothing_to_trace(main));

@@ -99,7 +99,8 @@ impl Supervisor {
             }
         }
         if let Some(child) = self.unannounced.remove(&child) {
-            finish(self.first_stop(child, out));
+            let resume = self.first_stop(child, out);
+            finish(self.watched(resume));
         }
         Ok(Resume::Run(stopped))
     }
@@ -236,6 +237,9 @@ impl Supervisor {
     ) -> Option<Task> {
         self.release_ring(tid);
         let mut task = self.tasks.remove(&tid)?;
+        if let Some(call) = task.system_call.take() {
+            out.tell(task.pid, tid, call.no_return(why));
+        }
         for call in task.calls.take_all() {
             out.tell_no_return(task.pid, tid, &call, why);
         }

@@ -25,3 +25,4 @@ pub mod state;
 mod stop_all;
 mod stop_process;
 mod stop_tracing;
+pub mod system_calls;

@@ -11,8 +11,8 @@ use crate::sys::wait::Stop;
 pub(in crate::engine) enum Resume<S = Stopped> {
     /// It runs.
     Run(S),
-    /// It runs to its next system call.
-    Watched(S),
+    /// It runs to the next entry or exit of a system call, into this signal if there is one.
+    Watched(S, Option<Signal>),
     /// It runs into this signal.
     Deliver(S, Signal),
     /// It stays in its group-stop.
@@ -38,7 +38,7 @@ impl<S> Resume<S> {
     pub(in crate::engine) fn stopped(&self) -> Option<&S> {
         match self {
             Resume::Run(stopped)
-            | Resume::Watched(stopped)
+            | Resume::Watched(stopped, _)
             | Resume::Deliver(stopped, _)
             | Resume::Listen(stopped)
             | Resume::Release(stopped) => Some(stopped),
@@ -62,7 +62,7 @@ pub(in crate::engine) fn put_back_home(regs: &mut Regs, home: Original) {
 pub(in crate::engine) fn finish(resume: Resume) {
     let _ = match resume {
         Resume::Run(stopped) => stopped.resume(None),
-        Resume::Watched(stopped) => stopped.resume_watched(),
+        Resume::Watched(stopped, signal) => stopped.resume_watched(signal),
         Resume::Deliver(stopped, signal) => stopped.resume(Some(signal)),
         Resume::Listen(stopped) => stopped.listen(),
         Resume::Release(stopped) => stopped.detach(None),

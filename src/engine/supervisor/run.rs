@@ -146,7 +146,9 @@ impl Supervisor {
             if self.batch.is_empty() && self.tasks.len() < 2 && out.request.is_none() {
                 return finish(resume);
             }
-            if matches!(resume, Resume::Deliver(..)) && out.request.is_none() {
+            if matches!(resume, Resume::Deliver(..) | Resume::Watched(_, Some(_)))
+                && out.request.is_none()
+            {
                 // Not consumed: if we were killed before it goes on, its signal would be lost.
                 finish(resume);
                 next = wait::look(Patience::Poll).ok().flatten();
@@ -190,9 +192,7 @@ impl Supervisor {
     ) -> Resume {
         self.placement.served(tid);
         let mut resume = self.serve_one(tid, status, out);
-        if let Resume::Run(stopped) = resume {
-            resume = self.watched(stopped);
-        }
+        resume = self.watched(resume);
         if let Some(task) = self.tasks.get_mut(&tid)
             && let Some(space) = self.spaces.get(&task.space)
         {
@@ -201,12 +201,20 @@ impl Supervisor {
         resume
     }
 
-    /// A debugger's child is to be seen when it asks to be traced.
-    fn watched(&self, stopped: Stopped) -> Resume {
-        let task = self.tasks.get(&stopped.tid());
-        match task.is_some_and(|task| task.tracing == Tracing::Possible) {
-            true => Resume::Watched(stopped),
-            false => Resume::Run(stopped),
+    /// A debugger's child is to be seen when it asks to be traced, and others where system calls are to be seen.
+    pub(in crate::engine) fn watched(&self, resume: Resume) -> Resume {
+        let is_watched = |stopped: &Stopped| {
+            let task = self.tasks.get(&stopped.tid());
+            task.is_some_and(|task| {
+                task.tracing == Tracing::Possible || self.wants_system_calls(task)
+            })
+        };
+        match resume {
+            Resume::Run(stopped) if is_watched(&stopped) => Resume::Watched(stopped, None),
+            Resume::Deliver(stopped, signal) if is_watched(&stopped) => {
+                Resume::Watched(stopped, Some(signal))
+            }
+            resume => resume,
         }
     }
 
@@ -253,6 +261,7 @@ impl Supervisor {
             Stop::Interrupt | Stop::VforkDone | Stop::Syscall | Stop::Exit | Stop::Other => {
                 if stop == Stop::Syscall {
                     self.called(&stopped)?;
+                    self.at_system_call(&stopped, out)?;
                 }
                 if stop == Stop::VforkDone {
                     self.lend_ring(stopped.tid(), Whose::Own);

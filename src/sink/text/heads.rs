@@ -67,7 +67,10 @@ fn add_call(line: &mut Line, point: &Tracepoint, name: &str, callers: bool) {
         line.push("->");
     }
     line.paint(FUNCTION, name);
-    let at_definer = matches!(point.kind, Kind::Entry { .. } | Kind::Resolver { .. });
+    let at_definer = matches!(
+        point.kind,
+        Kind::Entry { .. } | Kind::Resolver { .. } | Kind::SystemCall
+    );
     if at_definer && !point.module.is_main {
         line.push("@");
         line.push(&module);

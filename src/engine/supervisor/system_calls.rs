@@ -1,0 +1,210 @@
+//! System calls (`-S`): a task that is watched stops at the entry and at the exit of each.
+
+use crate::base::addr::Addr;
+use crate::base::machine::Machine;
+use crate::base::memory::{Memory, Unreadable};
+use crate::base::regs::{FloatRegs, Floats, Regs, View};
+use crate::engine::hit::What;
+use crate::engine::supervisor::out::Out;
+use crate::engine::supervisor::state::Supervisor;
+use crate::engine::task::{Role, Task};
+use crate::event::{CallId, Why};
+use crate::plan::Tracepoint;
+use crate::sys;
+use crate::sys::ptrace::{Stopped, SystemCallStop};
+use std::sync::Arc;
+
+/// A system call that has not come back.
+#[derive(Clone, Debug)]
+pub struct SystemCall {
+    id: CallId,
+    depth: usize,
+    point: Arc<Tracepoint>,
+    machine: Machine,
+}
+
+impl SystemCall {
+    /// It will never return.
+    pub(in crate::engine) fn no_return(&self, why: Why) -> What<'_> {
+        What::NoReturn {
+            id: self.id,
+            depth: self.depth,
+            point: &self.point,
+            why,
+        }
+    }
+}
+
+impl Supervisor {
+    /// Whether the task is to stop at its system calls.
+    pub(in crate::engine) fn wants_system_calls(&self, task: &Task) -> bool {
+        self.plan.system_calls.is_some() && task.role == Role::Shown
+    }
+
+    /// A task stands at the entry or exit of a system call.
+    pub(in crate::engine) fn at_system_call(
+        &mut self,
+        stopped: &Stopped,
+        out: &mut Out<'_>,
+    ) -> sys::Result<()> {
+        let tid = stopped.tid();
+        let Some(task) = self.tasks.get_mut(&tid) else {
+            return Ok(());
+        };
+        let Some(system_calls) = &mut self.plan.system_calls else {
+            return Ok(());
+        };
+        let Some(space) = self
+            .spaces
+            .get(&task.space)
+            .filter(|_| task.role == Role::Shown)
+        else {
+            return Ok(());
+        };
+        let pid = task.pid;
+        match stopped.system_call()? {
+            SystemCallStop::Entry {
+                machine,
+                number,
+                args,
+                ip,
+            } => {
+                // Its exit was seen by nobody.
+                if let Some(call) = task.system_call.take() {
+                    out.tell(pid, tid, call.no_return(Why::Unwound));
+                }
+                let prototypes = &self.plan.prototypes;
+                let Some(point) = system_calls.point(machine, number, prototypes) else {
+                    return Ok(());
+                };
+                let id = CallId(self.next_call);
+                self.next_call += 1;
+                let call = SystemCall {
+                    id,
+                    depth: task.calls.depth(),
+                    point: point.clone(),
+                    machine,
+                };
+                let passed = Passed {
+                    machine,
+                    args,
+                    memory: &space.memory,
+                };
+                let what = What::Call {
+                    id,
+                    depth: call.depth,
+                    point,
+                    return_address: ip,
+                    view: View {
+                        regs: &passed.regs(),
+                        memory: &passed,
+                        floats: &NoFloats,
+                    },
+                };
+                out.tell(pid, tid, what);
+                task.system_call = Some(call);
+            }
+            SystemCallStop::Exit { result, ip } => {
+                let Some(call) = task.system_call.take() else {
+                    return Ok(());
+                };
+                let regs = Regs {
+                    rax: result,
+                    cs: selector(call.machine),
+                    ..Regs::default()
+                };
+                let what = What::Return {
+                    id: call.id,
+                    depth: call.depth,
+                    point: &call.point,
+                    return_address: ip,
+                    view: View {
+                        regs: &regs,
+                        memory: &space.memory,
+                        floats: &NoFloats,
+                    },
+                };
+                out.tell(pid, tid, what);
+            }
+            SystemCallStop::Neither => {}
+        }
+        Ok(())
+    }
+}
+
+/// The arguments of a system call, shown as if they were those of a function: in the registers of its convention, or
+/// on a stack.
+struct Passed<'m> {
+    machine: Machine,
+    args: [u64; 6],
+    memory: &'m dyn Memory,
+}
+
+/// Where i386 functions would find their arguments: in the kernel's half, so that it hides nothing of the program's.
+const STACK: u64 = 0xffff_f000;
+
+impl Passed<'_> {
+    fn regs(&self) -> Regs {
+        let [rdi, rsi, rdx, rcx, r8, r9] = self.args;
+        Regs {
+            rdi,
+            rsi,
+            rdx,
+            rcx,
+            r8,
+            r9,
+            rsp: STACK,
+            cs: selector(self.machine),
+            ..Regs::default()
+        }
+    }
+}
+
+impl Memory for Passed<'_> {
+    fn read(&self, at: Addr, buffer: &mut [u8]) -> Result<usize, Unreadable> {
+        if self.machine != Machine::I386 {
+            return self.memory.read(at, buffer);
+        }
+        // The first word is where the return address would be.
+        let mut stack = [0; 28];
+        for (place, word) in stack[4..].chunks_exact_mut(4).zip(self.args) {
+            place.copy_from_slice(&(word as u32).to_le_bytes());
+        }
+        let from =
+            at.0.checked_sub(STACK)
+                .and_then(|from| usize::try_from(from).ok());
+        match from.and_then(|from| stack.get(from..)) {
+            Some(bytes) if !bytes.is_empty() => {
+                let count = bytes.len().min(buffer.len());
+                buffer[..count].copy_from_slice(&bytes[..count]);
+                Ok(count)
+            }
+            _ => self.memory.read(at, buffer),
+        }
+    }
+
+    fn beyond(&self, at: Addr) -> Addr {
+        self.memory.beyond(at)
+    }
+
+    fn machine(&self) -> Machine {
+        self.machine
+    }
+}
+
+/// The code segment of programs for such a machine (arch/x86/include/asm/segment.h).
+fn selector(machine: Machine) -> u64 {
+    match machine {
+        Machine::Amd64 => 0x33,
+        Machine::I386 => 0x23,
+    }
+}
+
+/// No system call takes or gives a floating-point number.
+struct NoFloats;
+
+impl Floats for NoFloats {
+    fn floats(&self) -> Option<FloatRegs> {
+        None
+    }
+}
