@@ -100,6 +100,7 @@ fn check(function: &str, places: &[&str], result: &str) {
         regs: &regs,
         memory: &memory,
         floats: &floats,
+        errno: None,
     };
     let found: Vec<String> = places_of(&function, &view).map(describe).collect();
     assert_eq!(found, places, "{}", function.name);
@@ -221,6 +222,7 @@ fn a_task_that_is_gone_has_no_floats() {
         regs: &regs,
         memory: &memory,
         floats: &floats,
+        errno: None,
     };
     let places = places_of(&function, &view).map(describe);
     assert_eq!(places.collect::<Vec<_>>(), ["lost", "rdi", "s0:s1"]);
@@ -235,6 +237,7 @@ fn a_stack_that_cannot_be_read_is_told_by_its_address() {
         regs: &regs,
         memory: &Stretch::default(),
         floats: &Fixed(None),
+        errno: None,
     };
     let last = places_of(&function, &view).last();
     assert_eq!(last, Some(Place::Memory(Addr(RSP + 8))));
@@ -313,6 +316,7 @@ fn check_32(function: &str, places: &[&str], result: &str) {
         regs: &regs,
         memory: &memory,
         floats: &floats,
+        errno: None,
     };
     let name = |word: u32| match word {
         0 => String::new(),
@@ -399,6 +403,7 @@ fn unknown_functions_of_i386_have_words_on_the_stack() {
         regs: &regs,
         memory: &memory,
         floats: &Fixed(None),
+        errno: None,
     };
     let words: Vec<u64> = (0..3).map(|n| convention::word(&view, n)).collect();
     assert_eq!(words, [1, 2, 0]);

@@ -34,6 +34,12 @@ impl Machine {
         })
     }
 
+    /// A word as a signed number.
+    pub fn sign_extended(self, word: u64) -> i64 {
+        let unused = 64 - self.bits();
+        (word << unused) as i64 >> unused
+    }
+
     /// Whether a call whose return address lies at `frame` can leave the stack pointer at `sp` when it
     /// returns. On i386 a function whose result is a structure in memory takes the address of that place,
     /// its first argument, off the stack (i386 psABI 2.2.3).

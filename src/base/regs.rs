@@ -1,5 +1,6 @@
 //! A task's registers, and the view of registers and memory that a hit carries.
 
+use super::addr::Addr;
 use super::machine::Machine;
 use super::memory::Memory;
 
@@ -111,4 +112,6 @@ pub struct View<'e> {
     pub memory: &'e dyn Memory,
     /// The floating-point registers, on demand.
     pub floats: &'e dyn Floats,
+    /// At a return: where the thread's errno is, if that is known.
+    pub errno: Option<Addr>,
 }

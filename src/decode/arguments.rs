@@ -193,5 +193,6 @@ pub(super) fn reader<'r>(
         limits,
         arguments,
         result,
+        errno: view.errno,
     }
 }

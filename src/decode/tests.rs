@@ -86,6 +86,7 @@ impl Target {
             regs: &self.regs,
             memory: &self.memory,
             floats: &self.floats,
+            errno: None,
         }
     }
 }

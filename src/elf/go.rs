@@ -1,9 +1,8 @@
 //! What is particular to programs of Go's compiler: goroutines have stacks of their own, which move.
 
 use super::sections::Sections;
-use super::symbols;
+use super::thread_local;
 use goblin::elf::ProgramHeader;
-use goblin::elf::program_header::PT_TLS;
 
 /// Facts of a program that holds Go's runtime.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,19 +29,9 @@ impl Go {
         if !Go::is_in(bytes) {
             return None;
         }
-        let own = headers.iter().find(|header| header.p_type == PT_TLS);
-        let goroutine = own.and_then(|own| {
-            let at = symbols::thread_local(bytes, "runtime.tlsg").ok()??;
-            below(own, at)
-        });
-        let goroutine = goroutine.unwrap_or(USUAL);
-        Some(Go { goroutine })
+        let goroutine = thread_local::offset(bytes, headers, "runtime.tlsg");
+        Some(Go {
+            goroutine: goroutine.unwrap_or(USUAL),
+        })
     }
-}
-
-/// What is thread-local in the program itself lies right below the thread pointer, aligned (ELF Handling For
-/// Thread-Local Storage, 3.4.2, "variant II").
-fn below(own: &ProgramHeader, at: u64) -> Option<i64> {
-    let size = own.p_memsz.checked_next_multiple_of(own.p_align.max(1))?;
-    i64::try_from(at).ok()?.checked_sub_unsigned(size)
 }

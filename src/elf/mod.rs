@@ -9,6 +9,7 @@ mod actions;
 mod clones;
 mod copy;
 mod dynamic;
+mod errno;
 mod error;
 #[cfg(test)]
 mod fuzz_tests;
@@ -26,6 +27,7 @@ mod symbols;
 mod system_calls;
 #[cfg(test)]
 mod tests;
+mod thread_local;
 mod unwinder;
 mod versions;
 
@@ -39,6 +41,7 @@ use strings::Strings;
 
 pub use actions::SignalActions;
 pub use copy::original_dynamic;
+pub use errno::Errno;
 pub use error::Error;
 pub use go::Go;
 pub use objects::{Object, Objects};

@@ -2,6 +2,7 @@
 //! Threads and vfork children share it; a forked child gets a copy.
 
 mod copies;
+mod errno;
 mod guarding;
 mod slots;
 
@@ -61,6 +62,8 @@ pub struct Space {
     pub gone_files: GoneFiles,
     /// What records calls there without a stop, if anything does.
     pub recorder: Option<Recorder>,
+    /// Where a thread's errno is, against its thread pointer.
+    errno: Option<i64>,
     breakpoints: HashMap<u64, Breakpoint>,
     /// How many were ever planted.
     planted: u64,
@@ -133,6 +136,7 @@ impl Space {
             exported_r_debug: None,
             gone_files: GoneFiles::default(),
             recorder: None,
+            errno: None,
             breakpoints: HashMap::new(),
             planted: 0,
             areas: Vec::new(),

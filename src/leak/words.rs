@@ -79,6 +79,7 @@ pub(super) fn word(value: &Value) -> Option<u64> {
         Value::Unsigned(n) | Value::Hex(n) | Value::Octal(n) | Value::Guess(n) => Some(*n),
         Value::Bool(truth) => Some(u64::from(*truth)),
         Value::Pointer(at) => Some(at.0),
+        Value::Failed(value, _) => word(value),
         _ => None,
     }
 }

@@ -103,6 +103,8 @@ pub struct Planned {
     pub heard: Vec<Heard>,
     /// What was asked for and cannot be traced.
     pub refused: Vec<String>,
+    /// What it says of where errno is.
+    pub errno: Option<elf::Errno>,
     /// Where it sets signal actions.
     pub signal_actions: elf::SignalActions,
     /// Where it makes tasks by itself, if functions are traced.

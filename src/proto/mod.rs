@@ -41,6 +41,8 @@
 //! | `enum(A, B=7)`, `enum[T](A, B=7)` | the name of the number; `T` is `int` when not told |
 //! | `flags(A=1, B=2)`, `flags[T](…)` | `A\|B\|0x40`. `NAME=VALUE/MASK` names a value of a field of bits: `O_WRONLY=1/3` |
 //! | `if(argN & NUMBER, T)` | `T` when argument N has one of these bits, else nothing: for arguments that need not be passed |
+//! | `errno(T)` | of a result that fails, with -1 or as a pointer with `nil` too, what errno says: `-1 ENOENT (No such file or directory)` |
+//! | `error(T)` | of an error's own number, or its negative, its name: `16 EBUSY (Device or resource busy)` |
 //! | `string`, `string[EXPR]` | text up to a NUL, or EXPR bytes if that comes first |
 //! | `stringN`, `string0` | `string[argN]`, `string[retval]` |
 //! | `string(T)` | `T` as text: `array(char, EXPR)` in place or behind a pointer; wide when its elements are integers: `string(wchar)`, `string(array(wchar, EXPR)*)` |

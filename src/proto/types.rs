@@ -23,7 +23,7 @@ pub enum Type {
     /// Members in the order of their offsets.
     Struct(Arc<Struct>),
     /// A type seen through a lens. On another `Shown` only where the two go together: a format and its
-    /// text, a condition and what depends on it.
+    /// text, a condition and what depends on it, errno and what fails.
     Shown(Lens, Arc<Type>),
 }
 
@@ -97,6 +97,19 @@ pub enum Lens {
     Format(Format),
     /// Only if another argument says so.
     If(Condition),
+    /// A failure with what errno says of it.
+    Errno,
+    /// An error's own number: its name.
+    Error,
+}
+
+/// The values of a result that tell of a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// All bits are set.
+    MinusOne,
+    /// All bits are set, or none.
+    NullOrMinusOne,
 }
 
 /// Whether a value is there at all: C passes optional arguments without a word about it.
@@ -202,7 +215,9 @@ impl Type {
     /// This type seen through a lens, which takes the place of one that it already has.
     pub fn shown(self, lens: Lens) -> Type {
         match (lens, self) {
-            (lens @ (Lens::Format(_) | Lens::If(_)), ty) => Type::Shown(lens, Arc::new(ty)),
+            (lens @ (Lens::Format(_) | Lens::If(_) | Lens::Errno), ty) => {
+                Type::Shown(lens, Arc::new(ty))
+            }
             (lens, Type::Shown(_, ty)) => Type::clone(&ty).shown(lens),
             (lens, ty) => Type::Shown(lens, Arc::new(ty)),
         }
@@ -218,6 +233,27 @@ impl Type {
     /// Text of bytes up to a NUL, behind a pointer: C's `char *` as programs mean it.
     pub fn string() -> Type {
         Type::text(Type::Character(Integer::CHAR), Expr::Zero(None))
+    }
+
+    /// By which of its values a result tells of a failure that errno explains. -1 is not all that a pointer has,
+    /// unless names tell what else there is: `SIG_DFL` is a null pointer.
+    pub fn failure(&self) -> Option<Failure> {
+        match self {
+            Type::Shown(Lens::Errno, ty) => ty.failing_value(),
+            _ => None,
+        }
+    }
+
+    fn failing_value(&self) -> Option<Failure> {
+        match self {
+            Type::Shown(Lens::Enum(_), ty) if matches!(**ty, Type::Pointer(_)) => {
+                Some(Failure::MinusOne)
+            }
+            Type::Shown(_, ty) => ty.failing_value(),
+            Type::Integer(_) | Type::Character(_) => Some(Failure::MinusOne),
+            Type::Pointer(_) => Some(Failure::NullOrMinusOne),
+            _ => None,
+        }
     }
 
     /// The type without its lenses.

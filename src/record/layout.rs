@@ -53,6 +53,8 @@ pub mod header {
     pub const NEXT_CODE: u64 = 256;
     /// Its number.
     pub const NEXT_POINT: u64 = 264;
+    /// Where errno is, against the thread pointer; zero while that is not known.
+    pub const ERRNO: u64 = 272;
     /// How many patches are noted.
     pub const PATCHES: u64 = 320;
     /// Words up to the end of the page: where jumps to stubs are mapped near far modules. Zero ends them.

@@ -95,6 +95,19 @@ pub(super) enum Source {
     Kept(u8),
     /// At a return: in `rax`.
     Result,
+    /// At a return that tells of a failure: where errno is.
+    Errno(Failure),
+}
+
+/// By what `rax` tells of a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Failure {
+    /// All bits of its low half are set.
+    Int,
+    /// All bits are set.
+    Long,
+    /// No bit is set, or all are.
+    Pointer,
 }
 
 /// What ends a copy.

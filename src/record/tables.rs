@@ -34,10 +34,13 @@ impl Tables {
         let count = word(header::NEXT_TRAMPOLINE).min(MOST_TRAMPOLINES);
         let table = part(TABLE, TRAMPOLINE * count);
         let points = part(POINTS, 16 * word(header::NEXT_POINT).min(MOST_POINTS));
+        let errno = part(header::ERRNO, 8);
         let noted = part(header::PATCHES, 8);
         let patches = part(PATCHES, 16 * word(header::PATCHES).min(MOST_PATCHES));
         let islands = part(header::ISLANDS, 8 * header::MOST_ISLANDS);
-        Tables(vec![hash, next, table, points, noted, patches, islands])
+        Tables(vec![
+            hash, next, table, points, errno, noted, patches, islands,
+        ])
     }
 }
 

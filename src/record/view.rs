@@ -54,6 +54,7 @@ impl<'r> Seen<'r> {
             regs: &self.regs,
             memory: self,
             floats: self,
+            errno: None,
         }
     }
 

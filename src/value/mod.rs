@@ -75,6 +75,8 @@ pub enum Value {
         /// The bits that no name stands for, shown in hexadecimal.
         rest: u64,
     },
+    /// A value that stands for a failure, and its error: `-1 ENOENT (No such file or directory)`.
+    Failed(Box<Value>, i32),
     /// `{ 1, 2.500000 }`
     Struct(Vec<Value>),
     /// `[ 1, 2, 3, 4... ]`; `cut` when there are more elements.

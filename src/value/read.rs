@@ -10,7 +10,7 @@ use crate::abi::{Argument, Place};
 use crate::base::addr::Addr;
 use crate::base::memory::{Memory, Unreadable};
 use crate::proto::layout::Model;
-use crate::proto::types::{Condition, Expr, Integer, Lens, Struct, Type};
+use crate::proto::types::{Condition, Expr, Failure, Integer, Lens, Struct, Type};
 use smallvec::SmallVec;
 
 /// How deep values may nest.
@@ -35,6 +35,8 @@ pub struct Reader<'r> {
     pub arguments: &'r [Argument<'r>],
     /// The call's result, once there is one.
     pub result: Option<&'r Argument<'r>>,
+    /// Where the thread's errno is, once the call has returned.
+    pub errno: Option<Addr>,
 }
 
 /// Where a value is read from.
@@ -98,6 +100,20 @@ impl Reader<'_> {
             }
             _ => None,
         }
+    }
+
+    /// What errno says when a result means that the call has failed.
+    fn error(&self, ty: &Type, source: Source<'_>) -> Option<i32> {
+        let failure = ty.failure()?;
+        let size = self.model.layout(ty).size;
+        let word = self.uint(source, size).ok()?;
+        let has_failed = match word {
+            0 => failure == Failure::NullOrMinusOne,
+            word => word == u64::MAX >> (64 - 8 * size),
+        };
+        let errno = self.errno.filter(|_| has_failed)?;
+        let number = self.uint(Source::Memory(errno), 4).ok()?;
+        Some(number as i32).filter(|number| *number != 0)
     }
 
     fn integer(&self, source: Source<'_>, integer: Integer) -> Result<number::Number, Absent> {
@@ -177,6 +193,13 @@ impl Reading<'_> {
                     Value::Hidden
                 };
             }
+            Type::Shown(Lens::Errno, inner) => {
+                let value = self.value(inner, lens, source, around);
+                return match self.reader.error(ty, source) {
+                    Some(error) => Value::Failed(Box::new(value), error),
+                    None => value,
+                };
+            }
             Type::Shown(Lens::Format(_), ty) => return self.value(ty, None, source, around),
             Type::Shown(lens, ty) => return self.value(ty, Some(lens), source, around),
             Type::Void => return Value::Void,
@@ -225,7 +248,13 @@ impl Reading<'_> {
         source: Source<'_>,
         around: Option<&Around<'_>>,
     ) -> Result<Value, Absent> {
-        let at = Addr(self.reader.uint(source, self.reader.model.pointer())?);
+        let size = self.reader.model.pointer();
+        let at = Addr(self.reader.uint(source, size)?);
+        if let Some(Lens::Enum(names)) = lens
+            && let Some(name) = number::name_of(names, at.0, 64 - 8 * size as u32)
+        {
+            return Ok(name);
+        }
         if at == Addr(0) || !to.is_complete() {
             return Ok(match lens {
                 Some(Lens::Guess) => Value::guess(at.0, self.reader.model),

@@ -1,9 +1,10 @@
 //! Turns values into the text that lines show.
 
 use super::Value;
-use crate::base::errno;
 use crate::base::printable::is_plain;
+use crate::base::{errno, message};
 use std::fmt::Write as _;
+use std::io;
 use std::sync::Arc;
 
 /// The value as a line shows it; empty for a hidden one.
@@ -40,6 +41,10 @@ pub fn render_into(out: &mut String, value: &Value) {
         }
         Value::Name(name) => out.push_str(name),
         Value::Flags { names, rest } => flags(out, names, *rest),
+        Value::Failed(value, error) => {
+            render_into(out, value);
+            failure(out, *error);
+        }
         Value::Struct(members) => {
             out.push_str("{ ");
             list(out, members);
@@ -74,6 +79,14 @@ pub fn list(out: &mut String, values: &[Value]) {
             out.push_str(", ");
         }
         render_into(out, value);
+    }
+}
+
+/// The name of an error and what strerror(3) says of it.
+fn failure(out: &mut String, error: i32) {
+    if let Some(name) = errno::name(error) {
+        let text = message(&io::Error::from_raw_os_error(error));
+        push(out, format_args!(" {name} ({text})"));
     }
 }
 

@@ -42,6 +42,7 @@ fn read_as(model: Model, text: &str, place: Place, bytes: &[u8], limits: Limits)
         limits,
         arguments: &[argument, number(2), number(-1)],
         result: Some(&number(3)),
+        errno: Some(Addr(AT)),
     };
     render(&reader.read(&argument))
 }
@@ -90,6 +91,51 @@ fn integers_by_their_size() {
     check("char(int)", 0xffff_ffff, "EOF");
     check("char(int)", 0xff, r"'\377'");
     check("wchar", 0x20ac, "'€'");
+}
+
+/// A result of a thread whose errno is this.
+#[track_caller]
+fn check_result(text: &str, word: u64, errno: u32, shown: &str) {
+    let found = read(text, Place::word(word), &ints(&[errno]), Limits::default());
+    assert_eq!(found, shown, "{text} of {word:#x}, errno {errno}");
+}
+
+#[test]
+fn failures_with_their_errors() {
+    const ALL: u64 = u64::MAX;
+    let low = u64::from(u32::MAX);
+    check_result(
+        "errno(int)",
+        low,
+        2,
+        "-1 ENOENT (No such file or directory)",
+    );
+    check_result("errno(int)", 3, 2, "3");
+    check_result("errno(int)", low, 0, "-1");
+    check_result("errno(int)", low, 9999, "-1");
+    check_result("errno(long)", low, 2, "4294967295");
+    check_result("errno(long)", ALL, 4, "-1 EINTR (Interrupted system call)");
+    check_result("errno(addr)", 0, 12, "nil ENOMEM (Cannot allocate memory)");
+    check_result("errno(addr)", 16, 12, "0x10");
+    check_result(
+        "errno(string)",
+        0,
+        34,
+        "nil ERANGE (Numerical result out of range)",
+    );
+    let mapping = "errno(enum[addr](MAP_FAILED=-1))";
+    check_result(mapping, ALL, 22, "MAP_FAILED EINVAL (Invalid argument)");
+    check_result(mapping, 0, 22, "nil");
+    check_result(mapping, 0x7000, 22, "0x7000");
+    check("errno(int)", low, "-1");
+    check("error(int)", 0, "0");
+    check("error(int)", 16, "16 EBUSY (Device or resource busy)");
+    check(
+        "error(int)",
+        -2_i64 as u64,
+        "-2 ENOENT (No such file or directory)",
+    );
+    check("error(int)", 9999, "9999");
 }
 
 /// Four bytes of memory of a 32-bit program for each word, and a pointer to them.
@@ -408,6 +454,7 @@ fn values_have_an_end() {
         limits,
         arguments: &[],
         result: None,
+        errno: None,
     };
     let value = reader.read(&argument);
     assert!(matches!(value, Value::Struct(_)));
@@ -449,6 +496,7 @@ fn arbitrary_memory() {
                 limits: Limits::default(),
                 arguments: &arguments,
                 result: Some(&result),
+                errno: None,
             };
             for argument in arguments.iter().chain([&result]) {
                 shown += render(&reader.read(argument)).len();

@@ -2,7 +2,7 @@
 //! moment show.
 
 use super::RING;
-use super::area::{Area, CAPS, point, shown};
+use super::area::{Area, CAPS, point, shown, thread_pointer};
 use super::memory::half_readable;
 use ltrace::abi::sysv;
 use ltrace::base::addr::Addr;
@@ -167,6 +167,12 @@ fn records_show_what_the_moment_shows() {
         // SAFETY: in the page that the test has mapped.
         unsafe { ((page + offset) as *mut u8).write(byte) };
     }
+    // The thread's errno, as calls find it that fail.
+    let errno = page as *mut u32;
+    // SAFETY: in the page that the test has mapped.
+    unsafe { errno.write(2) };
+    let offset = page.wrapping_sub(thread_pointer()) as i64;
+    area.code.set_errno(Some(offset), area.shared);
     let (mut recorded, mut refused) = (0, 0);
     let mut points = Vec::new();
     for (symbol, point) in functions() {
@@ -217,6 +223,7 @@ fn records_show_what_the_moment_shows() {
                 regs,
                 memory: &moment,
                 floats: &moment,
+                errno: Some(Addr(page)),
             };
             shown(decoder, point, (kind, 0), view)
         };
@@ -261,7 +268,11 @@ fn records_show_what_the_moment_shows() {
                 (kind, stub.number, frame)
             );
             let seen = Seen::new(&record, 0, 0);
-            let found = shown(&mut decoders[1], point, (kind, 0), seen.view());
+            let view = View {
+                errno: Some(Addr(page)),
+                ..seen.view()
+            };
+            let found = shown(&mut decoders[1], point, (kind, 0), view);
             assert_eq!(found, line, "{symbol}: {:x?}", &words[..36]);
         }
         let _ = reader.release(area.shared);

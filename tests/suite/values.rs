@@ -44,6 +44,48 @@ fn checking_forms_of_printf() {
     check(&[], "fortify", Shape::Pie);
 }
 
+/// The lines that the fixture says, whichever thread they are of.
+#[track_caller]
+fn check_errno(program: Option<std::path::PathBuf>) {
+    let Some(program) = program else {
+        return;
+    };
+    for instrument in ["stop", "record"] {
+        let run = ltrace(["--instrument", instrument, "-e", ERRNO]);
+        let run = run.arg(&program).finish().exits(0);
+        let words = |text: &str| -> Vec<String> {
+            let lines = text.lines().filter(|line| !line.contains("+++"));
+            let line = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+            let own = |line: String| line.split("] ").last().unwrap_or_default().to_owned();
+            lines
+                .map(|text| own(line(text)).replace("errno->", ""))
+                .collect()
+        };
+        let (found, expected) = (words(&run.stderr), words(&run.stdout));
+        same_text(&found.join("\n"), &expected.join("\n"));
+    }
+}
+
+const ERRNO: &str = "open+opendir+read+close+mmap+signal+pthread_mutex_*+chdir";
+
+#[test]
+fn failures_with_what_errno_says() {
+    for shape in [Shape::Pie, Shape::Musl, Shape::M32] {
+        check_errno(shaped("errno", shape));
+    }
+}
+
+#[test]
+fn errno_of_a_program_that_holds_its_c_library() {
+    let Some(program) = shaped("errno", Shape::Static) else {
+        return;
+    };
+    let run = ltrace(["-x", "close"]).arg(&program).finish().exits(0);
+    run.has_line(
+        "close(-1)                                        = -1 EBADF (Bad file descriptor)",
+    );
+}
+
 #[test]
 fn unknown_functions_show_four_words() {
     let Some(program) = fixture("values") else {

@@ -207,5 +207,6 @@ fn view<'e>(regs: &'e Regs, page: &'e Page) -> View<'e> {
         regs,
         memory: page,
         floats: page,
+        errno: None,
     }
 }

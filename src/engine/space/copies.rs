@@ -30,6 +30,7 @@ impl Space {
             exported_r_debug: self.exported_r_debug,
             gone_files: GoneFiles::default(),
             recorder: None,
+            errno: self.errno,
             breakpoints: self.breakpoints.clone(),
             planted: self.planted,
             areas: self.areas.clone(),

@@ -82,6 +82,7 @@ impl Supervisor {
         let Some(space) = self.spaces.get_mut(&id) else {
             return;
         };
+        space.find_errno();
         let maps = proc::maps(space.pid).unwrap_or_default();
         let is_code = |at: Addr| maps.iter().any(|m| m.executable && m.contains(at));
         let mut callees = Vec::new();
@@ -171,6 +172,7 @@ impl Supervisor {
             false => image.clones(&bytes),
         };
         let unwinder = image.unwinder(&bytes);
+        let errno = image.errno(&bytes);
         let found = self.plan.points(&image, &bytes, &name);
         let planned = Arc::new(Planned {
             name,
@@ -180,6 +182,7 @@ impl Supervisor {
             is_stripped: found.is_stripped,
             heard: found.heard,
             refused: found.refused,
+            errno,
             signal_actions,
             clones,
             unwinder,
@@ -248,6 +251,9 @@ impl Supervisor {
         }
         self.watch_functions(stopped, id, out);
         self.watch_actions(stopped, id, out);
+        if let Some(space) = self.spaces.get_mut(&id) {
+            space.find_errno();
+        }
     }
 
     /// What comes with functions that `-x` means, in whatever they run.

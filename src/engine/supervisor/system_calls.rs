@@ -99,6 +99,7 @@ impl Supervisor {
                         regs: &passed.regs(),
                         memory: &passed,
                         floats: &NoFloats,
+                        errno: None,
                     },
                 };
                 out.tell(pid, tid, what);
@@ -122,6 +123,7 @@ impl Supervisor {
                         regs: &regs,
                         memory: &space.memory,
                         floats: &NoFloats,
+                        errno: None,
                     },
                 };
                 out.tell(pid, tid, what);

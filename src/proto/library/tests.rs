@@ -87,7 +87,7 @@ fn shipped_buffers_and_errors() {
     check(
         "mbrlen",
         "libc.so.6",
-        "long mbrlen(string[arg2], ulong, addr);",
+        "errno(long) mbrlen(string[arg2], ulong, addr);",
     );
 }
 
@@ -113,7 +113,7 @@ fn some_shipped_files_serve_every_library() {
     check(&library, "puts", &["libc.so.6"], "int");
     check(&library, "puts", &["libfoo.so.1"], "int");
     check(&library, "sin", &[], "double");
-    check(&library, "pthread_join", &["libpthread.so.0"], "int");
+    check(&library, "pthread_join", &["libpthread.so.0"], "error(int)");
     check(&library, "clear", &["libncurses.so.6"], "int");
     check(&library, "clear", &["libfoo.so.1"], "none");
     check(&library, "no_such_function", &["libc.so.6"], "none");

@@ -227,6 +227,8 @@ impl Item<'_> {
             "hex" => (Lens::Hex, Type::Integer(Integer::UINT)),
             "bool" => (Lens::Bool, Type::Integer(Integer::unsigned(Width::W8))),
             "bitvec" => (Lens::Bits, Type::Integer(Integer::UINT)),
+            "errno" => (Lens::Errno, Type::Integer(Integer::INT)),
+            "error" => (Lens::Error, Type::Integer(Integer::INT)),
             "hide" => (Lens::Hide, Type::Integer(Integer::INT)),
             "endpoint" => (Lens::Endpoint, Type::Integer(Integer::unsigned(Width::W16))),
             "guess" => (Lens::Guess, Type::Integer(Integer::LONG)),

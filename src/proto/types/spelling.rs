@@ -43,6 +43,8 @@ fn lens_word(lens: &Lens) -> &'static str {
         Lens::Flags(_) => "flags",
         Lens::Format(_) => "format",
         Lens::If(_) => "if",
+        Lens::Errno => "errno",
+        Lens::Error => "error",
     }
 }
 

@@ -1,15 +1,22 @@
 //! The part of a record whose length differs: copies of memory.
 
-use super::super::layout::head;
-use super::super::shape::{Blob, Ends, Source};
+use super::super::layout::{Layout, head, header};
+use super::super::shape::{Blob, Ends, Failure, Source};
 use super::asm::{Asm, Made, frame, slot};
 use super::{Common, entry};
+use iced_x86::Register::RAX;
 use iced_x86::code_asm::{
-    AsmRegister64, ax, eax, edx, ptr, qword_ptr, r10, r11, rax, rdx, word_ptr,
+    AsmRegister64, CodeLabel, ax, eax, edx, ptr, qword_ptr, r10, r11, rax, rdx, word_ptr,
 };
 
 /// Adds blobs to the record at `r10`, whose other parts have so many words; `r10` = its end. The ring is in `r11`.
-pub(super) fn add(asm: &mut Asm, common: &Common, fixed: u16, blobs: &[Blob]) -> Made {
+pub(super) fn add(
+    asm: &mut Asm,
+    layout: &Layout,
+    common: &Common,
+    fixed: u16,
+    blobs: &[Blob],
+) -> Made {
     let fixed = i32::from(fixed) * 8;
     if blobs.is_empty() {
         return asm.add(r10, fixed);
@@ -17,18 +24,47 @@ pub(super) fn add(asm: &mut Asm, common: &Common, fixed: u16, blobs: &[Blob]) ->
     asm.mov(slot(frame::RECORD), r10)?;
     asm.add(r10, fixed)?;
     for blob in blobs {
-        address(asm, blob.source)?;
+        let mut without = asm.create_label();
+        match blob.source {
+            Source::Errno(failure) => errno(asm, layout, failure, without)?,
+            source => address(asm, source)?,
+        }
         asm.mov(edx, blob.most as i32)?;
         asm.call(match blob.ends {
             Ends::AtZero => common.copy_text,
             Ends::AtLength => common.copy_bytes,
         })?;
+        asm.here(&mut without)?;
     }
     asm.mov(rdx, slot(frame::RECORD))?;
     asm.mov(rax, r10)?;
     asm.sub(rax, rdx)?;
     asm.shr(eax, 3)?;
     asm.mov(word_ptr(rdx + 6), ax)
+}
+
+/// `rax` = where errno is; goes to `without` when the result tells of no failure, or nobody knows where.
+fn errno(asm: &mut Asm, layout: &Layout, failure: Failure, without: CodeLabel) -> Made {
+    asm.mov(rax, slot(frame::RAX))?;
+    match failure {
+        Failure::Int => {
+            asm.cmp(eax, -1)?;
+            asm.jne(without)?;
+        }
+        Failure::Long => {
+            asm.cmp(rax, -1)?;
+            asm.jne(without)?;
+        }
+        Failure::Pointer => {
+            asm.inc(rax)?;
+            asm.cmp(rax, 1)?;
+            asm.ja(without)?;
+        }
+    }
+    asm.load_at(RAX, layout.in_shared(header::ERRNO))?;
+    asm.test(rax, rax)?;
+    asm.je(without)?;
+    asm.add(rax, qword_ptr(0).fs())
 }
 
 /// `rax` = what a blob is copied from.
@@ -41,7 +77,7 @@ fn address(asm: &mut Asm, source: Source) -> Made {
                 false => asm.mov(rax, register),
             }
         }
-        Source::Result => asm.mov(rax, slot(frame::RAX)),
+        Source::Result | Source::Errno(_) => asm.mov(rax, slot(frame::RAX)),
         Source::Kept(index) => {
             let mut absent = asm.create_label();
             asm.mov(rax, slot(frame::KEPT))?;

@@ -105,7 +105,7 @@ pub(super) fn body(
         record(asm, shape)?;
         keep(asm, shape)?;
         let fixed = CALL_FIXED + shape.entry_words();
-        blobs::add(asm, common, fixed, &shape.at_entry)?;
+        blobs::add(asm, layout, common, fixed, &shape.at_entry)?;
         asm.mov(qword_ptr(r11 + head::WRITE as i32), r10)?;
     }
     go_on(asm, layout, &mut l, shape, target)?;
@@ -197,7 +197,7 @@ pub(super) fn entry_source(asm: &mut Asm, source: Source) -> Made<AsmRegister64>
             Ok(rax)
         }
         // Only returns have these.
-        Source::Kept(_) | Source::Result => {
+        Source::Kept(_) | Source::Result | Source::Errno(_) => {
             asm.xor(eax, eax)?;
             Ok(rax)
         }

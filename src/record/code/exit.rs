@@ -89,7 +89,7 @@ pub(super) fn special(asm: &mut Asm, layout: &Layout, common: &Common, shape: &S
     let fixed = RETURN_FIXED + shape.result.words();
     record(asm, fixed)?;
     registers(asm, shape)?;
-    blobs::add(asm, common, fixed, &shape.at_return)?;
+    blobs::add(asm, layout, common, fixed, &shape.at_return)?;
     asm.mov(qword_ptr(r11 + head::WRITE as i32), r10)?;
     asm.mark(Place::Onward)?;
     asm.jmp(common.leave)?;

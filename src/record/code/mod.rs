@@ -275,6 +275,11 @@ impl Code {
         shared.store(header::EPOCH, epoch);
     }
 
+    /// Tells the target where errno is, against the thread pointer.
+    pub fn set_errno(&self, offset: Option<i64>, shared: Shared<'_>) {
+        shared.store(header::ERRNO, offset.unwrap_or_default() as u64);
+    }
+
     /// Whether the target will soon need more trampolines.
     pub fn is_short_of_trampolines(&self, shared: Shared<'_>) -> bool {
         let left = self

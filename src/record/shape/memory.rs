@@ -2,12 +2,12 @@
 //! never less; so lengths that only the call knows do not matter, only how much is shown at most.
 
 use super::super::layout::MOST_RECORD;
-use super::{Blob, Caps, Ends, MOST_KEPT, Refused, Shape, Source};
+use super::{Blob, Caps, Ends, Failure, MOST_KEPT, Refused, Shape, Source};
 use crate::abi::location::{Location, Register};
 use crate::abi::sysv;
 use crate::plan::capture::Capture;
 use crate::proto::Prototype;
-use crate::proto::types::{Expr, Lens, Type};
+use crate::proto::types::{self, Expr, Lens, Type};
 
 /// The longest address of a socket, `sizeof(struct sockaddr_un)`.
 const ENDPOINT: u64 = 110;
@@ -69,6 +69,13 @@ impl<'p> Walk<'p> {
         if let Some(extent) = extent {
             self.add(When::Return, Source::Result, extent)?;
         }
+        if let Some(failure) = failure(ty) {
+            let errno = Extent {
+                bytes: 4,
+                ends: Ends::AtLength,
+            };
+            self.add(When::Return, Source::Errno(failure), errno)?;
+        }
         Ok(())
     }
 
@@ -106,7 +113,7 @@ impl<'p> Walk<'p> {
     fn by_value(&self, ty: &Type, lens: Option<&Lens>) -> Result<Option<Extent>, Refused> {
         match ty {
             Type::Shown(Lens::Hide, _) => Ok(None),
-            Type::Shown(Lens::If(_) | Lens::Format(_), ty) => self.by_value(ty, lens),
+            Type::Shown(Lens::If(_) | Lens::Format(_) | Lens::Errno, ty) => self.by_value(ty, lens),
             Type::Shown(lens, ty) => self.by_value(ty, Some(lens)),
             Type::Pointer(to) if to.is_complete() => {
                 let extent = self.behind(to, lens)?;
@@ -265,7 +272,7 @@ impl<'p> Walk<'p> {
 
     /// What the return finds where the call has kept it.
     fn keep(&mut self, source: Source) -> Result<Source, Refused> {
-        if source == Source::Result {
+        if matches!(source, Source::Result | Source::Errno(_)) {
             return Ok(source);
         }
         let index = self.kept.iter().position(|kept| *kept == source);
@@ -277,6 +284,16 @@ impl<'p> Walk<'p> {
             true => Ok(Source::Kept(index as u8)),
             false => Err(Refused::Deep),
         }
+    }
+}
+
+/// How a result tells that errno says why the call has failed.
+fn failure(ty: &Type) -> Option<Failure> {
+    match (ty.failure()?, sysv::MODEL.layout(ty).size) {
+        (types::Failure::NullOrMinusOne, _) => Some(Failure::Pointer),
+        (types::Failure::MinusOne, 8) => Some(Failure::Long),
+        (types::Failure::MinusOne, 4) => Some(Failure::Int),
+        _ => None,
     }
 }
 

@@ -59,18 +59,22 @@ impl Number {
             Lens::Hex => Some(Value::Hex(bits)),
             Lens::Bool => Some(Value::Bool(bits != 0)),
             Lens::Guess => Some(Value::guess(self.extended() as u64, self.model)),
-            Lens::Enum(names) => {
-                let same = |name: &&Name| name.value << self.unused == bits << self.unused;
-                let name = names.iter().find(same)?;
-                Some(Value::Name(name.name.clone()))
-            }
+            Lens::Enum(names) => name_of(names, bits, self.unused),
             Lens::Flags(names) => self.flags(names),
+            Lens::Error => {
+                let number = self.extended();
+                let error = i32::try_from(number.unsigned_abs())
+                    .ok()
+                    .filter(|n| *n != 0)?;
+                Some(Value::Failed(Box::new(Value::Signed(number)), error))
+            }
             Lens::Bits
             | Lens::Endpoint
             | Lens::Hide
             | Lens::Text
             | Lens::Format(_)
-            | Lens::If(_) => None,
+            | Lens::If(_)
+            | Lens::Errno => None,
         }
     }
 
@@ -100,6 +104,13 @@ impl Number {
             (false, rest) => Some(Value::Flags { names: shown, rest }),
         }
     }
+}
+
+/// The name of a number, of which so many upper bits of a word do not count.
+pub(super) fn name_of(names: &[Name], bits: u64, unused: u32) -> Option<Value> {
+    let same = |name: &&Name| name.value << unused == bits << unused;
+    let name = names.iter().find(same)?;
+    Some(Value::Name(name.name.clone()))
 }
 
 pub(super) fn real(

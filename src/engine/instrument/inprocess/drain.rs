@@ -5,6 +5,7 @@ use super::tell::{Call, Teller};
 use super::{Patched, Recorder};
 use crate::base::Pid;
 use crate::base::addr::Addr;
+use crate::base::regs::View;
 use crate::engine::hit::What;
 use crate::engine::supervisor::out::Out;
 use crate::engine::supervisor::state::Supervisor;
@@ -214,6 +215,10 @@ fn called(
 fn returned(teller: &mut Teller<'_, '_>, record: &Record<'_>, point: &Arc<Tracepoint>) {
     if let Some(return_address) = teller.caller(record.frame, point) {
         let seen = Seen::new(record, teller.thread_pointer, return_address.0);
-        teller.returned(record.frame, return_address, seen.view());
+        let view = View {
+            errno: teller.space.errno(teller.thread_pointer),
+            ..seen.view()
+        };
+        teller.returned(record.frame, return_address, view);
     }
 }

@@ -171,6 +171,11 @@ impl Recorder {
         made.map(Some).map_err(|why| why.to_string())
     }
 
+    /// Where errno is, against the thread pointer.
+    pub fn set_errno(&self, offset: Option<i64>) {
+        self.patched.code.set_errno(offset, self.shared());
+    }
+
     /// Leads the instruction at this address, which uses the slot of an import, to a stub, as soon as
     /// [`Recorder::write`] is called.
     ///

@@ -99,6 +99,7 @@ impl Supervisor {
             regs,
             memory: &space.memory,
             floats: stopped,
+            errno: space.errno(regs.fs_base),
         };
         match asked.when {
             When::Call => {

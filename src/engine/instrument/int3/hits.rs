@@ -136,6 +136,7 @@ impl Supervisor {
                         regs: &arrival.regs,
                         memory: &prefetched,
                         floats: stopped,
+                        errno: None,
                     };
                     if arrive(
                         task,
@@ -403,6 +404,7 @@ fn come_back(
         regs: &regs,
         memory: &space.memory,
         floats: stopped,
+        errno: space.errno(regs.thread_pointer()),
     };
     let position = position(task, tid, space, &regs);
     let returned = task.calls.returned(at, position);
