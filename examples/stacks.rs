@@ -9,9 +9,9 @@ use ltrace::config::Launch;
 use ltrace::engine::hit::{Hit, What};
 use ltrace::engine::supervisor::recording::Instrument;
 use ltrace::engine::supervisor::state::{Follow, Supervisor};
-use ltrace::plan::Plan;
 use ltrace::plan::filter::Filter;
 use ltrace::plan::resources::Resources;
+use ltrace::plan::{Plan, Stack};
 use ltrace::program;
 use ltrace::proto::library::Library;
 use ltrace::stack::names::abbreviate;
@@ -59,6 +59,7 @@ fn trace(args: &mut dyn Iterator<Item = OsString>, link: Link) -> Result<(), Box
         calls: None,
         libraries: Vec::new(),
         entries: vec![Filter::parse("malloc")?],
+        stacks: Stack::Unwanted,
         system_calls: None,
         resources: Resources::default(),
         prototypes: Library::shipped(),

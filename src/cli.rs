@@ -265,9 +265,6 @@ impl Args {
         if self.sees_system_calls() && self.leaks.leaks {
             return wrong("Options --leaks and -S can't be used together");
         }
-        if self.sees_system_calls() && self.instrument == How::Record {
-            return wrong("Option -S stops tasks, which --instrument record does not");
-        }
         if self.follow > 1 && self.leaks.leaks {
             return wrong("Options --leaks and -ff can't be used together");
         }
@@ -317,6 +314,10 @@ impl Args {
                 TaskIdForm::Bare
             },
             thread_ends: self.follow > 0,
+            frames: match number("-w", self.backtrace.as_deref(), 1..=usize::MAX)? {
+                None if self.stack_trace => usize::MAX,
+                frames => frames.unwrap_or(0),
+            },
             demangle: self.demangle,
             coloured: match self.color {
                 When::Auto => to_stderr && surroundings.colours,

@@ -101,7 +101,7 @@ impl Decoder {
                 point: (*point).clone(),
                 return_address: *return_address,
                 args: self.call(hit, *id, point, view),
-                stack: (point.stack == Stack::Wanted).then(|| Box::new(self.copy_stack(hit, view))),
+                stack: self.copy_stack(hit, point, view),
             },
             What::Return {
                 id,
@@ -260,16 +260,28 @@ impl Decoder {
         values
     }
 
-    /// The registers and the top of the stack, to be unwound later.
-    fn copy_stack(&mut self, hit: &Hit<'_>, view: &View<'_>) -> RawStack {
+    /// The registers and the top of the stack, to be unwound later, if they are wanted.
+    fn copy_stack(
+        &mut self,
+        hit: &Hit<'_>,
+        point: &Tracepoint,
+        view: &View<'_>,
+    ) -> Option<Box<RawStack>> {
+        // The unwinder knows no others.
+        if point.stack == Stack::Unwanted || view.regs.machine() != Machine::Amd64 {
+            return None;
+        }
+        let moment = match point.kind {
+            plan::Kind::SystemCall => Moment::Inside,
+            _ => Moment::Entry,
+        };
         self.stack.resize(STACK, 0);
         let got = view.memory.read(Addr(view.regs.rsp), &mut self.stack);
         let bytes = self.stack.get(..got.unwrap_or(0)).unwrap_or_default();
         let scripts = self.pythons.calls(hit.pid, hit.tid, view, bytes);
         let left = self.gos.left(hit.pid, view, bytes, STACK);
-        RawStack::new(view.regs, Moment::Entry, bytes.into())
-            .with_scripts(scripts)
-            .with_left(left)
+        let raw = RawStack::new(view.regs, moment, bytes.into());
+        Some(Box::new(raw.with_scripts(scripts).with_left(left)))
     }
 
     /// The process runs another program, or none any more.

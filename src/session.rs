@@ -20,8 +20,8 @@ use crate::engine::supervisor::state::{Ending, Follow, Supervisor};
 use crate::error::Error;
 use crate::leak;
 use crate::leak::tracker::Knowledge;
-use crate::plan::Plan;
 use crate::plan::system_calls::SystemCalls;
+use crate::plan::{Plan, Stack};
 use crate::program;
 use crate::proto::library::{Library, Sources};
 use crate::record::Caps;
@@ -130,11 +130,19 @@ fn trace(config: Config, mode: Box<dyn Mode>, link: Link) -> Result<u8, Error> {
         Instrument::Record => true,
         Instrument::Auto => !mode.writes_as_it_goes() || !shared_output::is_shared(&config),
     };
+    let stacks = match mode.frames() {
+        0 => Stack::Unwanted,
+        _ => Stack::Wanted,
+    };
     let plan = Plan {
+        stacks,
         calls: (!config.selection.is_default).then_some(config.selection.imports),
         libraries: config.selection.libraries,
         entries: config.selection.entries,
-        system_calls: config.selection.system_calls.map(SystemCalls::new),
+        system_calls: config
+            .selection
+            .system_calls
+            .map(|filters| SystemCalls::new(filters, stacks)),
         resources: mode.resources(&prototypes),
         prototypes,
     };

@@ -65,7 +65,7 @@ const LEAK_FLOORS: [&[&str]; 8] = [
         "book",
         "symbols",
     ],
-    &["report", "check_thread"],
+    &["report", "check_thread", "backtrace"],
     &["output", "view"],
 ];
 

@@ -101,6 +101,14 @@ pub(super) struct Args {
     #[arg(short = 'i', help_heading = LINES)]
     pub(super) addresses: bool,
 
+    /// Show N of the calls that led to each, below it
+    #[arg(short = 'w', long = "where", value_name = "N", help_heading = LINES, allow_hyphen_values = true)]
+    pub(super) backtrace: Option<String>,
+
+    /// The same, with all of them
+    #[arg(short = 'k', long = "stack-trace", alias = "stack-traces", help_heading = LINES)]
+    pub(super) stack_trace: bool,
+
     /// Indent nested calls by N blanks for each level
     #[arg(short = 'n', long = "indent", aliases = ["i", "in"], value_name = "N", help_heading = LINES, allow_hyphen_values = true)]
     pub(super) indent: Option<String>,

@@ -7,7 +7,8 @@ use crate::plan::near;
 use clap::CommandFactory;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-const STACKS: &str = "-i shows where each call returns to; --leaks shows the stacks of allocations";
+const STACKS: &str =
+    "-w N shows N calls that led to each, -k all; -i shows where each call returns to";
 const VARIABLE: &str = "put env before the command: ltrace env NAME=VALUE COMMAND";
 const FILTER: &str = "the filter is -e FILTER";
 const FOLLOW: &str = "-f follows child processes";
@@ -21,17 +22,7 @@ const FOREIGN: [(&[&str], &str); 20] = [
         &["kernel", "syscall"],
         "system calls are shown by -S, some of them by --syscalls FILTER",
     ),
-    (
-        &[
-            "w",
-            "k",
-            "where",
-            "stack-trace",
-            "stack-traces",
-            "backtrace",
-        ],
-        STACKS,
-    ),
+    (&["backtrace"], STACKS),
     (&["E", "env"], VARIABLE),
     (&["g"], "since ltrace 0.7 it is -L"),
     (

@@ -115,6 +115,10 @@ fn styles() {
     check_style(&["-b"], |style| style.signals = false);
     check_style(&["--no-sig"], |style| style.signals = false);
     check_style(&["-C"], |style| style.demangle = true);
+    check_style(&["-w", "3"], |style| style.frames = 3);
+    check_style(&["--where=3"], |style| style.frames = 3);
+    check_style(&["-k"], |style| style.frames = usize::MAX);
+    check_style(&["-k", "-w", "1"], |style| style.frames = 1);
     check_style(&["--dem"], |style| style.demangle = true);
     check_style(&["-biT"], |style| {
         style.signals = false;
@@ -377,10 +381,8 @@ fn system_calls() {
         &["-S", "--leaks", "ls"],
         "ltrace: Options --leaks and -S can't be used together",
     );
-    check_error(
-        &["-S", "--instrument", "record", "ls"],
-        "ltrace: Option -S stops tasks, which --instrument record does not",
-    );
+    let recorded = ["-S", "--instrument", "record", "ls"];
+    assert_eq!(config(&recorded).instrument, Instrument::Stop);
     check_error(
         &["--syscalls", "opne", "ls"],
         "ltrace: --syscalls: 'opne' means no system call; the nearest is open",
@@ -398,12 +400,7 @@ fn options_of_other_tracers() {
         other => panic!("{line:?}: {other:?}"),
     };
     check(&["--kernel", "ls"], "system calls are shown by -S");
-    check(&["-w", "3", "ls"], "-i shows where");
-    check(&["-k", "ls"], "--leaks shows the stacks");
-    check(
-        &["--where=3", "ls"],
-        "unrecognized option '--where'; -i shows where",
-    );
+    check(&["--backtrace", "ls"], "-w N shows N calls");
     check(&["-D", "77", "ls"], "there is no log");
     check(&["-E", "A=B", "ls"], "ltrace env NAME=VALUE COMMAND");
     check(&["-g", "ls"], "it is -L");

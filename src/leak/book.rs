@@ -16,8 +16,9 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
 
 /// Modules and stacks.
-#[derive(Default)]
 pub struct Book {
+    /// Of deeper stacks only the innermost calls are kept.
+    most: usize,
     stacks: Stacks,
     spaces: HashMap<Pid, Space>,
     /// Modules that run scripts.
@@ -56,7 +57,46 @@ const FRAMES_IN_ALL: usize = 1 << 19;
 /// What is kept of stacks beyond that, and when these become too many as well: frames, and those in all.
 const SHORTENED: [(usize, usize); 2] = [(8, FRAMES_IN_ALL / 4 * 5), (2, usize::MAX)];
 
+impl Default for Book {
+    fn default() -> Book {
+        Book::with_frames(FRAMES)
+    }
+}
+
 impl Book {
+    /// One that keeps so many frames of a stack, at most as many as any.
+    pub fn with_frames(most: usize) -> Book {
+        Book {
+            most: most.min(FRAMES),
+            stacks: Stacks::default(),
+            spaces: HashMap::new(),
+            interpreters: HashSet::new(),
+            allocators: HashSet::new(),
+        }
+    }
+
+    /// All modules and stacks.
+    pub fn stacks(&self) -> &Stacks {
+        &self.stacks
+    }
+
+    /// Where a frame's code is in a process.
+    pub fn address(&self, pid: Pid, frame: &Frame) -> Addr {
+        let space = self.spaces.get(&pid);
+        let loaded = space.and_then(|space| {
+            let mut loaded = space.loaded.iter();
+            loaded.find(|loaded| Some(loaded.id) == frame.module)
+        });
+        loaded.map_or(Addr(frame.vaddr.0), |loaded| loaded.bias.addr(frame.vaddr))
+    }
+
+    /// The function that a process has made at run time around an address, and how far into it that is.
+    pub fn made(&self, pid: Pid, at: Addr) -> Option<(String, u64)> {
+        let made = &self.spaces.get(&pid)?.made;
+        made.refresh();
+        made.find(at)
+    }
+
     /// A module was loaded.
     pub fn loaded(&mut self, pid: Pid, mut module: Module, range: Range<u64>, bias: Bias) {
         let file = module.file.clone();
@@ -124,7 +164,7 @@ impl Book {
     /// The stack of a copy.
     pub fn unwind(&mut self, pid: Pid, raw: &RawStack) -> StackId {
         let space = self.spaces.entry(pid).or_default();
-        let unwound = space.unwinder.unwind(raw, FRAMES);
+        let unwound = space.unwinder.unwind(raw, self.most);
         if unwound.frames.iter().any(|frame| frame.module.is_none()) {
             space.made.meet(pid);
         }

@@ -2,6 +2,7 @@
 
 mod allocators;
 pub mod amount;
+pub mod backtrace;
 pub mod book;
 pub mod check_thread;
 pub mod functions;

@@ -2,7 +2,7 @@
 
 use super::filter::Filter;
 use super::written::taken_as;
-use super::{Kind, ModuleName, Plan, Point, Points, Returns, Sites, Stack, Tracepoint, Wanted};
+use super::{Kind, ModuleName, Plan, Point, Points, Returns, Sites, Tracepoint, Wanted};
 use crate::base::addr::Vaddr;
 use crate::elf::{Image, Symbol, SymbolKind};
 use crate::proto::Prototype;
@@ -262,7 +262,7 @@ impl Functions<'_> {
             prototype,
             capture: OnceLock::new(),
             returns,
-            stack: Stack::Unwanted,
+            stack: self.plan.stacks,
         });
         self.points.push(Point {
             tracepoint,

@@ -225,6 +225,8 @@ pub struct Plan {
     pub libraries: Vec<LibraryPattern>,
     /// `-x`: functions, by symbol and defining module.
     pub entries: Vec<Filter>,
+    /// Whether the stacks of calls are wanted (`-w`).
+    pub stacks: Stack,
     /// `-S`: system calls.
     pub system_calls: Option<SystemCalls>,
     /// Functions whose books are kept, by their symbols.
@@ -255,6 +257,11 @@ impl Plan {
             Err(why) => found.refused.push(why),
         }
         found
+    }
+
+    /// Whether any stacks are wanted.
+    pub fn want_stacks(&self) -> bool {
+        self.stacks == Stack::Wanted || self.resources.want_stacks()
     }
 
     /// What the user named; nothing for what means whatever there is.
@@ -382,7 +389,7 @@ impl Plan {
             prototype: self.prototypes.lookup(symbol, sonames),
             capture: OnceLock::new(),
             returns: Returns::of(symbol),
-            stack: Stack::Unwanted,
+            stack: self.stacks,
         })
     }
 }

@@ -17,6 +17,7 @@ pub const KERNEL: &str = "SYS";
 pub struct SystemCalls {
     /// `--syscalls`; all of them when there is none.
     filters: Vec<Filter>,
+    stacks: Stack,
     kernel: Arc<ModuleName>,
     /// What was asked for so far; `None` for what is not to be seen.
     known: HashMap<(Machine, u64), Option<Arc<Tracepoint>>>,
@@ -24,11 +25,12 @@ pub struct SystemCalls {
 
 impl SystemCalls {
     /// Those that any of the filters means; all of them without a filter.
-    pub fn new(filters: Vec<Filter>) -> SystemCalls {
+    pub fn new(filters: Vec<Filter>, stacks: Stack) -> SystemCalls {
         let kernel = kernel();
         let known = HashMap::new();
         SystemCalls {
             filters,
+            stacks,
             kernel: Arc::new(kernel),
             known,
         }
@@ -43,6 +45,7 @@ impl SystemCalls {
     ) -> Option<&Arc<Tracepoint>> {
         let SystemCalls {
             filters,
+            stacks,
             kernel,
             known,
         } = self;
@@ -57,7 +60,7 @@ impl SystemCalls {
                     prototype: prototypes.system_call(&name),
                     capture: OnceLock::new(),
                     returns: Returns::Once,
-                    stack: Stack::Unwanted,
+                    stack: *stacks,
                 })
             })
         });
@@ -111,7 +114,7 @@ mod tests {
         let filters = filters
             .iter()
             .map(|text| Filter::parse(text).expect("a filter"));
-        let mut calls = SystemCalls::new(filters.collect());
+        let mut calls = SystemCalls::new(filters.collect(), Stack::Unwanted);
         let point = calls.point(Machine::Amd64, number, &Library::shipped());
         point.map(|point| point.symbol.to_string())
     }

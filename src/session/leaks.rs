@@ -1,7 +1,7 @@
 //! A run with `--leaks`: reports or the view, and lines of calls if any were asked for besides.
 
 use super::live_system::LiveSystem;
-use super::mode::{Mode, Out};
+use super::mode::{Mode, Out, backtraces, debug_files, text};
 use super::screen::OnTerminal;
 use crate::base::snapshot::SnapshotMethod;
 use crate::config::Leaks;
@@ -21,13 +21,11 @@ use crate::sink::behind::Behind;
 use crate::sink::both::Both;
 use crate::sink::output::{Destination, Shared};
 use crate::sink::text::{Style, Text};
-use crate::stack::{Bytes, Module, Symbolizer};
+use crate::stack::Symbolizer;
 use crate::sys::front::UserRequests;
-use crate::sys::root::Last;
 use crate::sys::terminal::Terminal;
-use crate::sys::{file, interrupt, placement};
+use crate::sys::{interrupt, placement};
 use std::io::{self, Write};
-use std::path::Path;
 use std::sync::Arc;
 
 /// Everything that was asked for, and what it is drawn on.
@@ -84,6 +82,10 @@ impl Mode for LeakMode {
         self.leaks.options.snapshot_method
     }
 
+    fn frames(&self) -> usize {
+        self.leaks.lines.as_ref().map_or(0, |style| style.frames)
+    }
+
     fn hides_losses(&self) -> bool {
         !matches!(self.drawn, Drawn::View(_))
     }
@@ -131,15 +133,7 @@ fn outputs(lines: Option<Style>, out: Out) -> (Behind, Option<Text>) {
         return (Behind::new(out, unwanted), None);
     };
     let shared = Shared::new(out);
-    let text = Text::new(style, Box::new(shared.clone()));
+    let backtraces = backtraces(&style);
+    let text = text(&style, &backtraces, Box::new(shared.clone()));
     (Behind::shared(Box::new(shared), unwanted), Some(text))
-}
-
-/// Files of debug information, as a module names them: below the root of its process, and below ours.
-fn debug_files(module: &Module, path: &Path) -> Vec<Bytes> {
-    let root = module.root.as_ref();
-    let theirs = root.and_then(|root| root.open(path, Last::Any).ok());
-    let files = theirs.into_iter().chain(file::open(path).ok());
-    let mapped = files.filter_map(|file| file::map(&file).ok());
-    mapped.map(Bytes::from).collect()
 }

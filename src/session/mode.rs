@@ -1,17 +1,25 @@
 //! What a run asks of the session, by what it makes of calls: lines, a summary, or reports of leaks.
 
 use crate::base::snapshot::SnapshotMethod;
+use crate::leak::backtrace::Traces;
 use crate::leak::tracker::Knowledge;
 use crate::plan::resources::Resources;
 use crate::proto::library::Library;
 use crate::sink::demangle::Names;
 use crate::sink::output::Destination;
 use crate::sink::per_process::{Make, PerProcess};
+use crate::sink::text::backtrace::Shared;
 use crate::sink::text::{Style, Text};
 use crate::sink::{Sink, summary};
+use crate::stack::{Bytes, Module, Symbolizer};
+use crate::sys::file;
 use crate::sys::front::UserRequests;
+use crate::sys::root::Last;
 use crate::sys::terminal::Terminal;
+use std::cell::RefCell;
 use std::io::Write;
+use std::path::Path;
+use std::rc::Rc;
 
 /// Where the decoded trace goes to, opened.
 pub(super) type Out = Box<dyn Write + Send>;
@@ -31,6 +39,11 @@ pub(super) trait Mode {
     /// Functions that it needs besides those that the user selected.
     fn resources(&self, _prototypes: &Library) -> Resources {
         Resources::default()
+    }
+
+    /// How many calls that led to one it shows below it.
+    fn frames(&self) -> usize {
+        0
     }
 
     /// How memory is kept for it.
@@ -61,13 +74,18 @@ pub(super) struct Summary {
 }
 
 impl Mode for Lines {
+    fn frames(&self) -> usize {
+        self.0.frames
+    }
+
     fn writes_as_it_goes(&self) -> bool {
         true
     }
 
     fn sink(self: Box<Self>, to: &Destination, out: Out, _: Knowledge) -> Box<dyn Sink> {
         let style = self.0;
-        let make = move |out: Out| Box::new(Text::new(style.clone(), out)) as Box<dyn Sink>;
+        let backtraces = backtraces(&style);
+        let make = move |out: Out| Box::new(text(&style, &backtraces, out)) as Box<dyn Sink>;
         each(to, out, Box::new(make))
     }
 }
@@ -81,6 +99,35 @@ impl Mode for Summary {
         let make = move |out: Out| Box::new(summary::Summary::new(names(), out)) as Box<dyn Sink>;
         each(to, out, Box::new(make))
     }
+}
+
+/// Lines of calls.
+pub(super) fn text(style: &Style, backtraces: &Option<Shared>, out: Box<dyn Write>) -> Text {
+    let text = Text::new(style.clone(), out);
+    match backtraces {
+        Some(backtraces) => text.with_backtraces(backtraces.clone()),
+        None => text,
+    }
+}
+
+/// What is shown below lines, if anything is.
+pub(super) fn backtraces(style: &Style) -> Option<Shared> {
+    let names = match style.demangle {
+        true => Names::demangled(),
+        false => Names::as_they_are(),
+    };
+    let symbolizer = Symbolizer::new(debug_files);
+    let traces = || Traces::new(symbolizer, names, style.frames);
+    (style.frames > 0).then(|| Rc::new(RefCell::new(traces())) as Shared)
+}
+
+/// Files of debug information, as a module names them: below the root of its process, and below ours.
+pub(super) fn debug_files(module: &Module, path: &Path) -> Vec<Bytes> {
+    let root = module.root.as_ref();
+    let theirs = root.and_then(|root| root.open(path, Last::Any).ok());
+    let files = theirs.into_iter().chain(file::open(path).ok());
+    let mapped = files.filter_map(|file| file::map(&file).ok());
+    mapped.map(Bytes::from).collect()
 }
 
 /// One sink, or one for each process (`-ff`).

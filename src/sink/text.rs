@@ -18,6 +18,7 @@
 //!
 //! A second return of the same call (setjmp, vfork) is `<... _setjmp resumed again> ) = 1`.
 
+pub mod backtrace;
 mod clock;
 mod heads;
 mod line;
@@ -31,9 +32,11 @@ use crate::base::Tid;
 use crate::base::addr::Addr;
 use crate::base::printable::printable;
 use crate::event::{CallId, Event, Kind, Why};
-use crate::plan::Tracepoint;
+use crate::plan::{self, Tracepoint};
+use crate::stack::RawStack;
 use crate::value::Value;
 use anstyle::{AnsiColor, Style as Paint};
+use backtrace::Backtrace;
 use clock::Clock;
 use heads::Heads;
 use line::Line;
@@ -69,6 +72,7 @@ pub struct Text {
     half: Option<(CallId, Begun)>,
     /// Calls whose half lines were closed before they ended.
     unfinished: FxHashMap<CallId, Begun>,
+    backtraces: Option<backtrace::Shared>,
 }
 
 /// What the end of a call has to know of its beginning.
@@ -77,6 +81,7 @@ struct Begun {
     /// An argument was shown: the next one needs a comma.
     has_args: bool,
     return_address: Addr,
+    backtrace: Option<Backtrace>,
 }
 
 impl Text {
@@ -90,8 +95,15 @@ impl Text {
             tasks: Tasks::default(),
             half: None,
             unfinished: FxHashMap::default(),
+            backtraces: None,
             style,
         }
+    }
+
+    /// The same with backtraces from there.
+    pub fn with_backtraces(self, backtraces: backtrace::Shared) -> Text {
+        let backtraces = Some(backtraces);
+        Text { backtraces, ..self }
     }
 
     /// The left half of a call's line.
@@ -144,6 +156,7 @@ impl Text {
         let unknown = Begun {
             has_args: false,
             return_address: NOWHERE,
+            backtrace: None,
         };
         let begun = self.unfinished.remove(&id).unwrap_or(unknown);
         self.begin(event, begun.return_address, depth);
@@ -179,6 +192,29 @@ impl Text {
             .blanks(self.style.indent.saturating_mul(depth).min(DEEPEST));
     }
 
+    fn unwind(
+        &self,
+        event: &Event,
+        point: &Tracepoint,
+        stack: Option<&RawStack>,
+    ) -> Option<Backtrace> {
+        let (backtraces, raw) = (self.backtraces.as_ref()?, stack?);
+        Some(Backtrace {
+            stack: backtraces.borrow_mut().unwind(event.pid, raw),
+            has_callee: point.kind != plan::Kind::SystemCall,
+        })
+    }
+
+    /// The calls that led to one, below the line that ends it.
+    fn backtrace(&mut self, event: &Event, begun: Begun) {
+        if let (Some(backtraces), Some(backtrace)) = (&self.backtraces, begun.backtrace) {
+            let (most, out) = (self.style.frames, self.line.lines());
+            backtraces
+                .borrow_mut()
+                .write(event.pid, backtrace, most, out);
+        }
+    }
+
     fn interrupt(&mut self) {
         if let Some((id, begun)) = self.half.take() {
             self.unfinished.insert(id, begun);
@@ -202,12 +238,13 @@ impl Text {
                 point,
                 return_address,
                 args,
-                ..
+                stack,
             } => {
                 self.begin(event, *return_address, *depth);
                 let begun = Begun {
                     has_args: false,
                     return_address: *return_address,
+                    backtrace: self.unwind(event, point, stack.as_deref()),
                 };
                 self.call(*id, point, begun, args);
             }
@@ -225,6 +262,7 @@ impl Text {
                 self.result(result);
                 self.elapsed(*elapsed);
                 self.line.end();
+                self.backtrace(event, begun);
             }
             Kind::ReturnedAgain {
                 point,
@@ -247,9 +285,10 @@ impl Text {
                 if self.half.is_some_and(|(open, _)| open == *id) {
                     self.line.push(" ");
                 }
-                self.resume(event, *id, *depth, point);
+                let begun = self.resume(event, *id, *depth, point);
                 self.line.paint(NOTE, no_return(*why));
                 self.line.end();
+                self.backtrace(event, begun);
             }
             Kind::Signal { signal, ip } if self.style.signals => {
                 let text = format!("--- {signal} ({}) ---", signal.description());
@@ -281,6 +320,9 @@ impl Text {
 impl Sink for Text {
     fn event(&mut self, event: &Event) -> io::Result<()> {
         self.tasks.see(event);
+        if let Some(backtraces) = &self.backtraces {
+            backtraces.borrow_mut().event(event);
+        }
         if !event.kind.is_bookkeeping() {
             self.show(event);
         }

@@ -89,6 +89,19 @@ impl Symbolizer {
         self.locate(stacks, frame, &mut |_| {})
     }
 
+    /// The symbol around a frame as the file spells it, and how far into it the frame is. Names of debug information are
+    /// no help for that.
+    pub fn symbol(&mut self, stacks: &Stacks, frame: &Frame) -> Option<(String, u64)> {
+        let id = frame.module?;
+        let module = stacks.module(id)?;
+        let open = &*self.open;
+        let read = || Debug::read(module, open, &mut |_| {});
+        let debug = self.modules.entry(id).or_insert_with(read);
+        let at = frame.lookup();
+        let (symbol, offset) = debug.symbols(module).find(at)?;
+        Some((symbol.to_owned(), offset + (frame.vaddr.0 - at.0)))
+    }
+
     /// Resolves many frames, so that later asking is quick, and tells how far it is.
     pub fn prepare(
         &mut self,

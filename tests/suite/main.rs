@@ -7,6 +7,7 @@
 mod support;
 
 mod attach;
+mod backtraces;
 mod bad_input;
 mod children;
 mod control_flow;

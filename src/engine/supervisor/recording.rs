@@ -137,7 +137,7 @@ impl Supervisor {
     /// Whether calls of this space's program can be recorded at all.
     fn may_record(&self, id: SpaceId) -> bool {
         // What else is traced would find return addresses that are not the callers'.
-        let is_plain = self.plan.entries.is_empty() && !self.plan.resources.want_stacks();
+        let is_plain = self.plan.entries.is_empty() && !self.plan.want_stacks();
         let machine = |space: &Space| space.memory.machine();
         self.spaces.get(&id).is_some_and(|space| {
             machine(space) == Machine::Amd64

@@ -9,7 +9,7 @@ use crate::engine::supervisor::out::Out;
 use crate::engine::supervisor::state::Supervisor;
 use crate::engine::task::{Role, Task};
 use crate::event::{CallId, Why};
-use crate::plan::Tracepoint;
+use crate::plan::{Stack, Tracepoint};
 use crate::sys;
 use crate::sys::ptrace::{Stopped, SystemCallStop};
 use std::sync::Arc;
@@ -90,13 +90,21 @@ impl Supervisor {
                     args,
                     memory: &space.memory,
                 };
+                let regs = match (machine, point.stack) {
+                    // A stack is unwound from all of them.
+                    (Machine::Amd64, Stack::Wanted) => Regs {
+                        rcx: args[3],
+                        ..stopped.regs()?
+                    },
+                    _ => passed.regs(),
+                };
                 let what = What::Call {
                     id,
                     depth: call.depth,
                     point,
                     return_address: ip,
                     view: View {
-                        regs: &passed.regs(),
+                        regs: &regs,
                         memory: &passed,
                         floats: &NoFloats,
                         errno: None,

@@ -63,6 +63,11 @@ impl Line {
         self.column += count;
     }
 
+    /// What whole lines are added to, when one has ended.
+    pub(super) fn lines(&mut self) -> &mut String {
+        &mut self.text
+    }
+
     /// Ends the line.
     pub(super) fn end(&mut self) {
         self.text.push('\n');

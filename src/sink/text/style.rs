@@ -25,6 +25,8 @@ pub struct Style {
     pub task_id_form: TaskIdForm,
     /// The end of a thread has a line although its process goes on (`-f`).
     pub thread_ends: bool,
+    /// So many calls that led to one are shown below it (`-w`).
+    pub frames: usize,
     /// Names as their language writes them (`-C`).
     pub demangle: bool,
     /// In colour.
@@ -63,6 +65,7 @@ impl Default for Style {
             task_ids: TaskIds::WhenSeveral,
             task_id_form: TaskIdForm::Bracketed,
             thread_ends: false,
+            frames: 0,
             demangle: false,
             coloured: false,
         }
