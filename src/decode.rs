@@ -339,7 +339,7 @@ fn failure(point: &Tracepoint, view: &View<'_>) -> Option<Value> {
     };
     (-MOST_ERRORS..0)
         .contains(&result)
-        .then_some(Value::Error(-result))
+        .then(|| Value::Failed(Box::new(Value::Signed(i64::from(result))), -result))
 }
 
 /// The result as the prototype types it.

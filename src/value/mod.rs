@@ -101,8 +101,6 @@ pub enum Value {
     Recurse(u32),
     /// Cut for depth: `...`.
     Elided,
-    /// The error that a system call ended with, by its number: `-2 ENOENT`.
-    Error(i32),
     /// A pointer that leads nowhere we can read; its address is shown.
     Unreadable(Addr),
 }

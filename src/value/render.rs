@@ -64,10 +64,6 @@ pub fn render_into(out: &mut String, value: &Value) {
             (0..*levels).for_each(|_| out.push('^'));
         }
         Value::Elided => out.push_str("..."),
-        Value::Error(number) => match errno::name(*number) {
-            Some(name) => push(out, format_args!("-{number} {name}")),
-            None => push(out, format_args!("-{number}")),
-        },
     }
 }
 
@@ -82,11 +78,19 @@ pub fn list(out: &mut String, values: &[Value]) {
     }
 }
 
+/// <linux/errno.h>: from here on the kernel keeps errors to itself.
+const FIRST_INTERNAL: i32 = 512;
+
 /// The name of an error and what strerror(3) says of it.
 fn failure(out: &mut String, error: i32) {
-    if let Some(name) = errno::name(error) {
+    let Some(name) = errno::name(error) else {
+        return;
+    };
+    push(out, format_args!(" {name}"));
+    // strerror(3) knows nothing of those that no program sees, such as ERESTARTSYS.
+    if error < FIRST_INTERNAL {
         let text = message(&io::Error::from_raw_os_error(error));
-        push(out, format_args!(" {name} ({text})"));
+        push(out, format_args!(" ({text})"));
     }
 }
 

@@ -136,6 +136,7 @@ fn failures_with_their_errors() {
         "-2 ENOENT (No such file or directory)",
     );
     check("error(int)", 9999, "9999");
+    check("error(int)", -512_i64 as u64, "-512 ERESTARTSYS");
 }
 
 /// Four bytes of memory of a 32-bit program for each word, and a pointer to them.

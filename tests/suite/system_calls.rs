@@ -42,9 +42,9 @@ fn check_calls(program: &Path) {
             r#"write@SYS\(1, "hi\\n", 3\) = 3"#,
             r"<... write resumed> \) = 3",
             r#"open\("/no/such/file", O_RDONLY <unfinished ...>"#,
-            r#"openat@SYS\(AT_FDCWD, "/no/such/file", O_RDONLY\) = -2 ENOENT"#,
-            r"<... open resumed> \) = -1",
-            r"SYS_999@SYS\(1, 2, 3, 4\) = -38 ENOSYS",
+            r#"openat@SYS\(AT_FDCWD, "/no/such/file", O_RDONLY\) = -2 ENOENT \(No such file or directory\)"#,
+            r"<... open resumed> \) = -1 ENOENT \(No such file or directory\)",
+            r"SYS_999@SYS\(1, 2, 3, 4\) = -38 ENOSYS \(Function not implemented\)",
             r#"pread64@SYS\(3, "ELF", 3, 1\) = 3"#,
             r"pipe2@SYS\(\[ 4, 5 \], O_CLOEXEC\) = 0",
             r"rt_sigaction@SYS\(SIGALRM, 0x[0-9a-f]+, nil, 8\) = 0",
@@ -198,7 +198,7 @@ fn prototypes_of_the_user() {
         &trace,
         &[
             r"write@SYS\(0x1, 0x3\) = 3",
-            r#"openat@SYS\("/no/such/file"\) = -2 ENOENT"#,
+            r#"openat@SYS\("/no/such/file"\) = -2 ENOENT \(No such file or directory\)"#,
         ],
     );
 }
