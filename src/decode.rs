@@ -112,14 +112,14 @@ impl Decoder {
             } => {
                 let open = self.open.take(hit.tid, *id);
                 let elapsed = elapsed(hit.time, open.as_ref());
-                let result = result(point, view);
+                let (out_args, result) = self.returned(point, open, view);
                 Kind::Return {
                     id: *id,
                     depth: *depth,
                     point: (*point).clone(),
                     return_address: *return_address,
-                    out_args: self.out_args(point, open, &result, view),
-                    result: failure(point, view).unwrap_or_else(|| self.result(&result, view)),
+                    out_args,
+                    result,
                     elapsed,
                 }
             }
@@ -290,24 +290,28 @@ impl Decoder {
         self.gos.forget(pid);
     }
 
-    fn out_args(
+    /// The values that are shown at the return, and the result.
+    fn returned(
         &mut self,
         point: &Tracepoint,
         open: Option<Open>,
-        result: &Option<Argument<'_>>,
         view: &View<'_>,
-    ) -> Vec<Value> {
+    ) -> (Vec<Value>, Value) {
         let mut values = std::mem::take(&mut self.values);
         let arguments = open.and_then(|open| open.arguments);
         let typed = point.typed(view.regs.machine());
-        if let (Some(arguments), Some((prototype, capture)), Some(result)) =
-            (arguments, typed, result)
-        {
-            let limits = self.limits;
-            arguments.at_return(prototype, capture, result, view, limits, &mut values);
-            self.spare.push(arguments);
-        }
-        values
+        let result = result(point, view);
+        let value = match (arguments, typed, &result) {
+            (Some(arguments), Some((prototype, capture)), Some(result)) => {
+                let limits = self.limits;
+                let value =
+                    arguments.at_return(prototype, capture, result, view, limits, &mut values);
+                self.spare.push(arguments);
+                value
+            }
+            _ => self.result(&result, view),
+        };
+        (values, failure(point, view).unwrap_or(value))
     }
 
     fn result(&self, result: &Option<Argument<'_>>, view: &View<'_>) -> Value {

@@ -64,9 +64,9 @@ impl Arguments {
         }
     }
 
-    /// Something of the call is shown only when it returns.
+    /// Something of the call is shown only when it returns, or tells how its result is shown.
     pub(super) fn shown_at_return(&self, prototype: &Prototype, capture: &Capture) -> bool {
-        self.count_at_entry(prototype, capture) < self.places.len()
+        capture.result_by_arguments || self.count_at_entry(prototype, capture) < self.places.len()
     }
 
     /// Adds the values that are shown at entry.
@@ -84,7 +84,7 @@ impl Arguments {
         values.extend(shown.map(|argument| reader.read(argument)));
     }
 
-    /// Adds the other values, once there is a result.
+    /// Adds the other values, once there is a result; gives that.
     pub(super) fn at_return(
         &self,
         prototype: &Prototype,
@@ -93,13 +93,14 @@ impl Arguments {
         view: &View<'_>,
         limits: Limits,
         values: &mut Vec<Value>,
-    ) {
+    ) -> Value {
         let address = Type::addr();
         let mut typed = self.typed(prototype);
         self.forget_unstored(&mut typed[prototype.params.len()..], &address, result, view);
         let reader = reader(view, limits, &typed, Some(result));
         let shown = typed.iter().skip(self.count_at_entry(prototype, capture));
         values.extend(shown.map(|argument| reader.read(argument)));
+        reader.read(result)
     }
 
     #[inline]

@@ -250,6 +250,10 @@ fn arguments_that_are_shown_at_return() {
     );
     let implied = Some("long f(int, string0, ulong)");
     check_both(implied, target(), 2, b"new\0", ["3", "\"ne\", 64", "2"]);
+    // An argument tells how much of the result is shown.
+    let line = Some("string[arg2] f(addr, ulong)");
+    let target = Target::new(&[0x9000, 2], b"old\0");
+    check_both(line, target, TEXT, b"new\0", ["0x9000, 2", "", "\"ne\""]);
     // Words are those of the entry: by value, whatever became of registers and slots.
     let stack = Target::new(&[1, 2, 3, 4, 5, 6, 7], b"");
     let line = Some("void f(int, +int, int, int, int, int, int)");

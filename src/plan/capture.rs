@@ -17,6 +17,8 @@ pub struct Capture {
     pub at_entry: usize,
     /// The first parameter that is a format, by its index from 0.
     pub format: Option<(usize, Format)>,
+    /// Arguments tell how much of the result is shown.
+    pub result_by_arguments: bool,
     /// Which of the six general argument registers (bit 0 is `rdi`) point to something that is shown at
     /// entry, so that it is worth reading with the stack.
     pub pointers: u8,
@@ -38,6 +40,7 @@ impl Capture {
             locations,
             behind: cursor,
             at_entry,
+            result_by_arguments: prototype.result.needs_arguments(),
             pointers,
         }
     }

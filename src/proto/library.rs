@@ -206,9 +206,11 @@ impl Layer {
     }
 }
 
-/// `libc.so.6`, `libc.so`: the name, and what is left when version suffixes are snipped off.
+/// `libc.so.6`, `libc.so`: the name, and what is left when version suffixes are snipped off. One that has no soname is
+/// asked for by the path that it was linked by.
 fn snipped(soname: &str) -> impl Iterator<Item = &str> {
-    std::iter::successors(Some(soname), |name| {
+    let name = soname.rsplit('/').next();
+    std::iter::successors(name, |name| {
         let versioned = name.contains(".so.");
         versioned.then(|| name.rsplit_once('.').map(|(rest, _)| rest))?
     })

@@ -45,8 +45,8 @@
 //! | `error(T)` | of an error's own number, or its negative, its name: `16 EBUSY (Device or resource busy)` |
 //! | `string`, `string[EXPR]` | text up to a NUL, or EXPR bytes if that comes first |
 //! | `stringN`, `string0` | `string[argN]`, `string[retval]` |
-//! | `string(T)` | `T` as text: `array(char, EXPR)` in place or behind a pointer; wide when its elements are integers: `string(wchar)`, `string(array(wchar, EXPR)*)` |
-//! | `format` | a printf format; what its conversions take follows the parameters, at the end |
+//! | `string(T)` | `T` as text: `array(char, EXPR)` in place or behind a pointer; wide when its elements are integers: `string(wchar)`, `string(array(wchar, EXPR)*)`. An integer is one character: `string(uint)` |
+//! | `format`, `format(T)` | a printf format; what its conversions take follows the parameters, at the end |
 //! | `vformat` | the same, taken from the `va_list` that is the next parameter |
 //! | `scan_format`, `vscan_format` | a scanf format; what was stored is shown at return |
 //! | `wformat` and so on | the same for formats of `wchar_t` |

@@ -89,6 +89,11 @@ impl Item<'_> {
         }
         let start = self.scanner.position();
         match self.scanner.word() {
+            // Names of types may be the same as these words.
+            word @ ("typedef" | "function") if self.is_type(word) => {
+                self.scanner.go_to(start);
+                self.function()
+            }
             "import" if self.scanner.peek() == Some('"') => self.import(imports),
             "typedef" => self.typedef(),
             "function" => self.function(),
@@ -97,6 +102,16 @@ impl Item<'_> {
                 self.function()
             }
         }
+    }
+
+    /// A word that begins a line, and has been read, is the name of a type here.
+    fn is_type(&mut self, word: &str) -> bool {
+        let at = self.scanner.position();
+        self.scanner.symbol();
+        let follows = if word == "typedef" { '=' } else { '(' };
+        let is_keyword = (self.scanner.peek() == Some(follows)) == (word == "typedef");
+        self.scanner.go_to(at);
+        !is_keyword && self.parsed.typedefs.contains_key(word)
     }
 
     fn import(&mut self, imports: &mut dyn Imports) -> Result<(), Fault> {

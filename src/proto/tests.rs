@@ -111,6 +111,13 @@ fn lenses() {
         "void f(int, if(arg1 & 0x40, octal(int)))",
     );
     check("void f(vwscan_format);", "void f(vwscan_format)");
+    check("void f(format(string));", "void f(format)");
+    let text = "string(array(uint, zero)*)";
+    check(&format!("void f(format({text}));"), "void f(wformat)");
+    check_complaints(
+        "void f(format(int));",
+        &["c.conf:1: error: a format must be text (15)"],
+    );
 }
 
 #[test]
@@ -147,6 +154,18 @@ fn declarations_of_c() {
         "mode_t f(off_t, uid_t, time_t, intptr_t, uintptr_t, socklen_t, wchar_t, bool, _Bool);",
         "octal(uint) f(long, uint, long, long, hex(ulong), uint, char(int), bool(uint8), bool(uint8))",
     );
+    // Words that begin a line may be names of types.
+    let words = "typedef typedef = int;\ntypedef function = long;\n";
+    for line in [
+        "typedef f(function);",
+        "function typedef f(function);",
+        "function int f(function);",
+    ] {
+        let shown = shown(&prototype(&format!("{words}{line}"), "f"));
+        assert_eq!(shown, "int f(long)", "{line}");
+    }
+    let line = format!("{words}function f(int);");
+    assert_eq!(shown(&prototype(&line, "f")), "long f(int)");
     // What a file says of a name comes first.
     let typedef = "typedef time_t = hex(int);\nint f(time_t);";
     assert_eq!(shown(&prototype(typedef, "f")), "int f(hex(int))");
@@ -181,8 +200,16 @@ fn lengths() {
     );
     check("int f(array(int, arg0)*);", "int f(+array(int, retval)*)");
     check(
-        "void f(string(char));",
+        "void f(string(char*));",
         "void f(string(array(char, zero)*))",
+    );
+    check(
+        "void f(string(char), string(int)*);",
+        "void f(char, char(int)*)",
+    );
+    check(
+        "string[arg2] f(addr, ulong);",
+        "string(array(char, zero(arg2))*) f(void*, ulong)",
     );
     check("void f(string(int*));", "void f(string(array(int, zero)*))");
     check(

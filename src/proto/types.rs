@@ -264,6 +264,18 @@ impl Type {
         }
     }
 
+    /// It is a pointer to text.
+    pub fn is_text(&self) -> bool {
+        let Type::Shown(Lens::Text, ty) = self else {
+            return false;
+        };
+        match &**ty {
+            Type::Pointer(to) => matches!(&**to, Type::Array(element, _)
+                if matches!(element.unshown(), Type::Integer(_) | Type::Character(_))),
+            _ => false,
+        }
+    }
+
     /// Nothing of it is shown.
     pub fn is_hidden(&self) -> bool {
         matches!(self, Type::Shown(Lens::Hide, _))
@@ -298,19 +310,19 @@ impl Type {
 
     /// Showing it takes the call's result: some length in it is `retval`.
     pub fn needs_result(&self) -> bool {
-        match self {
-            Type::Array(ty, length) => length.needs_result() || ty.needs_result(),
-            Type::Pointer(ty) | Type::Shown(_, ty) => ty.needs_result(),
-            _ => false,
-        }
+        self.has_length(|length| *length == Expr::Result)
     }
-}
 
-impl Expr {
-    fn needs_result(&self) -> bool {
+    /// Showing it takes the call's arguments: some length in it is `argN`.
+    pub fn needs_arguments(&self) -> bool {
+        self.has_length(|length| matches!(length, Expr::Argument(_)))
+    }
+
+    fn has_length(&self, is_such: fn(&Expr) -> bool) -> bool {
         match self {
-            Expr::Result => true,
-            Expr::Zero(Some(limit)) => limit.needs_result(),
+            Type::Array(ty, Expr::Zero(Some(limit))) => is_such(limit) || ty.has_length(is_such),
+            Type::Array(ty, length) => is_such(length) || ty.has_length(is_such),
+            Type::Pointer(ty) | Type::Shown(_, ty) => ty.has_length(is_such),
             _ => false,
         }
     }

@@ -298,9 +298,12 @@ fn limits_of_texts() {
 fn wide_texts() {
     let wide = ints(&[0x77, 0x20ac, 0]);
     check_at("string(wchar)", &wide, "\"w€\"");
-    check_at("string(int)", &wide, "\"w€\"");
+    check_at("string(int*)", &wide, "\"w€\"");
+    check_at("string(int)*", &wide, "'w'");
+    check("string(uint)", 0x416, "'Ж'");
+    check("string(char)", 0x41, "'A'");
     check_at("string(array(wchar, 1)*)", &wide, "\"w\"");
-    check_at("string(ushort)", &[b'h', 0, b'i', 0, 0, 0], "\"hi\"");
+    check_at("string(ushort*)", &[b'h', 0, b'i', 0, 0, 0], "\"hi\"");
     check_at("string(wchar)", &ints(&[0xffff_ffff, 0]), "\"\u{fffd}\"");
     let limits = Limits {
         string: 1,

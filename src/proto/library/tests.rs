@@ -112,6 +112,7 @@ fn some_shipped_files_serve_every_library() {
     let library = Library::shipped();
     check(&library, "puts", &["libc.so.6"], "int");
     check(&library, "puts", &["libfoo.so.1"], "int");
+    check(&library, "clear", &["/opt/lib/libncurses.so.6"], "int");
     check(&library, "sin", &[], "double");
     check(&library, "pthread_join", &["libpthread.so.0"], "error(int)");
     check(&library, "clear", &["libncurses.so.6"], "int");

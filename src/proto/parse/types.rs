@@ -19,10 +19,10 @@ const CHAR: Integer = Integer::CHAR;
 const WIDE: Integer = Integer::INT;
 
 /// Words that no typedef may take: those that ltrace's own files may rely on.
-const RESERVED: [&str; 26] = [
+const RESERVED: [&str; 24] = [
     "void", "char", "short", "ushort", "int", "uint", "long", "ulong", "float", "double", "addr",
     "file", "array", "struct", "string", "enum", "octal", "oct", "hex", "bool", "bitvec", "hide",
-    "format", "typedef", "function", "itn",
+    "format", "itn",
 ];
 
 /// The word has a meaning of its own that cannot be changed.
@@ -99,6 +99,9 @@ impl Item<'_> {
         if let Some(ty) = (!is_call).then(|| self.c_type(word)).flatten() {
             return Ok(ty);
         }
+        if word == "format" && is_call {
+            return self.format_of(depth);
+        }
         if let Some(ty) = plain(word) {
             return Ok(ty);
         }
@@ -128,6 +131,19 @@ impl Item<'_> {
                 Err(Fault { at, message })
             }
         }
+    }
+
+    /// `format(T)`: what its text is like.
+    fn format_of(&mut self, depth: usize) -> Result<Type, Fault> {
+        self.scanner.expect('(')?;
+        let at = self.scanner.position();
+        let text = self.ty(depth + 1)?;
+        self.scanner.expect(')')?;
+        if text.is_text() {
+            return Ok(formatted(text, Language::Printf, Varargs::Passed));
+        }
+        let message = "a format must be text".to_owned();
+        Err(Fault { at, message })
     }
 
     fn array(&mut self, depth: usize) -> Result<Type, Fault> {
@@ -365,15 +381,22 @@ fn format(word: &str) -> Option<Type> {
         "scan_format" => Language::Scanf,
         _ => return None,
     };
-    let format = Format {
-        language,
-        arguments,
-    };
-    Some(text.shown(Lens::Format(format)))
+    Some(formatted(text, language, arguments))
 }
 
-/// `string(T)`: a bare element, or a pointer to one, means as many as there are up to a zero.
+fn formatted(text: Type, language: Language, arguments: Varargs) -> Type {
+    text.shown(Lens::Format(Format {
+        language,
+        arguments,
+    }))
+}
+
+/// `string(T)`: a pointer to an element means as many as there are up to a zero, and so does the word for a wide
+/// character; an integer is a character by itself.
 fn as_text(ty: Type) -> Type {
+    if let Type::Integer(integer) | Type::Character(integer @ CHAR) = ty.unshown() {
+        return Type::Character(*integer);
+    }
     let element = match ty.unshown() {
         Type::Pointer(to) => to.unshown(),
         ty => ty,
