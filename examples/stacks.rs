@@ -53,6 +53,7 @@ fn trace(args: &mut dyn Iterator<Item = OsString>, link: Link) -> Result<(), Box
     let launch = Launch {
         command: args.next().ok_or("which program?")?,
         args: args.collect(),
+        env: Vec::new(),
         user: None,
     };
     let plan = Plan {

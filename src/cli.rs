@@ -4,23 +4,21 @@ mod args;
 mod leaks;
 mod pids;
 mod slips;
+mod values;
 
 use crate::base::printable::printable_lines;
 use crate::config::{Aim, Children, Config, Instrument, Launch, Leaks, Report, Selection};
 use crate::leak::options::Format;
 use crate::leak::view::{Colours, Glyphs, Look};
 use crate::plan::filter::{Filter, LibraryPattern};
-use crate::plan::{near, system_calls};
 use crate::sink::output::Destination;
 use crate::sink::text::{Style, TaskIdForm, TaskIds, Time};
 use crate::value::Limits;
 use args::{Args, How, When};
 use clap::{CommandFactory, FromArgMatches};
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
-use std::ops::RangeInclusive;
-use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use values::{destination, each, number, paths, system_calls, topics, variable};
 
 /// What the surroundings say where the command line is silent.
 #[derive(Clone, Copy, Debug, Default)]
@@ -73,6 +71,8 @@ fn is_unicode(variable: impl Fn(&str) -> Option<String>) -> bool {
 pub enum Stop {
     /// Help or version was asked for.
     Told(clap::Error),
+    /// Something else was asked for that is told at once.
+    Said(String),
     /// The command line makes no sense; in the user's words.
     Usage(String),
 }
@@ -84,6 +84,10 @@ impl Stop {
         match self {
             Stop::Told(text) => {
                 let _ = text.print();
+                0
+            }
+            Stop::Said(text) => {
+                let _ = io::stdout().write_all(text.as_bytes());
                 0
             }
             Stop::Usage(text) => {
@@ -114,6 +118,9 @@ pub fn parse(
             None => break (given, args),
         }
     };
+    if args.debug.as_deref() == Some("h") {
+        return Err(Stop::Said(values::topics_help()));
+    }
     args.contradictions().map_err(Stop::Usage)?;
     if let Some(why) = args.nothing_to_do(&words) {
         return Err(Stop::Usage(why));
@@ -135,6 +142,7 @@ impl Args {
         let output = match (destination(self.output.as_deref())?, self.follow) {
             (Destination::File(path), 2) => Destination::PerProcess(path),
             (_, 2) => return Err("ltrace: Option -ff needs -o FILE".to_owned()),
+            (Destination::File(path), _) if self.append => Destination::Appended(path),
             (output, _) => output,
         };
         // Both are looked at, so that a mistake in the style is told with -c too.
@@ -179,10 +187,13 @@ impl Args {
                 },
                 frames: options.frames,
             });
+        let env = self.env.iter().map(variable).collect::<Result<_, _>>()?;
+        let debug = self.debug.as_deref().map(topics).transpose()?;
         let mut command = self.command.into_iter();
         let launch = command.next().map(|name| Launch {
             command: name,
             args: command.collect(),
+            env,
             user: self.user,
         });
         let aim = match (self.detach, self.leaks.comparison()) {
@@ -218,6 +229,7 @@ impl Args {
                 How::Stop => Instrument::Stop,
             },
             output,
+            debug: debug.unwrap_or_default(),
             report: match (leaks, lines) {
                 (Some((options, suppressions)), lines) => Report::Leaks(Box::new(Leaks {
                     options,
@@ -273,6 +285,16 @@ impl Args {
         }
         if self.detach && (self.attach.is_empty() || !self.command.is_empty()) {
             return wrong("Option --detach needs -p, and no command");
+        }
+        let is_file = matches!(
+            destination(self.output.as_deref()),
+            Ok(Destination::File(_))
+        );
+        if self.append && (!is_file || self.follow > 1) {
+            return wrong("Option --append needs -o FILE, and no -ff");
+        }
+        if !self.env.is_empty() && self.command.is_empty() {
+            return wrong("Option -E needs a command");
         }
         if self.user.is_some() && self.command.is_empty() {
             return wrong("Option -u needs a command");
@@ -348,78 +370,6 @@ impl Args {
     fn sees_system_calls(&self) -> bool {
         self.system_calls || !self.system_call_filters.is_empty()
     }
-}
-
-/// A filter of system calls, which means at least one.
-fn system_calls(text: &str) -> Result<Filter, String> {
-    let filter = Filter::parse(text).map_err(|error| error.to_string())?;
-    if system_calls::any_meant(&filter) {
-        return Ok(filter);
-    }
-    let spelt = filter.spelt().find_map(|(name, _)| name);
-    let near = spelt.map_or_else(Vec::new, |name| near::nearest(name, system_calls::names()));
-    Err(match near.as_slice() {
-        [] => format!("'{text}' means no system call"),
-        [nearest, ..] => format!("'{text}' means no system call; the nearest is {nearest}"),
-    })
-}
-
-fn each<T, E: std::fmt::Display>(
-    option: &str,
-    texts: &[String],
-    parse: fn(&str) -> Result<T, E>,
-) -> Result<Vec<T>, String> {
-    let one = |text: &String| parse(text).map_err(|error| format!("ltrace: {option}: {error}"));
-    texts.iter().map(one).collect()
-}
-
-fn number(
-    option: &str,
-    text: Option<&str>,
-    allowed: RangeInclusive<usize>,
-) -> Result<Option<usize>, String> {
-    let Some(text) = text else { return Ok(None) };
-    // As many as there may be; so large a number means no other.
-    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    let number = digits.then(|| text.parse().unwrap_or(usize::MAX));
-    let number = number.filter(|number| allowed.contains(number));
-    let range = || match *allowed.end() {
-        usize::MAX => format!(">={}", allowed.start()),
-        end => format!("{}..{end}", allowed.start()),
-    };
-    let wrong = || {
-        format!(
-            "Invalid argument to {option}: '{text}'.  Use integer {}.",
-            range()
-        )
-    };
-    number.map(Some).ok_or_else(wrong)
-}
-
-fn destination(text: Option<&OsStr>) -> Result<Destination, String> {
-    let Some(text) = text else {
-        return Ok(Destination::Stderr);
-    };
-    match text.as_bytes() {
-        b"" => Err("ltrace: a file is missing after -o".to_owned()),
-        b"-" => Err(
-            "ltrace: -o -: standard output is -o /dev/stdout, a file of that name -o ./-"
-                .to_owned(),
-        ),
-        [b'|', command @ ..] if command.trim_ascii().is_empty() => {
-            Err("ltrace: a command is missing after -o '|".to_owned() + "'")
-        }
-        [b'|', command @ ..] => Ok(Destination::Pipe(OsStr::from_bytes(command).to_owned())),
-        _ => Ok(Destination::File(text.into())),
-    }
-}
-
-fn paths(list: &OsStr) -> impl Iterator<Item = PathBuf> {
-    let parts = list
-        .as_bytes()
-        .split(|&b| b == b':')
-        .filter(|part| !part.is_empty());
-    parts.map(|part| PathBuf::from(OsStr::from_bytes(part)))
 }
 
 #[cfg(test)]

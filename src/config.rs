@@ -6,6 +6,7 @@ use crate::leak::options::Options;
 use crate::leak::report::suppress::Suppressions;
 use crate::leak::view::Look;
 use crate::plan::filter::{Filter, LibraryPattern};
+use crate::sink::debug::Topics;
 use crate::sink::output::Destination;
 use crate::sink::text::Style;
 use crate::value::Limits;
@@ -35,6 +36,8 @@ pub struct Config {
     pub output: Destination,
     /// What is made of the calls.
     pub report: Report,
+    /// What is told of ltrace's own doings (`--debug`).
+    pub debug: Topics,
 }
 
 /// By what calls are seen.
@@ -67,8 +70,19 @@ pub struct Launch {
     pub command: OsString,
     /// What follows it.
     pub args: Vec<OsString>,
+    /// What is changed in its environment, in this order (`-E`).
+    pub env: Vec<Variable>,
     /// The user it runs as (`-u`).
     pub user: Option<String>,
+}
+
+/// A variable of a command's environment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Variable {
+    /// Its name.
+    pub name: OsString,
+    /// Its value; `None`: it is taken out.
+    pub value: Option<OsString>,
 }
 
 /// What becomes of child processes.

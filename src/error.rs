@@ -74,7 +74,7 @@ impl Error {
         };
         let output = match output {
             Destination::Stderr => "standard error".to_owned(),
-            Destination::File(path) => path.display().to_string(),
+            Destination::File(path) | Destination::Appended(path) => path.display().to_string(),
             Destination::PerProcess(path) => format!("{}.PID", path.display()),
             Destination::Pipe(command) => format!("`{}'", command.to_string_lossy()),
         };

@@ -3,7 +3,7 @@
 mod reasons;
 
 use crate::base::message;
-use crate::config::Launch;
+use crate::config::{Launch, Variable};
 use crate::elf;
 use crate::error::Error;
 use crate::sys::spawn::Command;
@@ -33,10 +33,32 @@ pub fn command(launch: &Launch) -> Result<Command, Error> {
     Ok(Command {
         file: CString::new(file.into_os_string().into_vec()).map_err(nul)?,
         args: words.map(text).collect::<Result<_, _>>().map_err(nul)?,
-        env: std::env::vars_os().filter_map(variable).collect(),
+        env: environment(std::env::vars_os(), &launch.env)
+            .filter_map(variable)
+            .collect(),
         ignored: interrupt::ignored(),
         user,
     })
+}
+
+/// The environment, with what `-E` changes in it.
+fn environment(
+    own: impl Iterator<Item = (OsString, OsString)>,
+    changes: &[Variable],
+) -> impl Iterator<Item = (OsString, OsString)> {
+    let kept = own.filter(|(name, _)| changes.iter().all(|change| change.name != *name));
+    let last = |index: usize, name: &OsStr| {
+        let behind = &changes[index + 1..];
+        behind.iter().all(|change| change.name != name)
+    };
+    let set = changes
+        .iter()
+        .enumerate()
+        .filter_map(move |(index, change)| {
+            let value = change.value.clone().filter(|_| last(index, &change.name));
+            Some((change.name.clone(), value?))
+        });
+    kept.chain(set)
 }
 
 fn user(name: &str) -> Result<User, Error> {
@@ -96,5 +118,34 @@ fn inspect(file: &Path) -> Result<(), String> {
     match image.architecture() {
         "x86-64" | "i386" => reasons::image(&image).map_or(Ok(()), Err),
         other => Err(format!("it is a program for {other}, not for x86-64")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_of_the_environment() {
+        let own = [("HOME", "/root"), ("A", "0"), ("B", "1")];
+        let own = own.map(|(name, value)| (OsString::from(name), OsString::from(value)));
+        let change = |name: &str, value: Option<&str>| Variable {
+            name: name.into(),
+            value: value.map(OsString::from),
+        };
+        let changes = [
+            change("A", Some("2")),
+            change("B", None),
+            change("C", Some("3")),
+            change("C", Some("4")),
+            change("D", Some("5")),
+            change("D", None),
+        ];
+        let env: Vec<_> = environment(own.into_iter(), &changes).collect();
+        let expected = [("HOME", "/root"), ("A", "2"), ("C", "4")];
+        assert_eq!(
+            env,
+            expected.map(|(name, value)| (name.into(), value.into()))
+        );
     }
 }

@@ -25,6 +25,9 @@ use crate::plan::{Plan, Stack};
 use crate::program;
 use crate::proto::library::{Library, Sources};
 use crate::record::Caps;
+use crate::sink::Sink;
+use crate::sink::both::Both;
+use crate::sink::debug::{Debug, Topics};
 use crate::sink::output::Destination;
 use crate::sink::promises::Promises;
 use crate::sys::front::{self, Duties, End, Link, Side, Stops};
@@ -166,7 +169,7 @@ fn trace(config: Config, mode: Box<dyn Mode>, link: Link) -> Result<u8, Error> {
         decoder: Decoder::new(config.limits),
         tells_losses: config.output != Destination::Stderr || mode.hides_losses(),
         copying: mode.copying(),
-        sink: mode.sink(&config.output, out, knowledge),
+        sink: with_debug(config.debug, mode.sink(&config.output, out, knowledge)),
         failure: None,
         promises: Promises::from_environment(),
     };
@@ -204,6 +207,14 @@ fn trace(config: Config, mode: Box<dyn Mode>, link: Link) -> Result<u8, Error> {
         Some(status) => status,
         None => status(&engine, outcome),
     })
+}
+
+/// The sink, beside one that tells of ltrace's own doings if that is asked for.
+fn with_debug(topics: Topics, sink: Box<dyn Sink>) -> Box<dyn Sink> {
+    match topics {
+        Topics(0) => sink,
+        topics => Box::new(Both(Debug::new(topics, Box::new(io::stderr())), sink)),
+    }
 }
 
 /// Attaches to each process; says why where it cannot, and how often it could not.

@@ -43,7 +43,7 @@ pub(super) struct Args {
     pub(super) system_call_filters: Vec<String>,
 
     /// Attach to a process, or several: `-p 1,2`. Ctrl-C lets go of it, and it runs on
-    #[arg(short = 'p', value_name = "PID", help_heading = PROCESSES, allow_hyphen_values = true)]
+    #[arg(short = 'p', long = "attach", alias = "pid", value_name = "PID", help_heading = PROCESSES, allow_hyphen_values = true)]
     pub(super) attach: Vec<String>,
 
     /// Take out of the processes of -p what an ltrace that was killed has left in them
@@ -51,25 +51,33 @@ pub(super) struct Args {
     pub(super) detach: bool,
 
     /// Follow child processes; -ff: each into a file of its own, that of -o with its PID behind
-    #[arg(short = 'f', help_heading = PROCESSES, action = ArgAction::Count)]
+    #[arg(short = 'f', long = "follow-forks", aliases = ["follow", "follow-children"], help_heading = PROCESSES, action = ArgAction::Count)]
     pub(super) follow: u8,
 
     /// How calls are seen: stop (each call stops its task), record (code in the process records them where that is possible), or auto
     /// (record, unless the trace goes to where the program writes)
-    #[arg(long = "instrument", value_name = "HOW", help_heading = PROCESSES, value_enum, default_value_t = How::Auto,
+    #[arg(long = "instrument", aliases = ["ins", "inst", "instr", "instru"], value_name = "HOW", help_heading = PROCESSES, value_enum, default_value_t = How::Auto,
         hide_possible_values = true)]
     pub(super) instrument: How,
 
+    /// Set a variable in the command's environment; VAR alone takes it out
+    #[arg(short = 'E', long = "env", value_name = "VAR=VALUE", help_heading = PROCESSES, allow_hyphen_values = true)]
+    pub(super) env: Vec<OsString>,
+
     /// Run the command as this user
-    #[arg(short = 'u', value_name = "USER", help_heading = PROCESSES, allow_hyphen_values = true)]
+    #[arg(short = 'u', long = "user", value_name = "USER", help_heading = PROCESSES, allow_hyphen_values = true)]
     pub(super) user: Option<String>,
 
     /// Write the trace to a file, or to a command: `-o '|less'`
-    #[arg(short = 'o', long = "output", aliases = ["o"], value_name = "FILE", help_heading = OUTPUT, allow_hyphen_values = true)]
+    #[arg(short = 'o', long = "output", aliases = ["o", "ou", "out", "outp", "outpu"], value_name = "FILE", help_heading = OUTPUT, allow_hyphen_values = true)]
     pub(super) output: Option<OsString>,
 
+    /// Do not empty the file of -o first
+    #[arg(long = "append", alias = "output-append-mode", help_heading = OUTPUT)]
+    pub(super) append: bool,
+
     /// Count calls and their time, and show a table at the end
-    #[arg(short = 'c', help_heading = OUTPUT)]
+    #[arg(short = 'c', long = "summary-only", alias = "count", help_heading = OUTPUT)]
     pub(super) count: bool,
 
     /// Show C++ and Rust names as they are written in the source
@@ -86,19 +94,19 @@ pub(super) struct Args {
     pub(super) color: When,
 
     /// Begin lines with the time of day; -tt: with microseconds; -ttt: since 1970
-    #[arg(short = 't', help_heading = LINES, action = ArgAction::Count)]
+    #[arg(short = 't', long = "timestamps", aliases = ["absolute-timestamps", "timestamp"], help_heading = LINES, action = ArgAction::Count)]
     pub(super) time: u8,
 
     /// Begin lines with the time since the line before
-    #[arg(short = 'r', help_heading = LINES)]
+    #[arg(short = 'r', long = "relative-timestamps", help_heading = LINES)]
     pub(super) relative: bool,
 
     /// Show how long each call took
-    #[arg(short = 'T', help_heading = LINES)]
+    #[arg(short = 'T', long = "call-times", alias = "syscall-times", help_heading = LINES)]
     pub(super) elapsed: bool,
 
     /// Show where each call returns to
-    #[arg(short = 'i', help_heading = LINES)]
+    #[arg(short = 'i', long = "instruction-pointer", help_heading = LINES)]
     pub(super) addresses: bool,
 
     /// Show N of the calls that led to each, below it
@@ -114,11 +122,11 @@ pub(super) struct Args {
     pub(super) indent: Option<String>,
 
     /// The column of results [default: 5/8 of the terminal's width]
-    #[arg(short = 'a', long = "align", aliases = ["a", "al"], value_name = "N", help_heading = LINES, allow_hyphen_values = true)]
+    #[arg(short = 'a', long = "align", aliases = ["a", "al", "columns"], value_name = "N", help_heading = LINES, allow_hyphen_values = true)]
     pub(super) align: Option<String>,
 
     /// Characters of a string to show [default: 32]
-    #[arg(short = 's', value_name = "N", help_heading = VALUES, allow_hyphen_values = true)]
+    #[arg(short = 's', long = "string-limit", alias = "strsize", value_name = "N", help_heading = VALUES, allow_hyphen_values = true)]
     pub(super) string: Option<String>,
 
     /// Elements of an array to show [default: 4]
@@ -131,6 +139,10 @@ pub(super) struct Args {
 
     #[command(flatten)]
     pub(super) leaks: LeakArgs,
+
+    /// Tell what ltrace does, for a mistake in it: an octal mask or names; -Dh lists them
+    #[arg(short = 'D', long = "debug", value_name = "MASK", help_heading = OTHER, allow_hyphen_values = true)]
+    pub(super) debug: Option<String>,
 
     /// Show this text
     #[arg(short = 'h', long = "help", aliases = ["h"], help_heading = OTHER, action = ArgAction::Help)]

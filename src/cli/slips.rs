@@ -9,21 +9,19 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 const STACKS: &str =
     "-w N shows N calls that led to each, -k all; -i shows where each call returns to";
-const VARIABLE: &str = "put env before the command: ltrace env NAME=VALUE COMMAND";
 const FILTER: &str = "the filter is -e FILTER";
-const FOLLOW: &str = "-f follows child processes";
-const PROCESS: &str = "a running process is -p PID";
-const COUNT: &str = "-c counts calls";
 const GREP: &str = "the lines can be filtered: -o '|grep PATTERN'";
 
 /// Options that we lack, and what does their work.
-const FOREIGN: [(&[&str], &str); 20] = [
+const FOREIGN: &[(&[&str], &str)] = &[
     (
         &["kernel", "syscall"],
         "system calls are shown by -S, some of them by --syscalls FILTER",
     ),
     (&["backtrace"], STACKS),
-    (&["E", "env"], VARIABLE),
+    (&["d"], "-D MASK tells what ltrace does"),
+    (&["fork", "forks"], "-f follows child processes"),
+    (&["elapsed", "duration"], "how long a call took is -T"),
     (&["g"], "since ltrace 0.7 it is -L"),
     (
         &["q", "quiet", "silent"],
@@ -38,42 +36,12 @@ const FOREIGN: [(&[&str], &str); 20] = [
         "descriptors are numbers; --leaks --pairs fd tells where they were opened",
     ),
     (&["z", "Z", "failing-only", "P", "trace-path"], GREP),
-    (
-        &["D", "d", "debug"],
-        "there is no log of ltrace's own doings",
-    ),
     (&["trace", "filter", "expr", "events"], FILTER),
     (
         &["entry", "symbol", "function", "func"],
         "functions of the program's own are -x FILTER",
     ),
-    (
-        &["follow", "fork", "forks", "follow-forks", "follow-children"],
-        FOLLOW,
-    ),
-    (&["pid", "attach"], PROCESS),
-    (&["count", "summary", "summary-only"], COUNT),
-    (
-        &["string-limit", "strsize", "string"],
-        "the longest string shown is -s N",
-    ),
-    (
-        &["absolute-timestamps", "timestamps", "timestamp", "time"],
-        "times are -t, -tt or -ttt; how long a call took is -T",
-    ),
-    (
-        &["relative-timestamps", "relative"],
-        "times since the line before are -r",
-    ),
-    (
-        &["syscall-times", "elapsed", "duration"],
-        "how long a call took is -T",
-    ),
-    (&["user"], "the user is -u USER"),
-    (
-        &["file", "out", "columns"],
-        "-o FILE is the file, -a N the column of results",
-    ),
+    (&["file"], "-o FILE is the file"),
 ];
 
 /// What to say of clap's error.

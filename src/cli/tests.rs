@@ -4,9 +4,11 @@ use super::args::{LINES, OTHER, OUTPUT, PROCESSES, SELECT, VALUES};
 use super::leaks::LeakArgs;
 use super::*;
 use crate::base::Pid;
+use crate::config::Variable;
 use crate::plan::ModuleName;
 use clap::{Args as _, CommandFactory};
 use proptest::prelude::*;
+use std::path::PathBuf;
 
 fn run_in(surroundings: Surroundings, line: &[&str]) -> Result<Config, Stop> {
     let words = std::iter::once("ltrace").chain(line.iter().copied());
@@ -366,13 +368,96 @@ fn what_clap_finds_is_told_as_getopt_does() {
     );
 }
 
+/// The long names that strace has for the same.
+#[test]
+fn long_names() {
+    check_style(&["--timestamps"], |style| style.time = Time::OfDay);
+    check_style(&["--absolute-timestamps"], |style| style.time = Time::OfDay);
+    check_style(&["--relative-timestamps"], |style| style.time = Time::Delta);
+    check_style(&["--syscall-times"], |style| style.elapsed = true);
+    check_style(&["--instruction-pointer"], |style| style.addresses = true);
+    check_style(&["--columns=7"], |style| style.align = 7);
+    assert_eq!(config(&["--string-limit=3", "ls"]).limits.string, 3);
+    assert_eq!(
+        config(&["--follow-forks", "ls"]).children,
+        Children::Followed
+    );
+    assert_eq!(config(&["--attach=4"]).attach, [Pid(4)]);
+    assert_eq!(config(&["--pid", "4"]).attach, [Pid(4)]);
+    let launch = config(&["--user", "nobody", "ls"])
+        .launch
+        .expect("a command");
+    assert_eq!(launch.user.as_deref(), Some("nobody"));
+    let counted = |line| matches!(config(line).report, Report::Summary { .. });
+    assert!(counted(&["--summary-only", "ls"]) && counted(&["--count", "ls"]));
+    assert_eq!(config(&["--instr=stop", "ls"]).instrument, Instrument::Stop);
+}
+
+#[test]
+fn environment_of_the_command() {
+    let variable = |name: &str, value: Option<&str>| Variable {
+        name: name.into(),
+        value: value.map(OsString::from),
+    };
+    let env = |line: &[&str]| config(line).launch.expect("a command").env;
+    assert_eq!(env(&["ls"]), []);
+    assert_eq!(
+        env(&["-E", "A=b=c", "--env=D", "-EE=", "ls"]),
+        [
+            variable("A", Some("b=c")),
+            variable("D", None),
+            variable("E", Some(""))
+        ]
+    );
+    check_error(
+        &["-E", "=x", "ls"],
+        "Invalid argument to -E: '=x'.  Use VAR=VALUE, or VAR alone to take it out.",
+    );
+    check_error(
+        &["-E", "A=b", "-p", "1"],
+        "ltrace: Option -E needs a command",
+    );
+}
+
+#[test]
+fn topics_of_debug() {
+    let mask = |line: &[&str]| config(line).debug.0;
+    assert_eq!(mask(&["ls"]), 0);
+    assert_eq!(mask(&["-D", "77", "ls"]), 0o77);
+    assert_eq!(mask(&["-D1", "ls"]), 1);
+    assert_eq!(mask(&["--deb=event,function", "ls"]), 0o50);
+    check_error(
+        &["-D", "x", "ls"],
+        "ltrace: --debug requires an octal argument, or names: 'x' is neither; -Dh lists them",
+    );
+    let Err(Stop::Said(help)) = run_in(Surroundings::default(), &["-Dh"]) else {
+        panic!("no help");
+    };
+    assert!(help.contains("   40  function "), "{help}");
+}
+
+#[test]
+fn files_that_go_on() {
+    let output = config(&["--append", "-o", "f", "ls"]).output;
+    assert_eq!(output, Destination::Appended("f".into()));
+    let output = config(&["--output-append-mode", "-o", "f", "ls"]).output;
+    assert_eq!(output, Destination::Appended("f".into()));
+    let wrong = "ltrace: Option --append needs -o FILE, and no -ff";
+    check_error(&["--append", "ls"], wrong);
+    check_error(&["--append", "-o", "|cat", "ls"], wrong);
+    check_error(&["--append", "-ff", "-o", "f", "ls"], wrong);
+}
+
 #[test]
 fn system_calls() {
     let filters = |line: &[&str]| config(line).selection.system_calls.map(|calls| calls.len());
     assert_eq!(filters(&["ls"]), None);
     assert_eq!(filters(&["-S", "ls"]), Some(0));
     assert_eq!(filters(&["--syscalls", "-read", "ls"]), Some(1));
-    assert_eq!(filters(&["-S", "--sys=%file", "--sys=read", "ls"]), Some(2));
+    assert_eq!(
+        filters(&["-S", "--syscalls=%file", "--syscalls=read", "ls"]),
+        Some(2)
+    );
     assert_eq!(
         config(&["-S", "-o", "f", "ls"]).instrument,
         Instrument::Stop
@@ -401,28 +486,17 @@ fn options_of_other_tracers() {
     };
     check(&["--kernel", "ls"], "system calls are shown by -S");
     check(&["--backtrace", "ls"], "-w N shows N calls");
-    check(&["-D", "77", "ls"], "there is no log");
-    check(&["-E", "A=B", "ls"], "ltrace env NAME=VALUE COMMAND");
     check(&["-g", "ls"], "it is -L");
     check(&["-q", "ls"], "-b leaves out signals");
     check(&["-v", "ls"], "-s N and -A N");
     check(&["-y", "ls"], "--leaks --pairs fd");
     check(&["-P", "/etc", "ls"], "-o '|grep PATTERN'");
     check(&["--trace=open", "ls"], "-e FILTER");
-    check(&["--pid=4", "ls"], "-p PID");
-    check(&["--attach", "4"], "-p PID");
-    check(&["--follow-forks", "ls"], "-f follows");
-    check(&["--count", "ls"], "-c counts");
-    check(&["--summary", "ls"], "-c counts");
-    check(&["--timestamps", "ls"], "-t, -tt or -ttt");
-    check(&["--syscall-times", "ls"], "-T");
-    check(&["--string-limit=3", "ls"], "-s N");
-    check(&["--user", "nobody", "ls"], "-u USER");
     check(&["--outptu=f", "ls"], "the nearest is --output");
     check(&["--leaks=5", "ls"], "option '--leaks' takes no argument");
     check(
         &["--fo", "ls"],
-        "option '--fo' is ambiguous; possibilities: '--for' '--folded' '--format'",
+        "option '--fo' is ambiguous; possibilities: '--follow-forks' '--for' '--folded' '--format'",
     );
     check(&["-o", "-", "ls"], "/dev/stdout");
     check(&["-l", "ls"], "(`ls' is the argument of -l)");
@@ -547,7 +621,7 @@ proptest! {
         match run_in(Surroundings::default(), &line) {
             Ok(config) => prop_assert!(config.launch.is_some() || !config.attach.is_empty()),
             Err(Stop::Usage(text)) => prop_assert!(!text.trim().is_empty()),
-            Err(Stop::Told(_)) => (),
+            Err(Stop::Told(_) | Stop::Said(_)) => (),
         }
     }
 }

@@ -134,6 +134,6 @@ pub(super) fn debug_files(module: &Module, path: &Path) -> Vec<Bytes> {
 fn each(to: &Destination, out: Out, make: Make) -> Box<dyn Sink> {
     match to {
         Destination::PerProcess(path) => Box::new(PerProcess::new(path.clone(), make)),
-        Destination::Stderr | Destination::File(_) | Destination::Pipe(_) => make(out),
+        _ => make(out),
     }
 }

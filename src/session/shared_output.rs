@@ -13,7 +13,7 @@ type File = (u64, u64);
 pub(super) fn is_shared(config: &Config) -> bool {
     let trace = match &config.output {
         Destination::Stderr => file("/proc/self/fd/2".into()),
-        Destination::File(path) => file(path.clone()),
+        Destination::File(path) | Destination::Appended(path) => file(path.clone()),
         Destination::PerProcess(_) | Destination::Pipe(_) => None,
     };
     let launched = config.launch.iter().map(|_| "self".to_owned());

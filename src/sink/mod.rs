@@ -2,6 +2,7 @@
 
 pub mod behind;
 pub mod both;
+pub mod debug;
 pub mod demangle;
 pub mod output;
 pub mod per_process;
@@ -51,5 +52,39 @@ pub trait Sink {
     /// Called once, after the last event.
     fn finish(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+impl Sink for Box<dyn Sink> {
+    fn begin(&mut self) {
+        (**self).begin();
+    }
+
+    fn event(&mut self, event: &Event) -> io::Result<()> {
+        (**self).event(event)
+    }
+
+    fn request(&mut self) -> Option<Request> {
+        (**self).request()
+    }
+
+    fn snapshot(&mut self, pid: Pid, snapshot: Option<Snapshot>) -> io::Result<()> {
+        (**self).snapshot(pid, snapshot)
+    }
+
+    fn tracing_stopped(&mut self) {
+        (**self).tracing_stopped();
+    }
+
+    fn status(&self) -> Option<u8> {
+        (**self).status()
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        (**self).flush()
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        (**self).finish()
     }
 }

@@ -15,6 +15,8 @@ pub enum Destination {
     Stderr,
     /// A file, which loses what it held.
     File(PathBuf),
+    /// A file, behind what it holds.
+    Appended(PathBuf),
     /// A file for each process, with this path, a dot and the process' id.
     PerProcess(PathBuf),
     /// A shell command that reads it.
@@ -30,6 +32,10 @@ impl Destination {
             Destination::Stderr => Box::new(Willing::new(io::stderr(), unwanted)),
             Destination::File(path) => {
                 Box::new(BufWriter::new(Willing::new(File::create(path)?, unwanted)))
+            }
+            Destination::Appended(path) => {
+                let file = File::options().append(true).create(true).open(path)?;
+                Box::new(BufWriter::new(Willing::new(file, unwanted)))
             }
             Destination::PerProcess(path) => {
                 // To be known before anything runs.
@@ -216,6 +222,23 @@ mod tests {
         let file = path("pipe");
         let command = format!("sleep 0.1; cat > '{}'", file.display());
         check(Destination::Pipe(command.into()), &file);
+    }
+
+    #[test]
+    fn a_file_goes_on_where_it_ended() {
+        let name = format!("ltrace-output-{}-appended", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        for line in ["one\n", "two\n"] {
+            let out = Destination::Appended(path.clone()).open(|| false);
+            out.expect("an output")
+                .write_all(line.as_bytes())
+                .expect("written");
+        }
+        assert_eq!(
+            std::fs::read_to_string(&path).expect("a file"),
+            "one\ntwo\n"
+        );
+        std::fs::remove_file(path).expect("removed");
     }
 
     #[test]

@@ -231,3 +231,57 @@ fn help_and_version_go_to_standard_output() {
         assert_eq!(run.stderr, "");
     }
 }
+
+#[test]
+fn variables_of_the_command() {
+    let lines = |options: &[&str]| {
+        let run = ltrace(options).args(["-o", "/dev/null", "/usr/bin/env"]);
+        let run = run.env("KEPT", "1").env("GONE", "2").finish().exits(0);
+        let mut lines: Vec<String> = run.stdout.lines().map(str::to_owned).collect();
+        let ours = ["KEPT=", "GONE=", "NEW="];
+        lines.retain(|line| ours.iter().any(|name| line.starts_with(name)));
+        lines.sort();
+        lines
+    };
+    assert_eq!(lines(&["-E", "GONE", "-E", "NEW=3"]), ["KEPT=1", "NEW=3"]);
+    assert_eq!(
+        lines(&["--env=KEPT=4", "-ENEW="]),
+        ["GONE=2", "KEPT=4", "NEW="]
+    );
+}
+
+#[test]
+fn a_file_that_goes_on() {
+    let Some(program) = fixture("basic") else {
+        return;
+    };
+    let file = scratch("append").join("trace");
+    let trace = |options: &[&str]| {
+        let run = ltrace(["-o", file.to_str().unwrap()]).args(options);
+        run.arg(&program).finish().exits(0);
+        fs::read_to_string(&file).unwrap().lines().count()
+    };
+    let once = trace(&[]);
+    assert_eq!(trace(&["--append"]), 2 * once);
+    assert_eq!(trace(&[]), once);
+}
+
+#[test]
+fn what_ltrace_does() {
+    let Some(program) = fixture("basic") else {
+        return;
+    };
+    let run = ltrace(["-D", "77", "-o", "/dev/null"]).arg(program);
+    let run = run.finish().exits(0);
+    for start in [
+        "DEBUG: general: ",
+        "DEBUG: process: ",
+        "DEBUG: event: ",
+        "DEBUG: function: free of basic: ",
+    ] {
+        let has = run.stderr.lines().any(|line| line.starts_with(start));
+        assert!(has, "no {start}\n{}", run.told());
+    }
+    let run = ltrace(["-Dh"]).finish().exits(0);
+    assert!(run.stdout.contains("40  function"), "{}", run.told());
+}
