@@ -7,6 +7,7 @@ pub mod abi;
 pub mod base;
 pub mod cli;
 pub mod config;
+pub mod debug;
 pub mod decode;
 pub mod elf;
 pub mod engine;

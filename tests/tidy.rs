@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// What each module may use besides the standard library and itself. A module that is not named here
 /// may use everything.
-const MAY_USE: [(&str, &[&str]); 16] = [
+const MAY_USE: [(&str, &[&str]); 17] = [
     ("base", &[]),
     ("sys", &["base"]),
     ("elf", &["base"]),
@@ -16,12 +16,15 @@ const MAY_USE: [(&str, &[&str]); 16] = [
     ("value", &["base", "proto", "abi"]),
     ("plan", &["base", "elf", "proto", "abi"]),
     ("record", &["base", "elf", "proto", "abi", "plan"]),
-    ("stack", &["base", "sys", "elf"]),
+    ("debug", &["base", "sys", "elf", "proto"]),
+    ("stack", &["base", "sys", "elf", "debug"]),
     ("event", &["base", "plan", "value", "stack"]),
     ("process", &["base", "sys", "elf", "plan"]),
     (
         "engine",
-        &["base", "sys", "elf", "plan", "record", "process", "event"],
+        &[
+            "base", "sys", "elf", "debug", "plan", "record", "process", "event",
+        ],
     ),
     (
         "decode",

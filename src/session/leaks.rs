@@ -1,10 +1,11 @@
 //! A run with `--leaks`: reports or the view, and lines of calls if any were asked for besides.
 
 use super::live_system::LiveSystem;
-use super::mode::{Mode, Out, backtraces, debug_files, text};
+use super::mode::{Mode, Out, backtraces, text};
 use super::screen::OnTerminal;
 use crate::base::snapshot::SnapshotMethod;
 use crate::config::Leaks;
+use crate::debug::below_roots;
 use crate::error::Error;
 use crate::leak::book::Book;
 use crate::leak::kinds::Kinds;
@@ -118,7 +119,7 @@ impl Mode for LeakMode {
             give_way: placement::give_way,
             view,
         };
-        let leaks = LeakSink::new(setup, Namer::new(Symbolizer::new(debug_files)));
+        let leaks = LeakSink::new(setup, Namer::new(Symbolizer::new(below_roots)));
         match lines {
             Some(text) => Box::new(Both(text, leaks)),
             None => Box::new(leaks),

@@ -1,6 +1,7 @@
 //! What a run asks of the session, by what it makes of calls: lines, a summary, or reports of leaks.
 
 use crate::base::snapshot::SnapshotMethod;
+use crate::debug::below_roots;
 use crate::leak::backtrace::Traces;
 use crate::leak::tracker::Knowledge;
 use crate::plan::resources::Resources;
@@ -11,14 +12,11 @@ use crate::sink::per_process::{Make, PerProcess};
 use crate::sink::text::backtrace::Shared;
 use crate::sink::text::{Style, Text};
 use crate::sink::{Sink, summary};
-use crate::stack::{Bytes, Module, Symbolizer};
-use crate::sys::file;
+use crate::stack::Symbolizer;
 use crate::sys::front::UserRequests;
-use crate::sys::root::Last;
 use crate::sys::terminal::Terminal;
 use std::cell::RefCell;
 use std::io::Write;
-use std::path::Path;
 use std::rc::Rc;
 
 /// Where the decoded trace goes to, opened.
@@ -116,18 +114,9 @@ pub(super) fn backtraces(style: &Style) -> Option<Shared> {
         true => Names::demangled(),
         false => Names::as_they_are(),
     };
-    let symbolizer = Symbolizer::new(debug_files);
+    let symbolizer = Symbolizer::new(below_roots);
     let traces = || Traces::new(symbolizer, names, style.frames);
     (style.frames > 0).then(|| Rc::new(RefCell::new(traces())) as Shared)
-}
-
-/// Files of debug information, as a module names them: below the root of its process, and below ours.
-pub(super) fn debug_files(module: &Module, path: &Path) -> Vec<Bytes> {
-    let root = module.root.as_ref();
-    let theirs = root.and_then(|root| root.open(path, Last::Any).ok());
-    let files = theirs.into_iter().chain(file::open(path).ok());
-    let mapped = files.filter_map(|file| file::map(&file).ok());
-    mapped.map(Bytes::from).collect()
 }
 
 /// One sink, or one for each process (`-ff`).

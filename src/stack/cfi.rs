@@ -1,9 +1,9 @@
 //! Call frame information: how to find, from any instruction of a file, the frame of its caller
 //! (DWARF 5, 6.4; LSB, "Exception Frames").
 
-use super::bytes::{Bytes, Piece};
-use super::inflate;
 use crate::base::addr::Vaddr;
+use crate::debug::bytes::{Bytes, Piece};
+use crate::debug::inflate;
 use crate::elf::{Section, Sections};
 use gimli::{
     BaseAddresses, CfaRule, CieOrFde, DebugFrame, EhFrame, EhFrameHdr, Encoding, Expression,

@@ -5,17 +5,12 @@
 //! A frame is an address in a file, not in a process: it stays true when the process has gone, and
 //! it is the same in the next one, wherever that has mapped the file.
 
-mod bytes;
 mod cfi;
 mod data;
-mod debug_file;
-mod dwarf;
 mod emulate;
-mod inflate;
 pub mod origin;
 mod perf_map;
 mod raw;
-mod reader;
 pub mod script;
 mod stacks;
 mod step;
@@ -27,13 +22,13 @@ use crate::base::addr::Vaddr;
 use std::num::NonZeroU32;
 
 pub use crate::base::names;
+pub use crate::debug::{Bytes, Module};
 pub use crate::sys::root::Root;
-pub use bytes::Bytes;
 pub use data::DataNames;
 pub use perf_map::PerfMap;
 pub use raw::{LeftStack, Moment, RawStack};
 pub use script::{ScriptCalls, ScriptLine};
-pub use stacks::{Module, Stacks};
+pub use stacks::Stacks;
 pub use symbolize::{Location, Progress, Symbolizer};
 pub use unwind::{End, Unwinder, Unwound};
 

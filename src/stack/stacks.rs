@@ -1,27 +1,10 @@
 //! Stacks and the modules they pass through, each kept once. Both outlive the process that they
 //! were seen in, so that what it left behind can still be named.
 
-use super::bytes::Bytes;
-use super::{Frame, FrameKind, ModuleId, ScriptLine, StackId};
+use super::{Frame, FrameKind, Module, ModuleId, ScriptLine, StackId};
 use crate::base::addr::Vaddr;
-use crate::sys::root::Root;
 use std::collections::HashMap;
 use std::sync::Arc;
-
-/// A file that code was run from, whichever processes mapped it and where.
-#[derive(Clone, Debug)]
-pub struct Module {
-    /// How it is called: its soname, or its base name.
-    pub name: String,
-    /// The path that the process knew it by.
-    pub path: String,
-    /// What identifies this very build.
-    pub build_id: Option<Vec<u8>>,
-    /// The root directory of the process that was seen with it, where that is not ours.
-    pub root: Option<Root>,
-    /// Its content, which stays readable when the file is deleted.
-    pub file: Bytes,
-}
 
 /// All stacks and modules that were seen.
 #[derive(Clone, Debug, Default)]

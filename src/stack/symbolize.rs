@@ -1,12 +1,12 @@
 //! Names and source lines for frames, read from debug information when they are first asked for.
 
-use super::bytes::{Bytes, Piece};
-use super::debug_file::{self, Open};
-use super::dwarf;
 use super::names::{self, Language};
 use super::symbols::Symbols;
 use super::{Frame, Module, ModuleId, Stacks};
 use crate::base::addr::Vaddr;
+use crate::debug::bytes::{Bytes, Piece};
+use crate::debug::sections;
+use crate::debug::separate::{self, Open};
 use addr2line::{Context, LookupContinuation, LookupResult};
 use std::cell::OnceCell;
 use std::collections::HashMap;
@@ -147,7 +147,7 @@ impl Symbolizer {
 
 impl Debug {
     fn read(module: &Module, open: &Open, progress: &mut dyn FnMut(Progress<'_>)) -> Debug {
-        let file = debug_file::find(module, open);
+        let file = separate::find(module, open);
         if let Some(file) = &file {
             progress(Progress::Reading {
                 module: &module.name,
@@ -156,7 +156,7 @@ impl Debug {
         }
         let lines = file
             .as_ref()
-            .and_then(|file| Context::from_dwarf(dwarf::read(module, file, open)?).ok());
+            .and_then(|file| Context::from_dwarf(sections::read(module, file, open)?).ok());
         Debug {
             lines,
             file,
@@ -202,7 +202,7 @@ impl Debug {
             match lookup {
                 LookupResult::Output(found) => break found,
                 LookupResult::Load { load, continuation } => {
-                    lookup = continuation.resume(dwarf::split(module, &load, open));
+                    lookup = continuation.resume(sections::split(module, &load, open));
                 }
             }
         };

@@ -1,11 +1,11 @@
 //! From a copied stack to its frames, by the call frame information of the modules in one process.
 
-use super::bytes::Piece;
 use super::cfi::{Cfi, Row};
 use super::emulate::{self, Code};
 use super::raw::{RIP, RSP, Registers};
 use super::{Bytes, Frame, FrameKind, ModuleId, Moment, RawStack, step};
 use crate::base::addr::{Addr, Bias, Vaddr};
+use crate::debug::bytes::Piece;
 use crate::elf::Sections;
 use gimli::UnwindContext;
 use std::collections::HashMap;

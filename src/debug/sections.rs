@@ -1,7 +1,7 @@
 //! The debug sections of a file, together with the files it shares them with or has split them into.
 
 use super::bytes::{Bytes, Piece};
-use super::debug_file::{self, Open};
+use super::separate::{self, Open};
 use super::{Module, inflate};
 use crate::elf::Sections;
 use addr2line::SplitDwarfLoad;
@@ -13,9 +13,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// The debug sections of a module's debug file.
-pub(super) fn read(module: &Module, file: &Bytes, open: &Open) -> Option<Dwarf<Piece>> {
+pub(crate) fn read(module: &Module, file: &Bytes, open: &Open) -> Option<Dwarf<Piece>> {
     let mut dwarf = load(file, |id| Some(id.name()))?;
-    if let Some(shared) = debug_file::supplementary(module, file, open) {
+    if let Some(shared) = separate::supplementary(module, file, open) {
         dwarf.set_sup(load(&shared, |id| Some(id.name()))?);
     }
     Some(dwarf)
@@ -23,7 +23,7 @@ pub(super) fn read(module: &Module, file: &Bytes, open: &Open) -> Option<Dwarf<P
 
 /// A compilation unit that was split off (`-gsplit-dwarf`): in the package beside the module, or
 /// where the compiler left it.
-pub(super) fn split(
+pub(crate) fn split(
     module: &Module,
     wanted: &SplitDwarfLoad<Piece>,
     open: &Open,

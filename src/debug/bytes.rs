@@ -46,16 +46,16 @@ impl fmt::Debug for Bytes {
 
 /// A piece of a file.
 #[derive(Clone)]
-pub(super) struct Piece {
+pub(crate) struct Piece {
     file: Bytes,
     /// Both are inside the file, and `start <= end`.
-    pub(super) start: usize,
-    pub(super) end: usize,
+    pub(crate) start: usize,
+    pub(crate) end: usize,
 }
 
 impl Piece {
     /// A piece, as far as it is inside the file.
-    pub(super) fn new(file: &Bytes, range: Range<usize>) -> Piece {
+    pub(crate) fn new(file: &Bytes, range: Range<usize>) -> Piece {
         let end = range.end.min(file.len());
         Piece {
             file: file.clone(),
@@ -65,7 +65,7 @@ impl Piece {
     }
 
     /// All of it.
-    pub(super) fn whole(file: Bytes) -> Piece {
+    pub(crate) fn whole(file: Bytes) -> Piece {
         let end = file.len();
         Piece {
             file,

@@ -10,7 +10,7 @@ const RATIO: u64 = 1024;
 
 /// A section's content: a piece of the file, or unpacked into memory. `None` when it cannot be
 /// unpacked.
-pub(super) fn content(file: &Bytes, section: &Section) -> Option<Piece> {
+pub(crate) fn content(file: &Bytes, section: &Section) -> Option<Piece> {
     let packed = Piece::new(file, section.range.clone());
     let (Packing::Zlib(size) | Packing::Zstd(size)) = section.packing else {
         return Some(packed);

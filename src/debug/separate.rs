@@ -4,19 +4,30 @@
 use super::bytes::{Bytes, Piece};
 use super::{Module, inflate};
 use crate::elf::Sections;
+use crate::sys::file;
+use crate::sys::root::Last;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// How separate files are come by: maps or reads those at a path that may be meant for a module, the likeliest first.
 /// Where a process has a root of its own there may be two.
-pub(super) type Open = dyn Fn(&Module, &Path) -> Vec<Bytes> + Send;
+pub(crate) type Open = dyn Fn(&Module, &Path) -> Vec<Bytes> + Send;
+
+/// Files of debug information, as a module names them: below the root of its process, and below ours.
+pub fn below_roots(module: &Module, path: &Path) -> Vec<Bytes> {
+    let root = module.root.as_ref();
+    let theirs = root.and_then(|root| root.open(path, Last::Any).ok());
+    let files = theirs.into_iter().chain(file::open(path).ok());
+    let mapped = files.filter_map(|file| file::map(&file).ok());
+    mapped.map(Bytes::from).collect()
+}
 
 /// Where distributions keep separate debug files (GDB manual, "Separate Debug Files").
 const DEBUG_DIRECTORY: &str = "/usr/lib/debug";
 
 /// The file that has the module's debug information; `None` when there is none anywhere.
-pub(super) fn find(module: &Module, open: &Open) -> Option<Bytes> {
+pub(crate) fn find(module: &Module, open: &Open) -> Option<Bytes> {
     let sections = Sections::read(&module.file).ok()?;
     if sections.get(".debug_info").is_some() {
         return Some(module.file.clone());
@@ -31,7 +42,7 @@ pub(super) fn find(module: &Module, open: &Open) -> Option<Bytes> {
 
 /// The supplementary file that several debug files share, if this one has such
 /// (`.gnu_debugaltlink`, as `dwz -m` makes: a path and a build id).
-pub(super) fn supplementary(module: &Module, file: &Bytes, open: &Open) -> Option<Bytes> {
+pub(crate) fn supplementary(module: &Module, file: &Bytes, open: &Open) -> Option<Bytes> {
     let sections = Sections::read(file).ok()?;
     let link = inflate::content(file, &sections.get(".gnu_debugaltlink")?)?;
     let (name, id) = split_name(&link)?;
