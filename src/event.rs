@@ -12,7 +12,6 @@
 
 use crate::base::addr::{Addr, Bias};
 use crate::base::signal::Signal;
-use crate::base::snapshot::After;
 use crate::base::time::Timestamp;
 use crate::base::{Pid, Tid};
 use crate::plan::{self, ModuleName, Tracepoint};
@@ -42,8 +41,8 @@ pub enum Why {
 /// What those who take events ask of the engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Request {
-    /// Registers and memory of a process as they are now, and what then becomes of tasks that stood still.
-    Snapshot(Pid, After),
+    /// Registers and memory of a process as they are now.
+    Snapshot(Pid),
     /// No more calls are to be trapped. Processes stay traced.
     StopTracing,
     /// No more events.

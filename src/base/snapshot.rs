@@ -32,6 +32,8 @@ pub enum Copying {
     Forked,
     /// It was copied, since the process could not be made to have a child. Why.
     Refused(String),
+    /// It is the process's own, which is about to end and stands still until somebody lets it go on.
+    InPlace,
 }
 
 /// How memory is to be kept.
@@ -44,15 +46,6 @@ pub enum SnapshotMethod {
     Copy,
     /// By a child, however little there is.
     Fork,
-}
-
-/// What becomes of tasks that stood still already when a snapshot was made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum After {
-    /// They go on with the others.
-    Resumed,
-    /// They stay until the process has been looked at: it is about to end.
-    Held,
 }
 
 /// One writable mapping.

@@ -12,7 +12,7 @@ mod tests;
 mod user_requests;
 
 use crate::base::Pid;
-use crate::base::snapshot::{After, Snapshot};
+use crate::base::snapshot::Snapshot;
 use crate::base::time::Timestamp;
 use crate::event::{Event, Kind, Request};
 use crate::leak::book::Book;
@@ -109,16 +109,6 @@ enum Moment {
     Leaving,
 }
 
-impl Moment {
-    /// The process is held until there is a report: it will not be there any more.
-    fn is_last(self) -> bool {
-        match self {
-            Moment::AtExit => true,
-            Moment::Meanwhile | Moment::Snapshot | Moment::Leaving => false,
-        }
-    }
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     Running,
@@ -152,26 +142,38 @@ impl LeakSink {
         }
     }
 
-    fn ended(&mut self, event: &Event, last: bool, how: Option<String>) -> io::Result<()> {
+    fn ended(&mut self, event: &Event, last: bool, how: Option<String>) {
+        let now = self.clock.now();
         let traced = self.traced(event.pid);
         traced.tracker.thread_gone(event.tid);
         if !last {
-            return Ok(());
+            return;
         }
-        self.settle(event.pid)?;
-        self.tell_last(event.pid, how);
-        self.processes.remove(&event.pid);
+        traced.look(now);
+        traced.ended = Some(how);
+        self.give_up_passing(event.pid);
         if let Some(view) = &mut self.setup.view {
             view.gone(event.pid);
         }
-        self.setup.book.forget(event.pid);
-        Ok(())
+        self.end_told(event.pid);
+    }
+
+    /// Tells of a process that has ended, once all is known of it that will be.
+    fn end_told(&mut self, pid: Pid) {
+        let is_coming = self.pending.iter().any(|pending| pending.is_awaited(pid));
+        let traced = self.processes.get_mut(&pid).filter(|_| !is_coming);
+        if let Some(how) = traced.and_then(|traced| traced.ended.take()) {
+            self.tell_last(pid, how);
+            self.processes.remove(&pid);
+            self.setup.book.forget(pid);
+        }
     }
 
     /// Looks at the clock.
     fn tick(&mut self, now: Timestamp) {
         if self.clock.advance(now) {
-            for traced in self.processes.values_mut() {
+            let running = self.processes.values_mut().filter(|p| p.ended.is_none());
+            for traced in running {
                 traced.tracker.tick(now);
                 traced.history.look(&traced.tracker);
             }
@@ -190,7 +192,7 @@ impl LeakSink {
     }
 
     /// Reports that are due and need no check.
-    fn unchecked(&mut self) -> io::Result<()> {
+    fn tell_unchecked(&mut self) -> io::Result<()> {
         while let Some((pid, moment)) = self
             .wanted
             .front()
@@ -198,7 +200,8 @@ impl LeakSink {
             .filter(|(_, moment)| !self.wants_check(*moment))
         {
             self.wanted.pop_front();
-            self.looked_at(pid, moment, None, Duration::ZERO);
+            let seen = self.unchecked(pid);
+            self.looked_at(pid, moment, seen);
         }
         if self.stage == Stage::Ending && self.wanted.is_empty() {
             self.stage = Stage::Done;
@@ -272,6 +275,11 @@ impl Sink for LeakSink {
                 self.traced(event.pid).tracker.unwound(event.tid, *id);
             }
             Kind::Started { parent } => {
+                let known = self.processes.get(&event.pid);
+                if known.is_some_and(|known| known.ended.is_some()) {
+                    // Another one had this id before.
+                    self.see_out(event.pid)?;
+                }
                 if let Some(parent) = parent.filter(|parent| *parent != event.pid)
                     && let Some(known) = self.processes.get(&parent)
                 {
@@ -316,6 +324,7 @@ impl Sink for LeakSink {
                 traced.name = name.unwrap_or_default();
                 traced.per = PerCall::default();
                 traced.last = None;
+                traced.at_exit = None;
                 traced.unfollowed = 0;
                 traced.history = History::default();
                 // What was found out about the old program says nothing of this one.
@@ -323,10 +332,15 @@ impl Sink for LeakSink {
                     .retain(|pending| pending.pid != event.pid || !pending.is_check());
             }
             Kind::Unfollowed => self.traced(event.pid).unfollowed += 1,
-            Kind::Exiting => self.wanted.push_back((event.pid, Moment::AtExit)),
-            Kind::Exited { last, .. } => self.ended(event, *last, None)?,
+            Kind::Exiting => {
+                // While it is still there to be asked.
+                let facts = self.setup.system.facts(event.pid);
+                self.traced(event.pid).at_exit = Some(facts);
+                self.wanted.push_back((event.pid, Moment::AtExit));
+            }
+            Kind::Exited { last, .. } => self.ended(event, *last, None),
             Kind::Killed { signal, last } => {
-                self.ended(event, *last, Some(format!("killed by {signal}")))?
+                self.ended(event, *last, Some(format!("killed by {signal}")))
             }
             Kind::Leaving => self.want_all(Moment::Leaving),
             Kind::Lost { what, .. } | Kind::NoAllocator { what } => {
@@ -351,11 +365,7 @@ impl Sink for LeakSink {
         if let Some(&(pid, moment)) = self.wanted.front()
             && self.wants_check(moment)
         {
-            let after = match moment.is_last() {
-                true => After::Held,
-                false => After::Resumed,
-            };
-            return Some(Request::Snapshot(pid, after));
+            return Some(Request::Snapshot(pid));
         }
         (self.stage == Stage::Done).then_some(Request::End)
     }
@@ -374,13 +384,16 @@ impl Sink for LeakSink {
         };
         match snapshot {
             Some(snapshot) => self.look_at(pid, moment, snapshot)?,
-            None => self.looked_at(pid, moment, None, Duration::ZERO),
+            None => {
+                let seen = self.unchecked(pid);
+                self.looked_at(pid, moment, seen);
+            }
         }
-        self.unchecked()
+        self.tell_unchecked()
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.unchecked()
+        self.tell_unchecked()
     }
 
     fn status(&self) -> Option<u8> {
@@ -390,7 +403,7 @@ impl Sink for LeakSink {
     fn finish(&mut self) -> io::Result<()> {
         let all: Vec<Pid> = self.processes.keys().copied().collect();
         for pid in all {
-            self.settle(pid)?;
+            self.see_out(pid)?;
             self.tell_last(pid, None);
         }
         self.wait_for(|_| true)?;

@@ -29,6 +29,25 @@ pub trait System {
     fn look_out(&self, knowledge: Knowledge) -> Box<dyn Fn() -> bool>;
 }
 
+/// What the system says of a process at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// The names of its threads.
+    pub threads: HashMap<Tid, String>,
+    /// What its descriptors are; `None` when that is not known.
+    pub descriptors: Option<BTreeMap<u64, Descriptor>>,
+}
+
+impl dyn System {
+    /// What there is to be said of a process now.
+    pub fn facts(&self, pid: Pid) -> Facts {
+        Facts {
+            threads: self.threads(pid),
+            descriptors: self.descriptors(pid),
+        }
+    }
+}
+
 /// Which file a descriptor stands for, by the mount and the number that proc_pid_fdinfo(5) tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileId {

@@ -63,10 +63,9 @@ impl Consumer {
                     engine.stop_tracing(&mut |hit| self.take_quietly(hit));
                     Ok(())
                 }
-                Request::Snapshot(pid, after) => {
+                Request::Snapshot(pid) => {
                     let how = self.copying;
-                    let snapshot =
-                        engine.snapshot(pid, how, after, &mut |hit| self.take_quietly(hit));
+                    let snapshot = engine.snapshot(pid, how, &mut |hit| self.take_quietly(hit));
                     self.sink.snapshot(pid, snapshot)
                 }
                 Request::End => return,

@@ -3,7 +3,7 @@
 
 use crate::base::memory::Memory;
 use crate::base::regs::{FloatRegs, Regs};
-use crate::base::snapshot::{After, Region, Snapshot, SnapshotMethod, TaskState};
+use crate::base::snapshot::{Region, Snapshot, SnapshotMethod, TaskState};
 use crate::base::{Pid, Tid};
 use crate::engine::hit::Hit;
 use crate::engine::supervisor::out::Out;
@@ -20,19 +20,19 @@ use std::ops::ControlFlow;
 use std::time::Instant;
 
 impl Supervisor {
-    /// The process as it is now. What its tasks do until each of them stands still is told as ever. `None`:
-    /// it is no longer there, or somebody wants us to end.
+    /// The process as it is now. What its tasks do until each of them stands still is told as ever. One that is about
+    /// to end, and has much memory, stands still until the next run, as it cannot have a child ([`Copying::InPlace`]).
+    /// `None`: it is no longer there, or somebody wants us to end.
     pub fn snapshot(
         &mut self,
         pid: Pid,
         how: SnapshotMethod,
-        after: After,
         on_hit: &mut dyn FnMut(&Hit<'_>) -> ControlFlow<Request>,
     ) -> Option<Snapshot> {
         let mut out = Out::new(on_hit);
         let mut plan = snapshot_memory::Plan::new(pid, how, self.look_out());
         self.placement.hurry();
-        let snapshot = self.snapshot_now(pid, &mut plan, after, &mut out);
+        let snapshot = self.snapshot_now(pid, &mut plan, &mut out);
         self.placement.relax();
         snapshot
     }
@@ -41,16 +41,10 @@ impl Supervisor {
         &mut self,
         pid: Pid,
         plan: &mut snapshot_memory::Plan,
-        after: After,
         out: &mut Out<'_>,
     ) -> Option<Snapshot> {
         let began = Instant::now();
         let held = self.stop_process(pid, out)?;
-        // Of one that is about to end there will be no other moment.
-        let after = match self.ending.is_told(pid) {
-            true => After::Held,
-            false => after,
-        };
         let still = self.batch.iter().filter(|(tid, _)| self.is_of(*tid, pid));
         let still = still.filter_map(|(_, resume)| resume.stopped());
         let stops = still.chain(held.iter().map(|(stopped, _)| stopped));
@@ -70,19 +64,19 @@ impl Supervisor {
             .iter()
             .filter(|m| snapshot_memory::is_data(m))
             .collect();
-        let kept = match after {
-            After::Resumed => self.keep(pid, plan, &writable, &held),
-            After::Held => Some(snapshot_memory::in_place(one, &writable)),
+        let kept = match self.ending.is_told(pid) {
+            true => plan.keep_ending(one, &writable).ok(),
+            false => self.keep(pid, one, plan, &writable, &held),
         };
-        match after {
-            After::Resumed => {
-                resume_all(held);
-                self.batch.drain(..).for_each(|(_, resume)| finish(resume));
-            }
-            After::Held => self.batch.extend(
+        match &kept {
+            Some(kept) if kept.is_in_place() => self.batch.extend(
                 held.into_iter()
                     .map(|(stopped, stop)| (stopped.tid(), Resume::after(stopped, stop))),
             ),
+            _ => {
+                resume_all(held);
+                self.batch.drain(..).for_each(|(_, resume)| finish(resume));
+            }
         }
         let pause = began.elapsed();
         let kept = kept?;
@@ -103,10 +97,11 @@ impl Supervisor {
         })
     }
 
-    /// Keeps the memory of a process, all of whose tasks stand still.
+    /// Keeps the memory of a process, all of whose tasks stand still; `one` of them has it.
     fn keep(
         &mut self,
         pid: Pid,
+        one: Pid,
         plan: &mut snapshot_memory::Plan,
         writable: &[&Mapping],
         held: &[(Stopped, Stop)],
@@ -124,7 +119,7 @@ impl Supervisor {
         let able: Vec<&Stopped> = interrupted.chain(batch).collect();
         let space = self.spaces.values_mut().find(|space| space.pid == pid);
         let machine = space.as_ref().map(|space| space.memory.machine());
-        let memory = ProcessMemory::new(pid, machine.unwrap_or_default());
+        let memory = ProcessMemory::new(one, machine.unwrap_or_default());
         let kept = plan.keep(writable, &memory, || {
             let stopped = able.first().ok_or("no task can make one")?;
             let space = space.ok_or("nothing is known of it")?;

@@ -1,5 +1,6 @@
 //! How the memory of a snapshot is kept: much of it by a child of its own, so that the pause is that of
-//! a fork and not of copying; little of it, and what children do not get, is copied.
+//! a fork and not of copying; little of it, and what children do not get, is copied. A process that is about to end
+//! cannot have a child: there, much of it is read where it is.
 
 use crate::base::Pid;
 use crate::base::addr::Addr;
@@ -19,21 +20,23 @@ use std::time::{Duration, Instant};
 
 /// Copying so much takes longer than forking.
 const MUCH: u64 = 64 << 20;
-/// So much is copied although the rest is not.
-const MOST_BESIDES: u64 = 128 << 20;
+/// So much is copied where a child cannot have it: some of the memory, or all of it when the process is about to end.
+const MOST_COPIED: u64 = 128 << 20;
 /// Of a mapping of so many bytes only the pages are copied that were ever touched.
 const LARGE: u64 = 1 << 20;
 /// The same of one that is shared: what others have put there, or what was swapped out, is not known to be
 /// touched.
 const HUGE: u64 = 1 << 30;
 /// So much is copied between two looks whether somebody wants us to end.
-const CHUNK: usize = 16 << 20;
+const CHUNK: usize = 1 << 20;
 /// Where a kernel is slow to tell which pages there are, it may take so long while the process is held.
 const LONGEST: Duration = Duration::from_millis(200);
 
 /// What is known before the process is held.
 pub(in crate::engine) struct Plan {
     how: SnapshotMethod,
+    /// So much memory there is, or more.
+    size: u64,
     /// Memory that children do not get, or get empty.
     withheld: Vec<Range<u64>>,
     pages: Option<Pagemap>,
@@ -53,10 +56,11 @@ pub(in crate::engine) struct GivenUp;
 impl Plan {
     /// Looks at the process while it runs.
     pub(in crate::engine) fn new(pid: Pid, how: SnapshotMethod, look_out: LookOut) -> Plan {
+        let (pid, maps) = with_memory(pid);
         let mut pages = Pagemap::of(pid).ok();
-        let maps = || proc::maps(pid).unwrap_or_default();
+        let size = size(&maps, &mut pages);
         let how = match how {
-            SnapshotMethod::Auto if is_little(&maps(), &mut pages) => SnapshotMethod::Copy,
+            SnapshotMethod::Auto if size < MUCH => SnapshotMethod::Copy,
             other => other,
         };
         let withheld = match how {
@@ -65,6 +69,7 @@ impl Plan {
         };
         Plan {
             how,
+            size,
             withheld,
             pages,
             look_out,
@@ -92,12 +97,12 @@ impl Plan {
                     besides.iter().partition(|m| is_withheld(m));
                 let mut besides = parts(&withheld, pages, until)?;
                 let shared_parts = parts(&shared, pages, until)?;
-                match sum(&besides) + sum(&shared_parts) > MOST_BESIDES {
+                match sum(&besides) + sum(&shared_parts) > MOST_COPIED {
                     // Others may change it at any time: a child reads it as well as we.
                     true => own.extend(shared),
                     false => besides.extend(shared_parts),
                 }
-                let made = match sum(&besides) > MOST_BESIDES {
+                let made = match sum(&besides) > MOST_COPIED {
                     true => Err("too much of it is kept from children".to_owned()),
                     false => child(),
                 };
@@ -117,25 +122,47 @@ impl Plan {
                 }
             }
         };
-        let copies = copies(&parts(writable, pages, until)?, memory, self.look_out)?;
+        self.copy(writable, memory, copying)
+    }
+
+    /// Keeps what is writable of a process that is about to end.
+    pub(in crate::engine) fn keep_ending(
+        &mut self,
+        pid: Pid,
+        writable: &[&Mapping],
+    ) -> Result<Kept, GivenUp> {
+        let memory = ProcessMemory::new(pid, Machine::default());
+        if self.how == SnapshotMethod::Copy || self.size < MOST_COPIED {
+            return self.copy(writable, &memory, Copying::Copied);
+        }
+        let own = writable.iter().map(|mapping| mapping.range.clone());
         Ok(Kept {
-            memory: Box::new(Copies(copies)),
+            memory: Box::new(Behind::new(pid, memory, own.collect())),
+            copying: Copying::InPlace,
+        })
+    }
+
+    fn copy(
+        &mut self,
+        writable: &[&Mapping],
+        memory: &ProcessMemory,
+        copying: Copying,
+    ) -> Result<Kept, GivenUp> {
+        let until = Instant::now() + LONGEST;
+        let parts = parts(writable, &mut self.pages, until)?;
+        Ok(Kept {
+            memory: Box::new(Copies(copies(&parts, memory, self.look_out)?)),
             copying,
         })
     }
 }
 
-/// The memory of a process that stays held as long as it is read: read where it is.
-pub(in crate::engine) fn in_place(pid: Pid, writable: &[&Mapping]) -> Kept {
-    let own = writable.iter().map(|mapping| mapping.range.clone());
-    let memory = ProcessMemory::new(pid, Machine::default());
-    Kept {
-        memory: Box::new(Behind::new(pid, memory, own.collect())),
-        copying: Copying::Copied,
-    }
-}
-
 impl Kept {
+    /// The process must stand still as long as the memory is read.
+    pub(in crate::engine) fn is_in_place(&self) -> bool {
+        self.copying == Copying::InPlace
+    }
+
     /// The memory, to be read while the process goes on.
     pub(in crate::engine) fn finish(self) -> (Box<dyn Memory + Send>, Copying) {
         (self.memory, self.copying)
@@ -208,8 +235,21 @@ pub(in crate::engine) fn is_data(mapping: &Mapping) -> bool {
     mapping.writable && mapping.readable && (!is_device || is_zero)
 }
 
-/// There is less than a fork costs.
-fn is_little(maps: &[Mapping], pages: &mut Option<Pagemap>) -> bool {
+/// A task of a process that has its memory, and what is mapped there. The first one may have ended before the others.
+fn with_memory(pid: Pid) -> (Pid, Vec<Mapping>) {
+    let maps = |pid: Pid| {
+        let maps = proc::maps(pid).unwrap_or_default();
+        (!maps.is_empty()).then_some((pid, maps))
+    };
+    let others = || {
+        let mut tasks = proc::tasks(pid).unwrap_or_default().into_iter();
+        tasks.find_map(|task| maps(Pid(task.0)))
+    };
+    maps(pid).or_else(others).unwrap_or((pid, Vec::new()))
+}
+
+/// How much memory there is, or a part of it that is much in any case.
+fn size(maps: &[Mapping], pages: &mut Option<Pagemap>) -> u64 {
     let mut sum = 0;
     for mapping in maps.iter().filter(|mapping| is_data(mapping)) {
         let length = length(mapping);
@@ -219,11 +259,11 @@ fn is_little(maps: &[Mapping], pages: &mut Option<Pagemap>) -> bool {
                 .map_or(length, |parts| parts.iter().map(|p| p.end - p.start).sum()),
             _ => length,
         };
-        if sum >= MUCH {
-            return false;
+        if sum >= MOST_COPIED {
+            break;
         }
     }
-    true
+    sum
 }
 
 /// What there is of some mappings.
@@ -288,18 +328,17 @@ fn copy(
     if bytes.try_reserve_exact(length).is_err() {
         return Ok(None);
     }
+    // Read into the copy itself, each page of it would be touched twice.
+    let mut chunk = vec![0; length.min(CHUNK)];
     while bytes.len() < length {
         if look_out.is_asked() {
             return Err(GivenUp);
         }
-        let done = bytes.len();
-        bytes.resize(length.min(done + CHUNK), 0);
-        let part = bytes.get_mut(done..).unwrap_or_default();
-        let want = part.len();
-        let got = memory
-            .read(Addr(range.start + done as u64), part)
-            .unwrap_or(0);
-        bytes.truncate(done + got);
+        let at = Addr(range.start + bytes.len() as u64);
+        let want = chunk.len().min(length - bytes.len());
+        let part = chunk.get_mut(..want).unwrap_or_default();
+        let got = memory.read(at, part).unwrap_or(0);
+        bytes.extend_from_slice(part.get(..got).unwrap_or_default());
         if got < want {
             break;
         }

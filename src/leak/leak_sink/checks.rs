@@ -1,13 +1,15 @@
 //! Checks: asked for when a snapshot was made, answered while it goes on.
 
 use crate::base::Pid;
-use crate::base::snapshot::Snapshot;
+use crate::base::snapshot::{Copying, Snapshot};
 use crate::leak::allocators::Allocator;
 use crate::leak::leak_sink::pending::{Pending, Stage};
+use crate::leak::leak_sink::reports::Seen;
 use crate::leak::leak_sink::{LeakSink, Moment};
 use crate::leak::options::Options;
 use crate::leak::report::checked::{Allocators, Answer, Checked, Question};
 use crate::leak::report::survey::lost_keys;
+use crate::leak::system::Facts;
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -34,20 +36,22 @@ impl LeakSink {
         let lineages = live.map(|(id, site)| (id.0, self.setup.book.lineage(site.origin)));
         let question = Question::new(&traced.tracker, older, allocators, lineages.collect());
         let pause = snapshot.pause;
+        let is_held = snapshot.copying == Copying::InPlace;
+        if moment == Moment::AtExit {
+            self.make_room()?;
+        }
+        // There may be no process to ask when the check is done.
+        let facts = self.facts(pid);
         let answer = self.check_thread.check(question, snapshot);
         self.pending.push(Pending {
             pid,
             moment,
             begun: Instant::now(),
             pause,
-            stage: Stage::Check(answer),
+            stage: Stage::Check(answer, facts),
         });
-        match moment.is_last() {
-            true => {
-                self.settle(pid)?;
-                // Its memory is read where it is: it is held until it is described.
-                self.wait_for(|pending| (pending.pid, pending.moment) == (pid, moment))
-            }
+        match is_held {
+            true => self.settle(pid),
             false => Ok(()),
         }
     }
@@ -58,12 +62,16 @@ impl LeakSink {
         check: Pending,
         answer: Option<Box<Answer>>,
     ) -> io::Result<()> {
+        let facts = match check.stage {
+            Stage::Check(_, facts) => facts,
+            Stage::Report(_) => Facts::default(),
+        };
         let Some(traced) = self.processes.get_mut(&check.pid) else {
             return Ok(());
         };
         let mut checked = answer.map(|answer| Checked::new(&traced.tracker, *answer));
         if let Some(checked) = &mut checked {
-            if check.moment.is_last() {
+            if checked.snapshot.copying == Copying::InPlace {
                 // It was held all the time.
                 checked.snapshot.pause += check.begun.elapsed();
             }
@@ -72,7 +80,13 @@ impl LeakSink {
                 traced.tracker.mark_lost(kind, keys.into_iter());
             }
         }
-        self.looked_at(check.pid, check.moment, checked, check.pause);
+        let pause = check.pause;
+        let seen = Seen {
+            checked,
+            pause,
+            facts,
+        };
+        self.looked_at(check.pid, check.moment, seen);
         Ok(())
     }
 }

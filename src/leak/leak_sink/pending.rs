@@ -6,9 +6,13 @@ use crate::leak::leak_sink::clock::LOOK;
 use crate::leak::leak_sink::reports::Made;
 use crate::leak::leak_sink::{LeakSink, Moment};
 use crate::leak::report::checked::Answer;
+use crate::leak::system::Facts;
 use crate::leak::worker::{Coming, Fate};
 use std::io;
 use std::time::{Duration, Instant};
+
+/// So many processes that have ended may wait for their last report: each holds a copy of its memory.
+const MOST_LAST: usize = 4;
 
 /// One of them.
 pub(super) struct Pending {
@@ -23,7 +27,7 @@ pub(super) struct Pending {
 /// How far it has come.
 pub(super) enum Stage {
     /// Pointers are followed.
-    Check(Coming<Answer>),
+    Check(Coming<Answer>, Facts),
     /// A report is made and written.
     Report(Coming<Made>),
 }
@@ -36,14 +40,19 @@ enum News {
 
 impl Pending {
     pub(super) fn is_check(&self) -> bool {
-        matches!(self.stage, Stage::Check(_))
+        matches!(self.stage, Stage::Check(..))
+    }
+
+    /// Something of it belongs into the last report on a process.
+    pub(super) fn is_awaited(&self, pid: Pid) -> bool {
+        self.pid == pid && (self.is_check() || self.moment == Moment::AtExit)
     }
 
     /// What is being done, and how much of it is done already.
     fn progress(&self) -> (&'static str, f64) {
         match &self.stage {
             // Some memory is looked at twice, and after that some work is left.
-            Stage::Check(answer) => ("following pointers", (0.7 * answer.part()).min(0.95)),
+            Stage::Check(answer, _) => ("following pointers", (0.7 * answer.part()).min(0.95)),
             Stage::Report(report) => ("reading debug information", report.part()),
         }
     }
@@ -56,7 +65,7 @@ impl Pending {
 
     fn wait(&mut self, moment: Duration) -> Option<News> {
         match &mut self.stage {
-            Stage::Check(coming) => ended(coming.wait(moment)).map(News::Answer),
+            Stage::Check(coming, _) => ended(coming.wait(moment)).map(News::Answer),
             Stage::Report(coming) => ended(coming.wait(moment)).map(News::Report),
         }
     }
@@ -88,19 +97,50 @@ impl LeakSink {
     }
 
     fn came(&mut self, pending: Pending, news: News) -> io::Result<()> {
+        let pid = pending.pid;
         match news {
-            News::Answer(answer) => self.answered(pending, answer),
-            News::Report(made) => self.reported(pending, *made.ok_or_else(thread_ended)?),
+            News::Answer(answer) => self.answered(pending, answer)?,
+            News::Report(made) => self.reported(pending, *made.ok_or_else(thread_ended)?)?,
         }
+        self.end_told(pid);
+        Ok(())
     }
 
-    /// Waits for the last check of a process; others are given up.
-    pub(super) fn settle(&mut self, pid: Pid) -> io::Result<()> {
+    /// Gives up checks of a process that are not for its last report.
+    pub(super) fn give_up_passing(&mut self, pid: Pid) {
         let is_passing = |moment| matches!(moment, Moment::Meanwhile | Moment::Snapshot);
         self.pending.retain(|pending| {
             pending.pid != pid || !pending.is_check() || !is_passing(pending.moment)
         });
+    }
+
+    /// Waits for the last check of a process; others are given up.
+    pub(super) fn settle(&mut self, pid: Pid) -> io::Result<()> {
+        self.give_up_passing(pid);
         self.wait_for(|pending| pending.pid == pid && pending.is_check())
+    }
+
+    /// Waits for all that belongs into the last report on a process.
+    pub(super) fn see_out(&mut self, pid: Pid) -> io::Result<()> {
+        self.give_up_passing(pid);
+        self.wait_for(|pending| pending.is_awaited(pid))
+    }
+
+    /// Waits for the oldest when there are too many of those that processes have left behind.
+    pub(super) fn make_room(&mut self) -> io::Result<()> {
+        let last = self.pending.iter().filter(|p| p.moment == Moment::AtExit);
+        let begun: Vec<Instant> = last.map(|pending| pending.begun).collect();
+        match begun
+            .len()
+            .checked_sub(MOST_LAST)
+            .and_then(|n| begun.get(n))
+        {
+            Some(begun) => {
+                let begun = *begun;
+                self.wait_for(|p| p.moment == Moment::AtExit && p.begun <= begun)
+            }
+            None => Ok(()),
+        }
     }
 
     /// Waits until nothing of this kind is pending. A second request to end does not want to wait: a check

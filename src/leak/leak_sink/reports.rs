@@ -14,6 +14,7 @@ use crate::leak::report::checked::Checked;
 use crate::leak::report::model::{Process, Report, Since, Verdict};
 use crate::leak::site::Origin;
 use crate::leak::symbols::{Namer, Unnamed};
+use crate::leak::system::Facts;
 use crate::leak::tracker::Knowledge;
 use crate::leak::worker::Work;
 use std::io::{self, Write};
@@ -30,6 +31,17 @@ enum Place {
     Last,
     /// Into a file, as the snapshot with this number.
     Snapshot(usize),
+}
+
+/// What was seen of a process for a report.
+#[derive(Default)]
+pub(super) struct Seen {
+    /// What a check has found.
+    pub(super) checked: Option<Checked>,
+    /// How long the process was held for it.
+    pub(super) pause: Duration,
+    /// What the system says of it.
+    pub(super) facts: Facts,
 }
 
 /// What has become of a report.
@@ -53,24 +65,18 @@ pub(super) struct Written {
 
 impl LeakSink {
     /// Has a report made, of what is known of a process by now.
-    pub(super) fn looked_at(
-        &mut self,
-        pid: Pid,
-        moment: Moment,
-        checked: Option<Checked>,
-        pause: Duration,
-    ) {
+    pub(super) fn looked_at(&mut self, pid: Pid, moment: Moment, seen: Seen) {
         let begun = Instant::now();
         let Some(traced) = self.processes.get_mut(&pid).filter(|traced| !traced.told) else {
             return;
         };
-        traced.tracker.tick(self.clock.now());
-        traced.history.look_now(&traced.tracker);
+        traced.look(self.clock.now());
         traced.told = moment == Moment::Leaving;
         let ended = (moment == Moment::AtExit).then(|| "at exit".to_owned());
         let older = older(moment, &self.setup.options);
         let place = self.place(moment);
-        if let Some(stage) = self.report(pid, older, checked, ended, place) {
+        let pause = seen.pause;
+        if let Some(stage) = self.report(pid, older, seen, ended, place) {
             self.pending.push(Pending {
                 pid,
                 moment,
@@ -78,6 +84,14 @@ impl LeakSink {
                 pause,
                 stage,
             });
+        }
+    }
+
+    /// What is seen of a process without a check.
+    pub(super) fn unchecked(&mut self, pid: Pid) -> Seen {
+        Seen {
+            facts: self.facts(pid),
+            ..Seen::default()
         }
     }
 
@@ -129,7 +143,10 @@ impl LeakSink {
                 let written = self.report_thread.ask(Work::default(), write);
                 Some(Stage::Report(written))
             }
-            None => self.report(pid, Duration::ZERO, None, how, Place::Last),
+            None => {
+                let seen = self.unchecked(pid);
+                self.report(pid, Duration::ZERO, seen, how, Place::Last)
+            }
         };
         self.pending.extend(stage.map(|stage| Pending {
             pid,
@@ -150,14 +167,17 @@ impl LeakSink {
         &mut self,
         pid: Pid,
         older: Duration,
-        checked: Option<Checked>,
+        seen: Seen,
         ended: Option<String>,
         place: Place,
     ) -> Option<Stage> {
         let other = self.other(pid);
         let traced = self.processes.get(&pid)?;
         let setup = &mut self.setup;
-        let alive = setup.system.threads(pid);
+        let Facts {
+            threads: alive,
+            descriptors,
+        } = seen.facts;
         let process = Process {
             name: traced.name.clone(),
             pid: pid.0,
@@ -165,7 +185,11 @@ impl LeakSink {
                 Knowledge::All => Since::Launched,
                 Knowledge::SinceAttach => Since::Attached,
             },
-            seconds: self.clock.now().since(traced.tracker.start()).as_secs_f64(),
+            seconds: traced
+                .tracker
+                .now()
+                .since(traced.tracker.start())
+                .as_secs_f64(),
             threads: match alive.len() {
                 0 => traced.threads.len(),
                 alive => alive,
@@ -182,11 +206,11 @@ impl LeakSink {
         let subject = Subject {
             process,
             tracker: traced.tracker.clone(),
-            checked,
+            checked: seen.checked,
             options,
             suppressions: setup.suppressions.clone(),
             threads,
-            descriptors: setup.system.descriptors(pid),
+            descriptors,
             per: traced.per,
             marked: traced.marked,
             history: traced.history.points.clone(),

@@ -1,8 +1,9 @@
-//! Which thread names stacks.
+//! What the thread that serves processes does not wait for.
 
 use super::*;
 use crate::base::Tid;
 use crate::base::addr::{Addr, Bias, Vaddr};
+use crate::base::snapshot::{Copies, Copying};
 use crate::event::CallId;
 use crate::leak::kinds::Set;
 use crate::leak::report::model::Verdict;
@@ -189,5 +190,47 @@ fn the_thread_that_serves_processes_reads_no_debug_information() {
     drop(answer);
     sink.finish().unwrap();
     let text = out.text();
+    assert_eq!(text.matches("leaks: ").count(), 2, "{text}");
+}
+
+#[test]
+fn nobody_waits_for_the_last_report_on_a_process() {
+    let (answer, coming): (_, Receiver<()>) = channel();
+    let out = Out::default();
+    let mut sink = leak_sink(out.clone(), move |_, _| {
+        let _ = coming.recv();
+        Vec::new()
+    });
+    sink.setup.options.checks = crate::leak::options::Checks::Final;
+    sink.setup.options.kinds = vec![Verdict::Lost];
+    sink.begin();
+    allocates(&mut sink);
+    sink.event(&event(Kind::Exiting)).unwrap();
+    assert_eq!(sink.request(), Some(Request::Snapshot(PID)));
+    let snapshot = Snapshot {
+        regions: Vec::new(),
+        images: Vec::new(),
+        tasks: Vec::new(),
+        memory: Box::new(Copies::default()),
+        pause: Duration::ZERO,
+        copying: Copying::Copied,
+    };
+    sink.snapshot(PID, Some(snapshot)).unwrap();
+    let (status, last) = (0, true);
+    let ends = |sink: &mut LeakSink| sink.event(&event(Kind::Exited { status, last }));
+    ends(&mut sink).unwrap();
+    sink.event(&event(Kind::Tick)).unwrap();
+    assert_eq!(out.text(), "", "there is no report without names");
+    drop(answer);
+    // The next process with this id is another one.
+    allocates(&mut sink);
+    assert_eq!(sink.processes.len(), 1);
+    ends(&mut sink).unwrap();
+    sink.finish().unwrap();
+    let text = out.text();
+    let heads = [", at exit, ", "  1  LOST      100 B in 1 block "];
+    for head in heads {
+        assert_eq!(text.matches(head).count(), 1, "{head}: {text}");
+    }
     assert_eq!(text.matches("leaks: ").count(), 2, "{text}");
 }

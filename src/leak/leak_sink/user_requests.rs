@@ -68,7 +68,8 @@ impl LeakSink {
     }
 
     pub(super) fn want_all(&mut self, moment: Moment) {
-        let all: Vec<Pid> = self.processes.keys().copied().collect();
+        let running = self.processes.iter().filter(|(_, p)| p.ended.is_none());
+        let all: Vec<Pid> = running.map(|(pid, _)| *pid).collect();
         all.into_iter().for_each(|pid| self.want(pid, moment));
     }
 

@@ -161,7 +161,7 @@ fn told(checked: &Checked) -> CheckTold {
         forked: checked.snapshot.copying == Copying::Forked,
         not_forked: match &checked.snapshot.copying {
             Copying::Refused(why) => Some(why.clone()),
-            Copying::Copied | Copying::Forked => None,
+            Copying::Copied | Copying::Forked | Copying::InPlace => None,
         },
         verdict_ms: checked.took.as_secs_f64() * 1e3,
         blocks: checked.check.index.blocks.len() as u64,
