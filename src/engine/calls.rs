@@ -7,7 +7,6 @@
 
 use crate::base::addr::Addr;
 use crate::base::machine::Machine;
-use crate::base::memory::Memory;
 use crate::engine::hit::What;
 use crate::engine::stacks::Stack;
 use crate::event::{CallId, Why};
@@ -67,8 +66,14 @@ pub struct Position<'m> {
     pub rsp: u64,
     /// The stack it is on.
     pub stack: Stack,
-    /// The task's memory at that moment, where it can be seen.
-    pub memory: Option<&'m dyn Memory>,
+    /// The task's stacks at that moment, where they can be seen.
+    pub frames: Option<&'m dyn Frames>,
+}
+
+/// Stacks as they are.
+pub trait Frames {
+    /// The return address in this word of one, as the program's call has put it there.
+    fn return_address(&self, frame: u64) -> Option<Addr>;
 }
 
 /// So many of the innermost calls elsewhere are looked at in one event, each by a read of its word.
@@ -90,6 +95,8 @@ pub struct Calls {
     passed: Option<OpenCall>,
     /// Where a signal took the task away from the breakpoint of a return, which it will hit once more.
     interrupted: Option<Landing>,
+    /// The last return that was recorded: its place, its address and its function.
+    recorded: Option<(u64, Addr, Arc<Tracepoint>)>,
 }
 
 /// Where a call has come back, as far as it tells one return from another.
@@ -136,6 +143,7 @@ impl Calls {
 
     /// Opens a call.
     pub fn push(&mut self, call: OpenCall) {
+        self.recorded = None;
         self.open.push(call);
     }
 
@@ -289,7 +297,21 @@ impl Calls {
             returning_again,
             passed: None,
             interrupted: None,
+            recorded: None,
         }
+    }
+
+    /// Whether a recorded return is one with the last: of a function that has led to the other by a tail call, whose
+    /// return has closed this call as well.
+    pub fn is_same_return(&mut self, frame: u64, address: Addr, point: &Arc<Tracepoint>) -> bool {
+        let last = self.recorded.as_ref();
+        if last
+            .is_some_and(|(at, to, of)| (*at, *to) == (frame, address) && !Arc::ptr_eq(of, point))
+        {
+            return true;
+        }
+        self.recorded = Some((frame, address, point.clone()));
+        false
     }
 
     /// Takes out the calls that are gone now that the task is at this position, or are `replaced`. Others
@@ -305,7 +327,7 @@ impl Calls {
                 || match (call.stack, at.stack) {
                     (Stack::Elsewhere, _) if looks > 0 => {
                         looks -= 1;
-                        !is_still_there(call, at.memory)
+                        !is_still_there(call, at.frames)
                     }
                     (Stack::Elsewhere, _) => false,
                     (own, current) if own == current => call.frame < at.rsp,
@@ -329,8 +351,8 @@ fn is_live(call: &OpenCall, at: Position<'_>) -> bool {
 }
 
 /// The word still holds the return address, as far as can be seen.
-fn is_still_there(call: &OpenCall, memory: Option<&dyn Memory>) -> bool {
-    memory.is_none_or(|memory| memory.read_word(Addr(call.frame)) == Ok(call.return_address.0))
+fn is_still_there(call: &OpenCall, frames: Option<&dyn Frames>) -> bool {
+    frames.is_none_or(|frames| frames.return_address(call.frame) == Some(call.return_address))
 }
 
 #[cfg(test)]

@@ -8,10 +8,11 @@ mod slots;
 
 use crate::base::addr::Addr;
 use crate::base::machine::Machine;
-use crate::base::memory::Memory;
+use crate::base::memory::{Memory, Unreadable};
 use crate::base::regs::Regs;
 use crate::base::{Pid, message};
 use crate::elf::Go;
+use crate::engine::calls::Frames;
 use crate::engine::instrument::inprocess::Recorder;
 use crate::engine::instrument::int3::breakpoint::{Breakpoint, INT3, Purpose, Slot};
 use crate::engine::instrument::int3::displaced::{self, SLOT};
@@ -156,6 +157,12 @@ impl Space {
         self.breakpoints.get(&at.0)
     }
 
+    /// Where a call returns to whose return address may lead to code of ours.
+    pub fn caller(&self, return_address: Addr) -> Addr {
+        let recorder = self.recorder.as_ref();
+        recorder.map_or(return_address, |recorder| recorder.caller(return_address))
+    }
+
     /// The call instruction before a return address; read once.
     pub fn call_site(&self, return_address: Addr) -> CallSite {
         let mut known = self.call_sites.borrow_mut();
@@ -167,7 +174,7 @@ impl Space {
     fn read_call_site(&self, return_address: Addr) -> CallSite {
         let module = self.module_at(return_address);
         let got = module.and_then(Module::got);
-        let site = CallSite::before(&self.memory, return_address, got);
+        let site = CallSite::before(self, return_address, got);
         match site {
             // By way of a register that need not hold the GOT's address.
             CallSite::Slot(slot)
@@ -251,16 +258,20 @@ impl Space {
         callsite::branches_to(self.memory.machine(), &code, entry)
     }
 
-    /// Code as the program has it, without our int3s.
-    fn code_at(&self, at: Addr, length: usize) -> Vec<u8> {
-        let mut code = vec![0; length];
-        let got = self.memory.read(at, &mut code).unwrap_or(0);
-        code.truncate(got);
+    /// Puts back what stood there before our int3s.
+    fn without_int3s(&self, at: Addr, code: &mut [u8]) {
         for (byte, at) in code.iter_mut().zip(at.0..) {
             if let Some(breakpoint) = self.breakpoints.get(&at) {
                 *byte = breakpoint.original;
             }
         }
+    }
+
+    /// Code as the program has it.
+    fn code_at(&self, at: Addr, length: usize) -> Vec<u8> {
+        let mut code = vec![0; length];
+        let got = Memory::read(self, at, &mut code).unwrap_or(0);
+        code.truncate(got);
         code
     }
 
@@ -296,7 +307,15 @@ impl Space {
         if matches!(&self.guard, Some(Ok(guard)) if guard.is_full()) {
             return Err(Refused::Full);
         }
-        let code = self.code_at(at, displaced::LONGEST);
+        let recorder = self.recorder.as_ref();
+        if recorder.is_some_and(|recorder| recorder.is_inside_patch(at)) {
+            return Err(Refused::Unmovable(at));
+        }
+        // As it stands, with what is led to stubs: that is what runs behind the int3.
+        let mut code = [0; displaced::LONGEST];
+        let got = self.memory.read(at, &mut code).unwrap_or(0);
+        let code = &mut code[..got];
+        self.without_int3s(at, code);
         let original = *code.first().ok_or(Refused::Unreadable(at))?;
         if original == INT3 {
             return Err(Refused::NotOurs(at));
@@ -304,7 +323,7 @@ impl Space {
         let (area, start) = self.room(stopped, at)?;
         let machine = self.memory.machine();
         let displaced =
-            displaced::displace(machine, &code, at, Addr(start)).ok_or(Refused::Unmovable(at))?;
+            displaced::displace(machine, code, at, Addr(start)).ok_or(Refused::Unmovable(at))?;
         self.write(Addr(start), &displaced.code)?;
         self.take_slot(area, start, at);
         if let Some(Ok(guard)) = &mut self.guard {
@@ -440,6 +459,32 @@ impl Space {
         self.memory
             .write(at, bytes)
             .map_err(|why| Refused::Unwritable { at, why })
+    }
+}
+
+impl Frames for Space {
+    fn return_address(&self, frame: u64) -> Option<Addr> {
+        let memory: &dyn Memory = &self.memory;
+        let word = memory.read_word(Addr(frame)).ok()?;
+        Some(self.caller(Addr(word)))
+    }
+}
+
+/// Memory as the program has it, without our int3s and patches.
+impl Memory for Space {
+    fn read(&self, at: Addr, buf: &mut [u8]) -> Result<usize, Unreadable> {
+        let got = self.memory.read(at, buf)?;
+        let code = &mut buf[..got];
+        self.without_int3s(at, code);
+        // An int3 may stand in a patch.
+        if let Some(recorder) = &self.recorder {
+            recorder.original(at, code);
+        }
+        Ok(got)
+    }
+
+    fn machine(&self) -> Machine {
+        self.memory.machine()
     }
 }
 

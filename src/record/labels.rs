@@ -21,6 +21,8 @@ pub(super) enum Place {
     Elsewhere,
     /// In a stub that has changed nothing.
     Stub,
+    /// In a stub that uses `rax`, which is pushed.
+    Checking,
     /// The number is pushed.
     Pushed,
     /// The frame is made.
@@ -179,7 +181,14 @@ impl Labels {
         let restarted = match place {
             Place::Elsewhere => return Out::Not,
             Place::Onward => return Out::Step,
-            Place::Stub => self.at_stub(regs),
+            Place::Stub => self.at_stub(*regs),
+            Place::Checking => {
+                let rax = word(memory, regs.rsp, 0);
+                self.at_stub(Regs {
+                    rax,
+                    ..above(*regs, 8)
+                })
+            }
             Place::Pool => return self.in_pool(regs),
             Place::Pushed => self.again(*regs, memory),
             Place::Framed => self.again(above(*regs, frame::NUMBER), memory),
@@ -204,10 +213,10 @@ impl Labels {
         last.map_or(Place::Elsewhere, |(_, place)| *place)
     }
 
-    fn at_stub(&self, regs: &Regs) -> Option<Regs> {
+    fn at_stub(&self, regs: Regs) -> Option<Regs> {
         let index = self.stubs.partition_point(|stub| *stub <= regs.rip);
         let rip = *self.stubs.get(index.checked_sub(1)?)?;
-        Some(Regs { rip, ..*regs })
+        Some(Regs { rip, ..regs })
     }
 
     /// A trampoline's call has left the stack as the caller will find it; behind it nothing has been done yet.

@@ -57,10 +57,14 @@ pub mod header {
     pub const ERRNO: u64 = 272;
     /// How many patches are noted.
     pub const PATCHES: u64 = 320;
-    /// Words up to the end of the page: where jumps to stubs are mapped near far modules. Zero ends them.
+    /// Words: where jumps to stubs are mapped near far modules. Zero ends them.
     pub const ISLANDS: u64 = 512;
     /// So many of them there can be.
-    pub const MOST_ISLANDS: u64 = (4096 - ISLANDS) / 8;
+    pub const MOST_ISLANDS: u64 = (DETOURS - ISLANDS) / 8;
+    /// Words up to the end of the page: where the displaced instructions of functions are mapped. Zero ends them.
+    pub const DETOURS: u64 = 2048;
+    /// So many of them there can be.
+    pub const MOST_DETOURS: u64 = (4096 - DETOURS) / 8;
 }
 
 /// The words of a ring's head, by their byte offsets.

@@ -38,8 +38,9 @@ impl Tables {
         let noted = part(header::PATCHES, 8);
         let patches = part(PATCHES, 16 * word(header::PATCHES).min(MOST_PATCHES));
         let islands = part(header::ISLANDS, 8 * header::MOST_ISLANDS);
+        let detours = part(header::DETOURS, 8 * header::MOST_DETOURS);
         Tables(vec![
-            hash, next, table, points, errno, noted, patches, islands,
+            hash, next, table, points, errno, noted, patches, islands, detours,
         ])
     }
 }

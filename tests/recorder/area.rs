@@ -16,6 +16,7 @@ use ltrace::value::Limits;
 use ltrace::value::render::{list, render};
 use nix::libc;
 use std::fs::File;
+use std::ops::Range;
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::os::unix::fs::FileExt;
 use std::ptr::null_mut;
@@ -70,9 +71,20 @@ impl Area {
     }
 
     pub(crate) fn stub_of(&mut self, point: Arc<Tracepoint>, function: usize) -> Stub {
+        self.stub_from(None, point, function)
+    }
+
+    /// The same, only for calls that return to this range.
+    pub(crate) fn stub_from(
+        &mut self,
+        caller: Option<Range<u64>>,
+        point: Arc<Tracepoint>,
+        function: usize,
+    ) -> Stub {
         let shape = Shape::asking(&point, CAPS).expect("a shape");
         let target = Target::Code(function as u64);
-        let stub = self.code.add(&Arc::new(shape), target, self.shared);
+        let shape = Arc::new(shape);
+        let stub = self.code.add(&shape, target, caller.as_ref(), self.shared);
         let stub = stub.expect("a stub");
         self.points.push(point);
         self.write();

@@ -178,7 +178,7 @@ fn functions_behind_slots() {
     let target = Target::Slot(&raw const slot as u64);
     let stub = area
         .code
-        .add(&Arc::new(shape), target, area.shared)
+        .add(&Arc::new(shape), target, None, area.shared)
         .expect("a stub");
     area.points.push(point("f", Some("long f(long);")));
     area.write();
@@ -234,4 +234,38 @@ fn trampolines_may_run_out() {
     area.write();
     call();
     assert_eq!(area.lines(&mut reader), ["f(21)", "() = 42"]);
+}
+
+/// Who has called is seen through the trampolines of other calls.
+#[test]
+fn calls_out_of_one_module_behind_other_stubs() {
+    let mut area = Area::new(1, RING);
+    let here = around();
+    let elsewhere = here.end..here.end + 1;
+    let of = |name| point(name, Some("long f(long);"));
+    let inner = area.stub_from(Some(here), of("inner"), double as *const () as usize);
+    let not = area.stub_from(Some(elsewhere), of("not"), inner.entry as usize);
+    let middle = area.stub_of(of("middle"), not.entry as usize);
+    let outer = area.stub_of(of("outer"), middle.entry as usize);
+    let mut reader = area_ring(&area);
+    area.enable(1);
+    let f = as_function!(outer.entry, extern "C" fn(c_long) -> c_long);
+    assert_eq!(f(4), 8);
+    assert_eq!(
+        area.lines(&mut reader),
+        [
+            "outer(4)",
+            "middle(4)",
+            "inner(4)",
+            "() = 8",
+            "() = 8",
+            "() = 8"
+        ]
+    );
+}
+
+/// This module's code.
+fn around() -> std::ops::Range<u64> {
+    let here = around as *const () as u64;
+    here - (64 << 20)..here + (64 << 20)
 }

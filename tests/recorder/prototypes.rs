@@ -190,7 +190,7 @@ fn records_show_what_the_moment_shows() {
         let target = Target::Code(recorder_give as *const () as u64);
         let stub = area
             .code
-            .add(&Arc::new(shape), target, area.shared)
+            .add(&Arc::new(shape), target, None, area.shared)
             .expect("a stub");
         points.push((symbol, Arc::new(point), stub));
         recorded += 1;

@@ -1,7 +1,7 @@
 //! Every instruction of our code, one by one: what the labels say is tried there. A task that is put back makes the
 //! same call, or the same return, once.
 
-use super::area::Area;
+use super::area::{Area, point};
 use super::{as_function, libc_function};
 use ltrace::base::addr::Addr;
 use ltrace::base::memory::{Memory, Unreadable};
@@ -251,7 +251,7 @@ fn check_asked(
         let frames = stepping.asked.iter().map(|asked| asked.frame);
         assert!(frames.is_sorted_by(|a, b| a == b));
         if !stepping.was_put_back {
-            assert!(at > 30, "{at}");
+            assert!(at > 10, "{at}");
             break;
         }
     }
@@ -374,4 +374,31 @@ fn nobody_reads() {
         area.shared.store(header::OWNER, 0);
     };
     check("int f(int);", abs, [7, 0, 0, 0, 0, 0], full, &[]);
+}
+
+/// The code around the call that [`recorder_stepped`] makes.
+fn around_the_call() -> std::ops::Range<u64> {
+    let start = recorder_stepped as *const () as u64;
+    start..start + 256
+}
+
+fn check_from(caller: std::ops::Range<u64>, expected: &[&str]) {
+    let from = |area: &mut Area, _: &mut Reader, entry: &mut u64| {
+        let point = point("f", Some("int f(int);"));
+        let abs = libc_function(c"abs");
+        *entry = area.stub_from(Some(caller.clone()), point, abs).entry;
+    };
+    let abs = libc_function(c"abs");
+    check("int f(int);", abs, [7, 0, 0, 0, 0, 0], from, expected);
+}
+
+#[test]
+fn calls_out_of_one_module() {
+    check_from(around_the_call(), &["f(7)", "() = 7"]);
+}
+
+#[test]
+fn calls_out_of_another_module() {
+    let other = around_the_call().end;
+    check_from(other..other + 256, &[]);
 }

@@ -63,6 +63,38 @@ fn values_and_control_flow() {
     }
 }
 
+/// Functions are recorded at their first instructions, by whomever they are called.
+#[test]
+fn functions_where_they_begin() {
+    for (name, options) in [
+        ("entries", ["-x", "*", "-e", "*"]),
+        ("entries", ["-x", "*@libc.so*", "-e", "*@MAIN"]),
+        ("longjmp", ["-x", "*", "-e", "*"]),
+        // Unwinders pass our frames too, so that they themselves make other calls.
+        ("exceptions", ["-x", "*@MAIN", "-e", "*@MAIN"]),
+        ("tail_calls", ["-x", "*", "-e", "*"]),
+        ("ifunc", ["-x", "*", "-e", "*"]),
+    ] {
+        let Some(program) = fixture(name) else { return };
+        let trace = |instrument| {
+            let run = ltrace(["--instrument", instrument]).args(options);
+            normalised(&run.arg(&program).finish().stderr)
+        };
+        same_text(&trace("record"), &trace("stop"));
+    }
+}
+
+/// A call through a pointer is seen at the imported function, which others call as well: nothing stops there.
+#[test]
+fn calls_through_pointers() {
+    let Some(program) = fixture("by_address") else {
+        return;
+    };
+    let run = |instrument| ltrace(["--instrument", instrument]).arg(&program).finish();
+    let (recorded, stopped) = (run("record").exits(0), run("stop"));
+    same_text(&normalised(&recorded.stderr), &normalised(&stopped.stderr));
+}
+
 /// More than the rings hold, by more threads than there are processors: nothing is lost.
 #[test]
 fn every_call_of_many_threads() {

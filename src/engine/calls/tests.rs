@@ -1,9 +1,8 @@
 //! A program's stacks as they really are, against what the open calls make of its events.
 
-use super::{Calls, Landing, OpenCall, Position};
+use super::{Calls, Frames, Landing, OpenCall, Position};
 use crate::base::addr::{Addr, Vaddr};
 use crate::base::machine::Machine;
-use crate::base::memory::{Memory, Unreadable};
 use crate::engine::stacks::Stack;
 use crate::event::CallId;
 use crate::plan::{Kind, ModuleName, Returns, Tracepoint};
@@ -15,12 +14,9 @@ use std::sync::Arc;
 #[derive(Default)]
 struct Words(HashMap<u64, u64>);
 
-impl Memory for Words {
-    fn read(&self, at: Addr, buf: &mut [u8]) -> Result<usize, Unreadable> {
-        let word = self.0.get(&at.0).copied().unwrap_or(0).to_le_bytes();
-        let count = buf.len().min(8);
-        buf[..count].copy_from_slice(&word[..count]);
-        Ok(count)
+impl Frames for Words {
+    fn return_address(&self, frame: u64) -> Option<Addr> {
+        Some(Addr(self.0.get(&frame).copied().unwrap_or(0)))
     }
 }
 
@@ -132,7 +128,7 @@ impl World {
         Position {
             rsp,
             stack: self.strands[self.current].stack,
-            memory: Some(&self.memory),
+            frames: Some(&self.memory),
         }
     }
 

@@ -152,6 +152,8 @@ impl Supervisor {
             let _ = unblock_trap(stopped);
             self.watch_end(stopped);
         }
+        // The others are to be found by who patches code that they may be in.
+        self.held = held.split_off(1);
         if let Some((stopped, _)) = held.first() {
             let space = self.spaces.get_mut(&id);
             let stood = space.map_or(0, |space| space.take_over(stopped));
@@ -168,6 +170,7 @@ impl Supervisor {
                 self.explain_nothing(stopped.tid(), &mut out);
             }
         }
+        held.append(&mut self.held);
         self.forget_copies(id);
         self.guard_sharers(pid, id, &held);
         for (stopped, stop) in held {

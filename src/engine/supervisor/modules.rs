@@ -10,6 +10,7 @@ use crate::engine::instrument::int3::breakpoint::Purpose;
 use crate::engine::space::{Refused, Space};
 use crate::engine::supervisor::explain::leak_sanitizer;
 use crate::engine::supervisor::out::Out;
+use crate::engine::supervisor::recording::Modules;
 use crate::engine::supervisor::state::Supervisor;
 use crate::engine::task::SpaceId;
 use crate::plan::{Kind, Point, Sites, Wanted};
@@ -112,9 +113,7 @@ impl Supervisor {
                 !found
             });
         }
-        for (callee, purpose) in callees {
-            self.plant(stopped, id, callee, purpose, out);
-        }
+        self.realise(stopped, id, callees, Modules::Running, out);
         self.find_chosen(stopped, id, out);
     }
 
@@ -239,13 +238,7 @@ impl Supervisor {
         }
         self.planted |= !wanted.is_empty();
         self.type_imports(id, &mut wanted);
-        let wanted = self.record(stopped, id, wanted, out);
-        for (at, purpose) in wanted {
-            if self.is_ending() {
-                break;
-            }
-            self.plant(stopped, id, at, purpose, out);
-        }
+        self.realise(stopped, id, wanted, Modules::New, out);
         for at in initializers {
             self.plant_relocated(stopped, id, at, out);
         }
@@ -253,6 +246,23 @@ impl Supervisor {
         self.watch_actions(stopped, id, out);
         if let Some(space) = self.spaces.get_mut(&id) {
             space.find_errno();
+        }
+    }
+
+    /// Has calls seen at these places, by code that records them or by int3s.
+    pub(in crate::engine) fn realise(
+        &mut self,
+        stopped: &Stopped,
+        id: SpaceId,
+        wanted: Vec<(Addr, Purpose)>,
+        modules: Modules,
+        out: &mut Out<'_>,
+    ) {
+        for (at, purpose) in self.record(stopped, id, wanted, modules, out) {
+            if self.is_ending() {
+                break;
+            }
+            self.plant(stopped, id, at, purpose, out);
         }
     }
 

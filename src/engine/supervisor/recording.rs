@@ -8,7 +8,7 @@ use crate::base::regs::Regs;
 use crate::base::signal::Signal;
 use crate::elf::Unwinder;
 use crate::engine::instrument::inprocess::drain::Share;
-use crate::engine::instrument::inprocess::{Claim, Forked, Recorder, Whose};
+use crate::engine::instrument::inprocess::{Callee, Claim, Forked, Function, Recorder, Whose};
 use crate::engine::instrument::int3::breakpoint::Purpose;
 use crate::engine::space::Space;
 use crate::engine::stacks::Runner;
@@ -16,13 +16,16 @@ use crate::engine::supervisor::out::Out;
 use crate::engine::supervisor::state::Supervisor;
 use crate::engine::task::SpaceId;
 use crate::plan::Kind;
+use crate::process::module::Module;
 use crate::record::Caps;
 use crate::sys;
 use crate::sys::interrupt;
+use crate::sys::memory::ProcessMemory;
 use crate::sys::ptrace::Stopped;
+use crate::sys::remote::Remote;
 use crate::sys::wait::{self, Patience, Status};
 use nix::libc;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 
 /// By what tracepoints are realised.
@@ -39,25 +42,52 @@ pub enum Instrument {
 const SHORT: Duration = Duration::from_micros(50);
 const LONG: Duration = Duration::from_millis(10);
 
+/// From a function's first byte to behind what a jump may take the place of, with an `endbr64` before it.
+const LONGEST_DETOUR: i64 = 10;
+
+/// What code is to be patched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::engine) enum Modules {
+    /// That of modules in which no task is yet, unless all stand still.
+    New,
+    /// Any.
+    Running,
+}
+
 impl Supervisor {
-    /// Has imports recorded as far as that can be done; gives what is left for int3s.
+    /// Has calls recorded as far as that can be done; gives what is left for int3s.
     pub(in crate::engine) fn record(
         &mut self,
         stopped: &Stopped,
         id: SpaceId,
         mut wanted: Vec<(Addr, Purpose)>,
+        modules: Modules,
         out: &mut Out<'_>,
     ) -> Vec<(Addr, Purpose)> {
         let (Instrument::Record(caps), true) = (self.instrument, self.may_record(id)) else {
             return wanted;
         };
+        let may_detour = modules == Modules::New || self.stands_still(id, stopped.tid());
         let Some(space) = self.spaces.get_mut(&id) else {
             return wanted;
         };
+        // Where it cannot be done, an int3 can.
+        wanted.retain(|(at, purpose)| record_import(space, stopped, caps, *at, purpose).is_err());
+        let mut taken: BTreeSet<Addr> = wanted.iter().map(|(at, _)| *at).collect();
         wanted.retain(|(at, purpose)| {
-            // Where it cannot be done, an int3 can.
-            record_one(space, stopped, caps, *at, purpose).is_err()
+            let inside = at.offset(1)..at.offset(LONGEST_DETOUR);
+            let is_free = taken.range(inside).next().is_none();
+            let detoured =
+                may_detour && is_free && detour(space, stopped, caps, *at, purpose).is_ok();
+            if !detoured {
+                taken.insert(*at);
+            }
+            !detoured
         });
+        self.make_way(stopped, id);
+        let Some(space) = self.spaces.get_mut(&id) else {
+            return wanted;
+        };
         let led = lead_unwinders(space, stopped);
         space.cover_stops(stopped);
         let Some(recorder) = &mut space.recorder else {
@@ -74,6 +104,26 @@ impl Supervisor {
             );
         }
         wanted
+    }
+
+    /// Whether no task of a space runs but this one, which stands still.
+    fn stands_still(&self, id: SpaceId, stopped: Tid) -> bool {
+        let mut tasks = self.tasks.iter().filter(|(_, task)| task.space == id);
+        let is_held = |tid: Tid| self.held.iter().any(|(held, _)| held.tid() == tid);
+        tasks.all(|(tid, _)| *tid == stopped || is_held(*tid))
+    }
+
+    /// Has the tasks that stand still leave instructions that are about to be replaced.
+    fn make_way(&self, stopped: &Stopped, id: SpaceId) {
+        let Some(space) = self.spaces.get(&id) else {
+            return;
+        };
+        let Some(recorder) = &space.recorder else {
+            return;
+        };
+        for task in self.held.iter().map(|(held, _)| held).chain([stopped]) {
+            recorder.make_way(task, &space.memory);
+        }
     }
 
     /// Has a forked child record calls as its maker does. It has executed nothing yet.
@@ -115,8 +165,8 @@ impl Supervisor {
             return;
         };
         // A task that comes to one of these goes on when we have done with this, and then records no more.
-        for (at, point) in recorder.stubs() {
-            self.plant(stopped, id, at, Purpose::Entry(point), out);
+        for (at, purpose) in recorder.stubs() {
+            self.plant(stopped, id, at, purpose, out);
         }
         if let Some(space) = self.spaces.get_mut(&id)
             && let Some(recorder) = &mut space.recorder
@@ -136,8 +186,8 @@ impl Supervisor {
 
     /// Whether calls of this space's program can be recorded at all.
     fn may_record(&self, id: SpaceId) -> bool {
-        // What else is traced would find return addresses that are not the callers'.
-        let is_plain = self.plan.entries.is_empty() && !self.plan.want_stacks();
+        // Who reads stacks would find return addresses that are not the callers'.
+        let is_plain = !self.plan.want_stacks();
         let machine = |space: &Space| space.memory.machine();
         self.spaces.get(&id).is_some_and(|space| {
             machine(space) == Machine::Amd64
@@ -279,7 +329,7 @@ impl Supervisor {
 ///
 /// # Errors
 /// Why that cannot be done.
-fn record_one(
+fn record_import(
     space: &mut Space,
     stopped: &Stopped,
     caps: Caps,
@@ -297,16 +347,81 @@ fn record_one(
     }
     let module = space.modules.iter().find(|m| m.range.contains(&at.0));
     let slot = module.ok_or("there is no module")?.bias.addr(slot);
+    let (recorder, remote, memory) = recorder(space, stopped, caps)?;
+    let stub = recorder.stub(point, slot)?;
+    recorder.lead(stopped, &remote, memory, (at, slot), stub)
+}
+
+/// Has the calls of a function recorded where it begins.
+///
+/// # Errors
+/// Why that cannot be done.
+fn detour(
+    space: &mut Space,
+    stopped: &Stopped,
+    caps: Caps,
+    at: Addr,
+    purpose: &Purpose,
+) -> Result<(), String> {
+    let (point, callee) = match purpose {
+        Purpose::Entry(point) if matches!(point.kind, Kind::Entry { .. }) => (point, None),
+        Purpose::Callee {
+            point,
+            caller,
+            slot,
+        } => {
+            let callee = Callee {
+                point: point.clone(),
+                caller: caller.clone(),
+                slot: *slot,
+            };
+            (point, Some(callee))
+        }
+        _ => return Err("it is no function's entry".to_owned()),
+    };
+    // The dynamic linker's functions, and a static program's, run before there is a thread pointer.
+    let module = space.modules.iter().find(|m| m.range.contains(&at.0));
+    let image = &module.ok_or("it is in no module")?.planned.image;
+    let is_static = module.is_some_and(|m| m.name().is_main) && image.interpreter.is_none();
+    if image.is_linker() || is_static {
+        return Err("it may run before there is a thread pointer".to_owned());
+    }
+    if (0..LONGEST_DETOUR).any(|offset| space.breakpoint(at.offset(offset)).is_some()) {
+        return Err("a breakpoint stands there".to_owned());
+    }
+    let symbol = |module: &Module| {
+        let mut exports = module.planned.image.exports.iter();
+        exports
+            .find(|symbol| module.bias.addr(symbol.vaddr) == at)
+            .map(|symbol| symbol.size)
+    };
+    let function = Function {
+        entry: at,
+        size: module.and_then(symbol).unwrap_or_default(),
+    };
+    let (_, remote, _) = recorder(space, stopped, caps)?;
+    let mut recorder = space.recorder.take().ok_or("no memory")?;
+    let memory: (_, &dyn Memory) = (&space.memory, space);
+    let made = recorder.detour(stopped, &remote, memory, function, (point, callee));
+    space.recorder = Some(recorder);
+    made
+}
+
+/// What records the calls of a space.
+fn recorder<'s>(
+    space: &'s mut Space,
+    stopped: &Stopped,
+    caps: Caps,
+) -> Result<(&'s mut Recorder, Remote, &'s ProcessMemory), String> {
     let remote = space.remote(stopped).ok_or("no syscall instruction")?;
     if space.recorder.is_none() {
         let recorder = Recorder::new(stopped, &remote, &space.memory, caps)?;
         space.recorder = Some(recorder);
     }
-    let Some(recorder) = &mut space.recorder else {
-        return Err("no memory".to_owned());
-    };
-    let stub = recorder.stub(point, slot)?;
-    recorder.lead(stopped, &remote, &space.memory, (at, slot), stub)
+    match &mut space.recorder {
+        Some(recorder) => Ok((recorder, remote, &space.memory)),
+        None => Err("no memory".to_owned()),
+    }
 }
 
 /// Has unwinders find the frame information of our code.

@@ -17,6 +17,7 @@ use crate::sys::front::Link;
 use crate::sys::interrupt;
 use crate::sys::placement::Placement;
 use crate::sys::ptrace::Stopped;
+use crate::sys::wait::Stop;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
@@ -61,6 +62,8 @@ pub struct Supervisor {
     pub(in crate::engine) matched: HashSet<usize>,
     /// Some program has what [`crate::plan::resources::Resources`] expects.
     pub(in crate::engine) provided: bool,
+    /// Tasks of a process that is being attached to, which stand still, but the one by which that is done.
+    pub(in crate::engine) held: Vec<(Stopped, Stop)>,
     /// Tasks that were served and stand still until their batch is complete, or a request is served.
     pub(in crate::engine) batch: Vec<(Tid, Resume)>,
     /// What we are about to end for, once the consumer knows.
@@ -118,6 +121,7 @@ impl Supervisor {
             found: Instant::now(),
             matched: HashSet::new(),
             provided: false,
+            held: Vec::new(),
             batch: Vec::new(),
             failed: None,
             ticks: 0,

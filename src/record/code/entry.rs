@@ -12,6 +12,7 @@ use iced_x86::code_asm::{
     AsmRegister64, AsmRegisterXmm, CodeLabel, byte_ptr, dword_ptr, eax, ptr, qword_ptr, r8, r9,
     r10, r10d, r11, rax, rcx, rdi, rdx, rsi, rsp, xmm0, xmm1, xmm2, xmm3, xmm4, xmm5, xmm6, xmm7,
 };
+use std::ops::Range;
 
 /// The general argument registers (psABI 3.2.3). What `rdx` held is in the frame.
 const GENERAL: [AsmRegister64; 6] = [rdi, rsi, rdx, rcx, r8, r9];
@@ -44,13 +45,31 @@ pub(super) fn restore(asm: &mut Asm) -> Made {
     Ok(())
 }
 
+/// What the stub of a tracepoint is made of.
+pub(super) struct Stub<'s> {
+    pub(super) number: u32,
+    pub(super) target: Target,
+    pub(super) body: u64,
+    /// Only calls that return there are recorded.
+    pub(super) caller: Option<&'s Range<u64>>,
+}
+
 /// The stub of a tracepoint. Call sites are led to it, and pointers to it may be loaded.
-pub(super) fn stub(asm: &mut Asm, layout: &Layout, number: u32, target: Target, body: u64) -> Made {
+pub(super) fn stub(asm: &mut Asm, layout: &Layout, stub: &Stub<'_>) -> Made {
+    let Stub {
+        number,
+        target,
+        body,
+        caller,
+    } = *stub;
     let mut pass = asm.create_label();
     asm.mark(Place::Stub)?;
     asm.endbr64()?;
     asm.is_zero_at(layout.enabled())?;
     asm.je(pass)?;
+    if let Some(caller) = caller {
+        from(asm, layout, caller, pass)?;
+    }
     asm.push(number as i32)?;
     asm.mark(Place::Pushed)?;
     asm.jmp(body)?;
@@ -64,6 +83,49 @@ pub(super) fn stub(asm: &mut Asm, layout: &Layout, number: u32, target: Target, 
         }
         Target::Code(_) => asm.jmp_through(point),
     }
+}
+
+/// Goes on for calls that return to `caller`, and to `pass` for others. A call that another stub has seen returns to
+/// a trampoline: whose place it takes stands in the table.
+fn from(asm: &mut Asm, layout: &Layout, caller: &Range<u64>, pass: CodeLabel) -> Made {
+    let pool = layout.pool();
+    let constants = [
+        pool.start,
+        pool.start.wrapping_sub(caller.start),
+        caller.end - caller.start,
+        layout.in_shared(layout::TABLE),
+    ];
+    let mut labels = constants.map(|_| asm.create_label());
+    let [start, apart, length, table] = labels.map(qword_ptr);
+    let mut again = asm.create_label();
+    let mut trampoline = asm.create_label();
+    let mut inside = asm.create_label();
+    asm.push(rax)?;
+    asm.mark(Place::Checking)?;
+    asm.mov(rax, qword_ptr(rsp + 8))?;
+    asm.here(&mut again)?;
+    asm.sub(rax, start)?;
+    asm.cmp(rax, (pool.end - pool.start) as i32)?;
+    asm.jb(trampoline)?;
+    asm.add(rax, apart)?;
+    asm.cmp(rax, length)?;
+    asm.jb(inside)?;
+    asm.pop(rax)?;
+    asm.mark(Place::Stub)?;
+    asm.jmp(pass)?;
+    asm.mark(Place::Checking)?;
+    asm.here(&mut trampoline)?;
+    asm.and(eax, -(layout::TRAMPOLINE as i32))?;
+    asm.add(rax, table)?;
+    asm.mov(rax, qword_ptr(rax))?;
+    asm.jmp(again)?;
+    for (label, constant) in labels.iter_mut().zip(constants) {
+        asm.here(label)?;
+        asm.dq(&[constant])?;
+    }
+    asm.here(&mut inside)?;
+    asm.pop(rax)?;
+    asm.mark(Place::Stub)
 }
 
 /// The labels of a body.

@@ -22,6 +22,7 @@ pub(super) use common::THREAD_PROBES;
 use iced_x86::IcedError;
 use iced_x86::code_asm::CodeLabel;
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Code begins at such addresses.
@@ -127,10 +128,13 @@ impl Code {
     }
 
     /// Makes a stub for a tracepoint. Calls may be led to it once the code is in the target.
+    ///
+    /// `caller`: only calls that return there are recorded, others pass.
     pub fn add(
         &mut self,
         shape: &Arc<Shape>,
         target: Target,
+        caller: Option<&Range<u64>>,
         shared: Shared<'_>,
     ) -> Result<Stub, Failed> {
         let number = self.shapes.len() as u32;
@@ -140,7 +144,13 @@ impl Code {
         let body = self.body(shape, target)?;
         let exit = self.exit(shape)?;
         let mut asm = Asm::new()?;
-        entry::stub(&mut asm, &self.layout, number, target, body)?;
+        let stub = entry::Stub {
+            number,
+            target,
+            body,
+            caller,
+        };
+        entry::stub(&mut asm, &self.layout, &stub)?;
         let (entry, _) = self.place(asm, &[])?;
         let (Target::Slot(address) | Target::Code(address)) = target;
         let point = layout::point(number);

@@ -2,7 +2,7 @@
 
 use super::rings::Ring;
 use super::tell::{Call, Teller};
-use super::{Patched, Recorder};
+use super::{Patched, Recorded, Recorder};
 use crate::base::Pid;
 use crate::base::addr::Addr;
 use crate::base::regs::View;
@@ -86,7 +86,13 @@ impl Supervisor {
         out: &mut Out<'_>,
     ) -> usize {
         let Recorder {
-            patched: Patched { code, points, .. },
+            patched:
+                Patched {
+                    code,
+                    points,
+                    callees,
+                    ..
+                },
             memory,
             rings,
             clock,
@@ -129,13 +135,13 @@ impl Supervisor {
             };
             teller.out.at(Some(clock.time(record.time)));
             match record.kind {
-                Kind::Return => returned(&mut teller, &record, point),
-                _ => called(
-                    &mut teller,
-                    &record,
-                    point,
-                    code.caller(record.word, shared),
-                ),
+                Kind::Return => returned(&mut teller, &record, &point.point),
+                _ => {
+                    let return_address = Addr(code.caller(record.word, shared));
+                    if teller.is_meant(point, callees, record.frame, return_address) {
+                        called(&mut teller, &record, point, return_address);
+                    }
+                }
             }
         }
         // Looked at and not taken.
@@ -200,13 +206,14 @@ impl Recorder {
 fn called(
     teller: &mut Teller<'_, '_>,
     record: &Record<'_>,
-    point: &Arc<Tracepoint>,
-    return_address: u64,
+    recorded: &Recorded,
+    return_address: Addr,
 ) {
     let call = Call {
-        point,
+        point: &recorded.point,
         frame: record.frame,
-        return_address: Addr(return_address),
+        return_address,
+        at_callee: recorded.callee.is_some(),
     };
     let seen = Seen::new(record, teller.thread_pointer, 0);
     teller.called(&call, seen.view());
@@ -219,6 +226,6 @@ fn returned(teller: &mut Teller<'_, '_>, record: &Record<'_>, point: &Arc<Tracep
             errno: teller.space.errno(teller.thread_pointer),
             ..seen.view()
         };
-        teller.returned(record.frame, return_address, view);
+        teller.returned(point, record.frame, return_address, view);
     }
 }

@@ -12,7 +12,7 @@ use nix::libc;
 use std::collections::HashMap;
 
 /// What is mapped at once.
-const BYTES: u64 = 64 << 10;
+pub(super) const BYTES: u64 = 64 << 10;
 /// What one takes: the jump, and the address behind it.
 const ISLAND: u64 = 16;
 /// `jmp *0(%rip)`
@@ -145,7 +145,8 @@ fn write(memory: &ProcessMemory, island: u64, stub: u64) -> Result<(), String> {
     written.map_err(|why| format!("cannot write code into the process: {why}"))
 }
 
-fn map(
+/// Maps so many bytes for code near an address.
+pub(super) fn map(
     stopped: &Stopped,
     remote: &Remote,
     memory: &ProcessMemory,

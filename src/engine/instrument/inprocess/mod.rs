@@ -5,6 +5,7 @@
 
 mod area;
 mod clock;
+mod detours;
 pub mod drain;
 mod fork;
 mod islands;
@@ -18,6 +19,7 @@ use crate::base::Tid;
 use crate::base::addr::Addr;
 use crate::base::memory::Memory;
 use crate::base::regs::Regs;
+use crate::engine::instrument::int3::breakpoint::Purpose;
 use crate::plan::Tracepoint;
 use crate::record::{Caps, Code, Layout, Out, Shape, Shared, Target, log};
 use crate::sys::memory::ProcessMemory;
@@ -26,10 +28,12 @@ use crate::sys::ptrace::Stopped;
 use crate::sys::remote::Remote;
 use crate::sys::shared::SharedMemory;
 use clock::Clock;
+use detours::Detours;
 use islands::Islands;
-use patches::Patches;
+use patches::{Patches, Unpatched};
 use rings::Rings;
 
+pub use detours::Function;
 pub use fork::Forked;
 pub use rings::Whose;
 pub use stops::Claim;
@@ -59,16 +63,43 @@ struct Patched {
     layout: Layout,
     code: Code,
     caps: Caps,
-    /// The tracepoints by their numbers; the first is none's.
-    points: Vec<Option<Arc<Tracepoint>>>,
+    /// What is recorded, by its number; the first is nothing.
+    points: Vec<Option<Recorded>>,
+    /// The stubs of imports.
     stubs: HashMap<*const Tracepoint, u64>,
+    /// Functions all calls of which are seen.
+    functions: HashSet<u64>,
+    /// Imports that are seen at the imported function, by the address of its jump.
+    callees: HashMap<u64, Vec<Callee>>,
     shapes: HashMap<Shape, Arc<Shape>>,
     /// The slots of `_dl_find_object` whose users are led to ours.
     unwinders: HashSet<u64>,
     islands: Islands,
+    detours: Detours,
     patches: Patches,
     /// The instruction pointers behind int3s of ours that were asked for.
     stops: HashSet<u64>,
+}
+
+/// What the records of one number are about.
+#[derive(Clone, Debug)]
+struct Recorded {
+    point: Arc<Tracepoint>,
+    /// The stub.
+    stub: u64,
+    /// It is an import that is seen at its function, whose jump is there.
+    callee: Option<(u64, Callee)>,
+}
+
+/// An import whose calls are seen at the imported function.
+#[derive(Clone, Debug)]
+pub struct Callee {
+    /// The import.
+    pub point: Arc<Tracepoint>,
+    /// Where the importing module lies.
+    pub caller: Range<u64>,
+    /// The import's slot.
+    pub slot: Addr,
 }
 
 impl Recorder {
@@ -97,6 +128,7 @@ impl Recorder {
             }
         };
         let islands = Islands::left(memory, Shared(shared.words()));
+        let detours = Detours::left(memory, Shared(shared.words()));
         // The first is none's.
         let points = vec![None; code.shapes().len()];
         let mut recorder = Recorder {
@@ -106,9 +138,12 @@ impl Recorder {
                 caps,
                 points,
                 stubs: HashMap::new(),
+                functions: HashSet::new(),
+                callees: HashMap::new(),
                 shapes: HashMap::new(),
                 unwinders: HashSet::new(),
                 islands,
+                detours,
                 patches: Patches::default(),
                 stops: HashSet::new(),
             },
@@ -131,28 +166,121 @@ impl Recorder {
     /// # Errors
     /// Why its calls cannot be recorded.
     pub fn stub(&mut self, point: &Arc<Tracepoint>, slot: Addr) -> Result<u64, String> {
+        let key = Arc::as_ptr(point);
+        if let Some(stub) = self.patched.stubs.get(&key) {
+            return Ok(*stub);
+        }
+        let stub = self.add(point, Target::Slot(slot.0), None)?;
+        self.patched.stubs.insert(key, stub);
+        Ok(stub)
+    }
+
+    fn add(
+        &mut self,
+        point: &Arc<Tracepoint>,
+        target: Target,
+        callee: Option<(u64, Callee)>,
+    ) -> Result<u64, String> {
         let shared = Shared(self.memory.words());
         let Patched {
             code,
             caps,
             points,
-            stubs,
             shapes,
             ..
         } = &mut self.patched;
-        if let Some(stub) = stubs.get(&Arc::as_ptr(point)) {
-            return Ok(*stub);
-        }
         let shape = Shape::asking(point, *caps).map_err(|why| why.to_string())?;
         let shape = shapes
             .entry(shape)
             .or_insert_with_key(|shape| Arc::new(shape.clone()));
-        let made = code.add(shape, Target::Slot(slot.0), shared);
+        let caller = callee.as_ref().map(|(_, callee)| &callee.caller);
+        let made = code.add(shape, target, caller, shared);
         let stub = made.map_err(|why| why.to_string())?;
         points.resize(stub.number as usize + 1, None);
-        points[stub.number as usize] = Some(point.clone());
-        stubs.insert(Arc::as_ptr(point), stub.entry);
+        points[stub.number as usize] = Some(Recorded {
+            point: point.clone(),
+            stub: stub.entry,
+            callee,
+        });
         Ok(stub.entry)
+    }
+
+    /// Has the calls of a function recorded at its beginning, as soon as [`Recorder::write`] is called: all of them,
+    /// or those that are an import's. Every task that may be in it must stand still. `code`: the memory without int3s
+    /// of ours.
+    ///
+    /// # Errors
+    /// Why that cannot be done.
+    pub fn detour(
+        &mut self,
+        stopped: &Stopped,
+        remote: &Remote,
+        (memory, code): (&ProcessMemory, &dyn Memory),
+        function: Function,
+        (point, callee): (&Arc<Tracepoint>, Option<Callee>),
+    ) -> Result<(), String> {
+        if self.patched.patches.is_full() {
+            return Err("there is no more room for patches".to_owned());
+        }
+        let Patched {
+            detours, patches, ..
+        } = &mut self.patched;
+        let program = Unpatched {
+            memory: code,
+            patches,
+        };
+        let place = detours.place(stopped, remote, (memory, &program), function)?;
+        if !place.is_led && self.patched.patches.is_near(place.at) {
+            return Err("another instruction there is led to a stub".to_owned());
+        }
+        let stub = self.add(
+            point,
+            Target::Code(place.head),
+            callee.clone().map(|callee| (place.at, callee)),
+        )?;
+        self.patched.detours.lead(place.at, stub);
+        match callee {
+            Some(callee) => {
+                let callees = &mut self.patched.callees;
+                callees.entry(place.at).or_default().push(callee);
+            }
+            None => {
+                self.patched.functions.insert(function.entry.0);
+            }
+        }
+        match place.is_led {
+            true => Ok(()),
+            false => {
+                let patches = &mut self.patched.patches;
+                patches.add_jump(memory, place.at, place.slot)
+            }
+        }
+    }
+
+    /// Whether all calls of the function that begins there are seen.
+    pub fn sees(&self, entry: Addr) -> bool {
+        self.patched.functions.contains(&entry.0)
+    }
+
+    /// Has a task that stands still, and what it will come back to, leave instructions that are about to be replaced.
+    pub fn make_way(&self, stopped: &Stopped, memory: &ProcessMemory) {
+        self.patched.detours.make_way(stopped, memory);
+    }
+
+    /// The program's own code at an address, where it has been patched.
+    pub fn original(&self, at: Addr, code: &mut [u8]) {
+        self.patched.patches.original(at.0, code);
+    }
+
+    /// Whether an instruction that leads to a stub begins before this address and ends behind it.
+    pub fn is_inside_patch(&self, at: Addr) -> bool {
+        self.patched.patches.is_inside(at.0)
+    }
+
+    /// Where the program goes on when it returns to an address that may be a trampoline's.
+    pub fn caller(&self, return_address: Addr) -> Addr {
+        let code = &self.patched.code;
+        Addr(code.caller(return_address.0, self.shared()))
     }
 
     /// What is to be called in the place of the `_dl_find_object` whose address is in this slot, so that unwinders find
@@ -205,8 +333,10 @@ impl Recorder {
     /// Its memory cannot be written.
     pub fn write(&mut self, memory: &ProcessMemory) -> Result<(), String> {
         self.write_code(memory)?;
+        self.patched.detours.write(memory)?;
         let shared = Shared(self.memory.words());
         self.patched.islands.note(shared);
+        self.patched.detours.note(shared);
         self.patched.patches.write(memory, shared)
     }
 
@@ -229,12 +359,18 @@ impl Recorder {
     }
 
     /// The stubs, and what is called by way of them.
-    pub fn stubs(&self) -> Vec<(Addr, Arc<Tracepoint>)> {
-        let Patched { points, stubs, .. } = &self.patched;
-        let points = points.iter().flatten();
-        let stub = |point: &Arc<Tracepoint>| stubs.get(&Arc::as_ptr(point)).copied();
-        points
-            .filter_map(|point| Some((Addr(stub(point)?), point.clone())))
+    pub fn stubs(&self) -> Vec<(Addr, Purpose)> {
+        let purpose = |recorded: &Recorded| match recorded.callee.clone() {
+            None => Purpose::Entry(recorded.point.clone()),
+            Some((_, callee)) => Purpose::Callee {
+                point: callee.point,
+                caller: callee.caller,
+                slot: callee.slot,
+            },
+        };
+        let recorded = self.patched.points.iter().flatten();
+        recorded
+            .map(|recorded| (Addr(recorded.stub), purpose(recorded)))
             .collect()
     }
 
@@ -306,6 +442,12 @@ impl Recorder {
     /// Forgets the patches of a module that is no longer mapped.
     pub fn forget(&mut self, range: &Range<u64>) {
         self.patched.patches.forget(range);
+        self.patched.detours.forget(range);
+        self.patched.functions.retain(|at| !range.contains(at));
+        self.patched.callees.retain(|at, _| !range.contains(at));
+        for callees in self.patched.callees.values_mut() {
+            callees.retain(|callee| callee.caller != *range);
+        }
         self.patched.unwinders.retain(|slot| !range.contains(slot));
     }
 

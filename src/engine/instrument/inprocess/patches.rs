@@ -1,7 +1,7 @@
 //! The instructions that are led to stubs, and what stood there before.
 
 use crate::base::addr::Addr;
-use crate::base::memory::Memory;
+use crate::base::memory::{Memory, Unreadable};
 use crate::record::{MOST_PATCHES, Shared, log};
 use crate::sys::memory::ProcessMemory;
 use std::collections::BTreeMap;
@@ -17,6 +17,20 @@ pub(super) struct Patches {
     written: BTreeMap<u64, Patch>,
     /// Still to be written.
     wanted: BTreeMap<u64, Patch>,
+}
+
+/// Memory without what has been written into it.
+pub(super) struct Unpatched<'p> {
+    pub(super) memory: &'p dyn Memory,
+    pub(super) patches: &'p Patches,
+}
+
+impl Memory for Unpatched<'_> {
+    fn read(&self, at: Addr, buf: &mut [u8]) -> Result<usize, Unreadable> {
+        let got = self.memory.read(at, buf)?;
+        self.patches.original(at.0, &mut buf[..got]);
+        Ok(got)
+    }
 }
 
 /// Bytes in the place of others.
@@ -42,6 +56,59 @@ impl Patches {
         let (at, patch) = found.ok_or("the instruction has another form")?;
         self.wanted.insert(at, patch);
         Ok(())
+    }
+
+    /// Puts a jump to `target` there, over what need not be one instruction.
+    pub(super) fn add_jump(
+        &mut self,
+        memory: &ProcessMemory,
+        at: u64,
+        target: u64,
+    ) -> Result<(), String> {
+        let mut before = [0; 6];
+        let there: &dyn Memory = memory;
+        let read = there.read_exact(Addr(at), &mut before);
+        read.map_err(|_| "the code cannot be read".to_owned())?;
+        let [a, b, c, d] = relative(at + 5, target).ok_or("it is too far away")?;
+        let after = [0xe9, a, b, c, d, before[5]];
+        self.wanted.insert(at, Patch { before, after });
+        Ok(())
+    }
+
+    /// Whether what is replaced there would overlap with what is replaced already.
+    pub(super) fn is_near(&self, at: u64) -> bool {
+        let near = at.saturating_sub(5)..at.saturating_add(6);
+        let patches = [&self.written, &self.wanted];
+        patches
+            .iter()
+            .any(|patches| patches.range(near.clone()).next().is_some())
+    }
+
+    /// Code as it was before what has been written.
+    pub(super) fn original(&self, at: u64, code: &mut [u8]) {
+        let end = at.saturating_add(code.len() as u64);
+        if code.is_empty() {
+            return;
+        }
+        for (start, patch) in self.written.range(at.saturating_sub(5)..end) {
+            for (address, byte) in (*start..).zip(patch.before) {
+                if let Some(index) = address.checked_sub(at)
+                    && let Some(there) = code.get_mut(index as usize)
+                {
+                    *there = byte;
+                }
+            }
+        }
+    }
+
+    /// Whether an instruction that was written begins before this address and ends behind it. The last byte of a patch
+    /// with a jump is not executed.
+    pub(super) fn is_inside(&self, at: u64) -> bool {
+        let mut before = self.written.range(at.saturating_sub(5)..at);
+        before.any(|(start, patch)| match patch.after[0] {
+            0xe9 => at < start + 5,
+            _ => true,
+        })
     }
 
     /// Whether there may be no more of them.
@@ -124,10 +191,7 @@ fn patch(code: &[u8], at: u64, slot: u64, target: u64) -> Option<(u64, Patch)> {
     if used != slot {
         return None;
     }
-    let relative = |end: u64| {
-        let distance = target.wrapping_sub(end) as i64;
-        i32::try_from(distance).ok().map(i32::to_le_bytes)
-    };
+    let relative = |end: u64| relative(end, target);
     let after = match (opcode, modrm, prefix) {
         (0xff, 0x15, 0) => {
             let [a, b, c, d] = relative(start.wrapping_add(6))?;
@@ -140,6 +204,12 @@ fn patch(code: &[u8], at: u64, slot: u64, target: u64) -> Option<(u64, Patch)> {
         _ => return None,
     };
     Some((start, Patch { before, after }))
+}
+
+/// The displacement of a branch that ends there.
+fn relative(end: u64, target: u64) -> Option<[u8; 4]> {
+    let distance = target.wrapping_sub(end) as i64;
+    i32::try_from(distance).ok().map(i32::to_le_bytes)
 }
 
 /// What stood here before an earlier tracer put one of these in its place: a process has such patches of its maker's

@@ -105,21 +105,25 @@ impl Supervisor {
             When::Call => {
                 let memory: &dyn Memory = &space.memory;
                 let return_address = memory.read_word(Addr(asked.frame)).unwrap_or_default();
-                let shared = Shared(recorder.memory.words());
-                let call = Call {
-                    point,
-                    frame: asked.frame,
-                    return_address: Addr(recorder.patched.code.caller(return_address, shared)),
-                };
-                teller.called(&call, view(&asked.regs));
+                let return_address = recorder.caller(Addr(return_address));
+                let callees = &recorder.patched.callees;
+                if teller.is_meant(point, callees, asked.frame, return_address) {
+                    let call = Call {
+                        point: &point.point,
+                        frame: asked.frame,
+                        return_address,
+                        at_callee: point.callee.is_some(),
+                    };
+                    teller.called(&call, view(&asked.regs));
+                }
             }
             When::Return => {
-                if let Some(return_address) = teller.caller(asked.frame, point) {
+                if let Some(return_address) = teller.caller(asked.frame, &point.point) {
                     let regs = Regs {
                         rip: return_address.0,
                         ..*asked.regs
                     };
-                    teller.returned(asked.frame, return_address, view(&regs));
+                    teller.returned(&point.point, asked.frame, return_address, view(&regs));
                 }
             }
         }

@@ -1,5 +1,6 @@
 //! Calls and returns that code in the target has seen: matched with each other, and told.
 
+use super::{Callee, Recorded};
 use crate::base::Tid;
 use crate::base::addr::Addr;
 use crate::base::machine::Machine;
@@ -7,12 +8,15 @@ use crate::base::memory::Memory;
 use crate::base::regs::View;
 use crate::engine::calls::{OpenCall, Position};
 use crate::engine::hit::What;
+use crate::engine::instrument::int3::hits::called;
 use crate::engine::space::Space;
 use crate::engine::stacks::Runner;
 use crate::engine::supervisor::out::Out;
 use crate::engine::task::Task;
 use crate::event::{CallId, Why};
 use crate::plan::{Returns, Tracepoint};
+use smallvec::SmallVec;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Tells of one task's calls.
@@ -32,14 +36,47 @@ pub(super) struct Call<'p> {
     pub(super) frame: u64,
     /// Where the program's own code goes on.
     pub(super) return_address: Addr,
+    /// It was seen at an imported function, which other calls may end up at too.
+    pub(super) at_callee: bool,
 }
 
 impl Teller<'_, '_> {
+    /// Whether a call is one of this tracepoint. At an imported function arrive calls of other modules and other
+    /// imports, and those that were seen where they are made.
+    pub(super) fn is_meant(
+        &mut self,
+        recorded: &Recorded,
+        callees: &HashMap<u64, Vec<Callee>>,
+        frame: u64,
+        return_address: Addr,
+    ) -> bool {
+        let Some((at, callee)) = &recorded.callee else {
+            return true;
+        };
+        let callees = callees.get(at).into_iter().flatten();
+        let callees: SmallVec<[(&Arc<Tracepoint>, Addr, Addr); 4]> = callees
+            .filter(|callee| callee.caller.contains(&return_address.0))
+            .map(|callee| (&callee.point, callee.slot, return_address))
+            .collect();
+        let is_this = |(point, _): (&Arc<Tracepoint>, Addr)| Arc::ptr_eq(point, &recorded.point);
+        if !callee.caller.contains(&return_address.0)
+            || !called(self.space, &callees).is_some_and(is_this)
+        {
+            return false;
+        }
+        let position = self.position(frame);
+        let unwound = self.task.calls.unwound_by_call(position, return_address);
+        self.unwound(unwound);
+        let innermost = self.task.calls.innermost_at(frame, return_address);
+        innermost.is_none_or(|call| Arc::ptr_eq(&call.point, &recorded.point) && call.at_callee)
+    }
+
     pub(super) fn called(&mut self, call: &Call<'_>, view: View<'_>) {
         let Call {
             point,
             frame,
             return_address,
+            at_callee,
         } = *call;
         let position = self.position(frame);
         let unwound = self.task.calls.unwound_by_call(position, return_address);
@@ -65,7 +102,7 @@ impl Teller<'_, '_> {
             stack: position.stack,
             depth,
             again: false,
-            at_callee: false,
+            at_callee,
             machine: Machine::Amd64,
         };
         match point.returns {
@@ -82,7 +119,16 @@ impl Teller<'_, '_> {
         self.task.calls.caller(frame, point)
     }
 
-    pub(super) fn returned(&mut self, frame: u64, return_address: Addr, view: View<'_>) {
+    pub(super) fn returned(
+        &mut self,
+        point: &Arc<Tracepoint>,
+        frame: u64,
+        return_address: Addr,
+        view: View<'_>,
+    ) {
+        if self.task.calls.is_same_return(frame, return_address, point) {
+            return;
+        }
         let position = self.position(frame.wrapping_add(8));
         let returned = self.task.calls.returned(return_address, position);
         let unwound = self.task.calls.unwound_by_return(position);
@@ -124,7 +170,7 @@ impl Teller<'_, '_> {
         Position {
             rsp,
             stack: self.task.stacks.meet(rsp, runner),
-            memory: None,
+            frames: None,
         }
     }
 

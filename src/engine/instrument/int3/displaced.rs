@@ -102,7 +102,11 @@ fn jump_to(machine: Machine, target: u64) -> Option<Instruction> {
 
 /// Pushes the return address of the original place, as the call there would, and goes on by `jump`.
 /// No flag is touched.
-fn push_and(machine: Machine, jump: Instruction, return_address: u64) -> Option<Vec<Instruction>> {
+pub(in crate::engine::instrument) fn push_and(
+    machine: Machine,
+    jump: Instruction,
+    return_address: u64,
+) -> Option<Vec<Instruction>> {
     let low = return_address as u32 as i32;
     if machine == Machine::I386 {
         return Some(vec![Instruction::with1(Code::Pushd_imm32, low).ok()?, jump]);
@@ -116,7 +120,10 @@ fn push_and(machine: Machine, jump: Instruction, return_address: u64) -> Option<
     ])
 }
 
-fn direct_jump(machine: Machine, call: &Instruction) -> Option<Instruction> {
+pub(in crate::engine::instrument) fn direct_jump(
+    machine: Machine,
+    call: &Instruction,
+) -> Option<Instruction> {
     if !matches!(call.code(), Code::Call_rel32_64 | Code::Call_rel32_32) {
         return None;
     }

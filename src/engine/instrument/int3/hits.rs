@@ -29,6 +29,8 @@ struct Arrival {
     /// The registers as on the callee's first instruction.
     regs: Regs,
     return_address: Addr,
+    /// Where that really is: in code of ours that goes on there, for a call that is recorded as well.
+    lands_at: Addr,
 }
 
 /// Where a call was seen.
@@ -124,6 +126,7 @@ impl Supervisor {
         if caught && let Some(task) = self.tasks.get_mut(&stopped.tid()) {
             let memory: &dyn Memory = &space.memory;
             let return_address = Addr(memory.read_word(Addr(regs.rsp)).unwrap_or(0));
+            let return_address = space.caller(return_address);
             let position = position(task, stopped.tid(), space, &regs);
             let unwound = task.calls.unwound_by_call(position, return_address);
             tell_unwound(task, stopped, unwound, out);
@@ -147,7 +150,7 @@ impl Supervisor {
                         &mut self.next_call,
                         out,
                     ) {
-                        call_sites.push(arrival.return_address);
+                        call_sites.push(arrival.lands_at);
                     }
                 }
             }
@@ -209,6 +212,7 @@ fn arrivals<'s>(
     let mut arrivals = Vec::new();
     let mut prefetched = None;
     let mut callees: Vec<(&Arc<Tracepoint>, Addr, Addr)> = Vec::new();
+    let mut at_callee = Addr(0);
     let through_got = space.goes_through_got(at, breakpoint, &regs);
     for purpose in &breakpoint.purposes {
         if purpose.uses_slot() && !through_got {
@@ -231,6 +235,7 @@ fn arrivals<'s>(
                     seen: Seen::Itself,
                     regs,
                     return_address,
+                    lands_at: return_address,
                 });
                 continue;
             }
@@ -243,11 +248,13 @@ fn arrivals<'s>(
             | Purpose::Clone => continue,
         };
         let memory: &dyn Memory = prefetched.get_or_insert_with(|| glance(space, &regs, point));
-        let Ok(return_address) = memory.read_word(Addr(regs.rsp)).map(Addr) else {
+        let Ok(lands_at) = memory.read_word(Addr(regs.rsp)).map(Addr) else {
             continue;
         };
+        let return_address = space.caller(lands_at);
         match caller {
             Some((caller, slot)) if caller.contains(&return_address.0) => {
+                at_callee = lands_at;
                 callees.push((point, *slot, return_address))
             }
             Some(_) => {}
@@ -256,6 +263,7 @@ fn arrivals<'s>(
                 seen: Seen::Itself,
                 regs,
                 return_address,
+                lands_at,
             }),
         }
     }
@@ -265,6 +273,7 @@ fn arrivals<'s>(
             seen: Seen::AtCallee,
             regs,
             return_address,
+            lands_at: at_callee,
         });
     }
     (
@@ -276,7 +285,7 @@ fn arrivals<'s>(
 /// The import that a hit at its callee is a call of. Several may hold one address (memcpy and memmove,
 /// open and open64): the call instruction names the slot, or any may be meant. A call through a stub was
 /// seen there, so that what arrives here is that call, or what it has led to by a tail call.
-fn called<'p>(
+pub(in crate::engine::instrument) fn called<'p>(
     space: &Space,
     callees: &[(&'p Arc<Tracepoint>, Addr, Addr)],
 ) -> Option<(&'p Arc<Tracepoint>, Addr)> {
@@ -400,6 +409,7 @@ fn come_back(
 ) -> Vec<Arc<Tracepoint>> {
     let tid = stopped.tid();
     let time = out.now();
+    let at = space.caller(at);
     let view = View {
         regs: &regs,
         memory: &space.memory,
@@ -468,7 +478,7 @@ fn position<'s>(task: &mut Task, tid: Tid, space: &'s Space, regs: &Regs) -> Pos
     Position {
         rsp: regs.rsp,
         stack,
-        memory: Some(memory),
+        frames: Some(space),
     }
 }
 

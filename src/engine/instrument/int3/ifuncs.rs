@@ -9,6 +9,7 @@ use crate::elf::{Binding, Import};
 use crate::engine::instrument::int3::breakpoint::Purpose;
 use crate::engine::space::Space;
 use crate::engine::supervisor::out::Out;
+use crate::engine::supervisor::recording::Modules;
 use crate::engine::supervisor::state::Supervisor;
 use crate::engine::task::SpaceId;
 use crate::plan::{Kind, Sites, Tracepoint};
@@ -88,9 +89,17 @@ impl Supervisor {
         out: &mut Out<'_>,
     ) {
         let is_entry = |purpose: &Purpose| matches!(purpose, Purpose::Entry(p) if matches!(p.kind, Kind::Entry { .. }));
-        let breakpoint = self.spaces.get(&id).and_then(|space| space.breakpoint(at));
-        if !breakpoint.is_some_and(|b| b.purposes.iter().any(is_entry)) {
-            self.plant(stopped, id, at, Purpose::Entry(point), out);
+        let Some(space) = self.spaces.get(&id) else {
+            return;
+        };
+        let breakpoint = space.breakpoint(at);
+        let is_recorded = space
+            .recorder
+            .as_ref()
+            .is_some_and(|recorder| recorder.sees(at));
+        if !is_recorded && !breakpoint.is_some_and(|b| b.purposes.iter().any(is_entry)) {
+            let wanted = vec![(at, Purpose::Entry(point))];
+            self.realise(stopped, id, wanted, Modules::Running, out);
         }
     }
 }
