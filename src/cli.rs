@@ -2,6 +2,7 @@
 
 mod args;
 mod leaks;
+mod outputs;
 mod pids;
 mod slips;
 mod values;
@@ -16,6 +17,7 @@ use crate::sink::text::{Style, TaskIdForm, TaskIds, Time};
 use crate::value::Limits;
 use args::{Args, How, When};
 use clap::{CommandFactory, FromArgMatches};
+use outputs::Outputs;
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
 use values::{destination, each, number, paths, system_calls, topics, variable};
@@ -156,6 +158,8 @@ impl Args {
                     surroundings
                         .columns
                         .filter(|_| surroundings.is_terminal && output == Destination::Stderr),
+                    self.format.as_deref(),
+                    self.json.as_deref(),
                 )?,
             ),
             false => None,
@@ -167,7 +171,7 @@ impl Args {
                 selection.is_default = false;
                 None
             }
-            _ => Some(style),
+            _ => Some(style.clone()),
         };
         let lines = lines.filter(|_| leaks.is_none() || !self.no_default || has_entries);
         // A command draws on the terminal itself.
@@ -187,6 +191,19 @@ impl Args {
                 },
                 frames: options.frames,
             });
+        let outputs = match leaks {
+            Some((options, suppressions)) => Outputs {
+                output,
+                report: Report::Leaks(Box::new(Leaks {
+                    options,
+                    suppressions,
+                    lines,
+                    view,
+                })),
+                also: Vec::new(),
+            },
+            None => self.outputs(output, style.clone())?,
+        };
         let env = self.env.iter().map(variable).collect::<Result<_, _>>()?;
         let debug = self.debug.as_deref().map(topics).transpose()?;
         let mut command = self.command.into_iter();
@@ -228,20 +245,11 @@ impl Args {
                 How::Record => Instrument::Record,
                 How::Stop => Instrument::Stop,
             },
-            output,
+            output: outputs.output,
             debug: debug.unwrap_or_default(),
-            report: match (leaks, lines) {
-                (Some((options, suppressions)), lines) => Report::Leaks(Box::new(Leaks {
-                    options,
-                    suppressions,
-                    lines,
-                    view,
-                })),
-                (None, Some(style)) if !self.count => Report::Lines(style),
-                (None, _) => Report::Summary {
-                    demangle: self.demangle,
-                },
-            },
+            report: outputs.report,
+            also: outputs.also,
+            frames: style.frames,
         })
     }
 
@@ -280,7 +288,10 @@ impl Args {
         if self.follow > 1 && self.leaks.leaks {
             return wrong("Options --leaks and -ff can't be used together");
         }
-        if self.leaks.leaks && self.count {
+        if self.leaks.leaks && self.chrome.is_some() {
+            return wrong("Options --leaks and --chrome can't be used together");
+        }
+        if self.leaks.leaks && (self.count > 0 || self.summary) {
             return wrong("Options --leaks and -c can't be used together");
         }
         if self.detach && (self.attach.is_empty() || !self.command.is_empty()) {

@@ -36,6 +36,10 @@ pub struct Config {
     pub output: Destination,
     /// What is made of the calls.
     pub report: Report,
+    /// Other outputs of the same trace (`--json`, `--chrome`).
+    pub also: Vec<(Destination, Form)>,
+    /// So many of the calls that led to one are shown with it (`-w`).
+    pub frames: usize,
     /// What is told of ltrace's own doings (`--debug`).
     pub debug: Topics,
 }
@@ -113,8 +117,15 @@ pub struct Selection {
 /// What is made of the calls.
 #[derive(Debug)]
 pub enum Report {
-    /// A line for each.
-    Lines(Style),
+    /// A line for each, and at the end the table of `-c` if it is `counted` (`-cc`).
+    Lines {
+        /// How lines look.
+        style: Style,
+        /// The table comes at the end.
+        counted: bool,
+    },
+    /// For programs (`--format`).
+    Machine(Form),
     /// The table of `-c`.
     Summary {
         /// Names are shown as their language writes them (`-C`).
@@ -122,6 +133,15 @@ pub enum Report {
     },
     /// What is never given back (`--leaks`), and the lines of calls if any were asked for besides.
     Leaks(Box<Leaks>),
+}
+
+/// A form that programs read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// An object a line (docs/json.md).
+    Json,
+    /// Chrome's Trace Event Format.
+    Chrome,
 }
 
 /// Leaks, as they are asked for.

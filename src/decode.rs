@@ -43,6 +43,10 @@ pub struct Decoder {
     spare: Vec<Arguments>,
     pythons: Pythons,
     gos: Gos,
+    /// Whether arguments and results are wanted as they were passed, too.
+    keeps_words: bool,
+    /// Those of the call that is looked at.
+    words: Vec<u64>,
     /// Where stacks are read to.
     stack: Vec<u8>,
 }
@@ -64,7 +68,17 @@ impl Decoder {
             spare: Vec::new(),
             pythons: Pythons::default(),
             gos: Gos::default(),
+            keeps_words: false,
+            words: Vec::new(),
             stack: Vec::new(),
+        }
+    }
+
+    /// The same, whose events have arguments and results as they were passed as well, if these are wanted.
+    pub fn keep_words(self, keeps_words: bool) -> Decoder {
+        Decoder {
+            keeps_words,
+            ..self
         }
     }
 
@@ -101,6 +115,7 @@ impl Decoder {
                 point: (*point).clone(),
                 return_address: *return_address,
                 args: self.call(hit, *id, point, view),
+                words: std::mem::take(&mut self.words),
                 stack: self.copy_stack(hit, point, view),
             },
             What::Return {
@@ -120,6 +135,10 @@ impl Decoder {
                     return_address: *return_address,
                     out_args,
                     result,
+                    word: match self.keeps_words {
+                        true => word(point, view),
+                        false => 0,
+                    },
                     elapsed,
                 }
             }
@@ -245,6 +264,9 @@ impl Decoder {
             Some((prototype, capture)) => {
                 let mut arguments = self.spare.pop().unwrap_or_default();
                 arguments.take(prototype, capture, view, &mut self.formats);
+                if self.keeps_words {
+                    self.words.extend(arguments.words());
+                }
                 arguments.at_entry(prototype, capture, view, self.limits, &mut values);
                 match arguments.shown_at_return(prototype, capture) {
                     true => call.arguments = Some(arguments),
@@ -253,6 +275,10 @@ impl Decoder {
             }
             // Four words, as users of ltrace know it.
             None => {
+                if self.keeps_words {
+                    let words = (0..4).map(|number| convention::word(view, number));
+                    self.words.extend(words);
+                }
                 values.extend((0..4).map(|number| guess(convention::word(view, number), view)));
             }
         }
@@ -328,6 +354,11 @@ fn elapsed(now: Timestamp, open: Option<&Open>) -> Duration {
 
 fn guess(word: u64, view: &View<'_>) -> Value {
     Value::guess(word, convention::model(view.regs.machine()))
+}
+
+/// The result as it was returned.
+fn word(point: &Tracepoint, view: &View<'_>) -> u64 {
+    result(point, view).map_or(view.regs.rax, |result| result.place.low())
 }
 
 /// The error that a system call ended with. Of one that returns nothing there is none, whatever is left in its register.

@@ -77,6 +77,8 @@ pub enum Kind {
         return_address: Addr,
         /// The arguments that are known at entry, in order.
         args: Vec<Value>,
+        /// All arguments as they were passed, the low eight bytes of each, if that is wanted.
+        words: Vec<u64>,
         /// Its stack, when the tracepoint wants it.
         stack: Option<Box<RawStack>>,
     },
@@ -94,6 +96,8 @@ pub enum Kind {
         out_args: Vec<Value>,
         /// The result.
         result: Value,
+        /// Its low eight bytes, or where it is if it is in memory.
+        word: u64,
         /// Time from entry to return.
         elapsed: Duration,
     },

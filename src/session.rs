@@ -11,7 +11,7 @@ mod shared_output;
 use crate::base::Pid;
 use crate::base::printable::printable;
 use crate::base::signal::Signal;
-use crate::config::{Aim, Children, Comparison, Config, Instrument, Launch, Report};
+use crate::config::{Aim, Children, Comparison, Config, Form, Instrument, Launch, Report};
 use crate::decode::Decoder;
 use crate::engine::supervisor::attach::AttachError;
 use crate::engine::supervisor::recording;
@@ -34,7 +34,7 @@ use crate::sys::front::{self, Duties, End, Link, Side, Stops};
 use crate::sys::{interrupt, patience, proc};
 use consumer::Consumer;
 use leaks::LeakMode;
-use mode::{Lines, Mode, Summary};
+use mode::{Lines, Machine, Mode, Out, Summary, machine, named_backtraces};
 use std::io::{self, Write};
 use std::time::Duration;
 
@@ -75,7 +75,7 @@ fn check_proc() -> Result<(), Error> {
 /// Parts front end and tracer; each does its part.
 fn start(config: Config) -> Result<u8, Error> {
     check_proc()?;
-    let mode = mode(&config.report)?;
+    let mode = mode(&config)?;
     let duties = Duties {
         stops: match config.launch {
             Some(_) => Stops::AsCommand,
@@ -101,9 +101,16 @@ fn start(config: Config) -> Result<u8, Error> {
 }
 
 /// The one place where it is asked what is made of calls.
-fn mode(report: &Report) -> Result<Box<dyn Mode>, Error> {
-    Ok(match report {
-        Report::Lines(style) => Box::new(Lines(style.clone())),
+fn mode(config: &Config) -> Result<Box<dyn Mode>, Error> {
+    Ok(match &config.report {
+        Report::Lines { style, counted } => Box::new(Lines {
+            style: style.clone(),
+            counted: *counted,
+        }),
+        Report::Machine(form) => Box::new(Machine {
+            form: *form,
+            frames: config.frames,
+        }),
         Report::Summary { demangle } => Box::new(Summary {
             demangle: *demangle,
         }),
@@ -126,6 +133,11 @@ fn trace(config: Config, mode: Box<dyn Mode>, link: Link) -> Result<u8, Error> {
         .output
         .open(interrupt::is_unwanted)
         .map_err(|why| Error::output(&config.output, why))?;
+    let mut also = Vec::new();
+    for (to, form) in &config.also {
+        let opened = to.open(interrupt::is_unwanted);
+        also.push((*form, opened.map_err(|why| Error::output(to, why))?));
+    }
     let prototypes = prototypes(&config, &mut out)?;
     interrupt::listen(TICK)?;
     let records = match config.instrument {
@@ -133,10 +145,12 @@ fn trace(config: Config, mode: Box<dyn Mode>, link: Link) -> Result<u8, Error> {
         Instrument::Record => true,
         Instrument::Auto => !mode.writes_as_it_goes() || !shared_output::is_shared(&config),
     };
-    let stacks = match mode.frames() {
-        0 => Stack::Unwanted,
+    let stacks = match mode.shows_frames() || !also.is_empty() {
+        false => Stack::Unwanted,
+        true if config.frames == 0 => Stack::Unwanted,
         _ => Stack::Wanted,
     };
+    let keeps_words = has_json(&config);
     let plan = Plan {
         stacks,
         calls: (!config.selection.is_default).then_some(config.selection.imports),
@@ -164,12 +178,15 @@ fn trace(config: Config, mode: Box<dyn Mode>, link: Link) -> Result<u8, Error> {
         true => Knowledge::All,
         false => Knowledge::SinceAttach,
     };
+    let tells_losses = config.output != Destination::Stderr || mode.hides_losses();
+    let copying = mode.copying();
+    let sink = mode.sink(&config.output, out, knowledge);
     let mut engine = Supervisor::new(plan, follow, instrument, link);
     let mut consumer = Consumer {
-        decoder: Decoder::new(config.limits),
-        tells_losses: config.output != Destination::Stderr || mode.hides_losses(),
-        copying: mode.copying(),
-        sink: with_debug(config.debug, mode.sink(&config.output, out, knowledge)),
+        decoder: Decoder::new(config.limits).keep_words(keeps_words),
+        tells_losses,
+        copying,
+        sink: with_debug(config.debug, with_others(also, config.frames, sink)),
         failure: None,
         promises: Promises::from_environment(),
     };
@@ -206,6 +223,22 @@ fn trace(config: Config, mode: Box<dyn Mode>, link: Link) -> Result<u8, Error> {
         _ if refused > 0 => 1,
         Some(status) => status,
         None => status(&engine, outcome),
+    })
+}
+
+/// Whether arguments are wanted as they were passed, too.
+fn has_json(config: &Config) -> bool {
+    matches!(config.report, Report::Machine(Form::Json))
+        || config.also.iter().any(|(_, form)| *form == Form::Json)
+}
+
+/// The sink, beside those of other outputs of the same trace.
+fn with_others(also: Vec<(Form, Out)>, frames: usize, sink: Box<dyn Sink>) -> Box<dyn Sink> {
+    also.into_iter().fold(sink, |sink, (form, out)| {
+        Box::new(Both(
+            machine(form, &named_backtraces(frames), frames, out),
+            sink,
+        ))
     })
 }
 

@@ -31,6 +31,17 @@ impl Place {
         Place::pair([word, 0])
     }
 
+    /// Its low eight bytes; of what is in memory, the address; zero for what is lost.
+    pub fn low(&self) -> u64 {
+        match self {
+            Place::Bytes([a, b, c, d, e, f, g, h, ..]) => {
+                u64::from_le_bytes([*a, *b, *c, *d, *e, *f, *g, *h])
+            }
+            Place::Memory(at) => at.0,
+            Place::Lost => 0,
+        }
+    }
+
     /// Two eightbytes.
     fn pair([low, high]: [u64; 2]) -> Place {
         Place::Bytes((u128::from(high) << 64 | u128::from(low)).to_le_bytes())

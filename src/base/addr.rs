@@ -1,6 +1,7 @@
 //! Two kinds of address that must never be mixed: where something is in a running process, and
 //! where its ELF file says it is. The bias of a loaded module turns one into the other.
 
+use serde::{Serialize, Serializer};
 use std::fmt;
 
 /// An address in a process.
@@ -37,6 +38,13 @@ impl Addr {
 impl fmt::Display for Addr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:#x}", self.0)
+    }
+}
+
+/// As a text: most readers have numbers of 53 bits.
+impl Serialize for Addr {
+    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        out.collect_str(self)
     }
 }
 

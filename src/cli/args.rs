@@ -72,13 +72,29 @@ pub(super) struct Args {
     #[arg(short = 'o', long = "output", aliases = ["o", "ou", "out", "outp", "outpu"], value_name = "FILE", help_heading = OUTPUT, allow_hyphen_values = true)]
     pub(super) output: Option<OsString>,
 
+    /// The form of the trace: text, json or chrome; of reports of --leaks: text, json or mtrace (a table of live blocks) [default: text]
+    #[arg(long = "format", value_name = "FORMAT", help_heading = OUTPUT)]
+    pub(super) format: Option<String>,
+
+    /// The trace as JSON as well, an object a line; with --leaks the last report
+    #[arg(long = "json", value_name = "FILE", help_heading = OUTPUT)]
+    pub(super) json: Option<OsString>,
+
+    /// The trace for Perfetto, speedscope or chrome://tracing as well
+    #[arg(long = "chrome", value_name = "FILE", help_heading = OUTPUT)]
+    pub(super) chrome: Option<OsString>,
+
     /// Do not empty the file of -o first
     #[arg(long = "append", alias = "output-append-mode", help_heading = OUTPUT)]
     pub(super) append: bool,
 
-    /// Count calls and their time, and show a table at the end
-    #[arg(short = 'c', long = "summary-only", alias = "count", help_heading = OUTPUT)]
-    pub(super) count: bool,
+    /// Count calls and their time, and show a table at the end; -cc: with the trace before it
+    #[arg(short = 'c', long = "summary-only", alias = "count", help_heading = OUTPUT, action = ArgAction::Count)]
+    pub(super) count: u8,
+
+    /// The same as -cc
+    #[arg(long = "summary", help_heading = OUTPUT, hide = true)]
+    pub(super) summary: bool,
 
     /// Show C++ and Rust names as they are written in the source
     #[arg(short = 'C', long = "demangle", help_heading = OUTPUT)]

@@ -16,6 +16,7 @@ use crate::plan::pairs::{self, Form, Pair};
 use crate::plan::resources::Alias;
 use clap::{Arg, ArgMatches, Args, Command, Id};
 use regex::Regex;
+use std::ffi::OsStr;
 use std::path::PathBuf;
 use words::{choose, each, size, time, word};
 
@@ -127,10 +128,6 @@ pub(super) struct LeakArgs {
     #[arg(long, value_name = "FILE", help_heading = FILES)]
     html: Option<PathBuf>,
 
-    /// The last report as JSON
-    #[arg(long, value_name = "FILE", help_heading = FILES)]
-    json: Option<PathBuf>,
-
     /// A profile for pprof
     #[arg(long, value_name = "FILE", help_heading = FILES)]
     pprof: Option<PathBuf>,
@@ -146,10 +143,6 @@ pub(super) struct LeakArgs {
     /// Compare two that were saved: what grew, by site
     #[arg(long, num_args = 2, value_names = ["OLD", "NEW"], help_heading = FILES)]
     diff: Option<Vec<PathBuf>>,
-
-    /// Reports as text, json or mtrace (a table of live blocks) [default: text]
-    #[arg(long, value_name = "FORMAT", help_heading = FILES)]
-    format: Option<String>,
 
     /// Suppressions for what is told, after the report
     #[arg(long, help_heading = FILES)]
@@ -175,7 +168,13 @@ pub(super) fn refuse(given: &ArgMatches) -> Result<(), String> {
 
 impl LeakArgs {
     /// What the user wants to know, on a terminal of so many columns.
-    pub(super) fn options(&self, width: Option<usize>) -> Result<(Options, Suppressions), String> {
+    /// Some of it is told by options that traces have as well.
+    pub(super) fn options(
+        &self,
+        width: Option<usize>,
+        format: Option<&str>,
+        json: Option<&OsStr>,
+    ) -> Result<(Options, Suppressions), String> {
         let usual = Options::default();
         let options = Options {
             sets: self.sets()?,
@@ -212,9 +211,9 @@ impl LeakArgs {
                 Contents::Hidden
             },
             fail_on: self.fail_on.as_deref().map(fail_on).transpose()?,
-            format: word("format", self.format.as_deref(), &FORMATS)?,
+            format: word("format", format, &FORMATS)?,
             files: Files {
-                json: self.json.clone(),
+                json: json.map(PathBuf::from),
                 folded: self.folded.clone(),
                 pprof: self.pprof.clone(),
                 html: self.html.clone(),

@@ -53,6 +53,11 @@ impl Arguments {
         }
     }
 
+    /// All of them as they were passed.
+    pub(super) fn words(&self) -> impl Iterator<Item = u64> {
+        self.places.iter().map(Place::low)
+    }
+
     /// How many of the arguments are shown at entry. Where no parameter waits for the return, what printf
     /// takes does not either.
     fn count_at_entry(&self, prototype: &Prototype, capture: &Capture) -> usize {

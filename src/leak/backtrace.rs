@@ -1,9 +1,4 @@
-//! Backtraces below the lines of calls (`-w`), in ltrace's words:
-//!
-//! ```text
-//!  > /usr/bin/prog(main+0x14) [0x563af050517d]
-//! <TAB>prog.c:58:16
-//! ```
+//! Who called whom before a call, for lines and objects of it (`-w`).
 
 use crate::base::Pid;
 use crate::base::addr::Addr;
@@ -11,10 +6,9 @@ use crate::base::printable::printable;
 use crate::event::{Event, Kind};
 use crate::leak::book::Book;
 use crate::sink::demangle::Names;
-use crate::sink::text::backtrace::{Backtrace, Backtraces};
-use crate::stack::{Frame, FrameKind, Module, RawStack, StackId, Symbolizer};
+use crate::sink::text::backtrace::{self, Backtrace, Backtraces, Place, Source};
+use crate::stack::{Frame, FrameKind, Location, Module, RawStack, StackId, Symbolizer};
 use std::collections::HashMap;
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 /// Modules, stacks, and their names as far as they were shown.
@@ -22,15 +16,7 @@ pub struct Traces {
     book: Book,
     symbolizer: Symbolizer,
     names: Names,
-    known: HashMap<Frame, Arc<Shown>>,
-}
-
-/// How a frame is shown, but for its address in the process.
-struct Shown {
-    /// `PATH(SYMBOL+0xOFFSET)`
-    place: String,
-    /// The source lines below, inlined calls first.
-    source: String,
+    known: HashMap<Frame, Arc<Place>>,
 }
 
 impl Traces {
@@ -45,28 +31,38 @@ impl Traces {
         }
     }
 
-    fn frame(&mut self, pid: Pid, frame: &Frame, out: &mut String) {
-        // Writing to a text does not fail.
+    fn frame(&mut self, pid: Pid, frame: &Frame) -> backtrace::Frame {
         if frame.kind == FrameKind::Cut {
-            out.push_str(" > ...\n");
-        } else if let Some(script) = self.book.stacks().script(frame) {
-            let (file, function) = (printable(&script.file), printable(&script.function));
-            let _ = write!(out, " > {file}({function})\n\t{file}");
-            let _ = script.line.map(|line| write!(out, ":{line}"));
-            out.push('\n');
-        } else {
-            let at = self.book.address(pid, frame);
-            let shown = match frame.module {
-                Some(_) => self.shown(frame),
-                // Made at run time: whose it is changes.
+            let module = "...".to_owned();
+            return nowhere(Place {
+                module,
+                ..Place::default()
+            });
+        }
+        if let Some(script) = self.book.stacks().script(frame) {
+            let file = printable(&script.file).into_owned();
+            return nowhere(Place {
+                module: file.clone(),
+                function: Some(printable(&script.function).into_owned()),
+                offset: None,
+                source: vec![Source {
+                    file,
+                    line: script.line,
+                    ..Source::default()
+                }],
+            });
+        }
+        backtrace::Frame {
+            address: Some(self.book.address(pid, frame)),
+            place: match frame.module {
+                Some(_) => self.place(frame),
+                // Made at run time: what is there changes.
                 None => Arc::new(self.made(pid, frame)),
-            };
-            let _ = writeln!(out, " > {} [{at}]", shown.place);
-            out.push_str(&shown.source);
+            },
         }
     }
 
-    fn shown(&mut self, frame: &Frame) -> Arc<Shown> {
+    fn place(&mut self, frame: &Frame) -> Arc<Place> {
         if let Some(known) = self.known.get(frame) {
             return known.clone();
         }
@@ -74,46 +70,58 @@ impl Traces {
         let module = frame.module.and_then(|id| stacks.module(id));
         let path = module.map_or("", |module| &module.path);
         let symbol = self.symbolizer.symbol(stacks, frame);
-        let place = match symbol {
+        let (function, offset) = match symbol {
             Some((symbol, offset)) => {
                 // Behind it a version may stand.
                 let symbol = symbol.split('@').next().unwrap_or_default();
                 let name = self.names.of(&symbol.into());
-                format!("{}({name}+{offset:#x})", printable(path))
+                (Some(name.to_string()), offset)
             }
-            None => format!("{}(+{:#x})", printable(path), frame.vaddr.0),
+            None => (None, frame.vaddr.0),
         };
-        let mut source = String::new();
-        for location in self.symbolizer.resolve(stacks, frame).iter() {
-            let Some(file) = &location.file else { continue };
-            let _ = write!(source, "\t{}", printable(file));
-            let _ = location.line.map(|line| write!(source, ":{line}"));
-            let _ = location.column.map(|column| write!(source, ":{column}"));
-            if location.inlined {
-                let _ = write!(source, " {} (inlined)", printable(&location.function));
-            }
-            source.push('\n');
-        }
-        let shown = Arc::new(Shown { place, source });
-        self.known.insert(*frame, shown.clone());
-        shown
+        let locations = self.symbolizer.resolve(stacks, frame);
+        let place = Arc::new(Place {
+            module: printable(path).into_owned(),
+            function,
+            offset: Some(offset),
+            source: locations.iter().filter_map(source).collect(),
+        });
+        self.known.insert(*frame, place.clone());
+        place
     }
 
-    fn made(&self, pid: Pid, frame: &Frame) -> Shown {
+    fn made(&self, pid: Pid, frame: &Frame) -> Place {
         let at = frame.lookup();
-        let place = match self.book.made(pid, Addr(at.0)) {
-            Some((name, offset)) => {
-                format!(
-                    "[jit]({}+{:#x})",
-                    printable(&name),
-                    offset + (frame.vaddr.0 - at.0)
-                )
-            }
-            None => "[unknown]()".to_owned(),
-        };
-        let source = String::new();
-        Shown { place, source }
+        match self.book.made(pid, Addr(at.0)) {
+            Some((name, offset)) => Place {
+                module: "[jit]".to_owned(),
+                function: Some(printable(&name).into_owned()),
+                offset: Some(offset + (frame.vaddr.0 - at.0)),
+                source: Vec::new(),
+            },
+            None => Place {
+                module: "[unknown]".to_owned(),
+                ..Place::default()
+            },
+        }
     }
+}
+
+fn nowhere(place: Place) -> backtrace::Frame {
+    backtrace::Frame {
+        address: None,
+        place: Arc::new(place),
+    }
+}
+
+fn source(location: &Location) -> Option<Source> {
+    let inlined = location.inlined.then_some(&location.function);
+    Some(Source {
+        file: printable(location.file.as_deref()?).into_owned(),
+        line: location.line,
+        column: location.column,
+        inlined: inlined.map(|function| printable(function).into_owned()),
+    })
 }
 
 impl Backtraces for Traces {
@@ -152,12 +160,12 @@ impl Backtraces for Traces {
         self.book.unwind(pid, raw)
     }
 
-    fn write(&mut self, pid: Pid, backtrace: Backtrace, most: usize, out: &mut String) {
+    fn frames(&mut self, pid: Pid, backtrace: Backtrace, most: usize) -> Vec<backtrace::Frame> {
         let frames = self.book.stacks().frames(backtrace.stack).to_vec();
         let callers = frames.iter().skip(usize::from(backtrace.has_callee));
-        for frame in callers.take(most) {
-            self.frame(pid, frame, out);
-        }
-        out.push('\n');
+        callers
+            .take(most)
+            .map(|frame| self.frame(pid, frame))
+            .collect()
     }
 }

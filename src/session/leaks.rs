@@ -83,8 +83,8 @@ impl Mode for LeakMode {
         self.leaks.options.snapshot_method
     }
 
-    fn frames(&self) -> usize {
-        self.leaks.lines.as_ref().map_or(0, |style| style.frames)
+    fn shows_frames(&self) -> bool {
+        self.leaks.lines.is_some()
     }
 
     fn hides_losses(&self) -> bool {

@@ -1,15 +1,19 @@
 //! What a run asks of the session, by what it makes of calls: lines, a summary, or reports of leaks.
 
 use crate::base::snapshot::SnapshotMethod;
+use crate::config::Form;
 use crate::debug::below_roots;
 use crate::leak::backtrace::Traces;
 use crate::leak::tracker::Knowledge;
 use crate::plan::resources::Resources;
 use crate::proto::library::Library;
+use crate::sink::both::Both;
+use crate::sink::chrome::Chrome;
 use crate::sink::demangle::Names;
-use crate::sink::output::Destination;
+use crate::sink::json::Json;
+use crate::sink::output::{Destination, Shared};
 use crate::sink::per_process::{Make, PerProcess};
-use crate::sink::text::backtrace::Shared;
+use crate::sink::text::backtrace::Shared as Backtraces;
 use crate::sink::text::{Style, Text};
 use crate::sink::{Sink, summary};
 use crate::stack::Symbolizer;
@@ -39,9 +43,9 @@ pub(super) trait Mode {
         Resources::default()
     }
 
-    /// How many calls that led to one it shows below it.
-    fn frames(&self) -> usize {
-        0
+    /// Whether it shows calls that led to one, should any be asked for.
+    fn shows_frames(&self) -> bool {
+        false
     }
 
     /// How memory is kept for it.
@@ -63,8 +67,17 @@ pub(super) trait Mode {
     fn sink(self: Box<Self>, to: &Destination, out: Out, knowledge: Knowledge) -> Box<dyn Sink>;
 }
 
-/// A line for each call.
-pub(super) struct Lines(pub(super) Style);
+/// A line for each call, and perhaps the table behind them.
+pub(super) struct Lines {
+    pub(super) style: Style,
+    pub(super) counted: bool,
+}
+
+/// For programs to read.
+pub(super) struct Machine {
+    pub(super) form: Form,
+    pub(super) frames: usize,
+}
 
 /// The table of `-c`.
 pub(super) struct Summary {
@@ -72,8 +85,8 @@ pub(super) struct Summary {
 }
 
 impl Mode for Lines {
-    fn frames(&self) -> usize {
-        self.0.frames
+    fn shows_frames(&self) -> bool {
+        true
     }
 
     fn writes_as_it_goes(&self) -> bool {
@@ -81,26 +94,51 @@ impl Mode for Lines {
     }
 
     fn sink(self: Box<Self>, to: &Destination, out: Out, _: Knowledge) -> Box<dyn Sink> {
-        let style = self.0;
+        let Lines { style, counted } = *self;
         let backtraces = backtraces(&style);
-        let make = move |out: Out| Box::new(text(&style, &backtraces, out)) as Box<dyn Sink>;
+        let make = move |out: Out| -> Box<dyn Sink> {
+            if !counted {
+                return Box::new(text(&style, &backtraces, out));
+            }
+            let shared = Shared::new(out);
+            let lines = text(&style, &backtraces, Box::new(shared.clone()));
+            let table = summary::Summary::new(names(style.demangle), Box::new(shared));
+            Box::new(Both(lines, table.without_losses()))
+        };
         each(to, out, Box::new(make))
+    }
+}
+
+impl Mode for Machine {
+    fn shows_frames(&self) -> bool {
+        true
+    }
+
+    fn writes_as_it_goes(&self) -> bool {
+        true
+    }
+
+    fn sink(self: Box<Self>, to: &Destination, out: Out, _: Knowledge) -> Box<dyn Sink> {
+        let backtraces = named_backtraces(self.frames);
+        each(
+            to,
+            out,
+            Box::new(move |out| machine(self.form, &backtraces, self.frames, out)),
+        )
     }
 }
 
 impl Mode for Summary {
     fn sink(self: Box<Self>, to: &Destination, out: Out, _: Knowledge) -> Box<dyn Sink> {
-        let names = match self.demangle {
-            true => Names::demangled,
-            false => Names::as_they_are,
+        let make = move |out: Out| -> Box<dyn Sink> {
+            Box::new(summary::Summary::new(names(self.demangle), out))
         };
-        let make = move |out: Out| Box::new(summary::Summary::new(names(), out)) as Box<dyn Sink>;
         each(to, out, Box::new(make))
     }
 }
 
 /// Lines of calls.
-pub(super) fn text(style: &Style, backtraces: &Option<Shared>, out: Box<dyn Write>) -> Text {
+pub(super) fn text(style: &Style, backtraces: &Option<Backtraces>, out: Box<dyn Write>) -> Text {
     let text = Text::new(style.clone(), out);
     match backtraces {
         Some(backtraces) => text.with_backtraces(backtraces.clone()),
@@ -108,15 +146,39 @@ pub(super) fn text(style: &Style, backtraces: &Option<Shared>, out: Box<dyn Writ
     }
 }
 
-/// What is shown below lines, if anything is.
-pub(super) fn backtraces(style: &Style) -> Option<Shared> {
-    let names = match style.demangle {
+fn names(demangle: bool) -> Names {
+    match demangle {
         true => Names::demangled(),
         false => Names::as_they_are(),
-    };
-    let symbolizer = Symbolizer::new(below_roots);
-    let traces = || Traces::new(symbolizer, names, style.frames);
-    (style.frames > 0).then(|| Rc::new(RefCell::new(traces())) as Shared)
+    }
+}
+
+/// One output for programs.
+pub(super) fn machine(
+    form: Form,
+    backtraces: &Option<Backtraces>,
+    frames: usize,
+    out: Out,
+) -> Box<dyn Sink> {
+    match form {
+        Form::Json => Box::new(Json::new(out).with_backtraces(backtraces.clone(), frames)),
+        Form::Chrome => Box::new(Chrome::new(Names::demangled(), out)),
+    }
+}
+
+/// What is shown below lines, if anything is.
+pub(super) fn backtraces(style: &Style) -> Option<Backtraces> {
+    of_frames(style.frames, names(style.demangle))
+}
+
+/// The same for programs to read, names as the source has them.
+pub(super) fn named_backtraces(frames: usize) -> Option<Backtraces> {
+    of_frames(frames, Names::demangled())
+}
+
+fn of_frames(frames: usize, names: Names) -> Option<Backtraces> {
+    let traces = || Traces::new(Symbolizer::new(below_roots), names, frames);
+    (frames > 0).then(|| Rc::new(RefCell::new(traces())) as Backtraces)
 }
 
 /// One sink, or one for each process (`-ff`).

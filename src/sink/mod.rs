@@ -2,10 +2,13 @@
 
 pub mod behind;
 pub mod both;
+pub mod chrome;
 pub mod debug;
 pub mod demangle;
+pub mod json;
 pub mod output;
 pub mod per_process;
+pub mod places;
 pub mod promises;
 pub mod summary;
 pub mod text;

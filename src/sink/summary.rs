@@ -20,6 +20,7 @@ pub struct Summary {
     names: Names,
     out: Box<dyn Write>,
     tallies: HashMap<Name, Tally>,
+    tells_losses: bool,
 }
 
 /// What calls are counted by. A system call and the function of its name are two.
@@ -47,6 +48,15 @@ impl Summary {
             names,
             out,
             tallies: HashMap::new(),
+            tells_losses: true,
+        }
+    }
+
+    /// The same, where lines tell of what was lost.
+    pub fn without_losses(self) -> Summary {
+        Summary {
+            tells_losses: false,
+            ..self
         }
     }
 
@@ -108,7 +118,7 @@ impl Sink for Summary {
             kind if kind.is_bookkeeping() => {}
             Kind::Return { point, elapsed, .. } => self.count(point, *elapsed),
             Kind::NoReturn { point, elapsed, .. } => self.count(point, *elapsed),
-            Kind::Lost { what, .. } | Kind::NoAllocator { what } => {
+            Kind::Lost { what, .. } | Kind::NoAllocator { what } if self.tells_losses => {
                 writeln!(self.out, "ltrace: {}", printable(what))?
             }
             _ => (),

@@ -114,6 +114,7 @@ impl Task {
             point: Arc::clone(point),
             return_address: Addr(0x401136 + id),
             args: args.to_vec(),
+            words: Vec::new(),
             stack: None,
         })
     }
@@ -143,6 +144,7 @@ impl Task {
             return_address: Addr(0x401136 + id),
             out_args: out_args.to_vec(),
             result,
+            word: 0,
             elapsed: Duration::from_nanos(211_900),
         })
     }

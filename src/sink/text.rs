@@ -208,10 +208,9 @@ impl Text {
     /// The calls that led to one, below the line that ends it.
     fn backtrace(&mut self, event: &Event, begun: Begun) {
         if let (Some(backtraces), Some(backtrace)) = (&self.backtraces, begun.backtrace) {
-            let (most, out) = (self.style.frames, self.line.lines());
-            backtraces
-                .borrow_mut()
-                .write(event.pid, backtrace, most, out);
+            let mut backtraces = backtraces.borrow_mut();
+            let frames = backtraces.frames(event.pid, backtrace, self.style.frames);
+            backtrace::write(&frames, self.line.lines());
         }
     }
 
@@ -239,6 +238,7 @@ impl Text {
                 return_address,
                 args,
                 stack,
+                ..
             } => {
                 self.begin(event, *return_address, *depth);
                 let begun = Begun {

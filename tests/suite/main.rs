@@ -24,6 +24,7 @@ mod go;
 mod hostile_files;
 mod hostile_names;
 mod html;
+mod json;
 mod launch;
 mod leak_allocators;
 mod leak_ends;

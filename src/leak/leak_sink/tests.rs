@@ -151,6 +151,7 @@ fn allocates(sink: &mut LeakSink) {
             point: point.clone(),
             return_address: Addr(START + 0x4_0000),
             args: vec![Value::Unsigned(100)],
+            words: Vec::new(),
             stack: None,
         },
         Kind::Return {
@@ -160,6 +161,7 @@ fn allocates(sink: &mut LeakSink) {
             return_address: Addr(START + 0x4_0000),
             out_args: Vec::new(),
             result: Value::Unsigned(0x5000),
+            word: 0x5000,
             elapsed: Duration::ZERO,
         },
     ];

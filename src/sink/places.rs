@@ -1,0 +1,64 @@
+//! What lies where in each process: whose code an address is.
+
+use crate::base::Pid;
+use crate::base::addr::{Addr, Bias, Vaddr};
+use crate::event::{Event, Kind};
+use crate::plan::ModuleName;
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// The modules of all processes.
+#[derive(Default)]
+pub struct Places {
+    processes: HashMap<Pid, Vec<Place>>,
+}
+
+#[derive(Clone)]
+struct Place {
+    range: Range<u64>,
+    bias: Bias,
+    module: Arc<ModuleName>,
+}
+
+impl Places {
+    /// Modules come and go, processes fork and end.
+    pub fn event(&mut self, event: &Event) {
+        let pid = event.pid;
+        match &event.kind {
+            Kind::Started { parent } => {
+                if let Some(places) = parent.and_then(|parent| self.processes.get(&parent).cloned())
+                {
+                    self.processes.entry(pid).or_insert(places);
+                }
+            }
+            Kind::Loaded {
+                module,
+                range,
+                bias,
+                ..
+            } => self.processes.entry(pid).or_default().push(Place {
+                range: range.clone(),
+                bias: *bias,
+                module: module.clone(),
+            }),
+            Kind::Unloaded { range, .. } => {
+                if let Some(places) = self.processes.get_mut(&pid) {
+                    places.retain(|place| place.range.start != range.start);
+                }
+            }
+            Kind::Exec { .. } => drop(self.processes.remove(&pid)),
+            Kind::Exited { last: true, .. } | Kind::Killed { last: true, .. } => {
+                self.processes.remove(&pid);
+            }
+            _ => (),
+        }
+    }
+
+    /// The module around an address, and what its file calls the address.
+    pub fn find(&self, pid: Pid, at: Addr) -> Option<(&ModuleName, Vaddr)> {
+        let mut places = self.processes.get(&pid)?.iter();
+        let place = places.find(|place| place.range.contains(&at.0))?;
+        Some((&place.module, place.bias.vaddr(at)))
+    }
+}
