@@ -204,6 +204,7 @@ impl Args {
             },
             None => self.outputs(output, style.clone())?,
         };
+        let conditions = self.conditions()?;
         let env = self.env.iter().map(variable).collect::<Result<_, _>>()?;
         let debug = self.debug.as_deref().map(topics).transpose()?;
         let mut command = self.command.into_iter();
@@ -249,6 +250,7 @@ impl Args {
             debug: debug.unwrap_or_default(),
             report: outputs.report,
             also: outputs.also,
+            conditions,
             frames: style.frames,
         })
     }
@@ -287,6 +289,9 @@ impl Args {
         }
         if self.follow > 1 && self.leaks.leaks {
             return wrong("Options --leaks and -ff can't be used together");
+        }
+        if self.successful && self.failed {
+            return wrong("Options -z and -Z can't be used together");
         }
         if self.leaks.leaks && self.chrome.is_some() {
             return wrong("Options --leaks and --chrome can't be used together");

@@ -8,6 +8,7 @@ use crate::leak::view::Look;
 use crate::plan::filter::{Filter, LibraryPattern};
 use crate::sink::debug::Topics;
 use crate::sink::output::Destination;
+use crate::sink::sieve::Conditions;
 use crate::sink::text::Style;
 use crate::value::Limits;
 use std::ffi::OsString;
@@ -38,6 +39,8 @@ pub struct Config {
     pub report: Report,
     /// Other outputs of the same trace (`--json`, `--chrome`).
     pub also: Vec<(Destination, Form)>,
+    /// Which calls are shown.
+    pub conditions: Conditions,
     /// So many of the calls that led to one are shown with it (`-w`).
     pub frames: usize,
     /// What is told of ltrace's own doings (`--debug`).

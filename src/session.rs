@@ -30,6 +30,7 @@ use crate::sink::both::Both;
 use crate::sink::debug::{Debug, Topics};
 use crate::sink::output::Destination;
 use crate::sink::promises::Promises;
+use crate::sink::sieve::{Conditions, Sieve};
 use crate::sys::front::{self, Duties, End, Link, Side, Stops};
 use crate::sys::{interrupt, patience, proc};
 use consumer::Consumer;
@@ -181,12 +182,13 @@ fn trace(config: Config, mode: Box<dyn Mode>, link: Link) -> Result<u8, Error> {
     let tells_losses = config.output != Destination::Stderr || mode.hides_losses();
     let copying = mode.copying();
     let sink = mode.sink(&config.output, out, knowledge);
+    let sink = with_others(also, config.frames, sink);
     let mut engine = Supervisor::new(plan, follow, instrument, link);
     let mut consumer = Consumer {
         decoder: Decoder::new(config.limits).keep_words(keeps_words),
         tells_losses,
         copying,
-        sink: with_debug(config.debug, with_others(also, config.frames, sink)),
+        sink: with_debug(config.debug, sieved(config.conditions, sink)),
         failure: None,
         promises: Promises::from_environment(),
     };
@@ -230,6 +232,14 @@ fn trace(config: Config, mode: Box<dyn Mode>, link: Link) -> Result<u8, Error> {
 fn has_json(config: &Config) -> bool {
     matches!(config.report, Report::Machine(Form::Json))
         || config.also.iter().any(|(_, form)| *form == Form::Json)
+}
+
+/// The sink, for the calls that meet the conditions.
+fn sieved(conditions: Conditions, sink: Box<dyn Sink>) -> Box<dyn Sink> {
+    match conditions.are_any() {
+        true => Box::new(Sieve::new(conditions, sink)),
+        false => sink,
+    }
 }
 
 /// The sink, beside those of other outputs of the same trace.

@@ -42,6 +42,34 @@ pub(super) struct Args {
     #[arg(long = "syscalls", value_name = "FILTER", help_heading = SELECT, allow_hyphen_values = true)]
     pub(super) system_call_filters: Vec<String>,
 
+    /// Only calls that take at least this time: `1ms`
+    #[arg(long = "min-time", value_name = "TIME", help_heading = WHICH)]
+    pub(super) min_time: Option<String>,
+
+    /// Only calls that succeed
+    #[arg(short = 'z', long = "successful-only", help_heading = WHICH)]
+    pub(super) successful: bool,
+
+    /// Only calls that fail: that return an error or -1
+    #[arg(short = 'Z', long = "failed-only", alias = "failing-only", help_heading = WHICH)]
+    pub(super) failed: bool,
+
+    /// Only calls within fewer than N others
+    #[arg(long = "depth", value_name = "N", help_heading = WHICH, allow_hyphen_values = true)]
+    pub(super) depth: Option<String>,
+
+    /// Only from a call of such a function on, which is traced
+    #[arg(long = "trigger", value_name = "FILTER", help_heading = WHICH, allow_hyphen_values = true)]
+    pub(super) triggers: Vec<String>,
+
+    /// Only up to a call of such a function, which is traced
+    #[arg(long = "stop", value_name = "FILTER", help_heading = WHICH, allow_hyphen_values = true)]
+    pub(super) stops: Vec<String>,
+
+    /// Let go after N calls, or after a time: `5s`
+    #[arg(long = "until", value_name = "N|TIME", help_heading = WHICH)]
+    pub(super) until: Option<String>,
+
     /// Attach to a process, or several: `-p 1,2`. Ctrl-C lets go of it, and it runs on
     #[arg(short = 'p', long = "attach", alias = "pid", value_name = "PID", help_heading = PROCESSES, allow_hyphen_values = true)]
     pub(super) attach: Vec<String>,
@@ -173,6 +201,7 @@ pub(super) struct Args {
 }
 
 pub(super) const SELECT: &str = "What is traced";
+pub(super) const WHICH: &str = "Which calls are shown";
 pub(super) const PROCESSES: &str = "Processes";
 pub(super) const OUTPUT: &str = "Output";
 pub(super) const LINES: &str = "Lines";

@@ -1,6 +1,6 @@
 //! The options of `--leaks`, understood as [`Options`].
 
-mod words;
+pub(super) mod words;
 
 use super::args::{BLOCKS, CLUES, FILES, LEAKS, THINGS};
 use crate::base::message;

@@ -1,9 +1,12 @@
 //! What becomes of a trace: where it goes, in which forms.
 
 use super::args::Args;
-use super::values::destination;
+use super::leaks::words::time;
+use super::values::{destination, each, number};
 use crate::config::{Form, Report};
+use crate::plan::filter::Filter;
 use crate::sink::output::Destination;
+use crate::sink::sieve::{Conditions, Outcome, Until};
 use crate::sink::text::Style;
 use std::ffi::OsString;
 
@@ -64,6 +67,40 @@ impl Args {
             report: Report::Machine(form),
             also,
         })
+    }
+}
+
+impl Args {
+    /// Which calls are shown.
+    pub(super) fn conditions(&self) -> Result<Conditions, String> {
+        let conditions = Conditions {
+            min_time: time("min-time", self.min_time.as_deref())?,
+            outcome: match (self.successful, self.failed) {
+                (true, _) => Some(Outcome::Success),
+                (_, true) => Some(Outcome::Failure),
+                _ => None,
+            },
+            depth: number("--depth", self.depth.as_deref(), 1..=usize::MAX)?,
+            triggers: each("--trigger", &self.triggers, Filter::parse)?,
+            stops: each("--stop", &self.stops, Filter::parse)?,
+            until: self.until.as_deref().map(until).transpose()?,
+        };
+        match conditions.are_any() && self.leaks.leaks {
+            true => Err(
+                "ltrace: --leaks knows other conditions than traces do: --min-size, --older, --site"
+                    .to_owned(),
+            ),
+            false => Ok(conditions),
+        }
+    }
+}
+
+/// A number of calls, or a time with its unit.
+fn until(text: &str) -> Result<Until, String> {
+    match text.parse() {
+        Ok(0) => Err("ltrace: --until: say how many calls, at least one, or a time".to_owned()),
+        Ok(calls) => Ok(Until::Calls(calls)),
+        Err(_) => Ok(Until::Time(time("until", Some(text))?.unwrap_or_default())),
     }
 }
 

@@ -35,7 +35,7 @@ const FOREIGN: &[(&[&str], &str)] = &[
         &["y", "decode-fds"],
         "descriptors are numbers; --leaks --pairs fd tells where they were opened",
     ),
-    (&["z", "Z", "failing-only", "P", "trace-path"], GREP),
+    (&["P", "trace-path"], GREP),
     (&["trace", "filter", "expr", "events"], FILTER),
     (
         &["entry", "symbol", "function", "func"],

@@ -6,9 +6,11 @@ use super::*;
 use crate::base::Pid;
 use crate::config::{Form, Variable};
 use crate::plan::ModuleName;
+use crate::sink::sieve::{Outcome, Until};
 use clap::{Args as _, CommandFactory};
 use proptest::prelude::*;
 use std::path::PathBuf;
+use std::time::Duration;
 
 fn run_in(surroundings: Surroundings, line: &[&str]) -> Result<Config, Stop> {
     let words = std::iter::once("ltrace").chain(line.iter().copied());
@@ -499,6 +501,55 @@ fn outputs_for_programs() {
         report => panic!("{report:?}"),
     };
     assert!(counted(&["-cc", "ls"]) && counted(&["--summary", "ls"]) && !counted(&["ls"]));
+}
+
+#[test]
+fn conditions_of_calls() {
+    let conditions = |line: &[&str]| config(&[line, &["ls"]].concat()).conditions;
+    assert!(!conditions(&[]).are_any());
+    let millis = Duration::from_millis;
+    assert_eq!(
+        conditions(&["--min-time=1.5ms"]).min_time,
+        Some(Duration::from_micros(1500))
+    );
+    assert_eq!(
+        conditions(&["--min-time=10us"]).min_time,
+        Some(Duration::from_micros(10))
+    );
+    assert_eq!(conditions(&["-z"]).outcome, Some(Outcome::Success));
+    assert_eq!(conditions(&["-Z"]).outcome, Some(Outcome::Failure));
+    assert_eq!(
+        conditions(&["--failing-only"]).outcome,
+        Some(Outcome::Failure)
+    );
+    assert_eq!(conditions(&["--depth", "2"]).depth, Some(2));
+    assert_eq!(conditions(&["--until", "7"]).until, Some(Until::Calls(7)));
+    assert_eq!(
+        conditions(&["--until", "20ms"]).until,
+        Some(Until::Time(millis(20)))
+    );
+    let between = conditions(&["--trigger=a", "--trigger=b", "--stop=c+d"]);
+    assert_eq!((between.triggers.len(), between.stops.len()), (2, 1));
+    check_error(
+        &["-zZ", "ls"],
+        "ltrace: Options -z and -Z can't be used together",
+    );
+    check_error(
+        &["--depth=0", "ls"],
+        "Invalid argument to --depth: '0'.  Use integer >=1.",
+    );
+    check_error(
+        &["--until=0", "ls"],
+        "ltrace: --until: say how many calls, at least one, or a time",
+    );
+    check_error(
+        &["--until=x", "ls"],
+        "ltrace: --until: `x' is no time; say 500ms, 5s, 2m or 1h",
+    );
+    check_error(
+        &["--leaks", "-z", "ls"],
+        "ltrace: --leaks knows other conditions than traces do: --min-size, --older, --site",
+    );
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod attach;
 mod backtraces;
 mod bad_input;
 mod children;
+mod conditions;
 mod control_flow;
 mod damaged_debug_info;
 mod deaf_files;

@@ -36,9 +36,11 @@ pub(super) fn each<T>(
 }
 
 /// `500ms`, `5s`, `2m`, `1h`; seconds without a unit.
-pub(super) fn time(option: &str, text: Option<&str>) -> Result<Option<Duration>, String> {
+pub(in crate::cli) fn time(option: &str, text: Option<&str>) -> Result<Option<Duration>, String> {
     let Some(text) = text else { return Ok(None) };
-    const UNITS: [(&str, f64); 5] = [
+    const UNITS: [(&str, f64); 7] = [
+        ("ns", 1e-9),
+        ("us", 1e-6),
         ("ms", 1e-3),
         ("s", 1.0),
         ("m", 60.0),
