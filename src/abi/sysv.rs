@@ -6,7 +6,7 @@ use super::location::{Location, Register};
 use crate::base::addr::Addr;
 use crate::base::regs::{FloatRegs, Regs, View};
 use crate::proto::layout::{Layout, Model, round_up};
-use crate::proto::types::{Real, Type};
+use crate::proto::types::{Passing, Real, Type};
 
 /// The data model of this convention.
 pub const MODEL: Model = Model::Lp64;
@@ -173,7 +173,7 @@ pub(super) fn low_half(floats: &FloatRegs, number: usize) -> u64 {
 
 fn passed(ty: &Type) -> Passed {
     match ty.unshown() {
-        Type::Integer(_) | Type::Character(_) | Type::Pointer(_) => {
+        Type::Integer(_) | Type::Character(_) | Type::Part(_) | Type::Pointer(_) => {
             Passed::Registers(Class::Integer, None)
         }
         Type::Real(Real::Extended) => Passed::X87,
@@ -185,44 +185,83 @@ fn passed(ty: &Type) -> Passed {
 /// Classes of a structure's eightbytes: SSE when nothing but floats and doubles are in it.
 fn aggregate(ty: &Type) -> Passed {
     let layout = MODEL.layout(ty);
+    if let Type::Struct(s) = ty
+        && s.laid()
+            .is_some_and(|laid| laid.passing == Passing::InMemory)
+    {
+        return Passed::Memory;
+    }
     if layout.size == 0 {
         return Passed::Nowhere;
     }
     if layout.size > 16 {
         return Passed::Memory;
     }
-    let mut classes = [Class::Sse; 2];
-    let mut is_extended = false;
-    flatten(ty, 0, &mut |offset, real| match real {
-        Some(Real::Extended) => is_extended = true,
-        Some(_) => {}
-        None => classes[usize::from(offset >= 8)] = Class::Integer,
-    });
-    if is_extended {
-        return Passed::X87;
+    let mut scalars = Scalars::default();
+    scalars.add(ty, 0);
+    match scalars {
+        Scalars {
+            is_crooked: true, ..
+        } => Passed::Memory,
+        Scalars {
+            extended: 1,
+            others: 0,
+            ..
+        } => Passed::X87,
+        Scalars { extended: 1.., .. } => Passed::Memory,
+        // Of a class without members, and of what is larger only to be aligned, nothing is passed.
+        Scalars { classes, .. } => match classes {
+            [None, None] => Passed::Nowhere,
+            [first, second] => Passed::Registers(first.unwrap_or(Class::Sse), second),
+        },
     }
-    let second = (layout.size > 8).then_some(classes[1]);
-    Passed::Registers(classes[0], second)
 }
 
-/// Calls `found` for each scalar in a type of at most 16 bytes, with its offset and, if it is one, its float
-/// format.
-fn flatten(ty: &Type, base: u64, found: &mut impl FnMut(u64, Option<Real>)) {
-    match ty.unshown() {
-        Type::Struct(s) => {
-            for (offset, member) in MODEL.offsets(s.members().unwrap_or_default()) {
-                flatten(member, base + offset, found);
+/// What a type of at most 16 bytes consists of.
+#[derive(Default)]
+struct Scalars {
+    /// Of each eightbyte that has anything in it.
+    classes: [Option<Class>; 2],
+    /// So many of C's `long double`, and of anything else.
+    extended: u32,
+    others: u32,
+    /// Some of them is not at a multiple of its size.
+    is_crooked: bool,
+}
+
+impl Scalars {
+    fn add(&mut self, ty: &Type, base: u64) {
+        match ty.unshown() {
+            Type::Struct(s) => {
+                for (offset, member) in MODEL.offsets(s) {
+                    self.add(member, base.saturating_add(offset));
+                }
+            }
+            Type::Array(element, _) => {
+                let size = MODEL.layout(element).size;
+                // Elements without size hold nothing, however many there are.
+                let count = MODEL.layout(ty).size.checked_div(size).unwrap_or(0);
+                for i in 0..count.min(16) {
+                    self.add(element, base.saturating_add(i * size));
+                }
+            }
+            Type::Real(Real::Extended) => self.extended += 1,
+            scalar => {
+                let Layout { size, align } = MODEL.layout(scalar);
+                self.others += 1;
+                self.is_crooked |= !base.is_multiple_of(align.max(1));
+                let class = match scalar {
+                    Type::Real(_) => Class::Sse,
+                    _ => Class::Integer,
+                };
+                // A bit-field may lie in both.
+                let last = base.saturating_add(size.saturating_sub(1));
+                for eightbyte in [base, last].map(|at| usize::from(at >= 8)) {
+                    if self.classes[eightbyte] != Some(Class::Integer) {
+                        self.classes[eightbyte] = Some(class);
+                    }
+                }
             }
         }
-        Type::Array(element, _) => {
-            let size = MODEL.layout(element).size;
-            // Elements without size hold nothing, however many there are.
-            let count = MODEL.layout(ty).size.checked_div(size).unwrap_or(0);
-            for i in 0..count {
-                flatten(element, base + i * size, found);
-            }
-        }
-        Type::Real(real) => found(base, Some(*real)),
-        _ => found(base, None),
     }
 }

@@ -1,15 +1,23 @@
 //! Debug information (DWARF): where that of a module is, and what it says of functions.
 
 pub(crate) mod bytes;
+mod entries;
+mod files;
+mod functions;
 pub(crate) mod inflate;
 mod reader;
+mod rust;
 pub(crate) mod sections;
 pub(crate) mod separate;
+mod types;
 
 use crate::sys::root::Root;
 
 pub use bytes::Bytes;
+pub use files::Files;
+pub use functions::Functions;
 pub use separate::below_roots;
+pub use types::Named;
 
 /// A file that code was run from, whichever processes mapped it and where.
 #[derive(Clone, Debug)]

@@ -14,6 +14,15 @@ use std::time::{Duration, Instant};
 
 /// The debug sections of a module's debug file.
 pub(crate) fn read(module: &Module, file: &Bytes, open: &Open) -> Option<Dwarf<Piece>> {
+    let mut dwarf = shallow(load(file, |id| Some(id.name()))?)?;
+    if let Some(shared) = separate::supplementary(module, file, open) {
+        dwarf.set_sup(shallow(load(&shared, |id| Some(id.name()))?)?);
+    }
+    Some(dwarf)
+}
+
+/// The same, whatever its entries are like: for who does not go down them by recursion.
+pub(super) fn whole(module: &Module, file: &Bytes, open: &Open) -> Option<Dwarf<Piece>> {
     let mut dwarf = load(file, |id| Some(id.name()))?;
     if let Some(shared) = separate::supplementary(module, file, open) {
         dwarf.set_sup(load(&shared, |id| Some(id.name()))?);
@@ -51,7 +60,7 @@ fn unpacked(module: &Module, wanted: &SplitDwarfLoad<Piece>, open: &Open) -> Opt
     let files = open(module, &path);
     let mut dwarf = files
         .iter()
-        .find_map(|file| load(file, SectionId::dwo_name))?;
+        .find_map(|file| shallow(load(file, SectionId::dwo_name)?))?;
     dwarf.make_dwo(&wanted.parent);
     Some(dwarf)
 }
@@ -59,7 +68,7 @@ fn unpacked(module: &Module, wanted: &SplitDwarfLoad<Piece>, open: &Open) -> Opt
 fn load(file: &Bytes, name: impl Fn(SectionId) -> Option<&'static str>) -> Option<Dwarf<Piece>> {
     let sections = Sections::read(file).ok()?;
     let load = |id| Ok::<_, gimli::Error>(section(file, &sections, name(id)));
-    shallow(Dwarf::load(load).ok()?)
+    Dwarf::load(load).ok()
 }
 
 /// The same, unless its entries are nested too deep or take too long to read.

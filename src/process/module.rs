@@ -89,6 +89,8 @@ impl Module {
 /// What was taken out of a file, once for all who load it.
 #[derive(Debug)]
 pub struct Planned {
+    /// Which file it is.
+    pub key: FileKey,
     /// How it is called.
     pub name: Arc<ModuleName>,
     /// The file's facts.

@@ -1,6 +1,6 @@
 //! Size and alignment of types under the ABI's data model (psABI 3.1.2).
 
-use super::types::{Expr, Integer, Real, Type, Width};
+use super::types::{Expr, Integer, Real, Struct, Type, Width};
 
 /// How wide `long` and pointers are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +46,10 @@ impl Model {
         match ty {
             Type::Void => Layout { size: 0, align: 1 },
             Type::Integer(integer) | Type::Character(integer) => self.plain(self.integer(*integer)),
+            Type::Part(part) => Layout {
+                size: part.bytes.into(),
+                align: 1,
+            },
             Type::Real(Real::Single) => self.plain(4),
             Type::Real(Real::Double) => self.plain(8),
             Type::Real(Real::Extended) => self.extended(),
@@ -55,25 +59,33 @@ impl Model {
                 let size = element.size.saturating_mul(known_length(length));
                 Layout { size, ..element }
             }
-            Type::Struct(s) => self.structure(s.members().unwrap_or_default()),
+            Type::Struct(s) => self.structure(s),
             Type::Shown(_, ty) => self.layout(ty),
         }
     }
 
     /// Where each member of a structure stands.
-    pub fn offsets(self, members: &[Type]) -> impl Iterator<Item = (u64, &Type)> {
+    pub fn offsets(self, s: &Struct) -> impl Iterator<Item = (u64, &Type)> {
+        let told = s.laid().map(|laid| laid.offsets.iter().copied());
+        let mut told = told.into_iter().flatten();
         let mut end = 0_u64;
-        members.iter().map(move |member| {
+        s.members().unwrap_or_default().iter().map(move |member| {
             let Layout { size, align } = self.layout(member);
-            let offset = round_up(end, align);
+            let offset = told.next().unwrap_or(round_up(end, align));
             end = offset.saturating_add(size);
             (offset, member)
         })
     }
 
-    fn structure(self, members: &[Type]) -> Layout {
+    fn structure(self, s: &Struct) -> Layout {
+        if let Some(laid) = s.laid() {
+            return Layout {
+                size: laid.size,
+                align: laid.align,
+            };
+        }
         let mut whole = Layout { size: 0, align: 1 };
-        for member in members {
+        for member in s.members().unwrap_or_default() {
             let Layout { size, align } = self.layout(member);
             whole.size = round_up(whole.size, align).saturating_add(size);
             whole.align = whole.align.max(align);

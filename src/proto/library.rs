@@ -8,6 +8,7 @@
 
 use super::complaint::{Complaint, Severity};
 use super::parse::{self, Imports, Parsed};
+use super::types::Type;
 use super::{Prototype, shipped};
 use crate::base::message;
 use std::collections::HashMap;
@@ -133,6 +134,23 @@ impl Library {
         Ok(loader.complaints)
     }
 
+    /// The same by files that are meant for these libraries, or come from the user: others may have a function of that
+    /// name, too.
+    pub fn lookup_own(&self, symbol: &str, sonames: &[&str]) -> Option<Arc<Prototype>> {
+        let mut user = self.user.iter();
+        user.find_map(|layer| layer.find(symbol, sonames))
+            .or_else(|| self.shipped.find_own(symbol, sonames))
+            .cloned()
+    }
+
+    /// The types that the user's files name.
+    pub fn typedefs(&self) -> HashMap<String, Type> {
+        let layers = self.user.iter().rev();
+        let files = layers.flat_map(|layer| layer.by_soname.values().chain(&layer.everywhere));
+        let types = files.flat_map(|parsed| parsed.typedefs.clone());
+        types.collect()
+    }
+
     /// How a symbol is typed that is found in one of these libraries (or programs, by their base
     /// names). `libc.so.6` is served by `libc.so.6.conf`, else `libc.so.conf`. Some shipped files
     /// serve every library in the end.
@@ -162,8 +180,13 @@ impl Library {
 
 impl Shipped {
     fn find(&self, symbol: &str, sonames: &[&str]) -> Option<&Arc<Prototype>> {
-        let names = sonames.iter().flat_map(|soname| snipped(soname));
-        let mut names = names.chain(shipped::EVERYWHERE);
+        let mut everywhere = shipped::EVERYWHERE.iter();
+        self.find_own(symbol, sonames)
+            .or_else(|| everywhere.find_map(|name| self.file(name)?.functions.get(symbol)))
+    }
+
+    fn find_own(&self, symbol: &str, sonames: &[&str]) -> Option<&Arc<Prototype>> {
+        let mut names = sonames.iter().flat_map(|soname| snipped(soname));
         names.find_map(|name| self.file(name)?.functions.get(symbol))
     }
 

@@ -70,6 +70,7 @@ mod shipped;
 pub(crate) mod tests;
 pub mod types;
 
+use std::sync::Arc;
 use types::Type;
 
 /// How one function's arguments and result are typed.
@@ -88,6 +89,8 @@ pub struct Prototype {
 pub struct Param {
     /// Its type and how it is shown.
     pub ty: Type,
+    /// How its source calls it.
+    pub name: Option<Arc<str>>,
     /// It, and all right of it, is shown at return.
     pub at_return: bool,
 }

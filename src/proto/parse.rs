@@ -223,9 +223,13 @@ impl Item<'_> {
                 ty = Type::Integer(Integer::INT).shown(Lens::Hide);
             }
             self.check_complete(at, &ty)?;
-            self.parameter_name();
+            let name = self.parameter_name();
             let at_return = marked || ty.needs_result();
-            params.push(Param { ty, at_return });
+            params.push(Param {
+                ty,
+                name,
+                at_return,
+            });
             if self.scanner.eat(')') {
                 return Ok(params);
             }
@@ -253,7 +257,7 @@ fn tell(known: &Type, ty: &Type) -> bool {
     let Some(members) = told.members() else {
         return false;
     };
-    known.is_announced() && known.tell(members.to_vec()).is_ok()
+    known.is_announced() && known.tell(members.to_vec(), None)
 }
 
 /// `string[EXPR]` ends at a NUL as well.

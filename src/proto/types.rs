@@ -1,9 +1,11 @@
 //! Types, lenses and length expressions of the prototype language.
 
 mod spelling;
+mod structure;
 
-use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+
+pub use structure::{Laid, Passing, Struct};
 
 /// How a value is laid out, and how it is to be shown.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,6 +16,8 @@ pub enum Type {
     Integer(Integer),
     /// A number that is shown as a character.
     Character(Integer),
+    /// Some bits of a number: a bit-field.
+    Part(Part),
     /// A floating-point number.
     Real(Real),
     /// The address of something.
@@ -51,6 +55,19 @@ pub enum Width {
     Long,
 }
 
+/// Where a bit-field is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// So many bytes hold it, at most 8.
+    pub bytes: u8,
+    /// The number of its lowest bit in them.
+    pub from: u8,
+    /// So many bits it has, at least one.
+    pub bits: u8,
+    /// Negative numbers are among its values.
+    pub signed: bool,
+}
+
 /// The floating-point formats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Real {
@@ -60,14 +77,6 @@ pub enum Real {
     Double,
     /// C's `long double`: the 80 bits of the x87.
     Extended,
-}
-
-/// The members of a structure. Its identity is its place: two with equal members are two.
-pub struct Struct {
-    /// Empty until a structure that was announced by `typedef NAME = struct;` is told.
-    members: OnceLock<Vec<Type>>,
-    /// It was announced, and so may lie on a cycle of pointers.
-    announced: bool,
 }
 
 /// How a type is shown.
@@ -295,7 +304,11 @@ impl Type {
             Type::Void => false,
             Type::Struct(s) => s.members().is_some(),
             Type::Array(ty, _) | Type::Shown(_, ty) => ty.is_complete(),
-            Type::Integer(_) | Type::Character(_) | Type::Real(_) | Type::Pointer(_) => true,
+            Type::Integer(_)
+            | Type::Character(_)
+            | Type::Part(_)
+            | Type::Real(_)
+            | Type::Pointer(_) => true,
         }
     }
 
@@ -324,55 +337,6 @@ impl Type {
             Type::Array(ty, length) => is_such(length) || ty.has_length(is_such),
             Type::Pointer(ty) | Type::Shown(_, ty) => ty.has_length(is_such),
             _ => false,
-        }
-    }
-}
-
-impl Struct {
-    /// A structure with these members.
-    pub fn new(members: Vec<Type>) -> Struct {
-        Struct {
-            members: OnceLock::from(members),
-            announced: false,
-        }
-    }
-
-    /// A structure whose members will be told later.
-    pub fn announced() -> Struct {
-        Struct {
-            members: OnceLock::new(),
-            announced: true,
-        }
-    }
-
-    /// The members, when they have been told.
-    pub fn members(&self) -> Option<&[Type]> {
-        self.members.get().map(Vec::as_slice)
-    }
-
-    /// It was announced before it was told, and so may point to itself.
-    pub fn is_announced(&self) -> bool {
-        self.announced
-    }
-
-    /// Tells the members of an announced structure; the first telling counts.
-    pub fn tell(&self, members: Vec<Type>) -> Result<(), Vec<Type>> {
-        self.members.set(members)
-    }
-}
-
-impl PartialEq for Struct {
-    fn eq(&self, other: &Struct) -> bool {
-        std::ptr::eq(self, other)
-    }
-}
-
-/// Does not follow the members of announced structures: they may lead in a circle.
-impl fmt::Debug for Struct {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.members() {
-            Some(members) if !self.announced => f.debug_tuple("Struct").field(&members).finish(),
-            _ => f.write_str("Struct(..)"),
         }
     }
 }

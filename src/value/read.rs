@@ -10,7 +10,7 @@ use crate::abi::{Argument, Place};
 use crate::base::addr::Addr;
 use crate::base::memory::{Memory, Unreadable};
 use crate::proto::layout::Model;
-use crate::proto::types::{Condition, Expr, Failure, Integer, Lens, Struct, Type};
+use crate::proto::types::{Condition, Expr, Failure, Integer, Lens, Part, Struct, Type, Width};
 use smallvec::SmallVec;
 
 /// How deep values may nest.
@@ -18,6 +18,10 @@ const MAX_DEPTH: usize = 48;
 /// How many values one may hold, and how many bytes of text, if the limits do not ask for more.
 const MAX_PARTS: usize = 512;
 const MAX_TEXT: usize = 16 << 10;
+/// How many values one may hold that consists of what a compiler says of a structure, which nobody chose to see.
+const MAX_TOLD_PARTS: usize = 96;
+/// So many structures of other kinds are shown around one whose kind a compiler tells.
+const MAX_KINDS: usize = 2;
 /// What any limit is cut to.
 const MAX_LIMIT: usize = 1 << 20;
 /// How much of a structure or array is fetched at once.
@@ -122,6 +126,22 @@ impl Reader<'_> {
             bits: self.uint(source, size)?,
             unused: 64 - 8 * size as u32,
             integer,
+            model: self.model,
+        })
+    }
+
+    /// A bit-field.
+    fn part(&self, source: Source<'_>, part: Part) -> Result<number::Number, Absent> {
+        let unused = 64 - u32::from(part.bits.clamp(1, 64));
+        let word = self.uint(source, part.bytes.into())?;
+        let width = Width::W64;
+        Ok(number::Number {
+            bits: word >> part.from.min(63),
+            unused,
+            integer: match part.signed {
+                true => Integer::signed(width),
+                false => Integer::unsigned(width),
+            },
             model: self.model,
         })
     }
@@ -232,6 +252,7 @@ impl Reading<'_> {
             (Type::Character(integer), _) => {
                 Ok(self.reader.integer(source, *integer)?.as_character(lens))
             }
+            (Type::Part(part), _) => Ok(self.reader.part(source, *part)?.as_integer(lens)),
             (Type::Real(real), _) => number::real(self.reader, *real, source, lens),
             (Type::Array(element, length), Some(Lens::Text)) if text::is_text(element) => {
                 self.text(element, length, source, around)
@@ -266,6 +287,9 @@ impl Reading<'_> {
         {
             return Ok(Value::Recurse(levels));
         }
+        if leads_far(to, around) {
+            return Ok(Value::Pointer(at));
+        }
         Ok(self.value(to, lens, Source::Memory(at), around))
     }
 
@@ -280,12 +304,13 @@ impl Reading<'_> {
         if same.count() >= self.limits.array {
             return Ok(Value::Elided);
         }
-        let members = s.members().unwrap_or_default();
+        if s.laid().is_some() {
+            self.parts_left = self.parts_left.min(MAX_TOLD_PARTS);
+        }
         let model = self.reader.model;
-        let size = model.offsets(members).last();
-        let size = size.map_or(0, |(offset, last)| {
-            offset.saturating_add(model.layout(last).size)
-        });
+        let ends = model.offsets(s);
+        let ends = ends.map(|(offset, member)| offset.saturating_add(model.layout(member).size));
+        let size = ends.max().unwrap_or(0);
         let block = self.block(source, size)?;
         let around = Around {
             structure: s,
@@ -293,7 +318,11 @@ impl Reading<'_> {
             outer,
         };
         let mut values = Vec::new();
-        for (offset, member) in model.offsets(members) {
+        for (offset, member) in model.offsets(s) {
+            if self.parts_left == 0 {
+                values.push(Value::Elided);
+                break;
+            }
             let source = block.part(source, offset, model.layout(member).size);
             values.push(self.value(member, lens, source, Some(&around)));
         }
@@ -386,11 +415,10 @@ impl Reading<'_> {
     }
 
     fn member(&self, number: usize, around: &Around<'_>) -> Option<i64> {
-        let members = around.structure.members()?;
         let (offset, ty) = self
             .reader
             .model
-            .offsets(members)
+            .offsets(around.structure)
             .nth(number.checked_sub(1)?)?;
         self.reader.number_at(ty, around.source.at(offset))
     }
@@ -409,6 +437,15 @@ impl Block {
             _ => whole.at(offset),
         }
     }
+}
+
+/// A pointer of a structure that a compiler told leads to one of another kind, and there are some of those around it.
+fn leads_far(to: &Type, around: Option<&Around<'_>>) -> bool {
+    let Type::Struct(s) = to.unshown() else {
+        return false;
+    };
+    let others = outers(around).filter(|around| !std::ptr::eq(around.structure, &**s));
+    s.laid().is_some() && others.count() >= MAX_KINDS
 }
 
 fn outers<'a>(around: Option<&'a Around<'a>>) -> impl Iterator<Item = &'a Around<'a>> {

@@ -4,15 +4,24 @@
 use crate::support::fixture::fixture;
 use crate::support::scratch;
 use crate::support::skip::skip;
-use ltrace::base::addr::{Bias, Vaddr};
+use ltrace::abi::{Argument, Place, convention};
+use ltrace::base::addr::{Addr, Bias, Vaddr};
+use ltrace::base::machine::Machine;
+use ltrace::base::memory::Stretch;
 use ltrace::base::regs::Regs;
+use ltrace::debug::Functions;
 use ltrace::elf::{Go, Image, Sections};
+use ltrace::plan::capture::Capture;
 use ltrace::stack::names::abbreviate;
 use ltrace::stack::origin::origin;
 use ltrace::stack::{
     Bytes, Frame, FrameKind, Module, Moment, RawStack, Stacks, Symbolizer, Unwinder,
 };
+use ltrace::value::Limits;
+use ltrace::value::read::Reader;
+use ltrace::value::render::render;
 use std::ops::Range;
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -103,6 +112,92 @@ fn survive(bytes: Vec<u8>, addresses: &[Vaddr]) {
     assert!(begin.elapsed() < PATIENCE);
     let taken = memory().saturating_sub(before);
     assert!(taken < MEMORY, "{} KiB", taken >> 10);
+}
+
+/// Asks how each of these functions is typed, and reads what its parameters would be.
+fn survive_types(bytes: Vec<u8>, functions: &[(Vaddr, String)]) {
+    let begin = Instant::now();
+    let before = memory();
+    let file = Bytes::from(bytes);
+    let module = Module {
+        name: "damaged".into(),
+        path: "/nowhere/damaged".into(),
+        build_id: None,
+        root: None,
+        file: file.clone(),
+    };
+    let open = move |_: &Module, _: &Path| vec![file.clone()];
+    let mut found = Functions::of(module, open, Box::new(|_| None));
+    let memory_read = Stretch {
+        at: Addr(0x1000),
+        bytes: (0..=255).cycle().take(4096).collect(),
+    };
+    for (at, symbol) in functions {
+        let Some(prototype) = found.as_mut().and_then(|f| f.prototype(*at, symbol)) else {
+            continue;
+        };
+        for machine in [Machine::Amd64, Machine::I386] {
+            let capture = Capture::of(&prototype, machine);
+            assert_eq!(capture.locations.len(), prototype.params.len());
+            let types = prototype.params.iter().map(|param| &param.ty);
+            let argument = |ty| Argument {
+                ty,
+                place: Place::Memory(Addr(0x1000)),
+            };
+            let arguments: Vec<Argument<'_>> = types.map(argument).collect();
+            let result = argument(&prototype.result);
+            let reader = Reader {
+                memory: &memory_read,
+                model: convention::model(machine),
+                limits: Limits::default(),
+                arguments: &arguments,
+                result: Some(&result),
+                errno: None,
+            };
+            for argument in arguments.iter().chain([&result]) {
+                let shown = render(&reader.read(argument));
+                assert!(shown.len() < 1 << 16, "{shown}");
+            }
+        }
+    }
+    assert!(begin.elapsed() < PATIENCE);
+    let taken = memory().saturating_sub(before);
+    assert!(taken < MEMORY, "{} KiB", taken >> 10);
+}
+
+#[test]
+fn types_of_functions() {
+    for name in ["libtypes.so", "stacks"] {
+        let Some(program) = fixture(if name == "stacks" { name } else { "types" }) else {
+            return;
+        };
+        let bytes = std::fs::read(program.with_file_name(name)).unwrap();
+        let symbols = Image::file_symbols(&bytes).unwrap();
+        let functions = symbols.into_iter().map(|s| (s.vaddr, s.name));
+        let functions: Vec<(Vaddr, String)> = functions.collect();
+        let all = Sections::read(&bytes).unwrap();
+        let sections = [
+            ".debug_info",
+            ".debug_abbrev",
+            ".debug_str",
+            ".debug_rnglists",
+        ];
+        let sections = sections
+            .iter()
+            .filter_map(|name| Some(all.get(name)?.range));
+        let parts: Vec<Range<usize>> = sections.collect();
+        survive_types(bytes.clone(), &functions);
+        let mut numbers = Numbers(0x1234_5678_9abc_def1);
+        for _ in 0..400 {
+            let mut bytes = bytes.clone();
+            for _ in 0..=numbers.below(2) {
+                // Most of it is in the first two.
+                let part = parts[numbers.below(parts.len() + 4) % parts.len()].clone();
+                numbers.damage(&mut bytes, part);
+            }
+            survive_types(bytes, &functions);
+        }
+    }
 }
 
 /// The most memory that this process has had at a time: VmHWM of proc_pid_status(5).

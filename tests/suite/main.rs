@@ -67,6 +67,7 @@ mod surroundings;
 mod survival;
 mod system_calls;
 mod threads;
+mod types;
 mod unwinding;
 mod values;
 mod view;

@@ -159,6 +159,7 @@ impl Supervisor {
     pub(in crate::engine) fn planned(&mut self, found: &Found) -> Result<Arc<Planned>, String> {
         let key = FileKey::of(&found.file).map_err(|e| message(&e))?;
         let key = (key, found.started_as.clone());
+        let path = found.path.clone();
         if let Some(planned) = self.images.get(&key) {
             return Ok(planned.clone());
         }
@@ -173,7 +174,9 @@ impl Supervisor {
         let unwinder = image.unwinder(&bytes);
         let errno = image.errno(&bytes);
         let found = self.plan.points(&image, &bytes, &name);
+        self.debug.add(key.0.clone(), &name.name, path, bytes);
         let planned = Arc::new(Planned {
+            key: key.0.clone(),
             name,
             image,
             points: found.points,
@@ -238,6 +241,7 @@ impl Supervisor {
         }
         self.planted |= !wanted.is_empty();
         self.type_imports(id, &mut wanted);
+        self.type_entries(id, &mut wanted);
         self.realise(stopped, id, wanted, Modules::New, out);
         for at in initializers {
             self.plant_relocated(stopped, id, at, out);

@@ -3,10 +3,12 @@
 //! comes first in the list of what is loaded stands in for those behind it.
 
 use crate::base::addr::Addr;
+use crate::elf::{Symbol, SymbolKind};
 use crate::engine::instrument::int3::breakpoint::Purpose;
 use crate::engine::supervisor::state::Supervisor;
 use crate::engine::task::SpaceId;
-use crate::plan::Tracepoint;
+use crate::plan::{Kind, Tracepoint};
+use crate::process::module::Module;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -17,9 +19,9 @@ impl Supervisor {
         let Some(space) = self.spaces.get_mut(&id) else {
             return;
         };
-        // The modules that define a symbol, in the order of their loading: their namespaces and names.
+        // The modules that define a symbol, in the order of their loading, and where its code is.
         let untyped = space.modules.iter().flat_map(|module| &module.untyped);
-        let mut providers: HashMap<Arc<str>, Vec<(usize, &str)>> =
+        let mut providers: HashMap<Arc<str>, Vec<(&Module, &Symbol)>> =
             untyped.map(|p| (p.symbol.clone(), Vec::new())).collect();
         if providers.is_empty() {
             return;
@@ -27,7 +29,7 @@ impl Supervisor {
         for module in &space.modules {
             for symbol in &module.planned.image.exports {
                 if let Some(modules) = providers.get_mut(symbol.name.as_str()) {
-                    modules.push((module.namespace, &module.name().name));
+                    modules.push((module, symbol));
                 }
             }
         }
@@ -35,23 +37,68 @@ impl Supervisor {
         for module in &space.modules {
             for point in &module.untyped {
                 let modules = providers.get(&point.symbol).into_iter().flatten();
-                let own = modules.filter(|(namespace, _)| *namespace == module.namespace);
-                let names: Vec<&str> = own.map(|(_, name)| *name).collect();
-                if names.is_empty() {
+                let own = modules.filter(|(other, _)| other.namespace == module.namespace);
+                let own: Vec<_> = own.copied().collect();
+                let Some((provider, symbol)) = own.first() else {
                     continue;
-                }
-                let prototype = self.plan.prototypes.lookup(&point.symbol, &names);
+                };
+                let names: Vec<&str> = own.iter().map(|(m, _)| m.name().name.as_str()).collect();
+                let library = &self.plan.prototypes;
+                let prototype = library.lookup_own(&point.symbol, &names);
+                let prototype = prototype
+                    .or_else(|| {
+                        let key = &provider.planned.key;
+                        let is_code = symbol.kind == SymbolKind::Func;
+                        let at = is_code.then_some(symbol.vaddr)?;
+                        self.debug.prototype(key, space.pid, at, &point.symbol)
+                    })
+                    .or_else(|| library.lookup(&point.symbol, &names));
                 typed.insert(Arc::as_ptr(point), point.retyped(prototype));
             }
         }
         space.replace(&typed);
-        for point in wanted
-            .iter_mut()
-            .filter_map(|(_, purpose)| purpose.point_mut())
-        {
-            if let Some(other) = typed.get(&Arc::as_ptr(point)) {
-                *point = other.clone();
+        put(wanted, &typed);
+    }
+
+    /// Types functions of `-x` that no prototype is meant for.
+    pub(in crate::engine) fn type_entries(&mut self, id: SpaceId, wanted: &mut [(Addr, Purpose)]) {
+        let Some(space) = self.spaces.get_mut(&id) else {
+            return;
+        };
+        let mut typed: HashMap<*const Tracepoint, Arc<Tracepoint>> = HashMap::new();
+        for (at, purpose) in wanted.iter() {
+            let Purpose::Entry(point) = purpose else {
+                continue;
+            };
+            let Kind::Entry { entry } = point.kind else {
+                continue;
+            };
+            let module = space.modules.iter().find(|m| m.range.contains(&at.0));
+            let Some(module) = module.filter(|module| module.bias.addr(entry) == *at) else {
+                continue;
+            };
+            let names = [module.name().name.as_str()];
+            let library = &self.plan.prototypes;
+            if library.lookup_own(&point.symbol, &names).is_some() {
+                continue;
             }
+            let key = &module.planned.key;
+            if let Some(prototype) = self.debug.prototype(key, space.pid, entry, &point.symbol) {
+                typed.insert(Arc::as_ptr(point), point.retyped(Some(prototype)));
+            }
+        }
+        put(wanted, &typed);
+    }
+}
+
+/// Puts tracepoints in the place of those at these addresses.
+fn put(wanted: &mut [(Addr, Purpose)], typed: &HashMap<*const Tracepoint, Arc<Tracepoint>>) {
+    for point in wanted
+        .iter_mut()
+        .filter_map(|(_, purpose)| purpose.point_mut())
+    {
+        if let Some(other) = typed.get(&Arc::as_ptr(point)) {
+            *point = other.clone();
         }
     }
 }

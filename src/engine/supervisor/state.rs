@@ -2,6 +2,7 @@
 
 use crate::base::signal::Signal;
 use crate::base::{Pid, Tid};
+use crate::debug::Files;
 use crate::engine::goroutines::Parked;
 use crate::engine::hit::What;
 use crate::engine::instrument::inprocess::Forked;
@@ -50,6 +51,8 @@ pub struct Supervisor {
     /// Children that record calls from their first stop on, as their makers do.
     pub(in crate::engine) forked: HashMap<Tid, Forked>,
     pub(in crate::engine) images: HashMap<(FileKey, Option<String>), Arc<Planned>>,
+    /// What debug information says of functions.
+    pub(in crate::engine) debug: Files<FileKey>,
     pub(in crate::engine) complained: HashSet<String>,
     pub(in crate::engine) next_call: u64,
     pub(in crate::engine) next_space: u32,
@@ -102,6 +105,7 @@ impl Supervisor {
     /// An engine that traces no process yet.
     pub fn new(plan: Plan, follow: Follow, instrument: Instrument, front: Link) -> Supervisor {
         Supervisor {
+            debug: Files::new(&plan.prototypes),
             plan,
             follow,
             instrument,

@@ -13,6 +13,7 @@ impl Function {
             Param::In(width) => plain(ty(*width)),
             Param::Out(width, count) => proto::Param {
                 ty: several(*width, *count).pointer(),
+                name: None,
                 at_return: true,
             },
         });
@@ -23,6 +24,7 @@ impl Function {
 fn plain(ty: Type) -> proto::Param {
     proto::Param {
         ty,
+        name: None,
         at_return: false,
     }
 }

@@ -88,13 +88,15 @@ impl Item<'_> {
     }
 
     /// Takes the name of a parameter.
-    pub(super) fn parameter_name(&mut self) {
+    pub(super) fn parameter_name(&mut self) -> Option<Arc<str>> {
         let at = self.scanner.position();
         let name = self.scanner.word();
         let is_name = !name.starts_with(|c: char| c.is_ascii_digit()) && !is_reserved(name);
         if !is_name || !matches!(self.scanner.peek(), Some(',' | ')')) {
             self.scanner.go_to(at);
+            return None;
         }
+        (!name.is_empty()).then(|| name.into())
     }
 }
 

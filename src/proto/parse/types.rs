@@ -43,7 +43,7 @@ fn weigh(ty: &Type, depth: usize, parts: &mut usize) -> bool {
     }
     *parts -= 1;
     match ty {
-        Type::Void | Type::Integer(_) | Type::Character(_) | Type::Real(_) => true,
+        Type::Void | Type::Integer(_) | Type::Character(_) | Type::Part(_) | Type::Real(_) => true,
         Type::Pointer(to) => match to.unshown() {
             Type::Struct(s) if s.is_announced() => true,
             _ => weigh(to, depth + 1, parts),

@@ -12,6 +12,12 @@ impl fmt::Display for Type {
             Type::Integer(integer) => write!(f, "{integer}"),
             Type::Character(Integer::CHAR) => f.write_str("char"),
             Type::Character(integer) => write!(f, "char({integer})"),
+            Type::Part(part) => write!(
+                f,
+                "{}:{}",
+                if part.signed { "int" } else { "uint" },
+                part.bits
+            ),
             Type::Real(Real::Single) => f.write_str("float"),
             Type::Real(Real::Double) => f.write_str("double"),
             Type::Real(Real::Extended) => f.write_str("ldouble"),
@@ -49,7 +55,7 @@ fn lens_word(lens: &Lens) -> &'static str {
 }
 
 fn write_struct(f: &mut fmt::Formatter<'_>, s: &Struct) -> fmt::Result {
-    let (Some(members), false) = (s.members(), s.announced) else {
+    let (Some(members), false) = (s.members(), s.is_announced()) else {
         return f.write_str("struct");
     };
     f.write_str("struct(")?;

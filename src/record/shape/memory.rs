@@ -186,6 +186,7 @@ impl<'p> Walk<'p> {
             Type::Void
             | Type::Integer(_)
             | Type::Character(_)
+            | Type::Part(_)
             | Type::Real(_)
             | Type::Pointer(_) => {}
         }

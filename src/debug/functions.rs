@@ -1,0 +1,345 @@
+//! What debug information says of a module's functions. Nothing is read before it is asked for, and then only the units
+//! whose code it is about.
+
+use super::entries::{At, Entries, Entry, Part, code};
+use super::separate::Open;
+use super::types::{Named, Types};
+use super::{Module, rust, sections, separate};
+use crate::base::addr::Vaddr;
+use crate::proto::types::{Format, Language, Lens, Passing, Type, Varargs};
+use crate::proto::{Param, Prototype};
+use gimli::{AttributeValue, DebugInfoOffset, DwLang, constants as dw};
+use std::collections::HashMap;
+use std::ops::Range;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// So many parameters a function has at most, and so many steps lead to its declaration.
+const MOST_PARAMS: usize = 64;
+const MOST_STEPS: usize = 8;
+/// What it may take to look through the units of a module. Honest ones take a second for gigabytes.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The functions of one module.
+pub struct Functions {
+    module: Module,
+    open: Box<Open>,
+    entries: Entries,
+    /// The code of units, in no order.
+    units: Option<Vec<(Range<u64>, DebugInfoOffset)>>,
+    /// The functions of units.
+    known: HashMap<DebugInfoOffset, Rc<InUnit>>,
+    types: Types,
+    prototypes: HashMap<Vaddr, Option<Arc<Prototype>>>,
+}
+
+/// The functions of a unit.
+#[derive(Default)]
+struct InUnit {
+    /// By their first instructions.
+    by_address: HashMap<u64, At>,
+    /// Those that have no code of their own, as another's is the same.
+    without_code: Vec<At>,
+}
+
+/// How functions of a language are called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Convention {
+    /// As the platform's documents say.
+    Platform,
+    /// Rust's own: what is larger than two words is passed by its address.
+    Rust,
+}
+
+impl Functions {
+    /// The functions of a module that has debug information somewhere. Types that are in `named` are meant to be shown so.
+    pub fn of(
+        module: Module,
+        open: impl Fn(&Module, &std::path::Path) -> Vec<super::Bytes> + Send + 'static,
+        named: Named,
+    ) -> Option<Functions> {
+        let file = separate::find(&module, &open)?;
+        let dwarf = sections::whole(&module, &file, &open)?;
+        Some(Functions {
+            module,
+            open: Box::new(open),
+            entries: Entries::new(dwarf),
+            units: None,
+            known: HashMap::new(),
+            types: Types::new(named),
+            prototypes: HashMap::new(),
+        })
+    }
+
+    /// How the function is typed that begins there, whose symbol is this.
+    pub fn prototype(&mut self, at: Vaddr, symbol: &str) -> Option<Arc<Prototype>> {
+        if let Some(known) = self.prototypes.get(&at) {
+            return known.clone();
+        }
+        let found = match is_clone(symbol) {
+            true => None,
+            false => self.find(at, symbol),
+        };
+        let prototype = found.and_then(|function| self.typed(&function, symbol));
+        let prototype = prototype.map(Arc::new);
+        self.prototypes.insert(at, prototype.clone());
+        prototype
+    }
+
+    fn find(&mut self, at: Vaddr, symbol: &str) -> Option<At> {
+        if self.units.is_none() {
+            self.units = Some(self.read_units());
+        }
+        let units = self.units.as_ref()?.iter();
+        let around: Vec<DebugInfoOffset> = units
+            .filter(|(range, _)| range.contains(&at.0))
+            .map(|(_, start)| *start)
+            .collect();
+        around.into_iter().find_map(|start| {
+            let functions = self.functions(start)?;
+            let found = functions.by_address.get(&at.0);
+            if found.is_some_and(|found| self.is_called(found, symbol)) {
+                return found.cloned();
+            }
+            let mut others = functions.without_code.iter();
+            let called = others.find(|other| self.is_called(other, symbol));
+            called.or(found).cloned()
+        })
+    }
+
+    /// Whether a function has this symbol.
+    fn is_called(&mut self, function: &At, symbol: &str) -> bool {
+        let mut at = function.clone();
+        for _ in 0..MOST_STEPS {
+            let Some(entry) = at.entry() else {
+                return false;
+            };
+            let names = [
+                dw::DW_AT_linkage_name,
+                dw::DW_AT_MIPS_linkage_name,
+                dw::DW_AT_name,
+            ];
+            let mut names = names
+                .iter()
+                .filter_map(|name| self.entries.text(&at, &entry, *name));
+            if names.any(|name| name == symbol) {
+                return true;
+            }
+            match self.origin(&at, &entry) {
+                Some(origin) => at = origin,
+                None => return false,
+            }
+        }
+        false
+    }
+
+    /// The entry that one continues.
+    fn origin(&mut self, at: &At, entry: &Entry) -> Option<At> {
+        let entries = &mut self.entries;
+        entries
+            .follow(at, entry, dw::DW_AT_abstract_origin)
+            .or_else(|| entries.follow(at, entry, dw::DW_AT_specification))
+    }
+
+    /// The code of all units.
+    fn read_units(&mut self) -> Vec<(Range<u64>, DebugInfoOffset)> {
+        let begun = Instant::now();
+        let mut units = Vec::new();
+        for start in self.entries.starts(Part::Main).iter() {
+            if begun.elapsed() > PATIENCE {
+                break;
+            }
+            let Some(at) = self.entries.unit(Part::Main, *start) else {
+                continue;
+            };
+            let Some(unit) = self.entries.unit_ref(&at) else {
+                continue;
+            };
+            let root = at.entry();
+            let ranges = root.map(|root| code(&unit, &root)).unwrap_or_default();
+            units.extend(ranges.into_iter().map(|range| (range, *start)));
+        }
+        units
+    }
+
+    fn functions(&mut self, start: DebugInfoOffset) -> Option<Rc<InUnit>> {
+        if let Some(known) = self.known.get(&start) {
+            return Some(known.clone());
+        }
+        let skeleton = self.entries.unit(Part::Main, start)?;
+        let at = self.entries.whole(skeleton, &self.module, &*self.open);
+        let functions = Rc::new(self.read_functions(&at));
+        self.known.insert(start, functions.clone());
+        Some(functions)
+    }
+
+    fn read_functions(&self, at: &At) -> InUnit {
+        let mut found = InUnit::default();
+        let Some(unit) = self.entries.unit_ref(at) else {
+            return found;
+        };
+        let begun = Instant::now();
+        let Ok(mut entries) = at.unit.entries_raw(None) else {
+            return found;
+        };
+        while !entries.is_empty() && begun.elapsed() < PATIENCE {
+            let offset = entries.next_offset();
+            let Ok(abbreviation) = entries.read_abbreviation() else {
+                break;
+            };
+            let Some(abbreviation) = abbreviation else {
+                continue;
+            };
+            if entries.skip_attributes(abbreviation.attributes()).is_err() {
+                break;
+            }
+            if abbreviation.tag() != dw::DW_TAG_subprogram {
+                continue;
+            }
+            let has = |name| {
+                let mut attributes = abbreviation.attributes().iter();
+                attributes.any(|attribute| attribute.name() == name)
+            };
+            let function = at.sibling(offset);
+            if !has(dw::DW_AT_low_pc) && !has(dw::DW_AT_ranges) {
+                if has(dw::DW_AT_external) && !has(dw::DW_AT_declaration) {
+                    found.without_code.push(function);
+                }
+                continue;
+            }
+            let begins = function
+                .entry()
+                .and_then(|entry| Some(code(&unit, &entry).first()?.start));
+            if let Some(begins) = begins {
+                found.by_address.entry(begins).or_insert(function);
+            }
+        }
+        found
+    }
+
+    /// The function of this entry, and of those that it continues.
+    fn typed(&mut self, function: &At, symbol: &str) -> Option<Prototype> {
+        let convention = convention(self.language(function)?)?;
+        let mut result = None;
+        let mut at = function.clone();
+        let mut params = Vec::new();
+        for _ in 0..MOST_STEPS {
+            let entry = at.entry()?;
+            if params.is_empty() {
+                params = self.params(&at, convention);
+            }
+            if result.is_none() && entry.attr(dw::DW_AT_type).is_some() {
+                result = Some(self.entries.follow(&at, &entry, dw::DW_AT_type)?);
+            }
+            match self.origin(&at, &entry) {
+                Some(origin) => at = origin,
+                None => break,
+            }
+        }
+        let result = match result {
+            Some(at) => self.types.get(&mut self.entries, &at),
+            None => Type::Void,
+        };
+        let result = match convention {
+            Convention::Platform => result.decayed(),
+            Convention::Rust => rust::returned(result)?,
+        };
+        let params: Vec<Param> = params.into_iter().collect::<Option<_>>()?;
+        self.types.finish(&mut self.entries);
+        Some(Prototype::new(symbol, result, params))
+    }
+
+    /// The parameters of a function; `None` in the place of one whose type is not known.
+    fn params(&mut self, function: &At, convention: Convention) -> Vec<Option<Param>> {
+        let mut params = Vec::new();
+        for at in function.children(MOST_PARAMS) {
+            let Some(entry) = at.entry() else {
+                continue;
+            };
+            match entry.tag() {
+                dw::DW_TAG_formal_parameter => {
+                    params.push(self.param(&at, &entry, convention));
+                }
+                dw::DW_TAG_unspecified_parameters => tell_format(params.last_mut()),
+                _ => {}
+            }
+        }
+        params
+    }
+
+    fn param(&mut self, at: &At, entry: &Entry, convention: Convention) -> Option<Param> {
+        let mut holder = at.clone();
+        let mut holds = entry.clone();
+        let mut name = None;
+        for _ in 0..MOST_STEPS {
+            name = name.or_else(|| self.entries.text(&holder, &holds, dw::DW_AT_name));
+            if holds.attr(dw::DW_AT_type).is_some() {
+                break;
+            }
+            holder = self
+                .entries
+                .follow(&holder, &holds, dw::DW_AT_abstract_origin)?;
+            holds = holder.entry()?;
+        }
+        let at = self.entries.follow(&holder, &holds, dw::DW_AT_type)?;
+        let ty = self.types.get(&mut self.entries, &at);
+        let ty = match convention {
+            Convention::Platform => passed(ty),
+            Convention::Rust => rust::passed(ty)?,
+        };
+        ty.is_complete().then_some(Param {
+            ty,
+            name: name.map(Into::into),
+            at_return: false,
+        })
+    }
+
+    fn language(&self, function: &At) -> Option<DwLang> {
+        let root = function.sibling(function.unit.header.root_offset());
+        match root.entry()?.attr_value(dw::DW_AT_language)? {
+            AttributeValue::Language(language) => Some(language),
+            _ => None,
+        }
+    }
+}
+
+/// Behind a text that is called so, and is the last before `...`, stands what it tells of.
+fn tell_format(last: Option<&mut Option<Param>>) {
+    if let Some(Some(param)) = last
+        && matches!(param.name.as_deref(), Some("fmt" | "format"))
+        && param.ty == Type::string()
+    {
+        param.ty = Type::string().shown(Lens::Format(Format {
+            language: Language::Printf,
+            arguments: Varargs::Passed,
+        }));
+    }
+}
+
+/// What a type becomes as a parameter: objects that are more than their bytes are passed by their addresses.
+fn passed(ty: Type) -> Type {
+    match &ty {
+        Type::Struct(s) => match s.laid() {
+            Some(laid) if laid.passing == Passing::InMemory => ty.pointer(),
+            _ => ty,
+        },
+        _ => ty.decayed(),
+    }
+}
+
+/// Clones of functions, made by a compiler that knows all callers, need not take what their source says.
+fn is_clone(symbol: &str) -> bool {
+    [".isra.", ".constprop.", ".part."]
+        .iter()
+        .any(|mark| symbol.contains(mark))
+}
+
+/// How functions of a language are called; `None`: in a way of its own.
+fn convention(language: DwLang) -> Option<Convention> {
+    match language {
+        dw::DW_LANG_Rust => Some(Convention::Rust),
+        dw::DW_LANG_Go | dw::DW_LANG_Swift | dw::DW_LANG_Haskell | dw::DW_LANG_OCaml => None,
+        _ => Some(Convention::Platform),
+    }
+}

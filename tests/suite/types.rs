@@ -1,0 +1,133 @@
+//! Arguments and results by the types of debug information, wherever that is.
+
+use crate::support::expect::same_text;
+use crate::support::fixture::{file, shaped, shaped_32};
+use crate::support::shape::Shape;
+use crate::support::skip::{find, skip};
+use crate::support::{ltrace, scratch};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The trace is what the fixture says, and the end.
+#[track_caller]
+fn check(program: &Path) {
+    let run = ltrace([program]).finish().exits(0);
+    let expected = format!("{}+++ exited (status 0) +++\n", run.stdout);
+    same_text(&run.stderr, &expected);
+}
+
+#[test]
+fn every_kind_by_its_type() {
+    let shapes = [Shape::Pie, Shape::Clang, Shape::NoPlt, Shape::Musl];
+    let programs = shapes.map(|shape| shaped("types", shape));
+    for program in programs.into_iter().flatten() {
+        check(&program);
+    }
+}
+
+#[test]
+fn of_programs_of_32_bits() {
+    if let Some(program) = shaped_32("types", Shape::Pie) {
+        check(&program);
+    }
+}
+
+/// A directory with the fixture in it, its library made by other commands.
+struct Build(PathBuf);
+
+impl Build {
+    fn new(name: &str) -> Build {
+        let dir = scratch(&format!("types-{name}"));
+        for name in ["types.c", "types.h", "libtypes.c", "expect.h"] {
+            std::fs::copy(file(name), dir.join(name)).unwrap();
+        }
+        Build(dir)
+    }
+
+    /// Runs a command there; false, and the case skipped, where it is missing or refuses.
+    fn run(&self, command: &str) -> bool {
+        let words: Vec<&str> = command.split_whitespace().collect();
+        if find(words[0]).is_none() {
+            skip(&format!("{} is not installed", words[0]));
+            return false;
+        }
+        let output = Command::new(words[0])
+            .args(&words[1..])
+            .current_dir(&self.0)
+            .output()
+            .unwrap();
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr);
+            skip(&format!("{command}: {}", said.lines().next().unwrap_or("")));
+        }
+        output.status.success()
+    }
+
+    /// The library of these commands shows what the fixture says.
+    #[track_caller]
+    fn check(&self, commands: &[&str]) {
+        let program = "gcc -w types.c -o types -L. -ltypes -Wl,-rpath,$ORIGIN";
+        if commands.iter().all(|command| self.run(command)) && self.run(program) {
+            check(&self.0.join("types"));
+        }
+    }
+}
+
+#[test]
+fn of_every_version_of_dwarf() {
+    for flags in [
+        "-gdwarf-2",
+        "-gdwarf-3",
+        "-gdwarf-4",
+        "-gdwarf-5",
+        "-gdwarf-5 -gz=zlib",
+        "-gdwarf-4 -fdebug-types-section",
+        "-gdwarf-5 -fdebug-types-section",
+        "-g -O2",
+        "-g -O2 -flto",
+    ] {
+        for compiler in ["gcc", "clang"] {
+            let build = Build::new("versions");
+            let command = format!("{compiler} -w {flags} -shared -fPIC libtypes.c -o libtypes.so");
+            build.check(&[&command]);
+        }
+    }
+}
+
+#[test]
+fn in_files_of_their_own() {
+    let separated = [
+        "gcc -w -g -Wl,--build-id -shared -fPIC libtypes.c -o libtypes.so",
+        "objcopy --only-keep-debug libtypes.so libtypes.debug",
+        "strip --strip-debug libtypes.so",
+        "objcopy --add-gnu-debuglink=libtypes.debug libtypes.so",
+    ];
+    Build::new("link").check(&separated);
+    for compiler in ["gcc", "clang"] {
+        for version in ["4", "5"] {
+            let split = format!(
+                "{compiler} -w -gdwarf-{version} -gsplit-dwarf -fPIC -c libtypes.c -o libtypes.o"
+            );
+            let link = format!("{compiler} -shared libtypes.o -o libtypes.so");
+            Build::new("split").check(&[&split, &link]);
+        }
+    }
+}
+
+/// Prototypes that are written down for the library go before what debug information says, and so do types.
+#[test]
+fn what_the_user_says_goes_first() {
+    let Some(program) = shaped("types", Shape::Pie) else {
+        return;
+    };
+    let conf = scratch("types-conf").join("types.conf");
+    let text =
+        "int f_enum(hex(int), bool(int));\ntypedef point = hex(long);\ntypedef list = void;\n";
+    std::fs::write(&conf, text).unwrap();
+    let run = ltrace(["-a", "1", "-F", conf.to_str().unwrap()]);
+    let run = run.arg(program).finish().exits(0);
+    let lists = run.count("f_list(0x");
+    assert_eq!(lists, 1, "{}", run.told());
+    run.has_line("f_enum(0, true) = 0")
+        .has_line("f_big({ 1, 2, 3, \"big\" }, 0xfffffff800000007) = { 8, 2, 3, \"big\" }");
+}
