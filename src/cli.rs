@@ -160,6 +160,7 @@ impl Args {
                         .filter(|_| surroundings.is_terminal && output == Destination::Stderr),
                     self.format.as_deref(),
                     self.json.as_deref(),
+                    self.sort.as_deref(),
                 )?,
             ),
             false => None,
@@ -292,6 +293,9 @@ impl Args {
         }
         if self.successful && self.failed {
             return wrong("Options -z and -Z can't be used together");
+        }
+        if self.leaks.leaks && self.tree {
+            return wrong("Options --leaks and --tree can't be used together");
         }
         if self.leaks.leaks && self.chrome.is_some() {
             return wrong("Options --leaks and --chrome can't be used together");

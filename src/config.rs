@@ -9,6 +9,7 @@ use crate::plan::filter::{Filter, LibraryPattern};
 use crate::sink::debug::Topics;
 use crate::sink::output::Destination;
 use crate::sink::sieve::Conditions;
+use crate::sink::summary::Table;
 use crate::sink::text::Style;
 use crate::value::Limits;
 use std::ffi::OsString;
@@ -125,26 +126,33 @@ pub enum Report {
         /// How lines look.
         style: Style,
         /// The table comes at the end.
-        counted: bool,
+        counted: Option<Table>,
     },
-    /// For programs (`--format`).
-    Machine(Form),
+    /// In another form (`--format`).
+    Other(Form),
     /// The table of `-c`.
     Summary {
         /// Names are shown as their language writes them (`-C`).
         demangle: bool,
+        /// How the table looks.
+        table: Table,
     },
     /// What is never given back (`--leaks`), and the lines of calls if any were asked for besides.
     Leaks(Box<Leaks>),
 }
 
-/// A form that programs read.
+/// A form other than ltrace's lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
     /// An object a line (docs/json.md).
     Json,
     /// Chrome's Trace Event Format.
     Chrome,
+    /// A graph of calls, to be read (`--tree`).
+    Tree {
+        /// Names are shown as their language writes them (`-C`).
+        demangle: bool,
+    },
 }
 
 /// Leaks, as they are asked for.

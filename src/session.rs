@@ -106,14 +106,15 @@ fn mode(config: &Config) -> Result<Box<dyn Mode>, Error> {
     Ok(match &config.report {
         Report::Lines { style, counted } => Box::new(Lines {
             style: style.clone(),
-            counted: *counted,
+            counted: counted.clone(),
         }),
-        Report::Machine(form) => Box::new(Machine {
+        Report::Other(form) => Box::new(Machine {
             form: *form,
             frames: config.frames,
         }),
-        Report::Summary { demangle } => Box::new(Summary {
+        Report::Summary { demangle, table } => Box::new(Summary {
             demangle: *demangle,
+            table: table.clone(),
         }),
         Report::Leaks(leaks) => Box::new(LeakMode::new(leaks)?),
     })
@@ -230,7 +231,7 @@ fn trace(config: Config, mode: Box<dyn Mode>, link: Link) -> Result<u8, Error> {
 
 /// Whether arguments are wanted as they were passed, too.
 fn has_json(config: &Config) -> bool {
-    matches!(config.report, Report::Machine(Form::Json))
+    matches!(config.report, Report::Other(Form::Json))
         || config.also.iter().any(|(_, form)| *form == Form::Json)
 }
 

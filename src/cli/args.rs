@@ -100,7 +100,11 @@ pub(super) struct Args {
     #[arg(short = 'o', long = "output", aliases = ["o", "ou", "out", "outp", "outpu"], value_name = "FILE", help_heading = OUTPUT, allow_hyphen_values = true)]
     pub(super) output: Option<OsString>,
 
-    /// The form of the trace: text, json or chrome; of reports of --leaks: text, json or mtrace (a table of live blocks) [default: text]
+    /// Calls as an indented graph with times
+    #[arg(long = "tree", help_heading = OUTPUT)]
+    pub(super) tree: bool,
+
+    /// The form of the trace: text, tree, json or chrome; of reports of --leaks: text, json or mtrace (a table of live blocks) [default: text]
     #[arg(long = "format", value_name = "FORMAT", help_heading = OUTPUT)]
     pub(super) format: Option<String>,
 
@@ -119,6 +123,14 @@ pub(super) struct Args {
     /// Count calls and their time, and show a table at the end; -cc: with the trace before it
     #[arg(short = 'c', long = "summary-only", alias = "count", help_heading = OUTPUT, action = ArgAction::Count)]
     pub(super) count: u8,
+
+    /// Columns of the table of -c: share, seconds, self, usecs, calls, errors, min, p50, p99, max, module, function
+    #[arg(long = "summary-columns", value_name = "LIST", help_heading = OUTPUT)]
+    pub(super) columns: Option<String>,
+
+    /// Rows of the table by this column [default: seconds]; sites of --leaks by bytes, blocks, rate or age [default: bytes]
+    #[arg(long = "sort", alias = "summary-sort-by", value_name = "COLUMN", help_heading = OUTPUT)]
+    pub(super) sort: Option<String>,
 
     /// The same as -cc
     #[arg(long = "summary", help_heading = OUTPUT, hide = true)]

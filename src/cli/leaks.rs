@@ -45,10 +45,6 @@ pub(super) struct LeakArgs {
     #[arg(long, value_name = "N", help_heading = LEAKS)]
     top: Option<String>,
 
-    /// Their order: bytes, blocks, rate or age [default: bytes]
-    #[arg(long, value_name = "BY", help_heading = LEAKS)]
-    sort: Option<String>,
-
     /// Verdicts to show: lost,indirect,possible,reachable [default: lost,possible, and what grows]
     #[arg(long, value_name = "LIST", help_heading = LEAKS)]
     kinds: Option<String>,
@@ -174,6 +170,7 @@ impl LeakArgs {
         width: Option<usize>,
         format: Option<&str>,
         json: Option<&OsStr>,
+        sort: Option<&str>,
     ) -> Result<(Options, Suppressions), String> {
         let usual = Options::default();
         let options = Options {
@@ -183,7 +180,7 @@ impl LeakArgs {
             window: time("window", self.window.as_deref())?,
             watch: time("for", self.watch.as_deref())?,
             top: size("top", self.top.as_deref())?.map_or(usual.top, |top| top as usize),
-            sort: word("sort", self.sort.as_deref(), &SORTS)?,
+            sort: word("sort", sort, &SORTS)?,
             checks: word("check", self.check.as_deref(), &CHECKS)?,
             snapshot_method: word("freeze", self.freeze.as_deref(), &SNAPSHOT_METHODS)?,
             kinds: match &self.kinds {

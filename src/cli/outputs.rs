@@ -1,12 +1,13 @@
 //! What becomes of a trace: where it goes, in which forms.
 
 use super::args::Args;
-use super::leaks::words::time;
+use super::leaks::words::{choose, time};
 use super::values::{destination, each, number};
 use crate::config::{Form, Report};
 use crate::plan::filter::Filter;
 use crate::sink::output::Destination;
 use crate::sink::sieve::{Conditions, Outcome, Until};
+use crate::sink::summary::{Column, Table};
 use crate::sink::text::Style;
 use std::ffi::OsString;
 
@@ -26,34 +27,43 @@ impl Args {
             .into_iter()
             .filter_map(|(file, form)| Some((file.as_ref()?, form)));
         let mut also = named.map(file).collect::<Result<Vec<_>, _>>()?;
+        let tree = Form::Tree {
+            demangle: self.demangle,
+        };
         let form = match self.format.as_deref() {
+            None if self.tree => Some(tree),
             None | Some("text") => None,
             Some("json") => Some(Form::Json),
             Some("chrome") => Some(Form::Chrome),
+            Some("tree") => Some(tree),
             Some(other) => {
                 return Err(format!(
-                    "ltrace: --format: `{other}' is none of text, json and chrome"
+                    "ltrace: --format: `{other}' is none of text, tree, json and chrome"
                 ));
             }
         };
+        let table = self.table(self.summary || self.count > 0)?;
         let counted = match self.summary {
             true => 2,
             false => self.count,
         };
         if counted > 0 && form.is_some() {
-            return Err("ltrace: Options -c and --format can't be used together".to_owned());
+            return Err(
+                "ltrace: Options -c and --format or --tree can't be used together".to_owned(),
+            );
         }
         let report = match (form, counted) {
-            (Some(form), _) => Report::Machine(form),
+            (Some(form), _) => Report::Other(form),
             (None, 1) => Report::Summary {
                 demangle: self.demangle,
+                table,
             },
             (None, _) => Report::Lines {
                 style,
-                counted: counted > 1,
+                counted: (counted > 1).then_some(table),
             },
         };
-        let asked = self.output.is_some() || self.format.is_some() || counted > 0;
+        let asked = self.output.is_some() || form.is_some() || self.format.is_some() || counted > 0;
         if asked || also.is_empty() {
             return Ok(Outputs {
                 output,
@@ -64,7 +74,7 @@ impl Args {
         let (output, form) = also.remove(0);
         Ok(Outputs {
             output,
-            report: Report::Machine(form),
+            report: Report::Other(form),
             also,
         })
     }
@@ -92,6 +102,29 @@ impl Args {
             ),
             false => Ok(conditions),
         }
+    }
+}
+
+impl Args {
+    /// How the table of `-c` looks.
+    fn table(&self, is_wanted: bool) -> Result<Table, String> {
+        if !is_wanted && (self.columns.is_some() || self.sort.is_some()) {
+            return Err(
+                "ltrace: --summary-columns and --sort need -c; --sort, or --leaks".to_owned(),
+            );
+        }
+        let columns = self.columns.as_deref().map(|list| {
+            let one = |word: &str| choose("summary-columns", word, &Column::ALL);
+            list.split(',').map(one).collect::<Result<Vec<_>, _>>()
+        });
+        let sort = self
+            .sort
+            .as_deref()
+            .map(|word| choose("sort", word, &Column::ALL));
+        Ok(Table {
+            columns: columns.transpose()?.unwrap_or_default(),
+            sort: sort.transpose()?,
+        })
     }
 }
 

@@ -7,6 +7,7 @@ use crate::base::Pid;
 use crate::config::{Form, Variable};
 use crate::plan::ModuleName;
 use crate::sink::sieve::{Outcome, Until};
+use crate::sink::summary::{Column, Table};
 use clap::{Args as _, CommandFactory};
 use proptest::prelude::*;
 use std::path::PathBuf;
@@ -79,7 +80,7 @@ fn options_of_leaks_need_it() {
         check_error(&line, &format!("ltrace: Option {option} needs --leaks"));
         tried += 1;
     }
-    assert!(tried > 28, "{tried}");
+    assert!(tried > 27, "{tried}");
 }
 
 #[test]
@@ -257,11 +258,14 @@ fn processes_and_files() {
     );
     assert!(matches!(
         config(&["-c", "ls"]).report,
-        Report::Summary { demangle: false }
+        Report::Summary {
+            demangle: false,
+            ..
+        }
     ));
     assert!(matches!(
         config(&["-cC", "ls"]).report,
-        Report::Summary { demangle: true }
+        Report::Summary { demangle: true, .. }
     ));
 }
 
@@ -445,7 +449,7 @@ fn outputs_for_programs() {
     fn check(line: &[&str], output: Destination, form: Option<Form>, also: &[(Destination, Form)]) {
         let config = config(&[line, &["ls"]].concat());
         let found = match config.report {
-            Report::Machine(form) => Some(form),
+            Report::Other(form) => Some(form),
             _ => None,
         };
         assert_eq!((config.output, found), (output, form), "{line:?}");
@@ -490,9 +494,9 @@ fn outputs_for_programs() {
         Some(Form::Chrome),
         &[],
     );
-    let wrong = "ltrace: --format: `xml' is none of text, json and chrome";
+    let wrong = "ltrace: --format: `xml' is none of text, tree, json and chrome";
     check_error(&["--format=xml", "ls"], wrong);
-    let wrong = "ltrace: Options -c and --format can't be used together";
+    let wrong = "ltrace: Options -c and --format or --tree can't be used together";
     check_error(&["-c", "--format=json", "ls"], wrong);
     let wrong = "ltrace: Options --leaks and --chrome can't be used together";
     check_error(&["--leaks", "--chrome=c", "ls"], wrong);
@@ -500,7 +504,37 @@ fn outputs_for_programs() {
         Report::Lines { counted, .. } => counted,
         report => panic!("{report:?}"),
     };
-    assert!(counted(&["-cc", "ls"]) && counted(&["--summary", "ls"]) && !counted(&["ls"]));
+    let usual = || Some(Table::default());
+    assert_eq!(counted(&["-cc", "ls"]), usual());
+    assert_eq!(counted(&["--summary", "ls"]), usual());
+    assert_eq!(counted(&["ls"]), None);
+    let tree = Form::Tree { demangle: false };
+    check(&["--tree"], Destination::Stderr, Some(tree), &[]);
+    check(&["--format=tree", "-o", "f"], file("f"), Some(tree), &[]);
+}
+
+#[test]
+fn tables() {
+    let table = |line: &[&str]| match config(&[line, &["ls"]].concat()).report {
+        Report::Summary { table, .. } => table,
+        report => panic!("{report:?}"),
+    };
+    assert_eq!(table(&["-c"]), Table::default());
+    let chosen = table(&["-c", "--summary-columns=calls,p99,function", "--sort=p99"]);
+    assert_eq!(
+        chosen.columns,
+        [Column::Calls, Column::P99, Column::Function]
+    );
+    assert_eq!(chosen.sort, Some(Column::P99));
+    check_error(
+        &["--sort=calls", "ls"],
+        "ltrace: --summary-columns and --sort need -c; --sort, or --leaks",
+    );
+    check_error(
+        &["-c", "--sort=size", "ls"],
+        "ltrace: --sort: `size' is none of share, seconds, self, usecs, calls, errors, min, p50, p99, max, module, \
+         function",
+    );
 }
 
 #[test]

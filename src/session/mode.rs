@@ -7,18 +7,21 @@ use crate::leak::backtrace::Traces;
 use crate::leak::tracker::Knowledge;
 use crate::plan::resources::Resources;
 use crate::proto::library::Library;
+use crate::sink::Sink;
 use crate::sink::both::Both;
 use crate::sink::chrome::Chrome;
 use crate::sink::demangle::Names;
 use crate::sink::json::Json;
 use crate::sink::output::{Destination, Shared};
 use crate::sink::per_process::{Make, PerProcess};
+use crate::sink::summary::{self, Table};
 use crate::sink::text::backtrace::Shared as Backtraces;
 use crate::sink::text::{Style, Text};
-use crate::sink::{Sink, summary};
+use crate::sink::tree::Tree;
 use crate::stack::Symbolizer;
 use crate::sys::front::UserRequests;
 use crate::sys::terminal::Terminal;
+use crate::sys::user_requests::{self, UserRequest};
 use std::cell::RefCell;
 use std::io::Write;
 use std::rc::Rc;
@@ -70,7 +73,7 @@ pub(super) trait Mode {
 /// A line for each call, and perhaps the table behind them.
 pub(super) struct Lines {
     pub(super) style: Style,
-    pub(super) counted: bool,
+    pub(super) counted: Option<Table>,
 }
 
 /// For programs to read.
@@ -82,9 +85,17 @@ pub(super) struct Machine {
 /// The table of `-c`.
 pub(super) struct Summary {
     pub(super) demangle: bool,
+    pub(super) table: Table,
 }
 
 impl Mode for Lines {
+    fn user_requests(&self) -> UserRequests {
+        match self.counted {
+            Some(_) => UserRequests::Heard,
+            None => UserRequests::Unknown,
+        }
+    }
+
     fn shows_frames(&self) -> bool {
         true
     }
@@ -97,12 +108,12 @@ impl Mode for Lines {
         let Lines { style, counted } = *self;
         let backtraces = backtraces(&style);
         let make = move |out: Out| -> Box<dyn Sink> {
-            if !counted {
+            let Some(counted) = &counted else {
                 return Box::new(text(&style, &backtraces, out));
-            }
+            };
             let shared = Shared::new(out);
             let lines = text(&style, &backtraces, Box::new(shared.clone()));
-            let table = summary::Summary::new(names(style.demangle), Box::new(shared));
+            let table = table(style.demangle, counted, Box::new(shared));
             Box::new(Both(lines, table.without_losses()))
         };
         each(to, out, Box::new(make))
@@ -129,10 +140,13 @@ impl Mode for Machine {
 }
 
 impl Mode for Summary {
+    fn user_requests(&self) -> UserRequests {
+        UserRequests::Heard
+    }
+
     fn sink(self: Box<Self>, to: &Destination, out: Out, _: Knowledge) -> Box<dyn Sink> {
-        let make = move |out: Out| -> Box<dyn Sink> {
-            Box::new(summary::Summary::new(names(self.demangle), out))
-        };
+        let make =
+            move |out: Out| -> Box<dyn Sink> { Box::new(table(self.demangle, &self.table, out)) };
         each(to, out, Box::new(make))
     }
 }
@@ -144,6 +158,12 @@ pub(super) fn text(style: &Style, backtraces: &Option<Backtraces>, out: Box<dyn 
         Some(backtraces) => text.with_backtraces(backtraces.clone()),
         None => text,
     }
+}
+
+/// The table of `-c`, written as well when SIGUSR1 comes.
+fn table(demangle: bool, table: &Table, out: Box<dyn Write>) -> summary::Summary {
+    let is_asked = || user_requests::take().any(|request| request == UserRequest::Mark);
+    summary::Summary::new(names(demangle), out).with_table(table.clone(), is_asked)
 }
 
 fn names(demangle: bool) -> Names {
@@ -162,6 +182,7 @@ pub(super) fn machine(
 ) -> Box<dyn Sink> {
     match form {
         Form::Json => Box::new(Json::new(out).with_backtraces(backtraces.clone(), frames)),
+        Form::Tree { demangle } => Box::new(Tree::new(names(demangle), out)),
         Form::Chrome => Box::new(Chrome::new(Names::demangled(), out)),
     }
 }

@@ -13,6 +13,7 @@ pub mod promises;
 pub mod sieve;
 pub mod summary;
 pub mod text;
+pub mod tree;
 
 #[cfg(test)]
 mod tests;

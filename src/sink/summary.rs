@@ -5,11 +5,20 @@
 //! A call that never returns (`exit`, `execve`, `pthread_exit`), or was still open when we left, counts with the
 //! time until its end was known.
 
+mod columns;
+mod histogram;
+
+pub use columns::{Column, Table};
+
 use super::Sink;
 use super::demangle::Names;
+use crate::base::Tid;
 use crate::base::printable::printable;
+use crate::base::time::Timestamp;
 use crate::event::{Event, Kind};
 use crate::plan::{self, Tracepoint};
+use crate::value::Value;
+use histogram::Histogram;
 use std::collections::HashMap;
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -19,8 +28,14 @@ use std::time::Duration;
 pub struct Summary {
     names: Names,
     out: Box<dyn Write>,
+    table: Table,
     tallies: HashMap<Name, Tally>,
+    /// Of each task, what calls within those that are open took so far, by depth.
+    within: HashMap<Tid, Vec<Duration>>,
     tells_losses: bool,
+    /// Whether the table is asked for while the trace goes on.
+    is_asked: Box<dyn FnMut() -> bool>,
+    looked: Option<Timestamp>,
 }
 
 /// What calls are counted by. A system call and the function of its name are two.
@@ -28,27 +43,48 @@ pub struct Summary {
 struct Name {
     symbol: Arc<str>,
     is_system_call: bool,
+    /// Where the table shows modules.
+    module: Option<Arc<plan::ModuleName>>,
 }
 
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Default)]
 struct Tally {
     calls: u64,
+    errors: u64,
     time: Duration,
+    own: Duration,
+    least: Option<Duration>,
+    most: Duration,
+    times: Histogram,
 }
 
 /// What system calls are told from functions by.
 const SYSTEM_CALL: &str = "SYS_";
 
-const RULE: &str = "------ ----------- ----------- --------- --------------------\n";
+/// So often it is looked whether the table is asked for.
+const LOOK: Duration = Duration::from_millis(100);
 
 impl Summary {
-    /// A table that goes to `out`.
+    /// The usual table, which goes to `out`.
     pub fn new(names: Names, out: Box<dyn Write>) -> Summary {
         Summary {
             names,
             out,
+            table: Table::default(),
             tallies: HashMap::new(),
+            within: HashMap::new(),
             tells_losses: true,
+            is_asked: Box::new(|| false),
+            looked: None,
+        }
+    }
+
+    /// The same with another table, written as well whenever it is asked for.
+    pub fn with_table(self, table: Table, is_asked: impl FnMut() -> bool + 'static) -> Summary {
+        Summary {
+            table,
+            is_asked: Box::new(is_asked),
+            ..self
         }
     }
 
@@ -60,64 +96,117 @@ impl Summary {
         }
     }
 
-    fn count(&mut self, point: &Tracepoint, elapsed: Duration) {
+    fn count(
+        &mut self,
+        event: &Event,
+        depth: usize,
+        point: &Tracepoint,
+        result: Option<&Value>,
+        elapsed: Duration,
+    ) {
+        let own = elapsed.saturating_sub(self.within(event.tid, depth, elapsed));
         let name = Name {
             symbol: Arc::clone(&point.symbol),
             is_system_call: point.kind == plan::Kind::SystemCall,
+            module: self.table.has(Column::Module).then(|| point.module.clone()),
         };
         let tally = self.tallies.entry(name).or_default();
         tally.calls += 1;
+        tally.errors += u64::from(result.is_some_and(is_error));
         tally.time = tally.time.saturating_add(elapsed);
+        tally.own = tally.own.saturating_add(own);
+        tally.least = Some(tally.least.map_or(elapsed, |least| least.min(elapsed)));
+        tally.most = tally.most.max(elapsed);
+        if self.table.wants_quantiles() {
+            tally.times.add(elapsed);
+        }
     }
 
-    /// The rows, longest time first.
-    fn rows(&mut self) -> Vec<(Arc<str>, u64, u128)> {
-        let row = |(name, tally): (&Name, &Tally)| {
+    /// What the calls within one took that has just ended, and which itself is within the next one out.
+    fn within(&mut self, tid: Tid, depth: usize, elapsed: Duration) -> Duration {
+        // Deeper calls than these are a recursion, and count as their own.
+        if depth >= DEEPEST {
+            return Duration::ZERO;
+        }
+        let within = self.within.entry(tid).or_default();
+        within.resize(depth + 1, Duration::ZERO);
+        // This depth is that of the calls within the one around this one.
+        let inner = std::mem::take(&mut within[depth]);
+        if let Some(outer) = depth.checked_sub(1).and_then(|outer| within.get_mut(outer)) {
+            *outer = outer.saturating_add(elapsed);
+        }
+        inner
+    }
+
+    fn text(&mut self) -> String {
+        let rows = self.tallies.iter().map(|(name, tally)| {
             let shown = self.names.of(&name.symbol);
             let shown = match name.is_system_call && !shown.starts_with(SYSTEM_CALL) {
                 true => format!("{SYSTEM_CALL}{shown}").into(),
                 false => shown,
             };
-            (shown, tally.calls, tally.time.as_micros())
-        };
-        let mut rows: Vec<_> = self.tallies.iter().map(row).collect();
-        rows.sort_by(|(a, _, shorter), (b, _, longer)| longer.cmp(shorter).then_with(|| a.cmp(b)));
-        rows
+            columns::Row {
+                name: shown,
+                module: name
+                    .module
+                    .as_ref()
+                    .map(|module| printable(&module.name).into_owned()),
+                calls: tally.calls,
+                errors: tally.errors,
+                time: tally.time,
+                own: tally.own,
+                least: tally.least.unwrap_or_default(),
+                most: tally.most,
+                median: tally.times.quantile(500),
+                p99: tally.times.quantile(990),
+            }
+        });
+        self.table.text(rows.collect())
     }
 
-    fn table(&mut self) -> String {
-        let rows = self.rows();
-        let total: u128 = rows.iter().map(|row| row.2).sum();
-        let calls: u64 = rows.iter().map(|row| row.1).sum();
-        let mut table = format!("% time     seconds  usecs/call     calls      function\n{RULE}");
-        for (name, calls, micros) in rows {
-            let share = rounded(10_000 * micros, total);
-            table += &format!(
-                "{:3}.{:02} {:4}.{:06} {:11} {:9} {name}\n",
-                share / 100,
-                share % 100,
-                micros / 1_000_000,
-                micros % 1_000_000,
-                micros / u128::from(calls.max(1)),
-                calls
-            );
+    /// Writes the table so far when it is asked for.
+    fn look(&mut self, now: Timestamp) -> io::Result<()> {
+        if self.looked.is_some_and(|before| now.since(before) < LOOK) {
+            return Ok(());
         }
-        let (seconds, micros) = (total / 1_000_000, total % 1_000_000);
-        table + RULE + &format!("100.00 {seconds:4}.{micros:06}             {calls:9} total\n")
+        self.looked = Some(now);
+        if !(self.is_asked)() {
+            return Ok(());
+        }
+        let text = self.text();
+        self.out.write_all(text.as_bytes())?;
+        self.out.flush()
     }
 }
 
-/// `part / whole`, to the nearest number; nothing is no part of nothing.
-fn rounded(part: u128, whole: u128) -> u128 {
-    (part + whole / 2).checked_div(whole).unwrap_or(0)
+/// However deep calls are nested, no more is kept of them.
+const DEEPEST: usize = 10_000;
+
+fn is_error(result: &Value) -> bool {
+    matches!(result, Value::Signed(-1) | Value::Failed(..))
 }
 
 impl Sink for Summary {
     fn event(&mut self, event: &Event) -> io::Result<()> {
+        self.look(event.time)?;
         match &event.kind {
             kind if kind.is_bookkeeping() => {}
-            Kind::Return { point, elapsed, .. } => self.count(point, *elapsed),
-            Kind::NoReturn { point, elapsed, .. } => self.count(point, *elapsed),
+            Kind::Return {
+                depth,
+                point,
+                result,
+                elapsed,
+                ..
+            } => self.count(event, *depth, point, Some(result), *elapsed),
+            Kind::NoReturn {
+                depth,
+                point,
+                elapsed,
+                ..
+            } => self.count(event, *depth, point, None, *elapsed),
+            Kind::Exited { .. } | Kind::Killed { .. } | Kind::Detached => {
+                self.within.remove(&event.tid);
+            }
             Kind::Lost { what, .. } | Kind::NoAllocator { what } if self.tells_losses => {
                 writeln!(self.out, "ltrace: {}", printable(what))?
             }
@@ -127,7 +216,7 @@ impl Sink for Summary {
     }
 
     fn finish(&mut self) -> io::Result<()> {
-        let table = self.table();
+        let table = self.text();
         self.out.write_all(table.as_bytes())?;
         self.out.flush()
     }
@@ -252,5 +341,107 @@ mod tests {
 100.00    0.000100                     2 total
 ",
         );
+    }
+
+    fn at_depth(depth: usize, symbol: &str, micros: u64, result: Value) -> Event {
+        let mut event = ONE.returns(1, depth, &imported(symbol), result);
+        if let Kind::Return { elapsed, .. } = &mut event.kind {
+            *elapsed = Duration::from_micros(micros);
+        }
+        event
+    }
+
+    /// `outer` calls `inner` twice, and that calls `leaf`.
+    fn nested() -> [Event; 5] {
+        [
+            at_depth(2, "leaf", 100, Value::Signed(-1)),
+            at_depth(1, "inner", 300, Value::Void),
+            at_depth(1, "inner", 500, Value::Void),
+            at_depth(0, "outer", 1000, Value::Void),
+            at_depth(0, "outer", 3000, Value::Void),
+        ]
+    }
+
+    #[track_caller]
+    fn check_chosen(columns: &[Column], sort: Option<Column>, expected: &str) {
+        let written = Written::default();
+        let columns = columns.to_vec();
+        let mut asked = 0;
+        let is_asked = move || {
+            asked += 1;
+            asked == 2
+        };
+        let sink = Summary::new(Names::as_they_are(), Box::new(written.clone()));
+        let mut sink = sink.with_table(Table { columns, sort }, is_asked);
+        for event in nested() {
+            sink.event(&event).expect("written");
+        }
+        assert_eq!(written.text(), "", "not asked for yet");
+        sink.event(&ONE.at(1000, Kind::Tick)).expect("written");
+        sink.finish().expect("finished");
+        assert_eq!(written.text(), [expected, expected].concat());
+    }
+
+    #[test]
+    fn columns_by_choice() {
+        check_chosen(
+            &[
+                Column::Calls,
+                Column::Seconds,
+                Column::Own,
+                Column::Errors,
+                Column::Function,
+            ],
+            Some(Column::Own),
+            "\
+calls  seconds     self errors function
+----- -------- -------- ------ --------
+    2 0.004000 0.003200      0 outer
+    2 0.000800 0.000700      0 inner
+    1 0.000100 0.000100      1 leaf
+",
+        );
+        check_chosen(
+            &[
+                Column::Module,
+                Column::Function,
+                Column::Min,
+                Column::Usecs,
+                Column::Max,
+            ],
+            Some(Column::Function),
+            "\
+module function      min usecs/call      max
+------ -------- -------- ---------- --------
+prog   inner     300.000    400.000  500.000
+prog   leaf      100.000    100.000  100.000
+prog   outer    1000.000   2000.000 3000.000
+",
+        );
+    }
+
+    #[test]
+    fn quantiles_are_near() {
+        let written = Written::default();
+        let columns = vec![Column::Median, Column::P99, Column::Share];
+        let table = Table {
+            columns,
+            sort: None,
+        };
+        let sink = Summary::new(Names::as_they_are(), Box::new(written.clone()));
+        let mut sink = sink.with_table(table, || false);
+        for micros in 1..=1000 {
+            sink.event(&returned("f", micros)).expect("written");
+        }
+        sink.finish().expect("finished");
+        let text = written.text();
+        let row = text.lines().last().unwrap_or_default();
+        let cells: Vec<f64> = row
+            .split_whitespace()
+            .filter_map(|cell| cell.parse().ok())
+            .collect();
+        let is_near = |cell: usize, micros: f64| (cells[cell] - micros).abs() < micros / 20.0;
+        assert!(is_near(0, 500.0) && is_near(1, 990.0), "{text}");
+        assert_eq!(cells[2], 100.0);
     }
 }

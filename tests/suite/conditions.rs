@@ -4,6 +4,7 @@ use crate::support::fixture::fixture;
 use crate::support::server::{assert_unharmed, server};
 use crate::support::trace::calls;
 use crate::support::{ltrace, scratch};
+use serde_json::Value;
 use std::fs;
 
 /// The functions whose calls a trace of `backtrace` shows with these options.
@@ -47,16 +48,16 @@ fn calls_by_their_time() {
         &["--min-time", "0s"],
         &["qsort", "memcmp", "getenv", "abs", "exit"],
     );
-    let Some(program) = fixture("alarm") else {
-        return;
-    };
-    let run = ltrace(["--min-time", "20ms"]).arg(program).finish();
-    let all = calls(&run.stderr);
-    assert!(
-        !all.is_empty() && !all.contains(&"signal"),
-        "{}",
-        run.told()
-    );
+    let json = scratch("conditions").join("trace.jsonl");
+    let run = ltrace(["--min-time", "50ms", "--json", json.to_str().unwrap()]);
+    run.args(["sleep", "0.1"]).finish().exits(0);
+    let times: Vec<u64> = fs::read_to_string(json)
+        .unwrap()
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).unwrap()["elapsed_ns"].as_u64())
+        .collect();
+    let are_long = times.iter().all(|time| *time >= 50_000_000);
+    assert!(!times.is_empty() && are_long, "{times:?}");
 }
 
 #[test]

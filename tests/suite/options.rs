@@ -285,3 +285,68 @@ fn what_ltrace_does() {
     let run = ltrace(["-Dh"]).finish().exits(0);
     assert!(run.stdout.contains("40  function"), "{}", run.told());
 }
+
+#[test]
+fn columns_of_the_summary() {
+    let options = [
+        "-c",
+        "--summary-columns",
+        "calls,errors,p99,module,function",
+        "--sort",
+        "calls",
+    ];
+    let Some(run) = basic(&options) else { return };
+    let lines: Vec<&str> = run.stderr.lines().collect();
+    assert!(lines[0].starts_with("calls errors"), "{}", run.told());
+    let calls = lines[2..]
+        .iter()
+        .map(|line| line.split_whitespace().next().unwrap());
+    let calls: Vec<u64> = calls.map(|calls| calls.parse().unwrap()).collect();
+    assert!(
+        calls.is_sorted_by(|a, b| a >= b) && calls.len() > 3,
+        "{}",
+        run.told()
+    );
+    assert!(
+        lines[2..].iter().all(|line| line.contains(" basic ")),
+        "{}",
+        run.told()
+    );
+}
+
+#[test]
+fn a_summary_meanwhile() {
+    let Some(mut server) = crate::support::server::server(4) else {
+        return;
+    };
+    let tracer = ltrace(["-c", "-p", &server.pid().to_string()]).start();
+    crate::support::text::wait_until_planted(server.pid());
+    tracer.signal(nix::sys::signal::Signal::SIGUSR1);
+    tracer.wait_for_stderr(" total\n");
+    assert!(server.is_alive());
+    tracer.signal(nix::sys::signal::Signal::SIGINT);
+    let run = tracer.finish().exits(0);
+    assert_eq!(run.stderr.matches("% time").count(), 2, "{}", run.told());
+}
+
+#[test]
+fn a_graph_of_calls() {
+    let Some(program) = fixture("recursion") else {
+        return;
+    };
+    let run = ltrace(["--tree"]).arg(program).arg("3").finish().exits(0);
+    let lines: Vec<&str> = run.stderr.lines().collect();
+    assert_eq!(lines[0], "# DURATION      TID     FUNCTION");
+    let line = Regex::new(r"^[ 0-9.]{8}[ ums]{3} \[ *\d+\] \| ( *)(\S.*)$").unwrap();
+    let found = lines[1..].iter().map(|text| {
+        let found = line.captures(text).unwrap_or_else(|| panic!("{text}"));
+        (found[1].len(), found[2].to_owned())
+    });
+    let found: Vec<(usize, String)> = found.collect();
+    let depths = |start: &str| {
+        let lines = found.iter().filter(|(_, text)| text.starts_with(start));
+        lines.map(|(depth, _)| *depth).collect::<Vec<_>>()
+    };
+    assert_eq!(depths("call_back("), [0, 2, 4], "{}", run.told());
+    assert!(depths("} = ").starts_with(&[2, 0]), "{}", run.told());
+}

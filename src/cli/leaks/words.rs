@@ -3,7 +3,11 @@
 use std::time::Duration;
 
 /// The one of these that a word names.
-pub(super) fn choose<T: Copy>(option: &str, text: &str, known: &[(&str, T)]) -> Result<T, String> {
+pub(in crate::cli) fn choose<T: Copy>(
+    option: &str,
+    text: &str,
+    known: &[(&str, T)],
+) -> Result<T, String> {
     let found = known.iter().find(|(name, _)| *name == text);
     found.map(|(_, value)| *value).ok_or_else(|| {
         let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
