@@ -22,7 +22,7 @@ pub(super) struct LiveSystem;
 fn called(pid: Pid, file: &str) -> Option<String> {
     let own = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
     let own = own.trim_end();
-    let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    let line = fs::read(proc::path(pid, "cmdline")).ok()?;
     let first = line
         .split(|byte| byte.is_ascii_whitespace() || *byte == 0)
         .next()?;
@@ -54,13 +54,13 @@ impl System for LiveSystem {
     }
 
     fn descriptors(&self, pid: Pid) -> Option<BTreeMap<u64, Descriptor>> {
-        let entries = fs::read_dir(format!("/proc/{pid}/fd")).ok()?;
+        let entries = fs::read_dir(proc::path(pid, "fd")).ok()?;
         let one = |entry: fs::DirEntry| {
             let number = entry.file_name().to_str()?.parse().ok()?;
             let path = fs::read_link(entry.path()).ok()?;
             let descriptor = Descriptor {
                 path: shown(&path.to_string_lossy()),
-                file: self.file(Tid(pid.0), number),
+                file: self.file(proc::living_task(pid), number),
             };
             Some((number, descriptor))
         };

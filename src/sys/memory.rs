@@ -3,7 +3,7 @@
 //! is forbidden word by word by ptrace(2).
 
 use super::ptrace::{self, Stopped};
-use super::{Result, fault};
+use super::{Result, fault, proc};
 use crate::base::addr::Addr;
 use crate::base::machine::Machine;
 use crate::base::memory::{Memory, Unreadable};
@@ -23,6 +23,8 @@ pub struct ProcessMemory {
     mem: OnceCell<File>,
     /// A task that stands still, to write by.
     writer: Cell<Tid>,
+    /// One that is there, to read by.
+    reader: Cell<Tid>,
 }
 
 impl ProcessMemory {
@@ -33,6 +35,7 @@ impl ProcessMemory {
             machine,
             mem: OnceCell::new(),
             writer: Cell::new(Tid(pid.0)),
+            reader: Cell::new(Tid(pid.0)),
         }
     }
 
@@ -66,7 +69,7 @@ impl ProcessMemory {
         if let Some(file) = self.mem.get() {
             return Ok(file);
         }
-        let path = format!("/proc/{}/mem", self.pid);
+        let path = proc::path(self.pid, "mem");
         let file = OpenOptions::new().read(true).write(true).open(path)?;
         Ok(self.mem.get_or_init(|| file))
     }
@@ -93,24 +96,13 @@ impl Memory for ProcessMemory {
         if fault::strike("process_vm_readv").is_some() {
             return Err(Unreadable(at));
         }
-        let local = libc::iovec {
-            iov_base: buf.as_mut_ptr().cast(),
-            iov_len: buf.len(),
-        };
-        let remote = libc::iovec {
-            iov_base: at.0 as *mut libc::c_void,
-            iov_len: buf.len(),
-        };
-        // SAFETY: the local vector names just `buf`, which is ours to fill; the remote one is checked
-        // by the kernel against the other process.
-        let got = unsafe {
-            libc::process_vm_readv(self.pid.0, &raw const local, 1, &raw const remote, 1, 0)
-        };
-        match usize::try_from(got) {
+        match self.read_by_call(at, buf) {
             Ok(0) if !buf.is_empty() => Err(Unreadable(at)),
             Ok(got) => Ok(got),
-            Err(_) if matches!(Errno::last(), Errno::EPERM | Errno::ENOSYS) => {
-                self.read_by_file(at, buf)
+            Err(Errno::EPERM | Errno::ENOSYS) => self.read_by_file(at, buf),
+            // The first task may have ended before the others.
+            Err(Errno::ESRCH) if self.finds_reader() => {
+                self.read_by_call(at, buf).map_err(|_| Unreadable(at))
             }
             Err(_) => Err(Unreadable(at)),
         }
@@ -122,6 +114,36 @@ impl Memory for ProcessMemory {
 }
 
 impl ProcessMemory {
+    fn read_by_call(&self, at: Addr, buf: &mut [u8]) -> std::result::Result<usize, Errno> {
+        let local = libc::iovec {
+            iov_base: buf.as_mut_ptr().cast(),
+            iov_len: buf.len(),
+        };
+        let remote = libc::iovec {
+            iov_base: at.0 as *mut libc::c_void,
+            iov_len: buf.len(),
+        };
+        // SAFETY: the local vector names just `buf`, which is ours to fill; the remote one is checked
+        // by the kernel against the other process.
+        let got = unsafe {
+            libc::process_vm_readv(
+                self.reader.get().0,
+                &raw const local,
+                1,
+                &raw const remote,
+                1,
+                0,
+            )
+        };
+        usize::try_from(got).map_err(|_| Errno::last())
+    }
+
+    /// Whether there is another task to read by.
+    fn finds_reader(&self) -> bool {
+        let found = proc::living_task(self.pid);
+        self.reader.replace(found) != found
+    }
+
     /// A sandbox of ours forbids process_vm_readv(2), or the process has become undumpable (PR_SET_DUMPABLE),
     /// since when it refuses those without CAP_SYS_PTRACE. A file that was opened before goes on to serve: the
     /// right is looked at then.
@@ -184,7 +206,7 @@ impl<'m> Prefetched<'m> {
         // the remote ones are checked by the kernel against the other process.
         let got = unsafe {
             libc::process_vm_readv(
-                memory.pid.0,
+                memory.reader.get().0,
                 local.as_ptr(),
                 count as libc::c_ulong,
                 remote.as_ptr(),

@@ -4,7 +4,7 @@
 //! PAGEMAP_SCAN (Linux 6.7) skips what has no page tables. Before it, each page has a word in
 //! /proc/PID/pagemap, and a TiB takes seconds; so there is a limit to the time.
 
-use super::fault;
+use super::{fault, proc};
 use crate::base::Pid;
 use nix::errno::Errno;
 use std::fs::File;
@@ -78,7 +78,7 @@ impl Pagemap {
     /// Those of open(2).
     pub fn of(pid: Pid) -> io::Result<Pagemap> {
         let mut map = Pagemap {
-            file: File::open(format!("/proc/{pid}/pagemap"))?,
+            file: File::open(proc::path(pid, "pagemap"))?,
             entries: Vec::new(),
             way: Way::Scan,
         };

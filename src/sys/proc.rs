@@ -11,7 +11,7 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 /// One line of /proc/PID/maps.
@@ -49,9 +49,25 @@ pub fn own_pid() -> Option<Pid> {
     path.to_str()?.parse().ok().map(Pid)
 }
 
+/// A task of a process that has its memory, its files and its root: the first one may have ended before the others.
+pub fn living_task(pid: Pid) -> Tid {
+    let first = Tid(pid.0);
+    let is_alive = |tid: &Tid| !matches!(state(*tid), None | Some('Z' | 'X'));
+    let others = || tasks(pid).unwrap_or_default().into_iter().find(is_alive);
+    match is_alive(&first) {
+        true => first,
+        false => others().unwrap_or(first),
+    }
+}
+
+/// Where a thing of a process is that tasks which have ended do not have.
+pub fn path(pid: Pid, name: &str) -> PathBuf {
+    PathBuf::from(format!("/proc/{}/{name}", living_task(pid)))
+}
+
 /// The mappings of a process, in the order of their addresses.
 pub fn maps(pid: Pid) -> io::Result<Vec<Mapping>> {
-    let text = fs::read(format!("/proc/{pid}/maps"))?;
+    let text = fs::read(path(pid, "maps"))?;
     Ok(text.split(|&b| b == b'\n').filter_map(mapping).collect())
 }
 
@@ -82,7 +98,7 @@ fn mapping(line: &[u8]) -> Option<Mapping> {
 /// Mappings that a child does not get, or gets empty (madvise(2), MADV_DONTFORK and MADV_WIPEONFORK; the
 /// flags: proc_pid_smaps(5), "VmFlags").
 pub fn withheld(pid: Pid) -> Vec<Range<u64>> {
-    let text = fs::read(format!("/proc/{pid}/smaps")).unwrap_or_default();
+    let text = fs::read(path(pid, "smaps")).unwrap_or_default();
     let mut last = 0..0;
     let mut found = Vec::new();
     for line in text.split(|&b| b == b'\n') {
@@ -107,9 +123,8 @@ pub fn open_mapped(pid: Pid, mapping: &Mapping) -> io::Result<File> {
     let Range { start, end } = mapping.range;
     same.map_or_else(
         || {
-            file::open(Path::new(&format!(
-                "/proc/{pid}/map_files/{start:x}-{end:x}"
-            )))
+            let path = path(pid, &format!("map_files/{start:x}-{end:x}"));
+            file::open(&path)
         },
         Ok,
     )
@@ -118,11 +133,11 @@ pub fn open_mapped(pid: Pid, mapping: &Mapping) -> io::Result<File> {
 /// The files that a mapping's path leads to. The kernel tells it as seen from our root where it can be seen
 /// from there, and else as from that of the process (fs/d_path.c).
 pub fn open_by_path(pid: Pid, mapping: &Mapping) -> impl Iterator<Item = File> {
+    let roots = [path(pid, "root"), "/".into()];
     let path = mapping.path.strip_prefix("/").unwrap_or(&mapping.path);
-    let roots = [format!("/proc/{pid}/root"), "/".to_owned()];
     let files: Vec<File> = roots
         .iter()
-        .filter_map(|root| file::open(&Path::new(root).join(path)).ok())
+        .filter_map(|root| file::open(&root.join(path)).ok())
         .collect();
     files.into_iter()
 }
@@ -135,7 +150,7 @@ fn same_file(file: &File, mapping: &Mapping) -> bool {
 /// Whether a path of the process, relative to where it is now, leads to this very file.
 pub fn is_same_file(pid: Pid, path: &str, file: &File) -> bool {
     let base = if path.starts_with('/') { "root" } else { "cwd" };
-    let path = PathBuf::from(format!("/proc/{pid}/{base}")).join(path.trim_start_matches('/'));
+    let path = self::path(pid, base).join(path.trim_start_matches('/'));
     let identity = |m: fs::Metadata| (m.dev(), m.ino());
     match (metadata(path), file.metadata()) {
         (Ok(named), Ok(opened)) => identity(named) == identity(opened),
@@ -223,7 +238,7 @@ pub fn status_field(tid: Tid, name: &str) -> Option<String> {
 
 /// A variable of the environment that a process was started with.
 pub fn environment(pid: Pid, name: &str) -> Option<String> {
-    let all = fs::read(format!("/proc/{pid}/environ")).ok()?;
+    let all = fs::read(path(pid, "environ")).ok()?;
     let mut variables = all.split(|byte| *byte == 0);
     let value = variables.find_map(|variable| {
         let rest = variable.strip_prefix(name.as_bytes())?;
@@ -272,12 +287,12 @@ pub fn began(pid: Pid) -> Option<SystemTime> {
 
 /// The path of the program that a process runs, as the process sees it.
 pub fn program(pid: Pid) -> io::Result<PathBuf> {
-    fs::read_link(format!("/proc/{pid}/exe"))
+    fs::read_link(path(pid, "exe"))
 }
 
 /// What the file system says of the program that a process runs.
 pub fn program_file(pid: Pid) -> io::Result<fs::Metadata> {
-    metadata(format!("/proc/{pid}/exe").into())
+    metadata(path(pid, "exe"))
 }
 
 /// The server that a file is on may not answer.
@@ -288,7 +303,7 @@ fn metadata(path: PathBuf) -> io::Result<fs::Metadata> {
 
 /// The file system that the program comes from gives no rights by its files (mount(8), `nosuid`).
 pub fn is_nosuid(pid: Pid) -> bool {
-    let path = PathBuf::from(format!("/proc/{pid}/exe"));
+    let path = path(pid, "exe");
     let wanted = path.clone();
     let found = patience::within(&path, move || Ok(statvfs(&wanted)?));
     found.is_ok_and(|fs| fs.flags().contains(FsFlags::ST_NOSUID))
@@ -296,17 +311,17 @@ pub fn is_nosuid(pid: Pid) -> bool {
 
 /// Opens the program that a process runs, even when its file has been deleted.
 pub fn open_program(pid: Pid) -> io::Result<File> {
-    file::open(Path::new(&format!("/proc/{pid}/exe")))
+    file::open(&path(pid, "exe"))
 }
 
 /// The bytes of a program's auxiliary vector (getauxval(3)): words, as long as its machine has them.
 pub fn auxv(pid: Pid) -> io::Result<Vec<u8>> {
-    fs::read(format!("/proc/{pid}/auxv"))
+    fs::read(path(pid, "auxv"))
 }
 
 /// Where the stack of a process began, with the count of its arguments (proc_pid_stat(5), "startstack").
 pub fn start_of_stack(pid: Pid) -> Option<Addr> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let stat = fs::read_to_string(path(pid, "stat")).ok()?;
     // The second field, the name, may hold anything; this is the 28th.
     let field = stat.rsplit_once(") ")?.1.split(' ').nth(25)?;
     field.parse().ok().filter(|&at| at != 0).map(Addr)

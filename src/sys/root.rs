@@ -1,6 +1,6 @@
 //! The root directory of a process: paths that it names are looked for there, and lead nowhere else.
 
-use super::{file, patience};
+use super::{file, patience, proc};
 use crate::base::Pid;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat, openat2};
@@ -31,14 +31,14 @@ pub enum Last {
 impl Root {
     /// The root of a process at this moment.
     pub fn of(pid: Pid) -> io::Result<Root> {
-        let path = format!("/proc/{pid}/root");
+        let path = proc::path(pid, "root");
         let seen = fs::read_link(&path)?;
         Root::at(path.as_ref(), seen)
     }
 
     /// The same, if what it has at a path may be another file than what we have there.
     pub fn elsewhere(pid: Pid) -> Option<Root> {
-        let mounts = |who: &str| fs::read_link(format!("/proc/{who}/ns/mnt")).ok();
+        let mounts = |who: PathBuf| fs::read_link(who).ok();
         let (theirs, ours) = (Root::of(pid).ok()?, Root::ours().ok()?);
         let identity = |root: &Root| {
             root.directory
@@ -46,7 +46,8 @@ impl Root {
                 .ok()
                 .map(|found| (found.dev(), found.ino()))
         };
-        let same_mounts = mounts(&pid.to_string()).is_some_and(|of| Some(of) == mounts("self"));
+        let same_mounts = mounts(proc::path(pid, "ns/mnt"))
+            .is_some_and(|of| Some(of) == mounts("/proc/self/ns/mnt".into()));
         let same = same_mounts && identity(&theirs).is_some_and(|of| Some(of) == identity(&ours));
         (!same).then_some(theirs)
     }

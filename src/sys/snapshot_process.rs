@@ -48,7 +48,8 @@ impl SnapshotProcess {
     /// when this returns.
     ///
     /// # Errors
-    /// Those of clone(2), or of [`Remote::call`]; ENOSYS where there is no code for its children.
+    /// Those of clone(2), or of [`Remote::call`]; ENOSYS where there is no code for its children; EPERM when we may not
+    /// end them: to trace another user's process does not take the right to send it signals.
     pub fn make(
         remote: &Remote,
         stopped: &Stopped,
@@ -57,6 +58,7 @@ impl SnapshotProcess {
         if remote.machine != Machine::Amd64 || remote.page().is_none() {
             return Err(refused(Errno::ENOSYS));
         }
+        may_end(stopped)?;
         let first = KilledOnDrop::new(remote.clone(stopped, memory, FIRST)?)?;
         let second = second(remote, &first);
         first.end();
@@ -71,6 +73,15 @@ impl SnapshotProcess {
     /// Its id.
     pub fn pid(&self) -> Pid {
         Pid(self.task.child.tid.0)
+    }
+}
+
+/// Whether a child of this task can be ended.
+fn may_end(stopped: &Stopped) -> Result<()> {
+    // SAFETY: kill takes numbers only; 0 is no signal.
+    match unsafe { libc::kill(stopped.tid().0, 0) } {
+        -1 => Err(Error::last("kill")),
+        _ => Ok(()),
     }
 }
 

@@ -535,6 +535,28 @@ fn assert_seen_by_right_alone(nobody: &Outsider, mut target: Running) {
     target.finish().exits(1);
 }
 
+/// It is no right to send signals either, by which the copy of a process is ended that a check is made of.
+#[test]
+fn leaks_with_the_right_to_trace_and_no_other() {
+    let (Some(nobody), Some(program)) = (Outsider::new("right-leaks"), fixture("idle")) else {
+        return;
+    };
+    let target = Program::new(&program).start();
+    target.wait_for_stdout("ready\n");
+    let pid = target.pid().to_string();
+    let options = ["--leaks", "--freeze", "fork", "--for", "0.2s"];
+    let tracer = nobody.ltrace_with_right_to_trace().args(options);
+    let run = tracer
+        .args(["--format", "json", "-p", &pid])
+        .finish()
+        .exits(0);
+    let why = r#""not_forked":"kill: Operation not permitted""#;
+    assert!(run.stderr.contains(why), "{}", run.told());
+    assert_text_untouched(target.pid());
+    kill(Pid::from_raw(target.pid()), Signal::SIGKILL).unwrap();
+    target.finish();
+}
+
 /// A tracer of ours that follows children takes what we start.
 #[test]
 fn under_another_tracer() {

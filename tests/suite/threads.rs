@@ -1,8 +1,10 @@
 //! Threads are traced by default, and nothing of them is lost.
 
 use crate::support::fixture::fixture;
-use crate::support::ltrace;
+use crate::support::program::Program;
 use crate::support::stress::{assert_complete, run_stressed};
+use crate::support::text::wait_until_planted;
+use crate::support::{ltrace, scratch};
 
 #[test]
 fn every_call_of_eight_threads() {
@@ -48,4 +50,34 @@ fn prefix_comes_with_the_second_task() {
         "{}",
         run.told()
     );
+}
+
+/// What belongs to a process is asked of a task that is there: its first one may not be.
+#[test]
+fn the_first_thread_has_ended() {
+    let Some(program) = fixture("first_thread_ends") else {
+        return;
+    };
+    for instrument in ["stop", "record"] {
+        let file = scratch("first-thread").join("trace");
+        let path = file.to_str().expect("a path");
+        let options = ["--instrument", instrument, "-e", "setenv", "-o", path];
+        let calls = |told: &str| {
+            let text = std::fs::read_to_string(&file).expect("a trace");
+            let count = text.matches("setenv(\"LAST\", \"number ").count();
+            assert_eq!(count, 3, "by {instrument}: {text}\n{told}");
+        };
+        let run = ltrace(options).arg(&program).input(b"abc").finish();
+        calls(&run.exits(0).told());
+
+        let mut target = Program::new(&program).start();
+        target.wait_for_stdout("ready\n");
+        let tracer = ltrace(options).args(["-p", &target.pid().to_string()]);
+        let tracer = tracer.start();
+        wait_until_planted(target.other_task());
+        target.say(b"abc");
+        target.close_input();
+        target.finish().exits(0);
+        calls(&tracer.finish().exits(0).told());
+    }
 }

@@ -166,6 +166,16 @@ impl Running {
         self.child.id() as i32
     }
 
+    /// A task of it that is not its first.
+    #[track_caller]
+    pub fn other_task(&self) -> i32 {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.pid())).expect("tasks");
+        let ids = tasks.filter_map(|task| task.ok()?.file_name().to_str()?.parse().ok());
+        ids.into_iter()
+            .find(|id| *id != self.pid())
+            .expect("another task")
+    }
+
     /// Writes to its standard input.
     pub fn say(&mut self, bytes: &[u8]) {
         if let Some(stdin) = &mut self.stdin {

@@ -56,7 +56,7 @@ pub(in crate::engine) struct GivenUp;
 impl Plan {
     /// Looks at the process while it runs.
     pub(in crate::engine) fn new(pid: Pid, how: SnapshotMethod, look_out: LookOut) -> Plan {
-        let (pid, maps) = with_memory(pid);
+        let maps = proc::maps(pid).unwrap_or_default();
         let mut pages = Pagemap::of(pid).ok();
         let size = size(&maps, &mut pages);
         let how = match how {
@@ -233,19 +233,6 @@ pub(in crate::engine) fn is_data(mapping: &Mapping) -> bool {
         .as_bytes()
         .starts_with(b"/dev/zero");
     mapping.writable && mapping.readable && (!is_device || is_zero)
-}
-
-/// A task of a process that has its memory, and what is mapped there. The first one may have ended before the others.
-fn with_memory(pid: Pid) -> (Pid, Vec<Mapping>) {
-    let maps = |pid: Pid| {
-        let maps = proc::maps(pid).unwrap_or_default();
-        (!maps.is_empty()).then_some((pid, maps))
-    };
-    let others = || {
-        let mut tasks = proc::tasks(pid).unwrap_or_default().into_iter();
-        tasks.find_map(|task| maps(Pid(task.0)))
-    };
-    maps(pid).or_else(others).unwrap_or((pid, Vec::new()))
 }
 
 /// How much memory there is, or a part of it that is much in any case.

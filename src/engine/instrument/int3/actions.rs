@@ -102,10 +102,12 @@ impl Supervisor {
                 && !space.is_guard(Addr(stopped.regs()?.rip))
             {
                 let info = stopped.signal_info()?;
-                stopped.send(task.pid, signal)?;
-                task.postponed = Some(info);
-                space.renew_guard(&stopped);
-                return Ok(Resume::Run(stopped));
+                // To trace another user's process does not take the right to send it signals.
+                if stopped.send(task.pid, signal).is_ok() {
+                    task.postponed = Some(info);
+                    space.renew_guard(&stopped);
+                    return Ok(Resume::Run(stopped));
+                }
             }
         }
         self.signalled(stopped, signal, out)
