@@ -5,7 +5,7 @@ use crate::base::Pid;
 use crate::base::addr::Vaddr;
 use crate::proto::Prototype;
 use crate::proto::library::Library;
-use crate::proto::types::{Integer, Lens, Type};
+use crate::proto::types::{Integer, Lens, Type, Width};
 use crate::sys::mapped::Mapped;
 use crate::sys::root::Root;
 use std::collections::HashMap;
@@ -77,6 +77,9 @@ fn usual(name: &str) -> Option<Type> {
     match name {
         "FILE" | "_IO_FILE" | "DIR" | "__dirstream" | "__locale_struct" => Some(Type::Void),
         "__va_list_tag" => Some(Type::Void),
+        "uintptr_t" | "Elf64_Addr" | "Elf32_Addr" => {
+            Some(Type::Integer(Integer::unsigned(Width::Long)).shown(Lens::Hex))
+        }
         "mode_t" => Some(Type::Integer(Integer::UINT).shown(Lens::Octal)),
         _ => None,
     }
