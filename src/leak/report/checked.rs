@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 /// What is to be found out about a process of which a snapshot was made just now.
 pub struct Question {
     blocks: Vec<Block>,
-    /// Where the heap's blocks begin, ascending.
+    /// Where the heap's blocks begin.
     heap: Vec<u64>,
     pages: Pages,
     /// Which blocks are of one origin.
@@ -119,7 +119,6 @@ impl Question {
             is_root: true,
             site: None,
         }));
-        heap.sort_unstable();
         Question {
             blocks,
             heap,
@@ -136,6 +135,8 @@ impl Question {
     /// Follows all pointers of the process as it was.
     pub fn answer(mut self, snapshot: Snapshot) -> Answer {
         let begin = Instant::now();
+        // Not when the question is asked, as processes wait for that.
+        self.heap.sort_unstable();
         // What was handed out before the attach may be all that holds what came after.
         let is_glibc = self.allocators.files.iter().any(|file| is_glibc(file));
         let mut older = match is_glibc && (!self.knows_all || self.is_unseen) {
