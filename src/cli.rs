@@ -123,6 +123,9 @@ pub fn parse(
     if args.debug.as_deref() == Some("h") {
         return Err(Stop::Said(values::topics_help()));
     }
+    if args.list_filters {
+        return Err(Stop::Said(values::list_of_filters()));
+    }
     args.contradictions().map_err(Stop::Usage)?;
     if let Some(why) = args.nothing_to_do(&words) {
         return Err(Stop::Usage(why));
@@ -218,6 +221,7 @@ impl Args {
         let aim = match (self.detach, self.leaks.comparison()) {
             (_, Some(comparison)) => Aim::Compare(comparison),
             (true, None) => Aim::RemoveBreakpoints,
+            (false, None) if self.list.is_some() => Aim::List,
             (false, None) => Aim::Trace,
         };
         let is_comparison = matches!(aim, Aim::Compare(_));
@@ -316,6 +320,9 @@ impl Args {
         if !self.env.is_empty() && self.command.is_empty() {
             return wrong("Option -E needs a command");
         }
+        if self.list.is_some() && self.leaks.leaks {
+            return wrong("Options --leaks and --list can't be used together");
+        }
         if self.user.is_some() && self.command.is_empty() {
             return wrong("Option -u needs a command");
         }
@@ -370,6 +377,16 @@ impl Args {
     }
 
     fn selection(&self) -> Result<Selection, String> {
+        if let Some(filter) = self.list.as_deref().filter(|filter| !filter.is_empty()) {
+            let filter = each("--list", &[filter.to_owned()], Filter::parse)?;
+            return Ok(Selection {
+                imports: filter.clone(),
+                libraries: Vec::new(),
+                entries: filter,
+                system_calls: None,
+                is_default: false,
+            });
+        }
         let is_default = self.imports.is_empty() && self.libraries.is_empty() && !self.no_default;
         let imports = match is_default {
             true => vec![Filter::main_program()],

@@ -65,6 +65,8 @@ pub enum Instrument {
 pub enum Aim {
     /// To trace.
     Trace,
+    /// To show what could be traced (`--list`).
+    List,
     /// To remove breakpoints that a killed tracer has left in the processes (`--detach`).
     RemoveBreakpoints,
     /// To show what changed between two reports (`--leaks --diff`).

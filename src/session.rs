@@ -2,6 +2,7 @@
 
 mod consumer;
 mod leaks;
+mod list;
 mod live_system;
 mod mode;
 mod remove_breakpoints;
@@ -49,6 +50,11 @@ pub fn run(config: Config) -> Result<u8, Error> {
         Aim::RemoveBreakpoints => {
             check_proc()?;
             Ok(remove_breakpoints::remove_breakpoints(&config.attach))
+        }
+        Aim::List => {
+            let mut complaints = io::stderr();
+            let prototypes = prototypes(&config, &mut complaints)?;
+            list::list(config, prototypes)
         }
         Aim::Trace => start(config),
     }

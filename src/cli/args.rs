@@ -34,6 +34,14 @@ pub(super) struct Args {
     #[arg(short = 'L', help_heading = SELECT)]
     pub(super) no_default: bool,
 
+    /// List what could be traced, and run nothing: what -e and -x mean, or the calls and functions of a filter
+    #[arg(long = "list", value_name = "FILTER", help_heading = SELECT, num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    pub(super) list: Option<String>,
+
+    /// List the named sets of functions, for filters: `%heap`
+    #[arg(long = "list-filters", help_heading = SELECT)]
+    pub(super) list_filters: bool,
+
     /// System calls as well
     #[arg(short = 'S', help_heading = SELECT)]
     pub(super) system_calls: bool,

@@ -349,7 +349,8 @@ fn mistakes() {
     );
     check_error(
         &["-x", "%hep", "ls"],
-        "ltrace: -x: there is no set `%hep`; known are %heap, %file, %net\n  %hep\n  ^",
+        "ltrace: -x: there is no set `%hep`; known are %file, %heap, %io, %locale, %memory, %net, %process, \
+         %signal, %string, %thread, %time\n  %hep\n  ^",
     );
     check_error(
         &["-l", "[", "ls"],
@@ -511,6 +512,28 @@ fn outputs_for_programs() {
     let tree = Form::Tree { demangle: false };
     check(&["--tree"], Destination::Stderr, Some(tree), &[]);
     check(&["--format=tree", "-o", "f"], file("f"), Some(tree), &[]);
+}
+
+#[test]
+fn lists() {
+    let listed = config(&["--list", "-e", "malloc", "ls"]);
+    assert_eq!(listed.aim, Aim::List);
+    assert_eq!(listed.selection.imports.len(), 1);
+    let listed = config(&["--list=%heap", "ls"]);
+    assert_eq!(listed.selection.imports[0].text, "%heap");
+    assert_eq!(listed.selection.entries[0].text, "%heap");
+    assert_eq!(
+        config(&["--list", "ls"]).launch.expect("a program").command,
+        "ls"
+    );
+    assert_eq!(config(&["--list", "-p", "1"]).attach, [Pid(1)]);
+    let Err(Stop::Said(sets)) = run_in(Surroundings::default(), &["--list-filters"]) else {
+        panic!("no sets");
+    };
+    assert!(
+        sets.lines().any(|line| line.starts_with("%time ")),
+        "{sets}"
+    );
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What stands behind options: numbers, files, filters.
 
 use crate::config::Variable;
-use crate::plan::filter::Filter;
+use crate::plan::filter::{Filter, sets};
 use crate::plan::{near, system_calls as known};
 use crate::sink::debug::{Topic, Topics};
 use crate::sink::output::Destination;
@@ -128,4 +128,10 @@ pub(super) fn topics_help() -> String {
         help += &format!("{:>5o}  {name:10} {meaning}\n", topic as u32);
     }
     help + "\nMASK is the sum, in octal, or names with commas between them. Lines and meanings change.\n"
+}
+
+/// The named sets of functions.
+pub(super) fn list_of_filters() -> String {
+    let line = |(name, count): (String, usize)| format!("%{name:10} {count:5} functions\n");
+    sets::list().into_iter().map(line).collect()
 }

@@ -24,7 +24,7 @@ mod bre;
 mod error;
 mod pattern;
 mod scan;
-mod sets;
+pub mod sets;
 mod slips;
 
 pub use error::FilterError;

@@ -46,6 +46,7 @@ mod leaving;
 mod leftovers;
 mod libraries;
 mod linker;
+mod listing;
 mod m32;
 mod offspring;
 mod options;

@@ -12,7 +12,7 @@ pub(super) enum Pattern {
     Any,
     Exact(String),
     Regex(Regex),
-    Set(HashSet<&'static str>),
+    Set(HashSet<String>),
     /// A name as its language writes it, `ns::handle`; or the symbol that is spelled so.
     Written(Box<Pattern>, Option<Written>),
     /// `0x401136`: no name at all.
@@ -83,7 +83,7 @@ impl Pattern {
         }
     }
 
-    /// `%name`: the functions of a shipped set.
+    /// `%name`: the functions of a set.
     pub(super) fn set(piece: Piece<'_>) -> Result<Pattern, FilterError> {
         let name: String = piece.chars().iter().skip(1).collect();
         let set = sets::find(&name);
