@@ -209,7 +209,6 @@ fn a_filter_that_matches_nothing_is_told() {
     assert_eq!(lines[1], "+++ exited (status 0) +++");
 }
 
-/// And so is each of several, also where another one means something.
 /// A script that prepares something first, and then becomes what was meant.
 #[test]
 fn a_launcher_has_time_until_it_executes_the_program() {
@@ -235,6 +234,7 @@ fn a_filter_that_matches_nothing_is_told_while_the_program_runs() {
     run.signal(Signal::SIGINT);
 }
 
+/// And so is each of several, also where another one means something.
 #[test]
 fn each_filter_that_matches_nothing_is_told() {
     let Some(program) = fixture("basic") else {

@@ -210,8 +210,10 @@ fn what_rust_forgets_and_what_it_keeps() {
     let tracer = ltrace(args).args(["--json", path, "-p", &pid]).start();
     wait_until_planted(server.pid());
     ask_twenty_times(port);
-    // What does not grow for a while is no growth.
-    std::thread::sleep(Duration::from_millis(700));
+    // What does not grow for a while is no growth: there is a second between two reports.
+    let twenty = "in 20 blocks of 32    20 allocated";
+    tracer.wait_for_stderr(twenty);
+    tracer.wait_for_stderr_beyond(tracer.stderr.len(), twenty);
     ask_twenty_times(port);
     tracer.wait_for_stderr("per accept4: 2.0 blocks, ");
     tracer.wait_for_stderr("in 40 blocks of 32    40 allocated");

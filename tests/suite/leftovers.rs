@@ -203,9 +203,6 @@ fn a_handler_of_its_own_is_given_back() {
     target.finish().exits(3);
 }
 
-/// The tracer has seen to its guard again by now: it asks for the action every two seconds.
-const SOME_BEATS: Duration = Duration::from_millis(2500);
-
 /// A program that undoes the guard, by these bytes, lives on all the same when its tracer is killed.
 fn check_guard_comes_back(undo: &[u8], undone: &str) {
     let Some(program) = fixture("undone") else {
@@ -221,8 +218,8 @@ fn check_guard_comes_back(undo: &[u8], undone: &str) {
         target.wait_for_stdout_beyond(so_far, undone);
     }
     if undo == b"h" {
-        // Nothing tells whose handler it is.
-        std::thread::sleep(SOME_BEATS);
+        target.say(b"w");
+        target.wait_for_stdout("replaced\n");
     }
     wait_until_guarded(target.pid());
     kill_tracer(&target, tracer);

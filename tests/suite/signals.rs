@@ -172,7 +172,6 @@ fn wait_for_state(pid: i32, wanted: char) {
     }
 }
 
-/// SIGSTOP stops a traced program, SIGCONT lets it go on, as untraced.
 /// Nothing more is traced of what stands. What was recorded before is still being written.
 #[track_caller]
 fn assert_silent(tracer: &Running, records: bool) {
@@ -189,6 +188,7 @@ fn assert_silent(tracer: &Running, records: bool) {
     }
 }
 
+/// SIGSTOP stops a traced program, SIGCONT lets it go on, as untraced.
 #[test]
 fn stopping_and_continuing() {
     for instrument in ["stop", "record"] {

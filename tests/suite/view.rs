@@ -2,6 +2,7 @@
 //! it ends.
 
 use crate::support::fixture::fixture;
+use crate::support::leaks::read;
 use crate::support::program::{Program, Running};
 use crate::support::terminal::{CTRL_C, CTRL_Z, Screen, on_screen};
 use crate::support::{ltrace, scratch};
@@ -142,7 +143,7 @@ fn the_target_is_killed() {
 #[test]
 fn it_stops_and_goes_on() {
     let Some(target) = leaking() else { return };
-    let script = "\"$0\" --leaks -p $1; echo stopped; sleep 0.5; fg >/dev/null; echo status $?";
+    let script = "\"$0\" --leaks -p $1; echo stopped; read; fg >/dev/null; echo status $?";
     let pid = target.pid().to_string();
     let words = ["-mc", script, LTRACE, &pid];
     let Some(mut screen) = on_screen("xterm", WIDE, "bash", words) else {
@@ -162,6 +163,7 @@ fn it_stops_and_goes_on() {
     }
     assert!(screen.is_cooked());
     let so_far = screen.written.len();
+    screen.press(b"\n");
     screen.wait_for("a picture again", |_| {
         let text = screen.written.text();
         text.get(so_far..)
@@ -224,6 +226,15 @@ fn plain_reports_elsewhere() {
     plain("xterm", "bash", &["-mc", script, LTRACE, &pid]);
 }
 
+/// How many blocks the last report called lost.
+fn last_lost(reports: &str) -> Option<u64> {
+    let blocks = |line: &str| {
+        let (_, rest) = line.strip_prefix("lost ")?.split_once(" in ")?;
+        rest.split(' ').next()?.replace(',', "").parse().ok()
+    };
+    reports.lines().rev().find_map(blocks)
+}
+
 /// SIGUSR1 marks and SIGUSR2 keeps a report, in a pipe as well; the target gets neither.
 #[test]
 fn signals_mark_and_keep() {
@@ -251,7 +262,12 @@ fn signals_mark_and_keep() {
     tracer.signal(Signal::SIGUSR2);
     tracer.wait_for_stderr("kept.json.2\n");
     // Until more of what was lost meanwhile is old enough to be judged.
-    std::thread::sleep(Duration::from_secs(1));
+    let kept = read(&dir.join("kept.json.1"))["lost"]["blocks"].as_u64();
+    let mut so_far = 0;
+    while last_lost(&tracer.stderr.text()) <= kept {
+        tracer.wait_for_stderr_beyond(so_far, "\nlost ");
+        so_far = tracer.stderr.len();
+    }
     tracer.signal(Signal::SIGINT);
     assert_eq!(tracer.wait().code(), Some(0));
     assert!(target.is_alive());
