@@ -104,6 +104,11 @@ impl Stop {
     }
 }
 
+/// The options, for what is generated of them: pages of the manual, completions of shells.
+pub fn command() -> clap::Command {
+    Args::command().mut_args(|arg| arg.hide_short_help(false))
+}
+
 /// Understands a command line; its first word is the program's own name.
 pub fn parse(
     words: impl IntoIterator<Item = OsString>,

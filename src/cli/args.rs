@@ -39,7 +39,7 @@ pub(super) struct Args {
     pub(super) list: Option<String>,
 
     /// List the named sets of functions, for filters: `%heap`
-    #[arg(long = "list-filters", help_heading = SELECT)]
+    #[arg(long = "list-filters", help_heading = SELECT, hide_short_help = true)]
     pub(super) list_filters: bool,
 
     /// System calls as well
@@ -47,7 +47,7 @@ pub(super) struct Args {
     pub(super) system_calls: bool,
 
     /// Of system calls, as -S shows them, those that a filter means: `read+write`, `-futex`, `%file`
-    #[arg(long = "syscalls", value_name = "FILTER", help_heading = SELECT, allow_hyphen_values = true)]
+    #[arg(long = "syscalls", value_name = "FILTER", help_heading = SELECT, allow_hyphen_values = true, hide_short_help = true)]
     pub(super) system_call_filters: Vec<String>,
 
     /// Only calls that take at least this time: `1ms`
@@ -55,7 +55,7 @@ pub(super) struct Args {
     pub(super) min_time: Option<String>,
 
     /// Only calls that succeed
-    #[arg(short = 'z', long = "successful-only", help_heading = WHICH)]
+    #[arg(short = 'z', long = "successful-only", help_heading = WHICH, hide_short_help = true)]
     pub(super) successful: bool,
 
     /// Only calls that fail: that return an error or -1
@@ -63,15 +63,15 @@ pub(super) struct Args {
     pub(super) failed: bool,
 
     /// Only calls within fewer than N others
-    #[arg(long = "depth", value_name = "N", help_heading = WHICH, allow_hyphen_values = true)]
+    #[arg(long = "depth", value_name = "N", help_heading = WHICH, allow_hyphen_values = true, hide_short_help = true)]
     pub(super) depth: Option<String>,
 
     /// Only from a call of such a function on, which is traced
-    #[arg(long = "trigger", value_name = "FILTER", help_heading = WHICH, allow_hyphen_values = true)]
+    #[arg(long = "trigger", value_name = "FILTER", help_heading = WHICH, allow_hyphen_values = true, hide_short_help = true)]
     pub(super) triggers: Vec<String>,
 
     /// Only up to a call of such a function, which is traced
-    #[arg(long = "stop", value_name = "FILTER", help_heading = WHICH, allow_hyphen_values = true)]
+    #[arg(long = "stop", value_name = "FILTER", help_heading = WHICH, allow_hyphen_values = true, hide_short_help = true)]
     pub(super) stops: Vec<String>,
 
     /// Let go after N calls, or after a time: `5s`
@@ -83,7 +83,7 @@ pub(super) struct Args {
     pub(super) attach: Vec<String>,
 
     /// Take out of the processes of -p what an ltrace that was killed has left in them
-    #[arg(long = "detach", help_heading = PROCESSES)]
+    #[arg(long = "detach", help_heading = PROCESSES, hide_short_help = true)]
     pub(super) detach: bool,
 
     /// Follow child processes; -ff: each into a file of its own, that of -o with its PID behind
@@ -93,11 +93,11 @@ pub(super) struct Args {
     /// How calls are seen: stop (each call stops its task), record (code in the process records them where that is possible), or auto
     /// (record, unless the trace goes to where the program writes)
     #[arg(long = "instrument", aliases = ["ins", "inst", "instr", "instru"], value_name = "HOW", help_heading = PROCESSES, value_enum, default_value_t = How::Auto,
-        hide_possible_values = true)]
+        hide_possible_values = true, hide_short_help = true)]
     pub(super) instrument: How,
 
     /// Set a variable in the command's environment; VAR alone takes it out
-    #[arg(short = 'E', long = "env", value_name = "VAR=VALUE", help_heading = PROCESSES, allow_hyphen_values = true)]
+    #[arg(short = 'E', long = "env", value_name = "VAR=VALUE", help_heading = PROCESSES, allow_hyphen_values = true, hide_short_help = true)]
     pub(super) env: Vec<OsString>,
 
     /// Run the command as this user
@@ -113,7 +113,7 @@ pub(super) struct Args {
     pub(super) tree: bool,
 
     /// The form of the trace: text, tree, json or chrome; of reports of --leaks: text, json or mtrace (a table of live blocks) [default: text]
-    #[arg(long = "format", value_name = "FORMAT", help_heading = OUTPUT)]
+    #[arg(long = "format", value_name = "FORMAT", help_heading = OUTPUT, hide_short_help = true)]
     pub(super) format: Option<String>,
 
     /// The trace as JSON as well, an object a line; with --leaks the last report
@@ -121,11 +121,11 @@ pub(super) struct Args {
     pub(super) json: Option<OsString>,
 
     /// The trace for Perfetto, speedscope or chrome://tracing as well
-    #[arg(long = "chrome", value_name = "FILE", help_heading = OUTPUT)]
+    #[arg(long = "chrome", value_name = "FILE", help_heading = OUTPUT, hide_short_help = true)]
     pub(super) chrome: Option<OsString>,
 
     /// Do not empty the file of -o first
-    #[arg(long = "append", alias = "output-append-mode", help_heading = OUTPUT)]
+    #[arg(long = "append", alias = "output-append-mode", help_heading = OUTPUT, hide_short_help = true)]
     pub(super) append: bool,
 
     /// Count calls and their time, and show a table at the end; -cc: with the trace before it
@@ -133,11 +133,11 @@ pub(super) struct Args {
     pub(super) count: u8,
 
     /// Columns of the table of -c: share, seconds, self, usecs, calls, errors, min, p50, p99, max, module, function
-    #[arg(long = "summary-columns", value_name = "LIST", help_heading = OUTPUT)]
+    #[arg(long = "summary-columns", value_name = "LIST", help_heading = OUTPUT, hide_short_help = true)]
     pub(super) columns: Option<String>,
 
     /// Rows of the table by this column [default: seconds]; sites of --leaks by bytes, blocks, rate or age [default: bytes]
-    #[arg(long = "sort", alias = "summary-sort-by", value_name = "COLUMN", help_heading = OUTPUT)]
+    #[arg(long = "sort", alias = "summary-sort-by", value_name = "COLUMN", help_heading = OUTPUT, hide_short_help = true)]
     pub(super) sort: Option<String>,
 
     /// The same as -cc
@@ -149,12 +149,12 @@ pub(super) struct Args {
     pub(super) demangle: bool,
 
     /// Do not show signals
-    #[arg(short = 'b', long = "no-signals", aliases = ["n", "no", "no-"], help_heading = OUTPUT)]
+    #[arg(short = 'b', long = "no-signals", aliases = ["n", "no", "no-"], help_heading = OUTPUT, hide_short_help = true)]
     pub(super) no_signals: bool,
 
     /// Colours: auto (on a terminal), always or never
     #[arg(long = "color", value_name = "WHEN", help_heading = OUTPUT, value_enum, default_value_t = When::Auto,
-        hide_possible_values = true, hide_default_value = true)]
+        hide_possible_values = true, hide_default_value = true, hide_short_help = true)]
     pub(super) color: When,
 
     /// Begin lines with the time of day; -tt: with microseconds; -ttt: since 1970
@@ -162,7 +162,7 @@ pub(super) struct Args {
     pub(super) time: u8,
 
     /// Begin lines with the time since the line before
-    #[arg(short = 'r', long = "relative-timestamps", help_heading = LINES)]
+    #[arg(short = 'r', long = "relative-timestamps", help_heading = LINES, hide_short_help = true)]
     pub(super) relative: bool,
 
     /// Show how long each call took
@@ -170,7 +170,7 @@ pub(super) struct Args {
     pub(super) elapsed: bool,
 
     /// Show where each call returns to
-    #[arg(short = 'i', long = "instruction-pointer", help_heading = LINES)]
+    #[arg(short = 'i', long = "instruction-pointer", help_heading = LINES, hide_short_help = true)]
     pub(super) addresses: bool,
 
     /// Show N of the calls that led to each, below it
@@ -178,7 +178,7 @@ pub(super) struct Args {
     pub(super) backtrace: Option<String>,
 
     /// The same, with all of them
-    #[arg(short = 'k', long = "stack-trace", alias = "stack-traces", help_heading = LINES)]
+    #[arg(short = 'k', long = "stack-trace", alias = "stack-traces", help_heading = LINES, hide_short_help = true)]
     pub(super) stack_trace: bool,
 
     /// Indent nested calls by N blanks for each level
@@ -186,7 +186,7 @@ pub(super) struct Args {
     pub(super) indent: Option<String>,
 
     /// The column of results [default: 5/8 of the terminal's width]
-    #[arg(short = 'a', long = "align", aliases = ["a", "al", "columns"], value_name = "N", help_heading = LINES, allow_hyphen_values = true)]
+    #[arg(short = 'a', long = "align", aliases = ["a", "al", "columns"], value_name = "N", help_heading = LINES, allow_hyphen_values = true, hide_short_help = true)]
     pub(super) align: Option<String>,
 
     /// Characters of a string to show [default: 32]
@@ -194,7 +194,7 @@ pub(super) struct Args {
     pub(super) string: Option<String>,
 
     /// Elements of an array to show [default: 4]
-    #[arg(short = 'A', value_name = "N", help_heading = VALUES, allow_hyphen_values = true)]
+    #[arg(short = 'A', value_name = "N", help_heading = VALUES, allow_hyphen_values = true, hide_short_help = true)]
     pub(super) array: Option<String>,
 
     /// Prototypes: files, and directories to look for them first, separated by `:`
@@ -205,12 +205,16 @@ pub(super) struct Args {
     pub(super) leaks: LeakArgs,
 
     /// Tell what ltrace does, for a mistake in it: an octal mask or names; -Dh lists them
-    #[arg(short = 'D', long = "debug", value_name = "MASK", help_heading = OTHER, allow_hyphen_values = true)]
+    #[arg(short = 'D', long = "debug", value_name = "MASK", help_heading = OTHER, allow_hyphen_values = true, hide_short_help = true)]
     pub(super) debug: Option<String>,
 
     /// Show this text
-    #[arg(short = 'h', long = "help", aliases = ["h"], help_heading = OTHER, action = ArgAction::Help)]
+    #[arg(short = 'h', long = "help", aliases = ["h", "he", "hel"], help_heading = OTHER, action = ArgAction::HelpShort)]
     pub(super) help: Option<bool>,
+
+    /// Show all options
+    #[arg(long = "help-all", help_heading = OTHER, action = ArgAction::HelpLong)]
+    pub(super) help_all: Option<bool>,
 
     /// Show the version
     #[arg(short = 'V', long = "version", aliases = ["v"], help_heading = OTHER, action = ArgAction::Version)]
@@ -243,7 +247,7 @@ Examples:
   ltrace --leaks -p 4711                which memory is never freed, and who asked for it
   ltrace --leaks --fail-on lost ./prog  the same of a command, for tests
 
-More: docs/manual.md, docs/leaks.md";
+More options: ltrace --help-all. More of each: docs/manual.md, docs/leaks.md, docs/json.md";
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(super) enum When {

@@ -29,123 +29,123 @@ pub(super) struct LeakArgs {
     pub(super) leaks: bool,
 
     /// Watch for so long, then report and let go: 10s, 5m
-    #[arg(long = "for", value_name = "TIME", help_heading = LEAKS)]
+    #[arg(long = "for", value_name = "TIME", help_heading = LEAKS, hide_short_help = true)]
     watch: Option<String>,
 
     /// Report so often [default: 5s with -p, 1s in the view]
-    #[arg(long, value_name = "TIME", help_heading = LEAKS)]
+    #[arg(long, value_name = "TIME", help_heading = LEAKS, hide_short_help = true)]
     every: Option<String>,
 
     /// Trap calls only so long, then let the program run at full speed; what of it is still there is found out
     /// by the C library's heap
-    #[arg(long, value_name = "TIME", help_heading = LEAKS)]
+    #[arg(long, value_name = "TIME", help_heading = LEAKS, hide_short_help = true)]
     window: Option<String>,
 
     /// Sites to show [default: 10]
-    #[arg(long, value_name = "N", help_heading = LEAKS)]
+    #[arg(long, value_name = "N", help_heading = LEAKS, hide_short_help = true)]
     top: Option<String>,
 
     /// Verdicts to show: lost,indirect,possible,reachable [default: lost,possible, and what grows]
-    #[arg(long, value_name = "LIST", help_heading = LEAKS)]
+    #[arg(long, value_name = "LIST", help_heading = LEAKS, hide_short_help = true)]
     kinds: Option<String>,
 
     /// When it is checked who still holds what, for which the process is held for some milliseconds: report
     /// (each one), final or off [default: report]
-    #[arg(long, value_name = "WHEN", help_heading = LEAKS)]
+    #[arg(long, value_name = "WHEN", help_heading = LEAKS, hide_short_help = true)]
     check: Option<String>,
 
     /// How memory is kept for the check: copy, fork (a child that the process is made to have: quicker where
     /// there is much of it) or auto [default: auto]
-    #[arg(long, value_name = "HOW", help_heading = LEAKS)]
+    #[arg(long, value_name = "HOW", help_heading = LEAKS, hide_short_help = true)]
     freeze: Option<String>,
 
     /// Only blocks of at least this age [default: 500ms]
-    #[arg(long, value_name = "TIME", help_heading = BLOCKS)]
+    #[arg(long, value_name = "TIME", help_heading = BLOCKS, hide_short_help = true)]
     older: Option<String>,
 
     /// Only blocks of at least so many bytes
-    #[arg(long, value_name = "N", help_heading = BLOCKS)]
+    #[arg(long, value_name = "N", help_heading = BLOCKS, hide_short_help = true)]
     min_size: Option<String>,
 
     /// Only blocks of no more than so many bytes
-    #[arg(long, value_name = "N", help_heading = BLOCKS)]
+    #[arg(long, value_name = "N", help_heading = BLOCKS, hide_short_help = true)]
     max_size: Option<String>,
 
     /// Only stacks with a function or FILE:LINE that fits
-    #[arg(long, value_name = "REGEX", help_heading = BLOCKS)]
+    #[arg(long, value_name = "REGEX", help_heading = BLOCKS, hide_short_help = true)]
     site: Vec<String>,
 
     /// Only what this thread asked for, by its id or name
-    #[arg(long, value_name = "THREAD", help_heading = BLOCKS)]
+    #[arg(long, value_name = "THREAD", help_heading = BLOCKS, hide_short_help = true)]
     thread: Option<String>,
 
     /// Not what was allocated in the first TIME
-    #[arg(long, value_name = "TIME", help_heading = BLOCKS)]
+    #[arg(long, value_name = "TIME", help_heading = BLOCKS, hide_short_help = true)]
     skip_first: Option<String>,
 
     /// Not what a file names, in LeakSanitizer's or memcheck's language
-    #[arg(long, value_name = "FILE", help_heading = BLOCKS)]
+    #[arg(long, value_name = "FILE", help_heading = BLOCKS, hide_short_help = true)]
     suppress: Vec<PathBuf>,
 
     /// How much stays for each call of this function
-    #[arg(long, value_name = "FUNCTION", help_heading = CLUES)]
+    #[arg(long, value_name = "FUNCTION", help_heading = CLUES, hide_short_help = true)]
     per: Option<String>,
 
     /// Which call of these its thread made last before an allocation: send,write
-    #[arg(long, value_name = "LIST", help_heading = CLUES)]
+    #[arg(long, value_name = "LIST", help_heading = CLUES, hide_short_help = true)]
     context: Option<String>,
 
     /// The first bytes of three blocks of each site
-    #[arg(long, help_heading = CLUES)]
+    #[arg(long, help_heading = CLUES, hide_short_help = true)]
     contents: bool,
 
     /// Frames of a stack: user, all, or the first N [default: user]
-    #[arg(long, value_name = "WHICH", help_heading = CLUES)]
+    #[arg(long, value_name = "WHICH", help_heading = CLUES, hide_short_help = true)]
     frames: Option<String>,
 
     /// Other things than the heap, too: new,fd,file,dir,sqlite,dl,thread,mmap,socket
-    #[arg(long, value_name = "LIST", help_heading = THINGS)]
+    #[arg(long, value_name = "LIST", help_heading = THINGS, hide_short_help = true)]
     pairs: Option<String>,
 
     /// Things of your own, too: 'my_open(_, out h) -> my_close(h) if ret==0'
-    #[arg(long, value_name = "SPEC", help_heading = THINGS)]
+    #[arg(long, value_name = "SPEC", help_heading = THINGS, hide_short_help = true)]
     pair: Vec<String>,
 
     /// Not the heap
-    #[arg(long, help_heading = THINGS)]
+    #[arg(long, help_heading = THINGS, hide_short_help = true)]
     no_heap: bool,
 
     /// The allocator's functions, where they have other names or, in a stripped program, none:
     /// malloc=my_malloc,free=0x401136
-    #[arg(long, value_name = "LIST", help_heading = THINGS)]
+    #[arg(long, value_name = "LIST", help_heading = THINGS, hide_short_help = true)]
     alloc_sym: Vec<String>,
 
     /// A page to look at: time line, flame graph, table
-    #[arg(long, value_name = "FILE", help_heading = FILES)]
+    #[arg(long, value_name = "FILE", help_heading = FILES, hide_short_help = true)]
     html: Option<PathBuf>,
 
     /// A profile for pprof
-    #[arg(long, value_name = "FILE", help_heading = FILES)]
+    #[arg(long, value_name = "FILE", help_heading = FILES, hide_short_help = true)]
     pprof: Option<PathBuf>,
 
     /// Folded stacks, for flame graph tools
-    #[arg(long, value_name = "FILE", help_heading = FILES)]
+    #[arg(long, value_name = "FILE", help_heading = FILES, hide_short_help = true)]
     folded: Option<PathBuf>,
 
     /// The last report, for --diff; and on each SIGUSR2 to ltrace one as FILE.1, FILE.2
-    #[arg(long, value_name = "FILE", help_heading = FILES)]
+    #[arg(long, value_name = "FILE", help_heading = FILES, hide_short_help = true)]
     save: Option<PathBuf>,
 
     /// Compare two that were saved: what grew, by site
-    #[arg(long, num_args = 2, value_names = ["OLD", "NEW"], help_heading = FILES)]
+    #[arg(long, num_args = 2, value_names = ["OLD", "NEW"], help_heading = FILES, hide_short_help = true)]
     diff: Option<Vec<PathBuf>>,
 
     /// Suppressions for what is told, after the report
-    #[arg(long, help_heading = FILES)]
+    #[arg(long, help_heading = FILES, hide_short_help = true)]
     gen_suppress: bool,
 
     /// Exit with 99 when this is found: lost, indirect, possible or reachable, maybe with a limit: `lost>1000`
-    #[arg(long, value_name = "WHAT", help_heading = FILES)]
+    #[arg(long, value_name = "WHAT", help_heading = FILES, hide_short_help = true)]
     fail_on: Option<String>,
 }
 
