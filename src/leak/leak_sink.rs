@@ -17,22 +17,17 @@ use crate::base::time::Timestamp;
 use crate::event::{Event, Kind, Request};
 use crate::leak::book::Book;
 use crate::leak::check_thread::CheckThread;
-use crate::leak::history::History;
 use crate::leak::kinds::Kinds;
 use crate::leak::options::Options;
 use crate::leak::progress::Progress;
-use crate::leak::report::build::PerCall;
 use crate::leak::report::suppress::Suppressions;
-use crate::leak::site::Origin;
 use crate::leak::symbols::Namer;
 use crate::leak::system::{System, UserRequest};
 use crate::leak::tracker::Knowledge;
 use crate::leak::view::View;
 use crate::leak::worker::Worker;
-use crate::plan::{self, Tracepoint};
 use crate::sink::Sink;
 use crate::sink::behind::Behind;
-use crate::stack::Module;
 use clock::Clock;
 use pending::Pending;
 use process::Traced;
@@ -142,30 +137,10 @@ impl LeakSink {
         }
     }
 
-    fn ended(&mut self, event: &Event, last: bool, how: Option<String>) {
-        let now = self.clock.now();
-        let traced = self.traced(event.pid);
-        traced.tracker.thread_gone(event.tid);
-        if !last {
-            return;
-        }
-        traced.look(now);
-        traced.ended = Some(how);
-        self.give_up_passing(event.pid);
+    /// Tells it in the view: elsewhere others tell it.
+    fn say(&mut self, what: &str) {
         if let Some(view) = &mut self.setup.view {
-            view.gone(event.pid);
-        }
-        self.end_told(event.pid);
-    }
-
-    /// Tells of a process that has ended, once all is known of it that will be.
-    fn end_told(&mut self, pid: Pid) {
-        let is_coming = self.pending.iter().any(|pending| pending.is_awaited(pid));
-        let traced = self.processes.get_mut(&pid).filter(|_| !is_coming);
-        if let Some(how) = traced.and_then(|traced| traced.ended.take()) {
-            self.tell_last(pid, how);
-            self.processes.remove(&pid);
-            self.setup.book.forget(pid);
+            view.say(what.to_owned());
         }
     }
 
@@ -236,120 +211,22 @@ impl Sink for LeakSink {
             self.listen()?;
         }
         match &event.kind {
-            Kind::Call {
-                id,
-                point,
-                return_address,
-                args,
-                stack,
-                ..
-            } if is_ours(point) => {
-                let origin = match stack {
-                    Some(raw) => {
-                        let stack = self.setup.book.unwind(event.pid, raw);
-                        if is_of_allocator(point) {
-                            self.setup.book.begins_in_allocator(stack);
-                        }
-                        Origin::Stack(stack)
-                    }
-                    None => Origin::Caller(*return_address),
-                };
-                self.per_begins(event.pid, &point.symbol);
-                self.call(event, *id, point, args, origin, *return_address);
-            }
-            Kind::Return {
-                id,
-                point,
-                out_args,
-                result,
-                ..
-            } if is_ours(point) => {
-                self.per_ends(event.pid, &point.symbol);
-                let traced = self.traced(event.pid);
-                traced
-                    .tracker
-                    .returned(event.tid, event.time, *id, out_args, result);
-                self.identify(event.pid, event.tid);
-            }
-            Kind::NoReturn { id, point, .. } if is_ours(point) => {
-                self.traced(event.pid).tracker.unwound(event.tid, *id);
-            }
-            Kind::Started { parent } => {
-                let known = self.processes.get(&event.pid);
-                if known.is_some_and(|known| known.ended.is_some()) {
-                    // Another one had this id before.
-                    self.see_out(event.pid)?;
-                }
-                if let Some(parent) = parent.filter(|parent| *parent != event.pid)
-                    && let Some(known) = self.processes.get(&parent)
-                {
-                    let (mut tracker, no_allocator) = (known.tracker.clone(), known.no_allocator);
-                    tracker.forked();
-                    let traced = self.traced(event.pid);
-                    traced.tracker = tracker;
-                    traced.no_allocator = no_allocator;
-                    self.setup.book.forked(parent, event.pid);
-                }
-                self.traced(event.pid).threads.insert(event.tid);
-            }
-            Kind::Loaded {
-                module,
-                range,
-                bias,
-                file: Some(file),
-            } => {
-                // A program that its dynamic linker runs comes after that.
-                if module.is_main && self.setup.book.has_modules(event.pid) {
-                    self.traced(event.pid).name = module.name.clone();
-                }
-                let module = Module {
-                    name: module.name.clone(),
-                    path: module.path.clone(),
-                    build_id: None,
-                    root: None,
-                    file: file.clone(),
-                };
-                self.setup
-                    .book
-                    .loaded(event.pid, module, range.clone(), *bias);
-            }
+            Kind::Call { .. } | Kind::Return { .. } | Kind::NoReturn { .. } => self.called(event),
+            Kind::Started { parent } => self.started(event, *parent)?,
+            Kind::Loaded { .. } => self.loaded(event),
             Kind::Unloaded { range, .. } => self.setup.book.unloaded(event.pid, range),
-            Kind::Exec { .. } => {
-                self.setup.book.forget(event.pid);
-                let name = self.setup.system.program(event.pid);
-                let traced = self.traced(event.pid);
-                traced.tracker.exec();
-                traced.allocators.clear();
-                traced.no_allocator = false;
-                traced.name = name.unwrap_or_default();
-                traced.per = PerCall::default();
-                traced.last = None;
-                traced.at_exit = None;
-                traced.unfollowed = 0;
-                traced.history = History::default();
-                // What was found out about the old program says nothing of this one.
-                self.pending
-                    .retain(|pending| pending.pid != event.pid || !pending.is_check());
-            }
+            Kind::Exec { .. } => self.executed(event.pid),
             Kind::Unfollowed => self.traced(event.pid).unfollowed += 1,
-            Kind::Exiting => {
-                // While it is still there to be asked.
-                let facts = self.setup.system.facts(event.pid);
-                self.traced(event.pid).at_exit = Some(facts);
-                self.wanted.push_back((event.pid, Moment::AtExit));
-            }
+            Kind::Exiting => self.exiting(event.pid),
             Kind::Exited { last, .. } => self.ended(event, *last, None),
             Kind::Killed { signal, last } => {
                 self.ended(event, *last, Some(format!("killed by {signal}")))
             }
             Kind::Leaving => self.want_all(Moment::Leaving),
-            Kind::Lost { what, .. } | Kind::NoAllocator { what } => {
-                if matches!(event.kind, Kind::NoAllocator { .. }) {
-                    self.traced(event.pid).no_allocator = true;
-                }
-                if let Some(view) = &mut self.setup.view {
-                    view.say(what.clone());
-                }
+            Kind::Lost { what, .. } => self.say(what),
+            Kind::NoAllocator { what } => {
+                self.traced(event.pid).no_allocator = true;
+                self.say(what);
             }
             _ => {}
         }
@@ -414,20 +291,4 @@ impl Sink for LeakSink {
         }
         self.setup.out.finish()
     }
-}
-
-/// The function is known to be an allocator's.
-fn is_of_allocator(point: &Tracepoint) -> bool {
-    matches!(
-        point.kind,
-        plan::Kind::Resource {
-            allocator: Some(_),
-            ..
-        }
-    )
-}
-
-/// The call is one of those whose books we keep.
-fn is_ours(point: &Tracepoint) -> bool {
-    matches!(point.kind, plan::Kind::Resource { .. })
 }

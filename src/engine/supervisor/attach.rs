@@ -106,12 +106,8 @@ impl Supervisor {
             asleep,
             process,
         } = seize(pid).map_err(|failed| self.let_go(pid, failed))?;
-        let can_plant = |(stopped, _): &(Stopped, Stop)| process.get(&stopped.tid()) == Some(&pid);
-        let Some(planter) = held
-            .iter()
-            .position(|held| can_plant(held) && held.1 == Stop::Interrupt)
-            .or_else(|| held.iter().position(can_plant))
-        else {
+        let is_own = |stopped: &Stopped| process.get(&stopped.tid()) == Some(&pid);
+        let Some(planter) = planter(&held, is_own) else {
             let why = match held.is_empty() && asleep.is_empty() {
                 true => denied::not_running(pid).map_or(AttachError::Missing, AttachError::Denied),
                 false => AttachError::Stuck,
@@ -155,20 +151,7 @@ impl Supervisor {
         // The others are to be found by who patches code that they may be in.
         self.held = held.split_off(1);
         if let Some((stopped, _)) = held.first() {
-            let space = self.spaces.get_mut(&id);
-            let stood = space.map_or(0, |space| space.take_over(stopped));
-            if stood > 0 {
-                let what = format!(
-                    "took out {stood} breakpoints that a killed tracer had left in the process"
-                );
-                self.complain(stopped.tid(), &what, &mut out);
-                self.forget_copies(id);
-            }
-            self.program_found(stopped, id, Stage::Running, &mut out);
-            // What is to come may have what was asked for.
-            if !self.is_loading(id) {
-                self.explain_nothing(stopped.tid(), &mut out);
-            }
+            self.plant_by(stopped, id, &mut out);
         }
         held.append(&mut self.held);
         self.forget_copies(id);
@@ -179,6 +162,15 @@ impl Supervisor {
         }
         Ok(())
     }
+}
+
+/// The task by which int3s are planted: one of the process's own, and one that is in the middle of nothing if there is
+/// such.
+fn planter(held: &[(Stopped, Stop)], is_own: impl Fn(&Stopped) -> bool) -> Option<usize> {
+    let is_free = |(stopped, stop): &(Stopped, Stop)| is_own(stopped) && *stop == Stop::Interrupt;
+    let mut all = held.iter();
+    all.position(is_free)
+        .or_else(|| held.iter().position(|(stopped, _)| is_own(stopped)))
 }
 
 /// A remote call has woken it from its group-stop: interrupted, it falls back into it before it executes
@@ -197,6 +189,24 @@ pub(in crate::engine) fn let_go(stopped: Stopped, stop: Stop) {
 }
 
 impl Supervisor {
+    /// Plants in a process that stands still, after what a killed tracer has left there was taken out.
+    fn plant_by(&mut self, stopped: &Stopped, id: SpaceId, out: &mut Out<'_>) {
+        let space = self.spaces.get_mut(&id);
+        let stood = space.map_or(0, |space| space.take_over(stopped));
+        if stood > 0 {
+            let what = format!(
+                "took out {stood} breakpoints that a killed tracer had left in the process"
+            );
+            self.complain(stopped.tid(), &what, out);
+            self.forget_copies(id);
+        }
+        self.program_found(stopped, id, Stage::Running, out);
+        // What is to come may have what was asked for.
+        if !self.is_loading(id) {
+            self.explain_nothing(stopped.tid(), out);
+        }
+    }
+
     /// Those who share the memory have SIGTRAP actions of their own, unless they share these as well.
     fn guard_sharers(&mut self, pid: Pid, id: SpaceId, held: &[(Stopped, Stop)]) {
         let mut seen = HashSet::from([pid]);

@@ -24,6 +24,13 @@ use crate::sys::wait::{self, Stop};
 use nix::libc;
 use std::ops::Range;
 
+/// A process that was made just now.
+struct Child {
+    tid: Tid,
+    /// It is followed.
+    follows: bool,
+}
+
 impl Supervisor {
     /// A task made another one. Both orders occur: this event, or the child's first stop, comes first.
     pub(in crate::engine) fn gave_birth(
@@ -62,33 +69,16 @@ impl Supervisor {
                 task.tracing = Tracing::Possible;
             }
             self.announce(child, task, maker, out);
-        } else if follows {
-            let mut copy = space.copy_for(Pid(child.0));
-            if let Some(recorder) = space.recorder.as_ref().filter(|r| r.is_enabled()) {
-                self.forked.insert(child, recorder.forked());
-            }
-            let missing = copy.take_missing(parent.planted);
-            if !missing.is_empty() {
-                self.incomplete.insert(child, missing);
-            }
-            let calls = parent.calls.for_child();
-            let memory: &dyn Memory = &copy.memory;
-            let is_closed = memory.read_uint(Addr(regs.rip), 1).is_err();
-            let id = self.add_space(copy);
-            let task = Task {
-                calls,
-                ..Task::new(Pid(child.0), id, Role::Shown)
-            };
-            self.announce(child, task, maker, out);
-            if is_closed {
-                self.complain(child, &privileges::closed(Pid(child.0)), out);
-            }
         } else {
-            let (copy, role) = (space.copy_for(Pid(child.0)), parent.role);
-            self.to_release.insert(child, copy);
-            if role == Role::Shown {
-                out.tell(maker, stopped.tid(), What::Unfollowed);
-            }
+            self.copied(
+                &stopped,
+                &regs,
+                Child {
+                    tid: child,
+                    follows,
+                },
+                out,
+            );
         }
         if has(libc::CLONE_VFORK) {
             self.lend_ring(stopped.tid(), Whose::VforkChild(child));
@@ -103,6 +93,46 @@ impl Supervisor {
             finish(self.watched(resume));
         }
         Ok(Resume::Run(stopped))
+    }
+
+    /// A task made a child with a copy of its memory.
+    fn copied(&mut self, maker: &Stopped, regs: &Regs, child: Child, out: &mut Out<'_>) {
+        let Child { tid, follows } = child;
+        let pid = Pid(tid.0);
+        let Some(parent) = self.tasks.get(&maker.tid()) else {
+            return;
+        };
+        let Some(space) = self.spaces.get(&parent.space) else {
+            return;
+        };
+        let mut copy = space.copy_for(pid);
+        let (owner, role) = (parent.pid, parent.role);
+        if !follows {
+            self.to_release.insert(tid, copy);
+            if role == Role::Shown {
+                out.tell(owner, maker.tid(), What::Unfollowed);
+            }
+            return;
+        }
+        if let Some(recorder) = space.recorder.as_ref().filter(|r| r.is_enabled()) {
+            self.forked.insert(tid, recorder.forked());
+        }
+        let missing = copy.take_missing(parent.planted);
+        if !missing.is_empty() {
+            self.incomplete.insert(tid, missing);
+        }
+        let calls = parent.calls.for_child();
+        let memory: &dyn Memory = &copy.memory;
+        let is_closed = memory.read_uint(Addr(regs.rip), 1).is_err();
+        let id = self.add_space(copy);
+        let task = Task {
+            calls,
+            ..Task::new(pid, id, Role::Shown)
+        };
+        self.announce(tid, task, owner, out);
+        if is_closed {
+            self.complain(tid, &privileges::closed(pid), out);
+        }
     }
 
     /// The first stop of a task, of which its parent's event may or may not have told already.

@@ -3,7 +3,7 @@
 use crate::base::addr::{Addr, Vaddr};
 use crate::base::printable::printable;
 use crate::base::{Pid, Tid};
-use crate::event::{CallId, Event};
+use crate::event::{CallId, Event, Kind};
 use crate::leak::allocators::Allocator;
 use crate::leak::heap::live_heap;
 use crate::leak::kinds::{Action, Role, Shape};
@@ -13,13 +13,60 @@ use crate::leak::options::Thread;
 use crate::leak::site::{Origin, Passed};
 use crate::leak::tracker::{Caller, Knowledge};
 use crate::plan::{self, Tracepoint};
+use crate::stack::RawStack;
 use crate::value::Value;
 use crate::value::render;
 use std::sync::Arc;
 
 impl LeakSink {
+    /// A call begins, returns, or is known not to return.
+    pub(super) fn called(&mut self, event: &Event) {
+        match &event.kind {
+            Kind::Call {
+                id,
+                point,
+                return_address,
+                args,
+                stack,
+                ..
+            } if is_ours(point) => {
+                let origin = match stack {
+                    Some(raw) => self.origin(event.pid, point, raw),
+                    None => Origin::Caller(*return_address),
+                };
+                self.per_begins(event.pid, &point.symbol);
+                self.call(event, *id, point, args, origin, *return_address);
+            }
+            Kind::Return {
+                id,
+                point,
+                out_args,
+                result,
+                ..
+            } if is_ours(point) => {
+                self.per_ends(event.pid, &point.symbol);
+                let tracker = &mut self.traced(event.pid).tracker;
+                tracker.returned(event.tid, event.time, *id, out_args, result);
+                self.identify(event.pid, event.tid);
+            }
+            Kind::NoReturn { id, point, .. } if is_ours(point) => {
+                self.traced(event.pid).tracker.unwound(event.tid, *id);
+            }
+            _ => {}
+        }
+    }
+
+    fn origin(&mut self, pid: Pid, point: &Tracepoint, raw: &RawStack) -> Origin {
+        let book = &mut self.setup.book;
+        let stack = book.unwind(pid, raw);
+        if is_of_allocator(point) {
+            book.begins_in_allocator(stack);
+        }
+        Origin::Stack(stack)
+    }
+
     /// A call begins.
-    pub(super) fn call(
+    fn call(
         &mut self,
         event: &Event,
         id: CallId,
@@ -65,7 +112,7 @@ impl LeakSink {
     }
 
     /// Asks the kernel which files new descriptors stand for.
-    pub(super) fn identify(&mut self, pid: Pid, tid: Tid) {
+    fn identify(&mut self, pid: Pid, tid: Tid) {
         if let Some(traced) = self.processes.get_mut(&pid) {
             let system = &self.setup.system;
             traced.tracker.identify(|number| system.file(tid, number));
@@ -127,7 +174,7 @@ impl LeakSink {
     }
 
     /// A call begins that may be one of the function of `--per`.
-    pub(super) fn per_begins(&mut self, pid: Pid, symbol: &str) {
+    fn per_begins(&mut self, pid: Pid, symbol: &str) {
         if self.is_per(symbol) {
             let Traced { per, tracker, .. } = self.traced(pid);
             match tracker.knowledge() {
@@ -140,10 +187,26 @@ impl LeakSink {
     }
 
     /// Such a call returned. Those that were waiting in it when we came are not known to have called it.
-    pub(super) fn per_ends(&mut self, pid: Pid, symbol: &str) {
+    fn per_ends(&mut self, pid: Pid, symbol: &str) {
         if self.is_per(symbol) {
             let traced = self.traced(pid);
             traced.per.calls += u64::from(traced.tracker.knowledge() == Knowledge::All);
         }
     }
+}
+
+/// The function is known to be an allocator's.
+fn is_of_allocator(point: &Tracepoint) -> bool {
+    matches!(
+        point.kind,
+        plan::Kind::Resource {
+            allocator: Some(_),
+            ..
+        }
+    )
+}
+
+/// The call is one of those whose books we keep.
+fn is_ours(point: &Tracepoint) -> bool {
+    matches!(point.kind, plan::Kind::Resource { .. })
 }

@@ -2,14 +2,17 @@
 
 use crate::base::time::Timestamp;
 use crate::base::{Pid, Tid};
+use crate::event::{Event, Kind};
 use crate::leak::allocators::Allocator;
 use crate::leak::history::History;
-use crate::leak::leak_sink::LeakSink;
+use crate::leak::leak_sink::{LeakSink, Moment};
 use crate::leak::report::build::PerCall;
 use crate::leak::report::model::Report;
 use crate::leak::system::Facts;
 use crate::leak::tracker::Tracker;
+use crate::stack::Module;
 use std::collections::{BTreeSet, HashMap};
+use std::io;
 
 /// One process.
 pub(super) struct Traced {
@@ -76,5 +79,107 @@ impl LeakSink {
             at_exit: None,
             ended: None,
         })
+    }
+
+    /// A task of a process began, or the process itself, by fork(2).
+    pub(super) fn started(&mut self, event: &Event, parent: Option<Pid>) -> io::Result<()> {
+        let known = self.processes.get(&event.pid);
+        if known.is_some_and(|known| known.ended.is_some()) {
+            // Another one had this id before.
+            self.see_out(event.pid)?;
+        }
+        if let Some(parent) = parent.filter(|parent| *parent != event.pid)
+            && let Some(known) = self.processes.get(&parent)
+        {
+            let (mut tracker, no_allocator) = (known.tracker.clone(), known.no_allocator);
+            tracker.forked();
+            let traced = self.traced(event.pid);
+            traced.tracker = tracker;
+            traced.no_allocator = no_allocator;
+            self.setup.book.forked(parent, event.pid);
+        }
+        self.traced(event.pid).threads.insert(event.tid);
+        Ok(())
+    }
+
+    /// A module was loaded.
+    pub(super) fn loaded(&mut self, event: &Event) {
+        let Kind::Loaded {
+            module,
+            range,
+            bias,
+            file: Some(file),
+        } = &event.kind
+        else {
+            return;
+        };
+        // A program that its dynamic linker runs comes after that.
+        if module.is_main && self.setup.book.has_modules(event.pid) {
+            self.traced(event.pid).name = module.name.clone();
+        }
+        let module = Module {
+            name: module.name.clone(),
+            path: module.path.clone(),
+            build_id: None,
+            root: None,
+            file: file.clone(),
+        };
+        let book = &mut self.setup.book;
+        book.loaded(event.pid, module, range.clone(), *bias);
+    }
+
+    /// The process runs another program.
+    pub(super) fn executed(&mut self, pid: Pid) {
+        self.setup.book.forget(pid);
+        let name = self.setup.system.program(pid);
+        let traced = self.traced(pid);
+        traced.tracker.exec();
+        traced.allocators.clear();
+        traced.no_allocator = false;
+        traced.name = name.unwrap_or_default();
+        traced.per = PerCall::default();
+        traced.last = None;
+        traced.at_exit = None;
+        traced.unfollowed = 0;
+        traced.history = History::default();
+        // What was found out about the old program says nothing of this one.
+        self.pending
+            .retain(|pending| pending.pid != pid || !pending.is_check());
+    }
+
+    /// The process is about to end.
+    pub(super) fn exiting(&mut self, pid: Pid) {
+        // While it is still there to be asked.
+        let facts = self.setup.system.facts(pid);
+        self.traced(pid).at_exit = Some(facts);
+        self.wanted.push_back((pid, Moment::AtExit));
+    }
+
+    /// A task has ended.
+    pub(super) fn ended(&mut self, event: &Event, last: bool, how: Option<String>) {
+        let now = self.clock.now();
+        let traced = self.traced(event.pid);
+        traced.tracker.thread_gone(event.tid);
+        if !last {
+            return;
+        }
+        traced.look(now);
+        traced.ended = Some(how);
+        self.give_up_passing(event.pid);
+        if let Some(view) = &mut self.setup.view {
+            view.gone(event.pid);
+        }
+        self.end_told(event.pid);
+    }
+
+    /// Tells of a process that has ended, once all is known of it that will be.
+    pub(super) fn end_told(&mut self, pid: Pid) {
+        let is_coming = self.pending.iter().any(|pending| pending.is_awaited(pid));
+        let traced = self.processes.get_mut(&pid).filter(|_| !is_coming);
+        if let Some(how) = traced.and_then(|traced| traced.ended.take()) {
+            self.tell_last(pid, how);
+            self.processes.remove(&pid);
+            self.setup.book.forget(pid);
+        }
     }
 }

@@ -6,6 +6,7 @@ use crate::base::printable::printable;
 use crate::leak::allocators;
 use crate::leak::leak_sink::checks::older;
 use crate::leak::leak_sink::pending::{Pending, Stage};
+use crate::leak::leak_sink::process::Traced;
 use crate::leak::leak_sink::{LeakSink, Moment};
 use crate::leak::options::{Checks, Options};
 use crate::leak::output;
@@ -179,25 +180,13 @@ impl LeakSink {
             descriptors,
         } = seen.facts;
         let process = Process {
-            name: traced.name.clone(),
             pid: pid.0,
             since: match setup.knowledge {
                 Knowledge::All => Since::Launched,
                 Knowledge::SinceAttach => Since::Attached,
             },
-            seconds: traced
-                .tracker
-                .now()
-                .since(traced.tracker.start())
-                .as_secs_f64(),
-            threads: match alive.len() {
-                0 => traced.threads.len(),
-                alive => alive,
-            },
-            allocator: allocators::names(&traced.allocators),
-            no_allocator: traced.no_allocator,
-            unfollowed: traced.unfollowed,
             ended,
+            ..process(traced, alive.len())
         };
         let mut threads = traced.names.clone();
         threads.extend(alive);
@@ -256,6 +245,23 @@ impl LeakSink {
             (Checks::Final, Moment::Meanwhile | Moment::Snapshot) => false,
             (Checks::Final | Checks::Report, _) => true,
         }
+    }
+}
+
+/// What a report says of the process itself, in which so many threads are alive.
+fn process(traced: &Traced, alive: usize) -> Process {
+    let tracker = &traced.tracker;
+    Process {
+        name: traced.name.clone(),
+        seconds: tracker.now().since(tracker.start()).as_secs_f64(),
+        threads: match alive {
+            0 => traced.threads.len(),
+            alive => alive,
+        },
+        allocator: allocators::names(&traced.allocators),
+        no_allocator: traced.no_allocator,
+        unfollowed: traced.unfollowed,
+        ..Process::default()
     }
 }
 

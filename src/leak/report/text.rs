@@ -204,6 +204,29 @@ pub(in crate::leak) fn calls(lines: &[Line], frames: Frames) -> Vec<String> {
 
 fn paragraph(text: &mut String, number: usize, entry: &Entry, view: View) {
     let _ = write!(text, "{number:3}  {:8}  ", verdict(entry));
+    live(text, entry);
+    history(text, entry, view.marked);
+    text.push('\n');
+    if !entry.cycle.is_empty() {
+        let _ = writeln!(text, "{INDENT}{}", cycle(entry));
+    }
+    let after = entry.after.as_ref();
+    let after = after.map(|after| (after.function.as_deref(), after.call.as_str()));
+    stack(text, &entry.stack, view.frames, after);
+    if let Some(holds) = &entry.holds {
+        let alike = format!("{} of {} alike", count(holds.alike), count(holds.of));
+        let _ = writeln!(text, "{INDENT}holds  {}         {alike}", holds.what);
+    }
+    if !entry.held_by.is_empty() {
+        let _ = writeln!(text, "{INDENT}held by {}", entry.held_by.join(" <- "));
+    }
+    for contents in &entry.contents {
+        let _ = writeln!(text, "{INDENT}{contents}");
+    }
+}
+
+/// How much there is of it.
+fn live(text: &mut String, entry: &Entry) {
     let live = entry.live;
     match &entry.group {
         Some(group) if group.all != live => {
@@ -226,13 +249,17 @@ fn paragraph(text: &mut String, number: usize, entry: &Entry, view: View) {
     if let Some(size) = entry.size.filter(|_| live.blocks > 1 && is_alone) {
         let _ = write!(text, " of {}", count(size));
     }
+}
+
+/// How it came to that.
+fn history(text: &mut String, entry: &Entry, marked: bool) {
     let _ = write!(
         text,
         "    {} allocated, {} freed",
         count(entry.allocated.blocks),
         count(entry.freed.blocks)
     );
-    if view.marked {
+    if marked {
         let _ = write!(text, "   ({:+})", entry.grown);
     }
     if entry.rate >= 0.05 {
@@ -251,29 +278,6 @@ fn paragraph(text: &mut String, number: usize, entry: &Entry, view: View) {
     }
     if entry.threads > 1 {
         let _ = write!(text, "   {} threads", entry.threads);
-    }
-    text.push('\n');
-    if !entry.cycle.is_empty() {
-        let _ = writeln!(text, "{INDENT}{}", cycle(entry));
-    }
-    stack(
-        text,
-        &entry.stack,
-        view.frames,
-        entry
-            .after
-            .as_ref()
-            .map(|after| (after.function.as_deref(), after.call.as_str())),
-    );
-    if let Some(holds) = &entry.holds {
-        let alike = format!("{} of {} alike", count(holds.alike), count(holds.of));
-        let _ = writeln!(text, "{INDENT}holds  {}         {alike}", holds.what);
-    }
-    if !entry.held_by.is_empty() {
-        let _ = writeln!(text, "{INDENT}held by {}", entry.held_by.join(" <- "));
-    }
-    for contents in &entry.contents {
-        let _ = writeln!(text, "{INDENT}{contents}");
     }
 }
 
