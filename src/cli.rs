@@ -372,7 +372,7 @@ impl Args {
                 None if self.stack_trace => usize::MAX,
                 frames => frames.unwrap_or(0),
             },
-            demangle: self.demangle,
+            demangle: self.written(),
             coloured: match self.color {
                 When::Auto => to_stderr && surroundings.colours,
                 When::Always => true,

@@ -1,6 +1,7 @@
 //! What the user wants, in plain structs: made by `cli`, carried out by `session`.
 
 use crate::base::Pid;
+use crate::base::names::Spelling;
 pub use crate::leak::options::Comparison;
 use crate::leak::options::Options;
 use crate::leak::report::suppress::Suppressions;
@@ -135,7 +136,7 @@ pub enum Report {
     /// The table of `-c`.
     Summary {
         /// Names are shown as their language writes them (`-C`).
-        demangle: bool,
+        demangle: Spelling,
         /// How the table looks.
         table: Table,
     },
@@ -153,7 +154,7 @@ pub enum Form {
     /// A graph of calls, to be read (`--tree`).
     Tree {
         /// Names are shown as their language writes them (`-C`).
-        demangle: bool,
+        demangle: Spelling,
     },
 }
 

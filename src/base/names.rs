@@ -43,10 +43,42 @@ pub fn cpp(symbol: &str, options: &DemangleOptions) -> Option<String> {
     Some(name.0.replace(", >", ">"))
 }
 
+/// How symbols are written for a reader (`-C`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Spelling {
+    /// As the file spells them.
+    #[default]
+    AsTheyAre,
+    /// As their language writes them, without parameters and long template arguments.
+    Short,
+    /// As their language writes them.
+    Whole,
+}
+
 /// A symbol as people name the function: `operator delete` for `_ZdlPvm`.
 pub fn spoken(symbol: &str) -> String {
     let (name, language) = demangle(symbol);
-    abbreviate(&name, language)
+    match language {
+        Language::Cpp => abbreviate(&usual(name), language),
+        _ => abbreviate(&name, language),
+    }
+}
+
+/// A name of C++ with the names by which programs know types of its library.
+fn usual(name: String) -> String {
+    const OF_CHARACTERS: &str = "<char, std::char_traits<char> >";
+    const STRING: &str = "std::basic_string<char, std::char_traits<char>, std::allocator<char> >";
+    let inline = ["std::__cxx11::", "std::__1::"];
+    let name = inline
+        .iter()
+        .fold(name, |name, space| name.replace(space, "std::"));
+    let name = name.replace(STRING, "std::string");
+    ["ostream", "istream", "iostream", "string_view"]
+        .iter()
+        .fold(name, |name, kind| {
+            let whole = format!("std::basic_{kind}{OF_CHARACTERS}");
+            name.replace(&whole, &format!("std::{kind}"))
+        })
 }
 
 /// The path at the head of a C++ name that the demangler does not understand as a whole:

@@ -144,9 +144,9 @@ pub(super) struct Args {
     #[arg(long = "summary", help_heading = OUTPUT, hide = true)]
     pub(super) summary: bool,
 
-    /// Show C++ and Rust names as they are written in the source
-    #[arg(short = 'C', long = "demangle", help_heading = OUTPUT)]
-    pub(super) demangle: bool,
+    /// Show C++ and Rust names as they are written in the source; -CC with their parameters
+    #[arg(short = 'C', long = "demangle", action = ArgAction::Count, help_heading = OUTPUT)]
+    pub(super) demangle: u8,
 
     /// Do not show signals
     #[arg(short = 'b', long = "no-signals", aliases = ["n", "no", "no-"], help_heading = OUTPUT, hide_short_help = true)]

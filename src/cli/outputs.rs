@@ -3,6 +3,7 @@
 use super::args::Args;
 use super::leaks::words::{choose, time};
 use super::values::{destination, each, number};
+use crate::base::names::Spelling;
 use crate::config::{Form, Report};
 use crate::plan::filter::Filter;
 use crate::sink::output::Destination;
@@ -19,6 +20,15 @@ pub(super) struct Outputs {
 }
 
 impl Args {
+    /// How names are written (`-C`).
+    pub(super) fn written(&self) -> Spelling {
+        match self.demangle {
+            0 => Spelling::AsTheyAre,
+            1 => Spelling::Short,
+            _ => Spelling::Whole,
+        }
+    }
+
     /// What is made of calls without `--leaks`. A file that is named for programs is the only output unless another one
     /// is asked for.
     pub(super) fn outputs(&self, output: Destination, style: Style) -> Result<Outputs, String> {
@@ -28,7 +38,7 @@ impl Args {
             .filter_map(|(file, form)| Some((file.as_ref()?, form)));
         let mut also = named.map(file).collect::<Result<Vec<_>, _>>()?;
         let tree = Form::Tree {
-            demangle: self.demangle,
+            demangle: self.written(),
         };
         let form = match self.format.as_deref() {
             None if self.tree => Some(tree),
@@ -55,7 +65,7 @@ impl Args {
         let report = match (form, counted) {
             (Some(form), _) => Report::Other(form),
             (None, 1) => Report::Summary {
-                demangle: self.demangle,
+                demangle: self.written(),
                 table,
             },
             (None, _) => Report::Lines {

@@ -319,7 +319,7 @@ fn tell_format(last: Option<&mut Option<Param>>) {
 
 /// What a type becomes as a parameter: objects that are more than their bytes are passed by their addresses.
 fn passed(ty: Type) -> Type {
-    match &ty {
+    match ty.unshown() {
         Type::Struct(s) => match s.laid() {
             Some(laid) if laid.passing == Passing::InMemory => ty.pointer(),
             _ => ty,

@@ -1,6 +1,7 @@
 //! Debug information (DWARF): where that of a module is, and what it says of functions.
 
 pub(crate) mod bytes;
+mod contents;
 mod entries;
 mod files;
 mod functions;

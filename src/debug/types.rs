@@ -1,5 +1,6 @@
 //! Types as debug information tells them, in the terms of prototypes.
 
+use super::contents;
 use super::entries::{At, Entries, Entry, Key, flag, number};
 use crate::proto::types::{
     Expr, Integer, Laid, Lens, Name, Part, Passing, Real, Struct, Type, Width,
@@ -38,6 +39,8 @@ pub(super) struct Types {
     depth: usize,
     /// How many types are in a structure by value.
     weights: HashMap<*const Struct, usize>,
+    /// Structures that are shown as what they hold.
+    contents: HashMap<Key, Option<Type>>,
 }
 
 /// Members on their way into a structure.
@@ -59,6 +62,7 @@ impl Types {
             waiting: VecDeque::new(),
             depth: 0,
             weights: HashMap::new(),
+            contents: HashMap::new(),
         }
     }
 
@@ -132,9 +136,30 @@ impl Types {
             dw::DW_TAG_structure_type
             | dw::DW_TAG_class_type
             | dw::DW_TAG_union_type
-            | dw::DW_TAG_interface_type => self.structure(entries, at, entry, steps),
+            | dw::DW_TAG_interface_type => {
+                let name = name.unwrap_or_default();
+                match self.contents(entries, at, &name) {
+                    Some(contents) => contents,
+                    None => self.structure(entries, at, entry, steps),
+                }
+            }
             _ => Type::Void,
         }
+    }
+
+    /// What a structure is shown as, if it is one of a library that holds something.
+    fn contents(&mut self, entries: &mut Entries, at: &At, name: &str) -> Option<Type> {
+        if let Some(known) = self.contents.get(&at.key()) {
+            return known.clone();
+        }
+        // What it holds may hold such again.
+        self.contents.insert(at.key(), None);
+        let held = contents::held(entries, at, name);
+        let depth = self.depth;
+        let shown = held.map(|held| held.shown(|of| self.at(entries, of, MOST_STEPS / 2)));
+        self.depth = depth;
+        self.contents.insert(at.key(), shown.clone());
+        shown
     }
 
     /// What the type's own attribute leads to; `void` without one.
@@ -161,7 +186,9 @@ impl Types {
             match target.tag() {
                 dw::DW_TAG_structure_type | dw::DW_TAG_class_type | dw::DW_TAG_union_type => {
                     let name = entries.text(&to, &target, dw::DW_AT_name);
-                    let other = name.and_then(|name| (self.named)(&name));
+                    let name = name.unwrap_or_default();
+                    let other = (self.named)(&name);
+                    let other = other.or_else(|| self.contents(entries, &to, &name));
                     return other
                         .unwrap_or_else(|| self.waited_for(&to, &target))
                         .pointer();

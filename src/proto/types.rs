@@ -106,6 +106,8 @@ pub enum Lens {
     Format(Format),
     /// Only if another argument says so.
     If(Condition),
+    /// Of a structure, what is not hidden: one member, without braces.
+    Contents,
     /// A failure with what errno says of it.
     Errno,
     /// An error's own number: its name.
@@ -179,6 +181,8 @@ pub enum Expr {
     Result,
     /// As many as this member of the structure around says, counted from 1.
     Member(usize),
+    /// As many as fit before the address that this member of the structure around holds, counted from 1.
+    UpTo(usize),
     /// Up to an element that is zero, if none of these others ends it before.
     Zero(Option<Box<Expr>>),
 }

@@ -1,5 +1,6 @@
 //! What a run asks of the session, by what it makes of calls: lines, a summary, or reports of leaks.
 
+use crate::base::names::Spelling;
 use crate::base::snapshot::SnapshotMethod;
 use crate::config::Form;
 use crate::debug::below_roots;
@@ -84,7 +85,7 @@ pub(super) struct Machine {
 
 /// The table of `-c`.
 pub(super) struct Summary {
-    pub(super) demangle: bool,
+    pub(super) demangle: Spelling,
     pub(super) table: Table,
 }
 
@@ -161,16 +162,9 @@ pub(super) fn text(style: &Style, backtraces: &Option<Backtraces>, out: Box<dyn 
 }
 
 /// The table of `-c`, written as well when SIGUSR1 comes.
-fn table(demangle: bool, table: &Table, out: Box<dyn Write>) -> summary::Summary {
+fn table(demangle: Spelling, table: &Table, out: Box<dyn Write>) -> summary::Summary {
     let is_asked = || user_requests::take().any(|request| request == UserRequest::Mark);
-    summary::Summary::new(names(demangle), out).with_table(table.clone(), is_asked)
-}
-
-fn names(demangle: bool) -> Names {
-    match demangle {
-        true => Names::demangled(),
-        false => Names::as_they_are(),
-    }
+    summary::Summary::new(Names::new(demangle), out).with_table(table.clone(), is_asked)
 }
 
 /// One output for programs.
@@ -182,19 +176,19 @@ pub(super) fn machine(
 ) -> Box<dyn Sink> {
     match form {
         Form::Json => Box::new(Json::new(out).with_backtraces(backtraces.clone(), frames)),
-        Form::Tree { demangle } => Box::new(Tree::new(names(demangle), out)),
-        Form::Chrome => Box::new(Chrome::new(Names::demangled(), out)),
+        Form::Tree { demangle } => Box::new(Tree::new(Names::new(demangle), out)),
+        Form::Chrome => Box::new(Chrome::new(Names::new(Spelling::Whole), out)),
     }
 }
 
 /// What is shown below lines, if anything is.
 pub(super) fn backtraces(style: &Style) -> Option<Backtraces> {
-    of_frames(style.frames, names(style.demangle))
+    of_frames(style.frames, Names::new(style.demangle))
 }
 
 /// The same for programs to read, names as the source has them.
 pub(super) fn named_backtraces(frames: usize) -> Option<Backtraces> {
-    of_frames(frames, Names::demangled())
+    of_frames(frames, Names::new(Spelling::Whole))
 }
 
 fn of_frames(frames: usize, names: Names) -> Option<Backtraces> {

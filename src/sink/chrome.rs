@@ -267,12 +267,13 @@ impl Sink for Chrome {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::names::Spelling;
     use crate::sink::tests::{ONE, Written, imported, text};
 
     #[test]
     fn events_of_each_kind() {
         let written = Written::default();
-        let mut sink = Chrome::new(Names::demangled(), Box::new(written.clone()));
+        let mut sink = Chrome::new(Names::new(Spelling::Whole), Box::new(written.clone()));
         let (new, exit) = (imported("_Znwm"), imported("exit"));
         let events = [
             ONE.started(),

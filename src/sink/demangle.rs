@@ -1,7 +1,7 @@
 //! Names as their language writes them (`-C`): Rust of both schemes, then C++.
 
 use crate::base;
-use crate::stack::names;
+use crate::stack::names::{self, Spelling};
 use cpp_demangle::DemangleOptions;
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -21,36 +21,31 @@ pub fn demangle(symbol: &str) -> Option<String> {
 
 /// How symbols are shown. Each is demangled once.
 pub struct Names {
-    demangle: bool,
+    written: Spelling,
     known: HashMap<Arc<str>, Arc<str>>,
 }
 
 impl Names {
-    /// As the file spells them.
-    pub fn as_they_are() -> Names {
+    /// Written in this way.
+    pub fn new(written: Spelling) -> Names {
         Names {
-            demangle: false,
-            known: HashMap::new(),
-        }
-    }
-
-    /// As their language writes them.
-    pub fn demangled() -> Names {
-        Names {
-            demangle: true,
+            written,
             known: HashMap::new(),
         }
     }
 
     /// What to show for the symbol.
     pub fn of(&mut self, symbol: &Arc<str>) -> Arc<str> {
-        if !self.demangle {
+        if self.written == Spelling::AsTheyAre {
             return printable(symbol);
         }
         if let Some(name) = self.known.get(symbol) {
             return Arc::clone(name);
         }
-        let name = demangle(symbol).map_or_else(|| Arc::clone(symbol), Arc::from);
+        let name = match self.written {
+            Spelling::Short if symbol.starts_with('_') => names::spoken(symbol).into(),
+            _ => demangle(symbol).map_or_else(|| Arc::clone(symbol), Arc::from),
+        };
         let name = printable(&name);
         self.known.insert(Arc::clone(symbol), Arc::clone(&name));
         name
@@ -72,11 +67,42 @@ mod tests {
 
     #[track_caller]
     fn check(symbol: &str, name: &str) {
-        let mut names = Names::demangled();
+        let mut names = Names::new(Spelling::Whole);
         let symbol = Arc::from(symbol);
         assert_eq!(&*names.of(&symbol), name);
         assert_eq!(&*names.of(&symbol), name, "and again");
-        assert_eq!(Names::as_they_are().of(&symbol), symbol);
+        assert_eq!(Names::new(Spelling::AsTheyAre).of(&symbol), symbol);
+    }
+
+    #[track_caller]
+    fn check_short(symbol: &str, name: &str) {
+        let shown = Names::new(Spelling::Short).of(&Arc::from(symbol));
+        assert_eq!(&*shown, name, "{symbol}");
+    }
+
+    #[test]
+    fn short_names() {
+        check_short("malloc", "malloc");
+        check_short("_IO_putc", "_IO_putc");
+        check_short("__GI_malloc", "malloc");
+        check_short(
+            "_ZNSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEE6appendEPKc",
+            "std::string::append",
+        );
+        check_short(
+            "_ZNSt6vectorIiSaIiEE9push_backEOi",
+            "std::vector<...>::push_back",
+        );
+        check_short("_ZN3app4tmaxIiEET_S1_S1_", "app::tmax<int>");
+        check_short(
+            "_ZStlsISt11char_traitsIcEERSt13basic_ostreamIcT_ES5_PKc",
+            "std::operator<< <...>",
+        );
+        check_short("_Znwm", "operator new");
+        check_short(
+            "_ZN4core3fmt9Formatter9write_str17h0123456789abcdefE",
+            "core::fmt::Formatter::write_str",
+        );
     }
 
     #[test]
@@ -100,8 +126,9 @@ mod tests {
     #[test]
     fn names_do_not_command_the_terminal() {
         let symbol = Arc::from("a\u{1b}[31mb");
-        assert_eq!(&*Names::as_they_are().of(&symbol), "a\\033[31mb");
-        assert_eq!(&*Names::demangled().of(&symbol), "a\\033[31mb");
+        for written in [Spelling::AsTheyAre, Spelling::Short, Spelling::Whole] {
+            assert_eq!(&*Names::new(written).of(&symbol), "a\\033[31mb");
+        }
     }
 
     proptest! {

@@ -225,6 +225,7 @@ impl Sink for Summary {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::names::Spelling;
     use crate::event::Why;
     use crate::sink::tests::{ONE, Written, imported};
     use crate::value::Value;
@@ -262,7 +263,7 @@ mod tests {
             returned("nothing", 0),
         ]);
         check(
-            Names::as_they_are(),
+            Names::new(Spelling::AsTheyAre),
             &events,
             "\
 % time     seconds  usecs/call     calls      function
@@ -289,7 +290,7 @@ mod tests {
         ];
         let events = events.map(|(name, micros)| returned(name, micros));
         check(
-            Names::as_they_are(),
+            Names::new(Spelling::AsTheyAre),
             &events,
             "\
 % time     seconds  usecs/call     calls      function
@@ -308,7 +309,7 @@ mod tests {
     #[test]
     fn nothing_called() {
         check(
-            Names::as_they_are(),
+            Names::new(Spelling::AsTheyAre),
             &[ONE.started(), ONE.signal(10), ONE.exited(0)],
             "\
 % time     seconds  usecs/call     calls      function
@@ -330,7 +331,7 @@ mod tests {
             ONE.returns_again(&exit, Value::Void),
         ];
         check(
-            Names::demangled(),
+            Names::new(Spelling::Whole),
             &events,
             "\
 % time     seconds  usecs/call     calls      function
@@ -371,7 +372,7 @@ mod tests {
             asked += 1;
             asked == 2
         };
-        let sink = Summary::new(Names::as_they_are(), Box::new(written.clone()));
+        let sink = Summary::new(Names::new(Spelling::AsTheyAre), Box::new(written.clone()));
         let mut sink = sink.with_table(Table { columns, sort }, is_asked);
         for event in nested() {
             sink.event(&event).expect("written");
@@ -428,7 +429,7 @@ prog   outer    1000.000   2000.000 3000.000
             columns,
             sort: None,
         };
-        let sink = Summary::new(Names::as_they_are(), Box::new(written.clone()));
+        let sink = Summary::new(Names::new(Spelling::AsTheyAre), Box::new(written.clone()));
         let mut sink = sink.with_table(table, || false);
         for micros in 1..=1000 {
             sink.event(&returned("f", micros)).expect("written");

@@ -255,6 +255,7 @@ impl Sink for Tree {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::names::Spelling;
     use crate::sink::tests::{ONE, Task, Written, imported, text};
     use Value::{Signed, Void};
 
@@ -278,7 +279,7 @@ mod tests {
             ONE.exited(0),
         ];
         let written = Written::default();
-        let mut sink = Tree::new(Names::as_they_are(), Box::new(written.clone()));
+        let mut sink = Tree::new(Names::new(Spelling::AsTheyAre), Box::new(written.clone()));
         for event in &events {
             sink.event(event).expect("written");
         }

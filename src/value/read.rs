@@ -318,13 +318,20 @@ impl Reading<'_> {
             outer,
         };
         let mut values = Vec::new();
+        // What the structure is shown as says nothing of its members.
+        let inner = lens.filter(|lens| **lens != Lens::Contents);
         for (offset, member) in model.offsets(s) {
             if self.parts_left == 0 {
                 values.push(Value::Elided);
                 break;
             }
             let source = block.part(source, offset, model.layout(member).size);
-            values.push(self.value(member, lens, source, Some(&around)));
+            values.push(self.value(member, inner, source, Some(&around)));
+        }
+        if lens == Some(&Lens::Contents)
+            && let Some(shown) = values.iter_mut().find(|value| **value != Value::Hidden)
+        {
+            return Ok(std::mem::replace(shown, Value::Hidden));
         }
         if lens == Some(&Lens::Endpoint) {
             values.extend(self.endpoint(source));
@@ -340,9 +347,14 @@ impl Reading<'_> {
         source: Source<'_>,
         around: Option<&Around<'_>>,
     ) -> Result<Value, Absent> {
-        let count = self.length(length, around);
-        let until_zero = matches!(length, Expr::Zero(_));
         let size = self.reader.model.layout(element).size;
+        let count = match (length, source) {
+            (Expr::UpTo(member), Source::Memory(at)) => {
+                self.elements_up_to(*member, around, at, size)
+            }
+            (length, _) => self.length(length, around),
+        };
+        let until_zero = matches!(length, Expr::Zero(_));
         let shown = count.min(self.limits.array as u64);
         let block = self.block(source, size.saturating_mul(shown))?;
         let mut items = Vec::new();
@@ -398,6 +410,8 @@ impl Reading<'_> {
                 let number = around.and_then(|around| self.member(*n, around));
                 u64::try_from(number.unwrap_or_default()).unwrap_or_default()
             }
+            // Only an array in memory has an end.
+            Expr::UpTo(_) => 0,
             Expr::Zero(None) => u64::MAX,
             Expr::Zero(Some(limit)) => match **limit {
                 // `zero(zero)` is not in the language; this keeps the recursion to one step.
@@ -405,6 +419,19 @@ impl Reading<'_> {
                 ref limit => self.length(limit, around),
             },
         }
+    }
+
+    /// How many elements of this size are between an address and that which a member of the structure around holds.
+    fn elements_up_to(
+        &self,
+        member: usize,
+        around: Option<&Around<'_>>,
+        at: Addr,
+        size: u64,
+    ) -> u64 {
+        let end = around.and_then(|around| self.member(member, around));
+        let span = end.map_or(0, |end| (end as u64).saturating_sub(at.0));
+        span.checked_div(size).unwrap_or(0)
     }
 
     fn holds(&self, condition: Condition) -> bool {

@@ -89,7 +89,7 @@ fn names_as_their_source_writes_them() {
         &program,
         &[
             r"backtrace->abs\(-1\) = 1",
-            r" > /.*/backtrace\(here::inner\(int\)\+0x[0-9a-f]+\) \[0x[0-9a-f]+\]",
+            r" > /.*/backtrace\(here::inner\+0x[0-9a-f]+\) \[0x[0-9a-f]+\]",
         ],
     );
 }

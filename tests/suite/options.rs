@@ -174,13 +174,13 @@ fn demangled_names() {
     let Some(program) = fixture("exceptions") else {
         return;
     };
-    let run = ltrace(["-C"]).arg(&program).finish().exits(0);
-    assert!(
-        run.stderr
-            .contains("std::runtime_error::runtime_error(char const*)("),
-        "{}",
-        run.told()
-    );
+    for (option, name) in [
+        ("-C", "std::runtime_error::runtime_error("),
+        ("-CC", "std::runtime_error::runtime_error(char const*)("),
+    ] {
+        let run = ltrace([option]).arg(&program).finish().exits(0);
+        assert!(run.stderr.contains(name), "{}", run.told());
+    }
     let run = ltrace([&program]).finish().exits(0);
     assert!(
         run.stderr.contains("_ZNSt13runtime_errorC1EPKc("),

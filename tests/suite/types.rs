@@ -131,3 +131,18 @@ fn what_the_user_says_goes_first() {
     run.has_line("f_enum(0, true) = 0")
         .has_line("f_big({ 1, 2, 3, \"big\" }, 0xfffffff800000007) = { 8, 2, 3, \"big\" }");
 }
+
+#[test]
+fn of_cxx() {
+    for shape in [Shape::Pie, Shape::Clang] {
+        let Some(program) = shaped("types_cxx", shape) else {
+            return;
+        };
+        let names = "app::paint+app::add+app::count+app::texts+app::many+app::owned+app::letters+\
+                     app::derived::get+app::box<int>::put";
+        let run = ltrace(["-C", "-L", "-x", names]).arg(program);
+        let run = run.finish().exits(0);
+        let expected = format!("{}+++ exited (status 0) +++\n", run.stdout);
+        same_text(&run.stderr, &expected);
+    }
+}

@@ -49,6 +49,7 @@ fn lens_word(lens: &Lens) -> &'static str {
         Lens::Flags(_) => "flags",
         Lens::Format(_) => "format",
         Lens::If(_) => "if",
+        Lens::Contents => "contents",
         Lens::Errno => "errno",
         Lens::Error => "error",
     }
@@ -115,6 +116,7 @@ impl fmt::Display for Expr {
             Expr::Argument(n) => write!(f, "arg{n}"),
             Expr::Result => f.write_str("retval"),
             Expr::Member(n) => write!(f, "elt{n}"),
+            Expr::UpTo(n) => write!(f, "up to elt{n}"),
             Expr::Zero(None) => f.write_str("zero"),
             Expr::Zero(Some(limit)) => write!(f, "zero({limit})"),
         }

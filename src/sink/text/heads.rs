@@ -29,10 +29,7 @@ pub(super) struct Head {
 impl Heads {
     pub(super) fn new(style: &Style) -> Heads {
         Heads {
-            names: match style.demangle {
-                true => Names::demangled(),
-                false => Names::as_they_are(),
-            },
+            names: Names::new(style.demangle),
             callers: style.callers,
             coloured: style.coloured,
             known: FxHashMap::default(),

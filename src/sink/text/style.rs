@@ -1,6 +1,7 @@
 //! How the lines of a trace look.
 
 use super::Time;
+use crate::base::names::Spelling;
 
 /// How the lines look.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,7 +29,7 @@ pub struct Style {
     /// So many calls that led to one are shown below it (`-w`).
     pub frames: usize,
     /// Names as their language writes them (`-C`).
-    pub demangle: bool,
+    pub demangle: Spelling,
     /// In colour.
     pub coloured: bool,
 }
@@ -66,7 +67,7 @@ impl Default for Style {
             task_id_form: TaskIdForm::Bracketed,
             thread_ends: false,
             frames: 0,
-            demangle: false,
+            demangle: Spelling::AsTheyAre,
             coloured: false,
         }
     }

@@ -1,6 +1,7 @@
 //! Events in, lines out.
 
 use super::*;
+use crate::base::names::Spelling;
 use crate::sink::tests::{ONE, Task, Written, defined, imported, text};
 use Value::{Hidden, Pointer, Signed, Void};
 
@@ -469,7 +470,7 @@ fn times_of_day_are_short_or_exact() {
 fn names_can_be_demangled() {
     let what = imported("_ZNSt13runtime_errorC1EPKc");
     let style = with(|style| {
-        style.demangle = true;
+        style.demangle = Spelling::Whole;
         style.align = 0;
     });
     check(

@@ -69,6 +69,7 @@ impl Number {
                 Some(Value::Failed(Box::new(Value::Signed(number)), error))
             }
             Lens::Bits
+            | Lens::Contents
             | Lens::Endpoint
             | Lens::Hide
             | Lens::Text
