@@ -2,6 +2,7 @@
 
 use super::contents;
 use super::entries::{At, Entries, Entry, Key, flag, number};
+use crate::proto::layout::Model;
 use crate::proto::types::{
     Expr, Integer, Laid, Lens, Name, Part, Passing, Real, Struct, Type, Width,
 };
@@ -386,7 +387,7 @@ impl Types {
         self.weights
             .insert(std::ptr::from_ref(structure), weight.min(MOST_WEIGHT));
         let align = number(&entry, dw::DW_AT_alignment);
-        let align = align.unwrap_or_else(|| natural_alignment(&members));
+        let align = align.unwrap_or_else(|| natural_alignment(&members, size));
         let laid = Laid {
             offsets: members.offsets.into(),
             names: members.names.into(),
@@ -590,19 +591,21 @@ fn is_in_memory(ty: &Type) -> bool {
     }
 }
 
-/// The largest power of two that all members are aligned to, as far as compilers do that.
-fn natural_alignment(members: &Members) -> u64 {
-    let model = crate::proto::layout::Model::Lp64;
+/// What a structure of this size is aligned to, which is not told unless its source says it: as its members are, but for
+/// packed ones.
+fn natural_alignment(members: &Members, size: u64) -> u64 {
     let aligned = members.types.iter().zip(&members.offsets);
     let aligns = aligned.map(|(ty, offset)| {
-        let align = model.layout(ty).align.max(1);
-        // Packed.
+        let align = Model::Lp64.layout(ty).align.max(1);
         match offset.is_multiple_of(align) {
             true => align,
             false => 1,
         }
     });
-    aligns.max().unwrap_or(1)
+    let align = aligns.max().unwrap_or(1);
+    // The size is a multiple of it.
+    let by_size = 1_u64.checked_shl(size.trailing_zeros());
+    align.min(by_size.unwrap_or(u64::MAX))
 }
 
 /// Where a member is: a number, or in DWARF 2 what is to be added.
@@ -635,10 +638,13 @@ fn bit_field(
         Some(from) => from,
         None => {
             let storage = number(entry, dw::DW_AT_byte_size).or(size).unwrap_or(4);
+            // It may be negative, of a field that leaves its type.
             let above = number(entry, dw::DW_AT_bit_offset)?;
-            let end = storage.checked_mul(8)?.checked_sub(above)?;
-            let from = end.checked_sub(bits.into())?;
-            offset.checked_mul(8)?.checked_add(from)?
+            let from = storage
+                .wrapping_mul(8)
+                .wrapping_sub(above)
+                .wrapping_sub(bits.into());
+            offset.checked_mul(8)?.wrapping_add(from)
         }
     };
     let first = (from % 8) as u8;

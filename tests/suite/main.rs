@@ -60,6 +60,7 @@ mod servers;
 mod shapes;
 mod shared_memory;
 mod signals;
+mod signatures;
 mod slips;
 mod small_stacks;
 mod source_lines;
