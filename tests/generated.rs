@@ -1,5 +1,5 @@
-//! Pages of the manual and completions of shells are made of the options, and of what stands at the head of
-//! `src/proto/mod.rs`; they are checked in. `LTRACE_BLESS=1` writes them anew.
+//! Pages of the manual and completions of shells are made of the options, and of `docs/prototypes.md`; they are
+//! checked in. `LTRACE_BLESS=1` writes them anew.
 #![allow(clippy::unwrap_used)]
 
 use clap_complete::Shell;
@@ -76,14 +76,24 @@ fn roff(text: &str) -> String {
 
 #[test]
 fn the_manual_page_of_prototypes() {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/proto/mod.rs");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/prototypes.md");
     let source = fs::read_to_string(source).unwrap();
-    let lines = source
-        .lines()
-        .map_while(|line| line.strip_prefix("//!"))
-        .map(str::trim_start);
+    // The title is the page's own.
+    let lines = source.lines().skip(1).map(str::trim_start);
+    let mut is_example = false;
     let mut page = ".TH ltrace.conf 5\n.SH NAME\nltrace.conf \\- prototypes of functions for ltrace\n.SH DESCRIPTION\n".to_owned();
     for line in lines {
+        if line.starts_with("```") {
+            is_example = !is_example;
+            page += if is_example { ".nf\n" } else { ".fi\n" };
+            continue;
+        }
+        if let Some((number, item)) = line.split_once(". ")
+            && number.parse::<u8>().is_ok()
+        {
+            page += &format!(".IP {number}.\n{}\n", roff(item));
+            continue;
+        }
         let cells = line.strip_prefix('|').and_then(|row| row.strip_suffix('|'));
         page += &match cells {
             // Bars within a cell stand behind a backslash.
@@ -99,7 +109,7 @@ fn the_manual_page_of_prototypes() {
                 _ => String::new(),
             },
             None if line.is_empty() => ".PP\n".to_owned(),
-            None => match line.strip_prefix("# ") {
+            None => match line.strip_prefix("## ") {
                 Some(head) => format!(".SH \"{}\"\n", roff(head).to_uppercase()),
                 None => roff(line) + "\n",
             },
