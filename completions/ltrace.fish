@@ -18,6 +18,8 @@ complete -c ltrace -s o -l output -d 'Write the trace to a file, or to a command
 complete -c ltrace -l format -d 'The form of the trace: text, tree, json or chrome; of reports of --leaks: text, json or mtrace (a table of live blocks) [default: text]' -r
 complete -c ltrace -l json -d 'The trace as JSON as well, an object a line; with --leaks the last report' -r
 complete -c ltrace -l chrome -d 'The trace for Perfetto, speedscope or chrome://tracing as well' -r
+complete -c ltrace -l record -d 'Record the trace as well, to be shown later by --replay' -r
+complete -c ltrace -l replay -d 'Show what was recorded, by the options of today; nothing is run' -r -F
 complete -c ltrace -l summary-columns -d 'Columns of the table of -c: share, seconds, self, usecs, calls, errors, min, p50, p99, max, module, function' -r
 complete -c ltrace -l sort -d 'Rows of the table by this column [default: seconds]; sites of --leaks by bytes, blocks, rate or age [default: bytes]' -r
 complete -c ltrace -l color -d 'Colours: auto (on a terminal), always or never' -r -f -a "auto\t''

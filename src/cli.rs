@@ -227,6 +227,9 @@ impl Args {
             (_, Some(comparison)) => Aim::Compare(comparison),
             (true, None) => Aim::RemoveBreakpoints,
             (false, None) if self.list.is_some() => Aim::List,
+            (false, None) if self.replay.is_some() => {
+                Aim::Replay(self.replay.clone().unwrap_or_default())
+            }
             (false, None) => Aim::Trace,
         };
         let is_comparison = matches!(aim, Aim::Compare(_));
@@ -267,8 +270,8 @@ impl Args {
 
     /// What is missing where nothing is named that could be traced. The last word may belong to an option.
     fn nothing_to_do(&self, words: &[OsString]) -> Option<String> {
-        if !self.command.is_empty() || !self.attach.is_empty() || self.leaks.comparison().is_some()
-        {
+        let needs_none = self.leaks.comparison().is_some() || self.replay.is_some();
+        if !self.command.is_empty() || !self.attach.is_empty() || needs_none {
             return None;
         }
         let told = "ltrace: too few arguments: a command, or -p PID".to_owned();
@@ -302,6 +305,12 @@ impl Args {
         }
         if self.successful && self.failed {
             return wrong("Options -z and -Z can't be used together");
+        }
+        if self.replay.is_some() && !(self.command.is_empty() && self.attach.is_empty()) {
+            return wrong("Option --replay takes no command and no -p");
+        }
+        if self.leaks.leaks && (self.record.is_some() || self.replay.is_some()) {
+            return wrong("Options --leaks and --record or --replay can't be used together");
         }
         if self.leaks.leaks && self.tree {
             return wrong("Options --leaks and --tree can't be used together");

@@ -68,6 +68,8 @@ pub enum Aim {
     Trace,
     /// To show what could be traced (`--list`).
     List,
+    /// To show what was recorded (`--replay`).
+    Replay(PathBuf),
     /// To remove breakpoints that a killed tracer has left in the processes (`--detach`).
     RemoveBreakpoints,
     /// To show what changed between two reports (`--leaks --diff`).
@@ -151,6 +153,8 @@ pub enum Form {
     Json,
     /// Chrome's Trace Event Format.
     Chrome,
+    /// All of it, to be replayed (`--record`).
+    Recording,
     /// A graph of calls, to be read (`--tree`).
     Tree {
         /// Names are shown as their language writes them (`-C`).

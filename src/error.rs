@@ -9,6 +9,7 @@ use crate::proto::library::Missing;
 use crate::sink::output::{Destination, Unwritable};
 use crate::sys::{self, spawn};
 use std::io;
+use std::path::Path;
 
 /// Why a run ended before its time.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +33,14 @@ pub enum Error {
     Output {
         /// Where it should go.
         output: String,
+        /// Why.
+        why: io::Error,
+    },
+    /// There is nothing to replay.
+    #[error("cannot replay {file}: {}", message(why))]
+    Recording {
+        /// As the user named it.
+        file: String,
         /// Why.
         why: io::Error,
     },
@@ -65,6 +74,11 @@ impl Error {
 
     pub(crate) fn launch(launch: &Launch, why: spawn::Error) -> Error {
         Error::cannot_start(launch, why.to_string())
+    }
+
+    pub(crate) fn recording(file: &Path, why: io::Error) -> Error {
+        let file = file.display().to_string();
+        Error::Recording { file, why }
     }
 
     pub(crate) fn output(output: &Destination, why: io::Error) -> Error {

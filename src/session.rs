@@ -6,6 +6,7 @@ mod list;
 mod live_system;
 mod mode;
 mod remove_breakpoints;
+mod replay;
 mod screen;
 mod shared_output;
 
@@ -55,6 +56,10 @@ pub fn run(config: Config) -> Result<u8, Error> {
             let mut complaints = io::stderr();
             let prototypes = prototypes(&config, &mut complaints)?;
             list::list(config, prototypes)
+        }
+        Aim::Replay(path) => {
+            let path = path.clone();
+            replay::replay(config, &path)
         }
         Aim::Trace => start(config),
     }
@@ -158,7 +163,7 @@ fn trace(config: Config, mode: Box<dyn Mode>, link: Link) -> Result<u8, Error> {
         true if config.frames == 0 => Stack::Unwanted,
         _ => Stack::Wanted,
     };
-    let keeps_words = has_json(&config);
+    let keeps_words = keeps_words(&config);
     let plan = Plan {
         stacks,
         calls: (!config.selection.is_default).then_some(config.selection.imports),
@@ -236,9 +241,10 @@ fn trace(config: Config, mode: Box<dyn Mode>, link: Link) -> Result<u8, Error> {
 }
 
 /// Whether arguments are wanted as they were passed, too.
-fn has_json(config: &Config) -> bool {
-    matches!(config.report, Report::Other(Form::Json))
-        || config.also.iter().any(|(_, form)| *form == Form::Json)
+fn keeps_words(config: &Config) -> bool {
+    let has_them = |form: &Form| matches!(form, Form::Json | Form::Recording);
+    matches!(&config.report, Report::Other(form) if has_them(form))
+        || config.also.iter().any(|(_, form)| has_them(form))
 }
 
 /// The sink, for the calls that meet the conditions.

@@ -1,6 +1,9 @@
 //! Holds the house to its plan: the floors of `docs/architecture.md`, `unsafe` in one place, files
 //! that say what they are and stay small, and nothing of the machine they were written on.
 
+#[path = "support/generated.rs"]
+mod generated;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,8 @@
 //! Two kinds of address that must never be mixed: where something is in a running process, and
 //! where its ELF file says it is. The bias of a loaded module turns one into the other.
 
-use serde::{Serialize, Serializer};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 
 /// An address in a process.
@@ -45,6 +46,15 @@ impl fmt::Display for Addr {
 impl Serialize for Addr {
     fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
         out.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Addr {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Addr, D::Error> {
+        let text = String::deserialize(input)?;
+        let digits = text.strip_prefix("0x").unwrap_or(&text);
+        let number = u64::from_str_radix(digits, 16).map_err(D::Error::custom)?;
+        Ok(Addr(number))
     }
 }
 

@@ -4,6 +4,7 @@
 use super::leaks::LeakArgs;
 use clap::{ArgAction, Parser, ValueEnum};
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 /// Shows which library functions a program calls, with their arguments and results.
 #[derive(Parser, Debug)]
@@ -123,6 +124,14 @@ pub(super) struct Args {
     /// The trace for Perfetto, speedscope or chrome://tracing as well
     #[arg(long = "chrome", value_name = "FILE", help_heading = OUTPUT, hide_short_help = true)]
     pub(super) chrome: Option<OsString>,
+
+    /// Record the trace as well, to be shown later by --replay
+    #[arg(long = "record", value_name = "FILE", help_heading = OUTPUT)]
+    pub(super) record: Option<OsString>,
+
+    /// Show what was recorded, by the options of today; nothing is run
+    #[arg(long = "replay", value_name = "FILE", help_heading = OUTPUT)]
+    pub(super) replay: Option<PathBuf>,
 
     /// Do not empty the file of -o first
     #[arg(long = "append", alias = "output-append-mode", help_heading = OUTPUT, hide_short_help = true)]

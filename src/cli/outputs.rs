@@ -32,7 +32,11 @@ impl Args {
     /// What is made of calls without `--leaks`. A file that is named for programs is the only output unless another one
     /// is asked for.
     pub(super) fn outputs(&self, output: Destination, style: Style) -> Result<Outputs, String> {
-        let named = [(&self.json, Form::Json), (&self.chrome, Form::Chrome)];
+        let named = [
+            (&self.json, Form::Json),
+            (&self.chrome, Form::Chrome),
+            (&self.record, Form::Recording),
+        ];
         let named = named
             .into_iter()
             .filter_map(|(file, form)| Some((file.as_ref()?, form)));

@@ -15,6 +15,7 @@ use crate::sink::demangle::Names;
 use crate::sink::json::Json;
 use crate::sink::output::{Destination, Shared};
 use crate::sink::per_process::{Make, PerProcess};
+use crate::sink::recording;
 use crate::sink::summary::{self, Table};
 use crate::sink::text::backtrace::Shared as Backtraces;
 use crate::sink::text::{Style, Text};
@@ -176,6 +177,7 @@ pub(super) fn machine(
 ) -> Box<dyn Sink> {
     match form {
         Form::Json => Box::new(Json::new(out).with_backtraces(backtraces.clone(), frames)),
+        Form::Recording => Box::new(recording::Writer::new(out)),
         Form::Tree { demangle } => Box::new(Tree::new(Names::new(demangle), out)),
         Form::Chrome => Box::new(Chrome::new(Names::new(Spelling::Whole), out)),
     }

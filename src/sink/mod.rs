@@ -10,6 +10,7 @@ pub mod output;
 pub mod per_process;
 pub mod places;
 pub mod promises;
+pub mod recording;
 pub mod sieve;
 pub mod summary;
 pub mod text;

@@ -1,5 +1,6 @@
 //! Values of a traced program, owned and complete: what was read, before it is turned into text.
 
+mod nested;
 pub mod read;
 pub mod render;
 #[cfg(test)]
@@ -8,6 +9,8 @@ mod tests;
 use crate::base::addr::Addr;
 use crate::base::memory::Text;
 use crate::proto::layout::Model;
+use nested::nested;
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -29,8 +32,9 @@ impl Default for Limits {
     }
 }
 
-/// One argument, result or part of one. That something could not be read is a value too.
-#[derive(Clone, Debug, PartialEq)]
+/// One argument, result or part of one. That something could not be read is a value too. Recordings hold values as
+/// they are here: new kinds go to the end.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Value {
     /// A signed number, shown in decimal.
     Signed(i64),
@@ -76,12 +80,13 @@ pub enum Value {
         rest: u64,
     },
     /// A value that stands for a failure, and its error: `-1 ENOENT (No such file or directory)`.
-    Failed(Box<Value>, i32),
+    Failed(#[serde(deserialize_with = "nested")] Box<Value>, i32),
     /// `{ 1, 2.500000 }`
-    Struct(Vec<Value>),
+    Struct(#[serde(deserialize_with = "nested")] Vec<Value>),
     /// `[ 1, 2, 3, 4... ]`; `cut` when there are more elements.
     Array {
         /// The elements that may be shown.
+        #[serde(deserialize_with = "nested")]
         items: Vec<Value>,
         /// There are more.
         cut: bool,

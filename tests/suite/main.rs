@@ -56,6 +56,7 @@ mod prefixes;
 mod programs;
 mod prototypes;
 mod recording;
+mod replaying;
 mod servers;
 mod shapes;
 mod shared_memory;

@@ -169,3 +169,15 @@ fn conditions_of_calls() {
         "ltrace: --leaks knows other conditions than traces do: --min-size, --older, --site",
     );
 }
+
+#[test]
+fn recordings() {
+    let also = config(&["-o", "f", "--record", "r", "ls"]).also;
+    assert_eq!(also, [(Destination::File("r".into()), Form::Recording)]);
+    assert_eq!(config(&["--replay", "r"]).aim, Aim::Replay("r".into()));
+    let wrong = "ltrace: Option --replay takes no command and no -p";
+    check_error(&["--replay", "r", "ls"], wrong);
+    check_error(&["--replay", "r", "-p", "1"], wrong);
+    let wrong = "ltrace: Options --leaks and --record or --replay can't be used together";
+    check_error(&["--leaks", "--record", "r", "ls"], wrong);
+}

@@ -32,7 +32,7 @@ fn check(name: &str, text: &str) {
     let kept = fs::read_to_string(path).unwrap_or_default();
     assert!(
         kept == text,
-        "{name} is not what the options are: LTRACE_BLESS=1 cargo test --test generated"
+        "{name} is not what the options are: LTRACE_BLESS=1 cargo test --test tidy"
     );
 }
 

@@ -1,0 +1,115 @@
+//! `--record` and `--replay`: a trace shown later, in any form.
+
+use crate::support::expect::same_text;
+use crate::support::fixture::fixture;
+use crate::support::trace::calls;
+use crate::support::{ltrace, root, scratch};
+use std::fs;
+use std::path::PathBuf;
+
+/// A recording of the fixture, and the lines of the same run.
+fn recorded(name: &str, options: &[&str]) -> Option<(PathBuf, String)> {
+    let program = fixture(name)?;
+    let dir = scratch("replaying");
+    let (lines, file) = (dir.join("trace"), dir.join("trace.rec"));
+    let run = ltrace([
+        "-o",
+        lines.to_str().unwrap(),
+        "--record",
+        file.to_str().unwrap(),
+    ]);
+    run.args(options).arg(program).finish();
+    Some((file, fs::read_to_string(lines).unwrap()))
+}
+
+fn replay(file: &PathBuf, options: &[&str]) -> String {
+    let run = ltrace(options).arg("--replay").arg(file);
+    run.finish().exits(0).stderr
+}
+
+#[test]
+fn the_same_lines_come_back() {
+    for (name, options) in [
+        ("basic", &[][..]),
+        ("data", &[]),
+        ("longjmp", &[]),
+        ("threads", &[]),
+        ("exit_status", &[]),
+        ("system_calls", &["-S", "-x", "main"]),
+    ] {
+        let Some((file, lines)) = recorded(name, options) else {
+            return;
+        };
+        let shown = replay(&file, &["-o", "/dev/stderr"]);
+        same_text(&shown, &lines);
+    }
+}
+
+#[test]
+fn in_other_forms_and_by_other_filters() {
+    let Some((file, _)) = recorded("backtrace", &[]) else {
+        return;
+    };
+    let table = replay(&file, &["-c"]);
+    assert!(
+        table.contains("1 getenv\n") && table.contains("5 total\n"),
+        "{table}"
+    );
+    assert_eq!(
+        calls(&replay(&file, &["-e", "abs+exit"])),
+        ["backtrace->abs", "backtrace->exit"]
+    );
+    assert_eq!(
+        calls(&replay(&file, &["--depth=1", "--until=2"])),
+        ["qsort", "getenv"]
+    );
+    let tree = replay(&file, &["--tree"]);
+    assert!(tree.contains("|   memcmp("), "{tree}");
+    let json = replay(&file, &["--format=json"]);
+    assert!(json.contains(r#""raw":"0xffffffff""#), "{json}");
+}
+
+#[test]
+fn of_a_file_that_was_cut() {
+    let Some((file, lines)) = recorded("basic", &[]) else {
+        return;
+    };
+    let whole = fs::read(&file).unwrap();
+    fs::write(&file, &whole[..whole.len() * 2 / 3]).unwrap();
+    let shown = replay(&file, &["-o", "/dev/stderr"]);
+    let first: Vec<&str> = shown.lines().take(5).collect();
+    assert!(
+        first.len() == 5 && lines.starts_with(&first.join("\n")),
+        "{shown}"
+    );
+}
+
+/// A recording of the first version is read by every later one.
+#[test]
+fn old_recordings() {
+    let file = root().join("tests/golden/recording-1");
+    if std::env::var_os("LTRACE_BLESS").is_some()
+        && let Some((new, _)) = recorded("backtrace", &["-S", "--syscalls", "exit_group"])
+    {
+        fs::copy(new, &file).unwrap();
+    }
+    let shown = replay(&file, &[]);
+    let names = ["qsort", "memcmp", "getenv", "abs", "exit", "exit_group@SYS"];
+    assert_eq!(calls(&shown), names, "{shown}");
+    assert!(
+        shown.contains("getenv(\"INLINED\")                                = nil\n"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn what_cannot_be_replayed() {
+    let dir = scratch("replaying");
+    let check = |name: &str, part: &str| {
+        let run = ltrace(["--replay"]).arg(dir.join(name)).finish().exits(1);
+        assert!(run.stderr.contains(part), "{}", run.told());
+    };
+    check("none", "No such file");
+    fs::write(dir.join("text"), "this is a text and no recording\n").unwrap();
+    check("text", "it is no recording");
+}
