@@ -157,8 +157,9 @@ impl Summary {
                 own: tally.own,
                 least: tally.least.unwrap_or_default(),
                 most: tally.most,
-                median: tally.times.quantile(500),
-                p99: tally.times.quantile(990),
+                // A class of times is wider than one.
+                median: tally.times.quantile(500).min(tally.most),
+                p99: tally.times.quantile(990).min(tally.most),
             }
         });
         self.table.text(rows.collect())
@@ -418,6 +419,27 @@ prog   inner     300.000    400.000  500.000
 prog   leaf      100.000    100.000  100.000
 prog   outer    1000.000   2000.000 3000.000
 ",
+        );
+    }
+
+    #[test]
+    fn no_quantile_is_longer_than_the_longest_call() {
+        let written = Written::default();
+        let columns = vec![Column::Median, Column::Max];
+        let table = Table {
+            columns,
+            sort: None,
+        };
+        let sink = Summary::new(Names::new(Spelling::AsTheyAre), Box::new(written.clone()));
+        let mut sink = sink.with_table(table, || false);
+        sink.event(&returned("f", 2962)).expect("written");
+        sink.finish().expect("finished");
+        let row = "2962.000 2962.000";
+        assert_eq!(
+            written.text().lines().last(),
+            Some(row),
+            "{}",
+            written.text()
         );
     }
 
