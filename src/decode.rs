@@ -301,6 +301,10 @@ impl Decoder {
             plan::Kind::SystemCall => Moment::Inside,
             _ => Moment::Entry,
         };
+        if let Some(returns) = view.memory.returns() {
+            let frames = std::iter::once(view.regs.rip).chain(returns.iter().copied());
+            return Some(Box::new(RawStack::of_frames(view.regs, frames.collect())));
+        }
         self.stack.resize(STACK, 0);
         let got = view.memory.read(Addr(view.regs.rsp), &mut self.stack);
         let bytes = self.stack.get(..got.unwrap_or(0)).unwrap_or_default();

@@ -18,15 +18,15 @@ const MAY_USE: [(&str, &[&str]); 17] = [
     ("abi", &["base", "proto"]),
     ("value", &["base", "proto", "abi"]),
     ("plan", &["base", "elf", "proto", "abi"]),
-    ("record", &["base", "elf", "proto", "abi", "plan"]),
+    ("record", &["base", "elf", "proto", "abi", "plan", "stack"]),
     ("debug", &["base", "sys", "elf", "proto"]),
     ("stack", &["base", "sys", "elf", "debug"]),
     ("event", &["base", "plan", "value", "stack"]),
-    ("process", &["base", "sys", "elf", "plan"]),
+    ("process", &["base", "sys", "elf", "debug", "plan"]),
     (
         "engine",
         &[
-            "base", "sys", "elf", "debug", "plan", "record", "process", "event",
+            "base", "sys", "elf", "debug", "plan", "stack", "record", "process", "event",
         ],
     ),
     (

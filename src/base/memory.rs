@@ -22,6 +22,11 @@ pub trait Memory {
         Addr((at.0 | 0xfff).saturating_add(1))
     }
 
+    /// The return addresses of the task's stack, innermost first, where they were taken in the place of it.
+    fn returns(&self) -> Option<&[u64]> {
+        None
+    }
+
     /// What the program is compiled for whose memory it is.
     fn machine(&self) -> Machine {
         Machine::Amd64

@@ -6,7 +6,6 @@ use crate::base::addr::Vaddr;
 use crate::proto::Prototype;
 use crate::proto::library::Library;
 use crate::proto::types::{Integer, Lens, Type, Width};
-use crate::sys::mapped::Mapped;
 use crate::sys::root::Root;
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -34,13 +33,13 @@ impl<K: Eq + Hash> Files<K> {
     }
 
     /// Keeps a file for when it is asked for.
-    pub fn add(&mut self, key: K, name: &str, path: String, file: Mapped) {
+    pub fn add(&mut self, key: K, name: &str, path: String, file: Bytes) {
         let module = Module {
             name: name.to_owned(),
             path,
             build_id: None,
             root: None,
-            file: Bytes::from(file),
+            file,
         };
         let unread = || File::Unread(Box::new(module));
         self.files.entry(key).or_insert_with(unread);

@@ -5,6 +5,7 @@ mod copies;
 mod errno;
 mod guarding;
 mod slots;
+pub mod stack;
 
 use crate::base::addr::Addr;
 use crate::base::machine::Machine;

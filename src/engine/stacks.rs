@@ -120,6 +120,11 @@ impl Stacks {
         if on_own { Stack::Own } else { Stack::Elsewhere }
     }
 
+    /// The stack that the task was born with, if it is known.
+    pub fn own_range(&self, runner: Runner<'_>) -> Option<Range<u64>> {
+        self.own(runner)
+    }
+
     /// Whether an address is on the stack that the task was born with.
     pub fn is_own(&self, at: u64, runner: Runner<'_>) -> bool {
         self.own(runner).is_some_and(|own| own.contains(&at))

@@ -11,7 +11,7 @@ use crate::stack::script::{self, Of, ScriptCalls, ScriptLine};
 use crate::stack::{
     Bytes, End, Frame, Module, ModuleId, RawStack, Root, StackId, Stacks, Unwinder,
 };
-use std::collections::{HashMap, HashSet};
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
 
@@ -20,11 +20,11 @@ pub struct Book {
     /// Of deeper stacks only the innermost calls are kept.
     most: usize,
     stacks: Stacks,
-    spaces: HashMap<Pid, Space>,
+    spaces: FxHashMap<Pid, Space>,
     /// Modules that run scripts.
-    interpreters: HashSet<ModuleId>,
+    interpreters: FxHashSet<ModuleId>,
     /// Functions of allocators, by their first instructions.
-    allocators: HashSet<Frame>,
+    allocators: FxHashSet<Frame>,
 }
 
 /// The modules of one process.
@@ -38,6 +38,8 @@ struct Space {
     made: MadeCode,
     /// Calls whose stacks were shortened because there are too many.
     merged: u64,
+    /// Stacks by the addresses of their frames, as they were walked.
+    walked: FxHashMap<Box<[u64]>, StackId>,
 }
 
 /// A module in a process.
@@ -49,6 +51,8 @@ pub(super) struct Loaded {
     file: Bytes,
 }
 
+/// So many stacks are known as they were walked.
+const WALKED: usize = 1 << 17;
 /// Deeper stacks are those of a recursion.
 const FRAMES: usize = 64;
 /// How many frames are kept in all: some ten thousands of different stacks. A report holds most of them at once,
@@ -69,9 +73,9 @@ impl Book {
         Book {
             most: most.min(FRAMES),
             stacks: Stacks::default(),
-            spaces: HashMap::new(),
-            interpreters: HashSet::new(),
-            allocators: HashSet::new(),
+            spaces: FxHashMap::default(),
+            interpreters: FxHashSet::default(),
+            allocators: FxHashSet::default(),
         }
     }
 
@@ -124,6 +128,7 @@ impl Book {
     pub fn unloaded(&mut self, pid: Pid, range: &Range<u64>) {
         if let Some(space) = self.spaces.get_mut(&pid) {
             space.unwinder.remove_module(range.start);
+            space.walked.clear();
             space
                 .loaded
                 .retain(|loaded| loaded.range.start != range.start);
@@ -164,6 +169,10 @@ impl Book {
     /// The stack of a copy.
     pub fn unwind(&mut self, pid: Pid, raw: &RawStack) -> StackId {
         let space = self.spaces.entry(pid).or_default();
+        let walked = raw.walked();
+        if let Some(stack) = walked.and_then(|walked| space.walked.get(walked)) {
+            return *stack;
+        }
         let unwound = space.unwinder.unwind(raw, self.most);
         if unwound.frames.iter().any(|frame| frame.module.is_none()) {
             space.made.meet(pid);
@@ -175,12 +184,15 @@ impl Book {
         if matches!(unwound.end, End::Limit | End::Cut) {
             frames.push(Frame::CUT);
         }
-        if self.shorten(&mut frames)
-            && let Some(space) = self.spaces.get_mut(&pid)
-        {
-            space.merged += 1;
+        let is_shortened = self.shorten(&mut frames);
+        let stack = self.stacks.intern(frames);
+        if let Some(space) = self.spaces.get_mut(&pid) {
+            space.merged += u64::from(is_shortened);
+            if let Some(walked) = walked.filter(|_| !is_shortened && space.walked.len() < WALKED) {
+                space.walked.insert(walked.into(), stack);
+            }
         }
-        self.stacks.intern(frames)
+        stack
     }
 
     /// Keeps only the innermost frames of a new stack when there are very many already: a recursion that takes
@@ -268,6 +280,7 @@ impl Book {
 
 impl Space {
     fn add(&mut self, loaded: Loaded) {
+        self.walked.clear();
         self.loaded
             .retain(|other| other.range.start != loaded.range.start);
         self.unwinder

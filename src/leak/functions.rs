@@ -38,7 +38,15 @@ pub fn resources(kinds: &Kinds, options: &Options, prototypes: &Library) -> Reso
             false => Stack::Unwanted,
         };
         let prototype = Arc::new(merged(roles).prototype(name));
-        functions.insert(name.to_owned(), watch(prototype, returns, stack));
+        let has_descriptors = |role: &Arc<Role>| {
+            let kind = kinds.kind(role.kind);
+            kind.is_some_and(|kind| kind.has_descriptors())
+        };
+        let watch = Watch {
+            at_once: roles.iter().any(has_descriptors),
+            ..watch(prototype, returns, stack)
+        };
+        functions.insert(name.to_owned(), watch);
     }
     let named = options
         .per
@@ -74,6 +82,7 @@ fn watch(prototype: Arc<Prototype>, returns: Returns, stack: Stack) -> Watch {
         prototype,
         returns,
         stack,
+        at_once: false,
     }
 }
 

@@ -4,7 +4,7 @@
 
 use crate::plan::pairs::{Form, Function, Pair, Width};
 use crate::stack::names::spoken;
-use std::collections::HashMap;
+use rustc_hash::FxHashMap;
 use std::sync::Arc;
 
 /// A kind, by its place in [`Kinds`].
@@ -89,7 +89,7 @@ pub struct Kinds {
     kinds: Vec<Kind>,
     /// The functions that may take back what is of the family.
     families: Vec<Vec<Arc<str>>>,
-    roles: HashMap<String, Vec<Arc<Role>>>,
+    roles: FxHashMap<String, Vec<Arc<Role>>>,
 }
 
 /// A realloc-like pair with nothing before it whose things it could replace.

@@ -1,11 +1,12 @@
 //! What was released lately, so that a second release is known as such.
 
-use std::collections::{HashMap, VecDeque};
+use rustc_hash::FxHashMap;
+use std::collections::VecDeque;
 
 /// The last releases.
 #[derive(Clone, Debug)]
 pub struct RecentFrees<T> {
-    by_key: HashMap<u64, (u64, T)>,
+    by_key: FxHashMap<u64, (u64, T)>,
     order: VecDeque<(u64, u64)>,
     next: u64,
 }
@@ -16,7 +17,7 @@ const MOST: usize = 64 * 1024;
 impl<T> Default for RecentFrees<T> {
     fn default() -> RecentFrees<T> {
         RecentFrees {
-            by_key: HashMap::new(),
+            by_key: FxHashMap::default(),
             order: VecDeque::new(),
             next: 0,
         }

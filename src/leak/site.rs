@@ -5,7 +5,8 @@ use crate::base::addr::Addr;
 use crate::leak::amount::Amount;
 use crate::leak::kinds::KindId;
 use crate::stack::StackId;
-use std::collections::{BTreeSet, HashMap};
+use rustc_hash::FxHashMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// A site, by its place in [`Sites`].
@@ -52,7 +53,7 @@ pub struct Site {
     /// The last call of interest that its thread had made before it last asked.
     pub after: Option<Arc<Passed>>,
     /// Releases that were refused, by the function and its result.
-    pub refused: HashMap<(Arc<str>, i64), u64>,
+    pub refused: FxHashMap<(Arc<str>, i64), u64>,
     /// Things whose release was not seen: their value was handed out again.
     pub missed: u64,
 }
@@ -61,7 +62,7 @@ pub struct Site {
 #[derive(Clone, Debug, Default)]
 pub struct Sites {
     all: Vec<Site>,
-    index: HashMap<(KindId, Arc<str>, Origin), SiteId>,
+    index: FxHashMap<(KindId, Arc<str>, Origin), SiteId>,
 }
 
 /// More threads than this are told as "more".
@@ -79,7 +80,7 @@ impl Site {
             longest: 0,
             threads: BTreeSet::new(),
             after: None,
-            refused: HashMap::new(),
+            refused: FxHashMap::default(),
             missed: 0,
         }
     }

@@ -11,7 +11,7 @@ use crate::leak::worker::Work;
 use crate::stack::names::abbreviate;
 use crate::stack::origin::{self, by_script, origin};
 use crate::stack::{DataNames, Frame, FrameKind, Location, ModuleId, Stacks, Symbolizer};
-use std::collections::HashSet;
+use rustc_hash::FxHashSet;
 use std::sync::Arc;
 
 /// What a report asks for names.
@@ -42,9 +42,9 @@ pub struct Unnamed {
     /// Names of code that it makes at run time, and of code that its parents made before they forked.
     pub(super) made: MadeCode,
     /// Modules that run scripts.
-    pub(super) interpreters: HashSet<ModuleId>,
+    pub(super) interpreters: FxHashSet<ModuleId>,
     /// Functions of allocators, by their first instructions.
-    pub(super) allocators: HashSet<Frame>,
+    pub(super) allocators: FxHashSet<Frame>,
     /// Calls whose stacks were shortened because there are too many.
     pub(super) merged: u64,
 }

@@ -4,7 +4,8 @@
 use crate::base::Tid;
 use crate::leak::kinds::Shape;
 use crate::leak::site::SiteId;
-use std::collections::{BTreeMap, HashMap};
+use rustc_hash::FxHashMap;
+use std::collections::BTreeMap;
 
 /// One live thing. There may be millions: what its site can say is said there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,9 +31,9 @@ const _: () = assert!(size_of::<(u64, Live)>() <= 32 + 8);
 #[derive(Clone, Debug)]
 pub enum Table {
     /// Things that are handed out once.
-    Owned(HashMap<u64, Live>),
+    Owned(FxHashMap<u64, Live>),
     /// The last one taken is the first one given back, as far as is known.
-    Counted(HashMap<u64, Vec<Live>>),
+    Counted(FxHashMap<u64, Vec<Live>>),
     /// By first address; `size` is the length, and they do not overlap.
     Ranges(BTreeMap<u64, Live>),
 }
@@ -53,8 +54,8 @@ impl Table {
     /// An empty one.
     pub fn new(shape: Shape) -> Table {
         match shape {
-            Shape::Owned => Table::Owned(HashMap::new()),
-            Shape::Counted => Table::Counted(HashMap::new()),
+            Shape::Owned => Table::Owned(FxHashMap::default()),
+            Shape::Counted => Table::Counted(FxHashMap::default()),
             Shape::Ranges => Table::Ranges(BTreeMap::new()),
         }
     }

@@ -21,7 +21,7 @@ use crate::leak::table::{Live, Table};
 use crate::leak::words::Words;
 use crate::plan::pairs::Width;
 use crate::value::Value;
-use std::collections::{HashMap, HashSet};
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -62,7 +62,7 @@ pub struct Tracker {
     /// The allocator's own code, if it is a library's. It frees what it keeps for a thread when that ends.
     allocator: Range<u64>,
     tables: Vec<Holdings>,
-    threads: HashMap<Tid, Thread>,
+    threads: FxHashMap<Tid, Thread>,
     /// Who asked.
     pub sites: Sites,
     /// Who released wrongly.
@@ -79,10 +79,10 @@ pub struct Holdings {
     /// What was released lately.
     recent_frees: RecentFrees<Grave>,
     /// Which file each descriptor stood for when it was handed out.
-    pub files: HashMap<u64, FileId>,
+    pub files: FxHashMap<u64, FileId>,
     /// What calls were handed out that others of the kind made for themselves: the chunk that operator new cuts
     /// blocks from, or the place where a block has a header. None of it is the program's.
-    inner: HashSet<u64>,
+    inner: FxHashSet<u64>,
     /// Releases of what was handed out before the attach.
     pub older_released: u64,
     /// Things whose value was handed out again: somebody released them unseen.
@@ -133,7 +133,7 @@ impl Tracker {
             start,
             now: start,
             stopped: None,
-            threads: HashMap::new(),
+            threads: FxHashMap::default(),
             sites: Sites::default(),
             misuses: Misuses::default(),
             fresh: Vec::new(),
@@ -518,8 +518,8 @@ impl Holdings {
         Holdings {
             table: Table::new(shape),
             recent_frees: RecentFrees::default(),
-            files: HashMap::new(),
-            inner: HashSet::new(),
+            files: FxHashMap::default(),
+            inner: FxHashSet::default(),
             older_released: 0,
             missed: 0,
         }

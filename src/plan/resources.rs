@@ -22,6 +22,8 @@ pub struct Watch {
     pub returns: Returns,
     /// Whether it matters who calls.
     pub stack: Stack,
+    /// The kernel is asked about what it hands out, in the call's own moment.
+    pub at_once: bool,
 }
 
 /// A function that a program has by another name, or by none (`--alloc-sym`).
@@ -105,6 +107,12 @@ impl Resources {
         self.functions
             .values()
             .any(|watch| watch.stack == Stack::Wanted)
+    }
+
+    /// The calls of a function are looked at while their task stands still.
+    pub fn is_at_once(&self, tracepoint: &Tracepoint) -> bool {
+        let watch = self.functions.get(&*tracepoint.symbol);
+        matches!(tracepoint.kind, Kind::Resource { .. }) && watch.is_some_and(|watch| watch.at_once)
     }
 
     /// The function is one of those that are expected.

@@ -3,6 +3,7 @@
 use crate::base::addr::{Addr, Bias, Vaddr};
 use crate::base::memory::Memory;
 use crate::base::{Pid, message};
+use crate::debug::Bytes;
 use crate::elf;
 use crate::plan::near::Heard;
 use crate::plan::{ModuleName, Point, Tracepoint};
@@ -111,6 +112,8 @@ pub struct Planned {
     pub signal_actions: elf::SignalActions,
     /// Where it makes tasks by itself, if functions are traced.
     pub clones: Vec<Vaddr>,
+    /// Its content, when stacks are wanted.
+    pub file: Option<Bytes>,
     /// What unwinds stacks in it.
     pub unwinder: elf::Unwinder,
     /// Names that are no symbols', and what they were taken as.

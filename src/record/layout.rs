@@ -81,6 +81,10 @@ pub mod head {
     pub const STALLED: u64 = 32;
     /// How many records found no room.
     pub const LOST: u64 = 40;
+    /// The thread's own stack; zeros when it is not known. Set by the tracer.
+    pub const STACK_START: u64 = 48;
+    /// The first byte behind it.
+    pub const STACK_END: u64 = 56;
     /// As far as the tracer has read.
     pub const TAIL: u64 = 64;
     /// The thread waits for room.
@@ -214,7 +218,10 @@ pub(super) fn point(number: u32) -> u64 {
 
 /// Entries of 16 bytes: where a patch is, and what stood there before.
 pub(super) const PATCHES: u64 = TABLE + TRAMPOLINE * MOST_TRAMPOLINES;
-const HEADS: u64 = PATCHES + 16 * MOST_PATCHES;
+/// Places in the hash of rules by which stacks are walked, 16 bytes each: return address and rule.
+pub(super) const RULES_LOG2: u32 = 16;
+pub(super) const RULES: u64 = PATCHES + 16 * MOST_PATCHES;
+const HEADS: u64 = RULES + (16 << RULES_LOG2);
 
 #[cfg(test)]
 mod tests {

@@ -26,6 +26,7 @@ pub mod labels;
 pub mod layout;
 pub mod log;
 pub mod ring;
+pub mod rules;
 pub mod shape;
 pub mod shared;
 mod tables;

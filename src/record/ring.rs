@@ -4,6 +4,7 @@
 use super::layout::{Layout, MOST_RECORD, head};
 use super::shape::Shape;
 use super::shared::Shared;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// What a record is about: bits 32 to 39 of its first word. Bits 0 to 31 are the number of the tracepoint, bits 48 to
@@ -101,6 +102,8 @@ impl Reader {
             (head::END, end),
             (head::STALLED, 0),
             (head::LOST, 0),
+            (head::STACK_START, 0),
+            (head::STACK_END, 0),
             (head::TAIL, base),
             (head::WAITING, 0),
         ] {
@@ -119,6 +122,12 @@ impl Reader {
             cut: false,
             corrupted: 0,
         }
+    }
+
+    /// Tells the thread where its own stack is.
+    pub fn set_stack(&self, stack: &Range<u64>, shared: Shared<'_>) {
+        shared.store(self.head + head::STACK_START, stack.start);
+        shared.store(self.head + head::STACK_END, stack.end);
     }
 
     /// The time of the next record, when there is one.

@@ -7,6 +7,7 @@ mod tests;
 
 use super::layout::MOST_RECORD;
 use super::ring::{CALL_FIXED, RETURN_FIXED};
+use super::rules::MOST_FRAMES;
 use crate::abi::location::{Location, Register};
 use crate::abi::sysv;
 use crate::base::machine::Machine;
@@ -33,6 +34,8 @@ pub struct Shape {
     pub(super) result: ResultRegisters,
     /// Memory that is copied at the return.
     pub(super) at_return: Box<[Blob]>,
+    /// The return addresses of the stack are taken.
+    pub(super) walks: bool,
     /// Whether returns are recorded.
     pub(super) returns: Returns,
     /// What the tracer looks at itself, while the thread stands still.
@@ -146,9 +149,6 @@ pub enum Refused {
     /// There may be no return address where one should be.
     #[error("it may not be a function")]
     Unsure,
-    /// The stack is wanted.
-    #[error("the stack is wanted")]
-    Stack,
 }
 
 /// What calls are kept for at most, and how much of the stack is taken.
@@ -205,9 +205,6 @@ struct Parts {
 impl Parts {
     fn of(point: &Tracepoint, caps: Caps) -> Result<Parts, Refused> {
         use crate::plan::Returns as Comes;
-        if point.stack == Stack::Wanted {
-            return Err(Refused::Stack);
-        }
         let returns = match point.returns {
             Comes::Never | Comes::Unwatched => Returns::Unrecorded,
             Comes::Perhaps => return Err(Refused::Unsure),
@@ -216,9 +213,9 @@ impl Parts {
             }
             Comes::Once | Comes::Again => Returns::Recorded,
         };
-        match point.typed(Machine::Amd64) {
-            Some((prototype, capture)) => Ok(Parts::typed(prototype, capture, caps, returns)),
-            None => Ok(Parts {
+        let mut parts = match point.typed(Machine::Amd64) {
+            Some((prototype, capture)) => Parts::typed(prototype, capture, caps, returns),
+            None => Parts {
                 shape: Shape {
                     general: UNKNOWN,
                     returns,
@@ -226,8 +223,10 @@ impl Parts {
                 },
                 entry: Ok(()),
                 returned: Ok(()),
-            }),
-        }
+            },
+        };
+        parts.shape.walks = point.stack == Stack::Wanted;
+        Ok(parts)
     }
 
     /// What is taken of the calls of a function with this prototype.
@@ -273,7 +272,8 @@ impl Parts {
 /// Whether a record is not too long.
 fn fits(words: u16, blobs: &[Blob]) -> Result<(), Refused> {
     let blob = |blob: &Blob| 16 + u64::from(blob.most).next_multiple_of(8);
-    let whole = 8 * u64::from(words) + blobs.iter().map(blob).sum::<u64>();
+    let walked = 16 + 8 * u64::from(MOST_FRAMES);
+    let whole = 8 * u64::from(words) + blobs.iter().map(blob).sum::<u64>() + walked;
     match whole <= MOST_RECORD {
         true => Ok(()),
         false => Err(Refused::Long),

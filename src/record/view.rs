@@ -17,7 +17,12 @@ pub struct Seen<'r> {
     vector: &'r [u64],
     x87: &'r [u64],
     stretches: SmallVec<[Stretch<'r>; 8]>,
+    /// The return addresses of the stack.
+    returns: Option<&'r [u64]>,
 }
+
+/// What stands in the place of the address before the return addresses of a stack.
+pub(super) const RETURNS: u64 = 1;
 
 /// Memory that was copied.
 #[derive(Clone, Copy, Debug)]
@@ -28,20 +33,23 @@ struct Stretch<'r> {
 }
 
 impl<'r> Seen<'r> {
-    /// What a record shows, of a thread with this thread pointer. The return address is the real one.
-    pub fn new(record: &Record<'r>, thread_pointer: u64, return_address: u64) -> Seen<'r> {
+    /// What a record shows, of a thread with this thread pointer. `ip`: where it was at the call, or where it has
+    /// returned to.
+    pub fn new(record: &Record<'r>, thread_pointer: u64, ip: u64) -> Seen<'r> {
         let mut seen = Seen {
             regs: Regs {
                 cs: USER_CS,
                 fs_base: thread_pointer,
+                rip: ip,
                 ..Regs::default()
             },
             vector: &[],
             x87: &[],
             stretches: SmallVec::new(),
+            returns: None,
         };
         let blobs = match record.kind {
-            Kind::Return => seen.returned(record, return_address),
+            Kind::Return => seen.returned(record),
             _ => seen.called(record),
         };
         seen.add_blobs(blobs);
@@ -84,7 +92,7 @@ impl<'r> Seen<'r> {
         rest
     }
 
-    fn returned(&mut self, record: &Record<'r>, return_address: u64) -> &'r [u64] {
+    fn returned(&mut self, record: &Record<'r>) -> &'r [u64] {
         let result = record.shape.result;
         let (rdx, rest) = split(record.words, u8::from(result.rdx));
         let (vector, rest) = split(rest, result.vector);
@@ -93,7 +101,6 @@ impl<'r> Seen<'r> {
             rax: record.word,
             rdx: rdx.first().copied().unwrap_or_default(),
             rsp: record.frame.wrapping_add(8),
-            rip: return_address,
             ..self.regs
         };
         self.vector = vector;
@@ -108,11 +115,14 @@ impl<'r> Seen<'r> {
             let Some(blob) = rest.get(..bytes.div_ceil(8)) else {
                 break;
             };
-            self.stretches.push(Stretch {
-                at: *at,
-                bytes,
-                words: blob,
-            });
+            match *at {
+                RETURNS => self.returns = Some(blob),
+                at => self.stretches.push(Stretch {
+                    at,
+                    bytes,
+                    words: blob,
+                }),
+            }
             words = &rest[blob.len()..];
         }
     }
@@ -152,6 +162,10 @@ impl Memory for Seen<'_> {
         let count = stretch.behind(at).min(buf.len());
         stretch.read(at, &mut buf[..count]);
         Ok(count)
+    }
+
+    fn returns(&self) -> Option<&[u64]> {
+        self.returns
     }
 }
 

@@ -1,6 +1,8 @@
 //! Call frame information: how to find, from any instruction of a file, the frame of its caller
 //! (DWARF 5, 6.4; LSB, "Exception Frames").
 
+use super::raw::{RBP, RIP, RSP};
+use super::unwind::CallerRule;
 use crate::base::addr::Vaddr;
 use crate::debug::bytes::{Bytes, Piece};
 use crate::debug::inflate;
@@ -84,6 +86,37 @@ impl Cfi {
         match &self.parts.get(row.part)?.table {
             Table::Searched(_, section) | Table::Exceptions(_, section) => place.get(section).ok(),
             Table::Debug(_, section) => place.get(section).ok(),
+        }
+    }
+}
+
+impl Row {
+    /// The same, if it is as simple as most are.
+    pub(super) fn compact(&self) -> CallerRule {
+        let rule = |number: u16| {
+            let mut rules = self.rules.iter();
+            let found = rules.find(|(register, _)| register.0 == number);
+            found.map(|(_, rule)| rule)
+        };
+        let (by_rbp, offset) = match self.cfa {
+            CfaRule::RegisterAndOffset { register, offset } if register.0 == RSP => (false, offset),
+            CfaRule::RegisterAndOffset { register, offset } if register.0 == RBP => (true, offset),
+            _ => return CallerRule::Other,
+        };
+        let rbp = match rule(RBP) {
+            None | Some(RegisterRule::SameValue) => 0,
+            Some(RegisterRule::Offset(offset)) if *offset < 0 => *offset,
+            _ => return CallerRule::Other,
+        };
+        match (rule(RIP), rule(RSP)) {
+            _ if self.is_signal => CallerRule::Other,
+            (None | Some(RegisterRule::Undefined), None) => CallerRule::Root,
+            (Some(RegisterRule::Offset(-8)), None) => CallerRule::Frame {
+                by_rbp,
+                offset,
+                rbp,
+            },
+            _ => CallerRule::Other,
         }
     }
 }

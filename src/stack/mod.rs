@@ -30,7 +30,7 @@ pub use raw::{LeftStack, Moment, RawStack};
 pub use script::{ScriptCalls, ScriptLine};
 pub use stacks::Stacks;
 pub use symbolize::{Location, Progress, Symbolizer};
-pub use unwind::{End, Unwinder, Unwound};
+pub use unwind::{CallerRule, End, Unwinder, Unwound};
 
 /// A module of [`Stacks`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -84,6 +84,11 @@ impl Frame {
 }
 
 impl ModuleId {
+    /// The id of the module of this number, from 1 on, where nobody else numbers them.
+    pub fn numbered(number: usize) -> ModuleId {
+        ModuleId::from_count(number)
+    }
+
     /// The id of the module that makes the table so long. No process has 2^32 of them.
     fn from_count(count: usize) -> ModuleId {
         let count = u32::try_from(count).unwrap_or(u32::MAX);

@@ -3,20 +3,20 @@
 
 use super::{Frame, FrameKind, Module, ModuleId, ScriptLine, StackId};
 use crate::base::addr::Vaddr;
-use std::collections::HashMap;
+use rustc_hash::FxHashMap;
 use std::sync::Arc;
 
 /// All stacks and modules that were seen.
 #[derive(Clone, Debug, Default)]
 pub struct Stacks {
     modules: Vec<Module>,
-    by_identity: HashMap<(String, Option<Vec<u8>>, usize), ModuleId>,
+    by_identity: FxHashMap<(String, Option<Vec<u8>>, usize), ModuleId>,
     stacks: Vec<Arc<[Frame]>>,
-    by_frames: HashMap<Arc<[Frame]>, StackId>,
+    by_frames: FxHashMap<Arc<[Frame]>, StackId>,
     /// Of all stacks together.
     frame_count: usize,
     scripts: Vec<ScriptLine>,
-    by_script: HashMap<ScriptLine, usize>,
+    by_script: FxHashMap<ScriptLine, usize>,
 }
 
 impl Stacks {

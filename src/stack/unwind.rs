@@ -8,7 +8,7 @@ use crate::base::addr::{Addr, Bias, Vaddr};
 use crate::debug::bytes::Piece;
 use crate::elf::Sections;
 use gimli::UnwindContext;
-use std::collections::HashMap;
+use rustc_hash::FxHashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ pub struct Unwinder {
     /// By their first address.
     modules: Vec<Loaded>,
     /// The rules for addresses that were met before.
-    rows: HashMap<u64, Option<Arc<Row>>>,
+    rows: FxHashMap<u64, Option<Arc<Row>>>,
 }
 
 /// As many rows are kept; a program allocates from thousands of places, not millions.
@@ -45,6 +45,25 @@ pub struct Unwound {
     pub frames: Vec<Frame>,
     /// Why there are no more.
     pub end: End,
+}
+
+/// How the caller of a frame is found from the return address into it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallerRule {
+    /// There is none.
+    Root,
+    /// Its return address is right below the canonical frame address, which is this far from the stack pointer behind
+    /// the return, or from `rbp`.
+    Frame {
+        /// From `rbp`.
+        by_rbp: bool,
+        /// So far.
+        offset: i64,
+        /// Where its `rbp` is, from the canonical frame address on; 0: it is what it was.
+        rbp: i64,
+    },
+    /// In another way.
+    Other,
 }
 
 /// Why unwinding ended.
@@ -107,6 +126,9 @@ impl Unwinder {
             kind: FrameKind::Exact,
         };
         let mut frames = vec![self.frame(place)];
+        if let Some([_, returns @ ..]) = raw.walked() {
+            return self.walked(frames, returns, limit);
+        }
         let end = loop {
             if frames.len() >= limit {
                 break End::Limit;
@@ -133,6 +155,46 @@ impl Unwinder {
             frames.push(self.frame(place));
         };
         Unwound { frames, end }
+    }
+
+    /// The frames of return addresses that were found already.
+    fn walked(&self, mut frames: Vec<Frame>, returns: &[u64], limit: usize) -> Unwound {
+        let places = returns.iter();
+        let places = places.map(|at| self.place(*at, FrameKind::Return));
+        frames.extend(places.map(|place| self.frame(place)));
+        let end = match frames.len() >= limit {
+            true => End::Limit,
+            false => End::Root,
+        };
+        frames.truncate(limit);
+        Unwound { frames, end }
+    }
+
+    /// The frames of a stack, and how the caller of each is found from its return address, for who walks stacks
+    /// without registers and modules.
+    pub fn rules(&mut self, raw: &RawStack, limit: usize) -> Vec<(u64, CallerRule)> {
+        let unwound = self.unwind(raw, limit);
+        let returns = unwound.frames.iter().skip(1);
+        let returns: Vec<u64> = returns
+            .map(|frame| match frame.module.and_then(|id| self.loaded(id)) {
+                Some(loaded) => loaded.bias.addr(frame.vaddr).0,
+                None => frame.vaddr.0,
+            })
+            .collect();
+        let rule = |at: u64| {
+            let is_plain = !self.is_signal_return(at);
+            let row = if is_plain { self.row(at - 1) } else { None };
+            (at, row.map_or(CallerRule::Other, |row| row.compact()))
+        };
+        returns
+            .into_iter()
+            .filter(|at| *at != 0)
+            .map(rule)
+            .collect()
+    }
+
+    fn loaded(&self, id: ModuleId) -> Option<&Loaded> {
+        self.modules.iter().find(|loaded| loaded.id == id)
     }
 
     /// The caller's registers, and what its instruction pointer points at.

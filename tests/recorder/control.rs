@@ -2,16 +2,31 @@
 
 use super::area::{Area, point, thread_pointer};
 use super::{RING, as_function};
-use ltrace::plan::{Returns, Tracepoint};
-use ltrace::record::{Kind, Reader, Shape, Target, header, threads};
+use ltrace::plan::{Returns, Stack, Tracepoint};
+use ltrace::record::rules::Rules;
+use ltrace::record::{Kind, Reader, Seen, Shape, Target, header, threads};
+use ltrace::stack::CallerRule;
 use nix::libc;
 use std::arch::global_asm;
 use std::ffi::c_long;
 use std::sync::Arc;
 
-// `leave` goes back to where `guarded` was called. `countdown` jumps to what is in its second argument, and
+// `frames_start` calls what is in its first argument, which calls `frames`, which keeps a frame pointer; that calls one
+// without, which overwrites it and calls what is in the second argument. `leave` goes back to where `guarded` was called. `countdown` jumps to what is in its second argument, and
 // `jump_to` to what is in its first, with the others moved along. `deep` calls what is in its second argument.
 global_asm!(
+    ".globl recorder_frames_start, recorder_frames_third, recorder_frames, recorder_frames_second, recorder_frames_first",
+    "recorder_frames_start:",
+    "sub rsp, 8; call rdi",
+    "recorder_frames_third:",
+    "add rsp, 8; ret",
+    "recorder_frames:",
+    "push rbp; mov rbp, rsp; sub rsp, 48; call 3f",
+    "recorder_frames_second:",
+    "leave; ret",
+    "3: sub rsp, 8; push rbp; push rbx; mov rdi, 21; xor ebp, ebp; call rsi",
+    "recorder_frames_first:",
+    "pop rbx; pop rbp; add rsp, 8; ret",
     ".globl recorder_guarded",
     "recorder_guarded:",
     "push rbx; push rbp; push r12; push r13; push r14; push r15; push rdi",
@@ -36,6 +51,11 @@ global_asm!(
 );
 
 unsafe extern "C" {
+    fn recorder_frames_start();
+    fn recorder_frames();
+    fn recorder_frames_first();
+    fn recorder_frames_second();
+    fn recorder_frames_third();
     fn recorder_guarded(words: *mut u64) -> c_long;
     fn recorder_leave();
     fn recorder_countdown();
@@ -268,4 +288,48 @@ fn calls_out_of_one_module_behind_other_stubs() {
 fn around() -> std::ops::Range<u64> {
     let here = around as *const () as u64;
     here - (64 << 20)..here + (64 << 20)
+}
+
+/// Frames of functions with and without frame pointers are walked as they lie, the trampolines of other calls told as
+/// what they stand for.
+#[test]
+fn stacks_behind_other_stubs() {
+    let mut area = Area::new(1, RING);
+    let inner = Tracepoint {
+        stack: Stack::Wanted,
+        ..(*point("inner", Some("long f(long);"))).clone()
+    };
+    let inner = area.stub_of(Arc::new(inner), double as *const () as usize);
+    let of = |name| point(name, Some("long f(addr);"));
+    let outer = area.stub_of(of("outer"), recorder_frames as *const () as usize);
+    let mut reader = area_ring(&area);
+    let here = std::ptr::from_ref(&area) as u64;
+    reader.set_stack(&(here - (4 << 20)..here + (4 << 20)), area.shared);
+    let mut rules = Rules::default();
+    let [first, second, third] = [
+        recorder_frames_first as *const () as u64,
+        recorder_frames_second as *const () as u64,
+        recorder_frames_third as *const () as u64,
+    ];
+    let frame = |by_rbp, offset, rbp| CallerRule::Frame {
+        by_rbp,
+        offset,
+        rbp,
+    };
+    rules.add(area.shared, first, &frame(false, 32, -24));
+    rules.add(area.shared, second, &frame(true, 16, -16));
+    rules.add(area.shared, third, &CallerRule::Root);
+    area.enable(1);
+    let f = as_function!(
+        recorder_frames_start as *const () as usize,
+        extern "C" fn(u64, u64) -> c_long
+    );
+    assert_eq!(f(outer.entry, inner.entry), 42);
+    let mut returns = Vec::new();
+    while reader.time(area.shared, area.code.shapes()).is_some() {
+        let record = reader.take(area.code.shapes()).expect("a record");
+        let seen = Seen::new(&record, 1, 2);
+        returns.extend(seen.view().memory.returns().map(<[u64]>::to_vec));
+    }
+    assert_eq!(returns, [[first, second, third]]);
 }

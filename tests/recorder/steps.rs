@@ -6,14 +6,17 @@ use super::{as_function, libc_function};
 use ltrace::base::addr::Addr;
 use ltrace::base::memory::{Memory, Unreadable};
 use ltrace::base::regs::Regs;
+use ltrace::plan::{Stack, Tracepoint};
 use ltrace::record::labels::MOST_STEPS;
-use ltrace::record::{Asked, Labels, Layout, Out, Reader, Shared, When, head, header};
+use ltrace::record::rules::Rules;
+use ltrace::record::{Asked, Kind, Labels, Layout, Out, Reader, Seen, Shared, When, head, header};
+use ltrace::stack::CallerRule;
 use nix::libc;
 use std::arch::global_asm;
 use std::ffi::{c_int, c_long, c_void};
 use std::ptr::null_mut;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::{Arc, Mutex};
 
 // Calls what the first argument says with the arguments of the second, each instruction trapped.
 global_asm!(
@@ -24,11 +27,14 @@ global_asm!(
     "mov r10, 0x1010; mov r11, 0x1111; pxor xmm0, xmm0",
     "pushfq; or qword ptr [rsp], 0x100; popfq",
     "call rax",
+    ".globl recorder_stepped_return",
+    "recorder_stepped_return:",
     "pushfq; and qword ptr [rsp], ~0x100; popfq",
     "pop rbx; ret",
 );
 
 unsafe extern "C" {
+    fn recorder_stepped_return();
     fn recorder_stepped(function: u64, arguments: *const u64) -> c_long;
 }
 
@@ -401,4 +407,77 @@ fn calls_out_of_one_module() {
 fn calls_out_of_another_module() {
     let other = around_the_call().end;
     check_from(other..other + 256, &[]);
+}
+
+/// A call whose stack is walked: the return address of the call, by this rule, and that of its caller.
+fn walked(rule: Option<CallerRule>, asked: &[When]) -> Vec<u64> {
+    let wants_stack = Tracepoint {
+        stack: Stack::Wanted,
+        ..(*point("f", Some("int f(int);"))).clone()
+    };
+    let wants_stack = Arc::new(wants_stack);
+    let _guard = ONE_AT_A_TIME
+        .lock()
+        .unwrap_or_else(|poison| poison.into_inner());
+    install();
+    let mut area = Area::new(1, 0);
+    let abs = libc_function(c"abs");
+    let entry = area.stub_of(wants_stack, abs).entry;
+    let mut reader = area.ring();
+    let here = std::ptr::from_ref(&area) as u64;
+    reader.set_stack(&(here - (4 << 20)..here + (4 << 20)), area.shared);
+    if let Some(rule) = rule {
+        let return_address = recorder_stepped_return as *const () as u64;
+        Rules::default().add(area.shared, return_address, &rule);
+    }
+    let mut returns = Vec::new();
+    for at in 0.. {
+        area.enable(1);
+        let stepping = stepped(&area, entry, &[7, 0, 0, 0, 0, 0], at);
+        let stops: Vec<When> = stepping.asked.iter().map(|asked| asked.when).collect();
+        assert_eq!(stops, asked, "put back at {at}");
+        while reader.time(area.shared, area.code.shapes()).is_some() {
+            let record = reader.take(area.code.shapes()).expect("a record");
+            let seen = Seen::new(&record, 1, 2);
+            let view = seen.view();
+            if record.kind == Kind::Call {
+                assert_eq!(view.regs.rdi, 7);
+                returns = view.memory.returns().unwrap_or_default().to_vec();
+            }
+        }
+        let _ = reader.release(area.shared);
+        if !stepping.was_put_back {
+            assert!(at > 30, "{at}");
+            break;
+        }
+    }
+    returns
+}
+
+#[test]
+fn stacks_that_are_known() {
+    let return_address = recorder_stepped_return as *const () as u64;
+    assert_eq!(walked(Some(CallerRule::Root), &[]), [return_address]);
+}
+
+#[test]
+fn stacks_that_are_not_known() {
+    assert!(walked(None, &[When::Call]).is_empty());
+    assert!(walked(Some(CallerRule::Other), &[When::Call]).is_empty());
+    // The caller of the caller is not.
+    let rule = CallerRule::Frame {
+        by_rbp: false,
+        offset: 16,
+        rbp: 0,
+    };
+    assert!(walked(Some(rule), &[When::Call]).is_empty());
+    // No way leads down, or out of the stack.
+    for offset in [-8, 1 << 24] {
+        let rule = CallerRule::Frame {
+            by_rbp: false,
+            offset,
+            rbp: 0,
+        };
+        assert!(walked(Some(rule), &[When::Call]).is_empty());
+    }
 }

@@ -5,7 +5,6 @@ use crate::base::addr::Addr;
 use crate::base::signal::Signal;
 use crate::base::{Pid, Tid};
 use crate::engine::hit::What;
-use crate::engine::instrument::inprocess::drain::Share;
 use crate::engine::space::{Original, Space};
 use crate::engine::supervisor::fork_exec_exit::clone_flags;
 use crate::engine::supervisor::out::Out;
@@ -36,10 +35,7 @@ impl Supervisor {
     pub(in crate::engine) fn leave(&mut self, out: &mut Out<'_>) {
         self.batch.drain(..).for_each(|(_, resume)| finish(resume));
         let held = self.stop_everyone(out);
-        let recorded: Vec<SpaceId> = self.spaces.keys().copied().collect();
-        for id in recorded {
-            self.drain(id, out, Share::All);
-        }
+        self.drain_whole(out);
         self.see_to_spaces();
         let mut tids: Vec<Tid> = self.tasks.keys().copied().collect();
         tids.sort();

@@ -4,6 +4,7 @@
 use crate::base::addr::{Addr, Bias, Vaddr};
 use crate::base::memory::Memory;
 use crate::base::message;
+use crate::debug::Bytes;
 use crate::elf::Image;
 use crate::engine::hit::What;
 use crate::engine::instrument::int3::breakpoint::Purpose;
@@ -174,7 +175,9 @@ impl Supervisor {
         let unwinder = image.unwinder(&bytes);
         let errno = image.errno(&bytes);
         let found = self.plan.points(&image, &bytes, &name);
-        self.debug.add(key.0.clone(), &name.name, path, bytes);
+        let bytes = Bytes::from(bytes);
+        self.debug
+            .add(key.0.clone(), &name.name, path, bytes.clone());
         let planned = Arc::new(Planned {
             key: key.0.clone(),
             name,
@@ -187,6 +190,7 @@ impl Supervisor {
             errno,
             signal_actions,
             clones,
+            file: self.plan.want_stacks().then_some(bytes),
             unwinder,
             taken: found.taken,
         });

@@ -77,8 +77,12 @@ impl Supervisor {
         wanted.retain(|(at, purpose)| {
             let inside = at.offset(1)..at.offset(LONGEST_DETOUR);
             let is_free = taken.range(inside).next().is_none();
-            let detoured =
-                may_detour && is_free && detour(space, stopped, caps, *at, purpose).is_ok();
+            let is_at_once =
+                matches!(purpose, Purpose::Entry(point) if self.plan.resources.is_at_once(point));
+            let detoured = may_detour
+                && is_free
+                && !is_at_once
+                && detour(space, stopped, caps, *at, purpose).is_ok();
             if !detoured {
                 taken.insert(*at);
             }
@@ -186,13 +190,16 @@ impl Supervisor {
 
     /// Whether calls of this space's program can be recorded at all.
     fn may_record(&self, id: SpaceId) -> bool {
-        // Who reads stacks would find return addresses that are not the callers'.
-        let is_plain = !self.plan.want_stacks();
+        // What an interpreter runs is read in the call's own moment.
+        let runs_scripts = |module: &Module| {
+            let mut exports = module.planned.image.exports.iter();
+            exports.any(|symbol| symbol.name == "Py_BytesMain")
+        };
         let machine = |space: &Space| space.memory.machine();
         self.spaces.get(&id).is_some_and(|space| {
             machine(space) == Machine::Amd64
                 && space.recorder.as_ref().is_none_or(Recorder::is_enabled)
-                && is_plain
+                && !(self.plan.want_stacks() && space.modules.iter().any(runs_scripts))
                 // Go moves stacks, and looks at return addresses for that.
                 && space.go().is_none()
                 && space.modules.iter().all(|m| !matches!(m.planned.unwinder, Unwinder::Other))
@@ -265,7 +272,13 @@ impl Supervisor {
         // To be known when records are read, perhaps after its end.
         task.stacks.is_own(regs.rsp, runner);
         match claim {
-            Claim::Given { resume } => stopped.set_rip(resume)?,
+            Claim::Given { resume } => {
+                let stack = task.stacks.own_range(runner);
+                if let Some((stack, recorder)) = stack.zip(space.recorder.as_ref()) {
+                    recorder.set_stack(tid, &stack);
+                }
+                stopped.set_rip(resume)?;
+            }
             Claim::NoneLeft => {
                 let recorder = space.recorder.as_ref();
                 let again = recorder.and_then(|recorder| recorder.out(regs, &space.memory));
@@ -364,7 +377,11 @@ fn detour(
     purpose: &Purpose,
 ) -> Result<(), String> {
     let (point, callee) = match purpose {
-        Purpose::Entry(point) if matches!(point.kind, Kind::Entry { .. }) => (point, None),
+        Purpose::Entry(point)
+            if matches!(point.kind, Kind::Entry { .. } | Kind::Resource { .. }) =>
+        {
+            (point, None)
+        }
         Purpose::Callee {
             point,
             caller,

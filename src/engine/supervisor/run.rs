@@ -100,6 +100,8 @@ impl Supervisor {
                 && !self.is_shared_with_command(request)
             {
                 self.asked = Some(request);
+                // What sinks have to say then is about all that has happened.
+                self.drain_whole(out);
                 out.tell(Pid(0), Tid(0), What::Leaving);
             }
         }

@@ -6,6 +6,8 @@ use crate::base::regs::{FloatRegs, Regs};
 use crate::base::snapshot::{Region, Snapshot, SnapshotMethod, TaskState};
 use crate::base::{Pid, Tid};
 use crate::engine::hit::Hit;
+use crate::engine::instrument::inprocess::area;
+use crate::engine::instrument::inprocess::drain::Share;
 use crate::engine::supervisor::out::Out;
 use crate::engine::supervisor::resume::{Resume, finish};
 use crate::engine::supervisor::snapshot_memory::{self, Kept};
@@ -45,6 +47,14 @@ impl Supervisor {
     ) -> Option<Snapshot> {
         let began = Instant::now();
         let held = self.stop_process(pid, out)?;
+        if let Some(id) = self
+            .tasks
+            .values()
+            .find(|task| task.pid == pid)
+            .map(|task| task.space)
+        {
+            self.drain(id, out, Share::All);
+        }
         let still = self.batch.iter().filter(|(tid, _)| self.is_of(*tid, pid));
         let still = still.filter_map(|(_, resume)| resume.stopped());
         let stops = still.chain(held.iter().map(|(stopped, _)| stopped));
@@ -62,7 +72,7 @@ impl Supervisor {
         let maps = proc::maps(one).unwrap_or_default();
         let writable: Vec<&Mapping> = maps
             .iter()
-            .filter(|m| snapshot_memory::is_data(m))
+            .filter(|m| snapshot_memory::is_data(m) && !area::is_ours(m))
             .collect();
         let kept = match self.ending.is_told(pid) {
             true => plan.keep_ending(one, &writable).ok(),

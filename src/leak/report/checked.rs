@@ -269,11 +269,12 @@ impl Checked {
             gone,
             born_before,
         } = answer;
+        // Of one moment, that whose site is older.
         let born = |node: &Node| {
             let block = check.index.blocks.get(*node as usize);
             block
                 .and_then(|block| block_at(tracker, block.start))
-                .map_or(u64::MAX, |live| live.born)
+                .map_or((u64::MAX, None), |live| (live.born, Some(live.site)))
         };
         let oldest = |group: &lost::Group| group.leaders().min_by_key(|node| born(node)).copied();
         let groups = check.groups.iter();

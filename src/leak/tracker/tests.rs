@@ -8,6 +8,7 @@ use crate::leak::amount::Amount;
 use crate::leak::kinds::Set;
 use crate::leak::misuse::Wrong;
 use crate::plan::pairs::{self, Pair};
+use std::collections::HashMap;
 use std::time::Duration;
 
 struct Play {

@@ -37,6 +37,11 @@ pub(super) fn add(
         asm.here(&mut without)?;
     }
     asm.mov(rdx, slot(frame::RECORD))?;
+    set_length(asm)
+}
+
+/// Says in the record at `rdx` that it ends at `r10`. Clobbers `rax`.
+pub(super) fn set_length(asm: &mut Asm) -> Made {
     asm.mov(rax, r10)?;
     asm.sub(rax, rdx)?;
     asm.shr(eax, 3)?;

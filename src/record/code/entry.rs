@@ -133,6 +133,7 @@ struct Body {
     again: CodeLabel,
     full: CodeLabel,
     unrecorded: CodeLabel,
+    unknown: CodeLabel,
     onward: CodeLabel,
 }
 
@@ -148,6 +149,7 @@ pub(super) fn body(
         again: asm.create_label(),
         full: asm.create_label(),
         unrecorded: asm.create_label(),
+        unknown: asm.create_label(),
         onward: asm.create_label(),
     };
     enter(asm)?;
@@ -168,6 +170,13 @@ pub(super) fn body(
         keep(asm, shape)?;
         let fixed = CALL_FIXED + shape.entry_words();
         blobs::add(asm, layout, common, fixed, &shape.at_entry)?;
+        if shape.walks {
+            asm.call(common.walk)?;
+            asm.test(eax, eax)?;
+            asm.jne(l.unknown)?;
+            asm.mov(rdx, qword_ptr(r11 + head::WRITE as i32))?;
+            blobs::set_length(asm)?;
+        }
         asm.mov(qword_ptr(r11 + head::WRITE as i32), r10)?;
     }
     go_on(asm, layout, &mut l, shape, target)?;
@@ -177,6 +186,13 @@ pub(super) fn body(
         asm.call(common.space)?;
         asm.test(r11, r11)?;
         asm.jne(l.again)?;
+        if shape.walks {
+            asm.jmp(l.unrecorded)?;
+            asm.here(&mut l.unknown)?;
+            common::ask(asm, layout, When::Call, l.unrecorded)?;
+            asm.jmp(l.onward)?;
+            asm.mark(Place::Body)?;
+        }
     }
     asm.here(&mut l.unrecorded)?;
     asm.mov(slot(frame::TRAMPOLINE), 0)?;

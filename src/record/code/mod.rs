@@ -8,6 +8,7 @@ mod entry;
 mod exit;
 pub(in crate::record) mod trampolines;
 mod unwind;
+mod walk;
 
 use super::labels::{Labels, Place, Span};
 use super::layout::{
@@ -75,6 +76,7 @@ struct Common {
     insert: u64,
     copy_text: u64,
     copy_bytes: u64,
+    walk: u64,
     /// What trampolines lead to.
     exit: u64,
     /// Its end.
@@ -340,6 +342,7 @@ impl Code {
             .0;
         self.common.copy_text = self.copying(Ends::AtZero)?;
         self.common.copy_bytes = self.copying(Ends::AtLength)?;
+        self.common.walk = self.walking()?;
         let Common { find, space, .. } = self.common;
         let (exit, inner) = self.subroutine(|asm| {
             let exit = exit::exit(asm, &layout, find, space)?;
@@ -366,6 +369,12 @@ impl Code {
         let mut inner = [0; N];
         inner.copy_from_slice(&found[1..]);
         Ok((found[0], inner))
+    }
+
+    fn walking(&mut self) -> Result<u64, Failed> {
+        let layout = self.layout;
+        let (walk, []) = self.subroutine(|asm| Ok((walk::walk(asm, &layout)?, [])))?;
+        Ok(walk)
     }
 
     fn copying(&mut self, ends: Ends) -> Result<u64, Failed> {

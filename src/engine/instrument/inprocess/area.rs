@@ -20,13 +20,18 @@ const NAME: &[u8] = b"ltrace\0";
 const NAME_AT: u64 = 64;
 const LEFT: &[u8] = b"/memfd:ltrace";
 
+/// Whether a mapping holds what we and threads of the process tell each other: nothing of the program's own.
+pub(in crate::engine) fn is_ours(mapping: &Mapping) -> bool {
+    let path = mapping.path.as_os_str().as_encoded_bytes();
+    mapping.shared && path.starts_with(LEFT)
+}
+
 /// The areas that earlier tracers have left, by their addresses.
 pub(super) fn left(maps: &[Mapping]) -> impl Iterator<Item = Layout> {
     let shape = Layout::new(0, RINGS, RING);
     let is_shared = move |m: &&Mapping| {
         let bytes = shape.shared().end - shape.shared().start;
-        let path = m.path.as_os_str().as_encoded_bytes();
-        path.starts_with(LEFT) && m.range.end - m.range.start == bytes
+        is_ours(m) && m.range.end - m.range.start == bytes
     };
     let layouts = maps.iter().filter(is_shared);
     layouts.map(move |m| shape.of_shared(m.range.start))

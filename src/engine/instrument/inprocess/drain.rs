@@ -10,6 +10,7 @@ use crate::engine::hit::What;
 use crate::engine::supervisor::out::Out;
 use crate::engine::supervisor::state::Supervisor;
 use crate::engine::task::{Role, SpaceId};
+use crate::event::Request;
 use crate::plan::Tracepoint;
 use crate::record::ring::Kind;
 use crate::record::{Record, Seen, Shared};
@@ -27,6 +28,17 @@ pub(in crate::engine) enum Share {
     Much,
 }
 
+impl Share {
+    /// Whether more is read behind so many records. What is asked for meanwhile can wait for all that came before the
+    /// stop of a task, but for the end.
+    fn goes_on(self, count: usize, out: &Out<'_>) -> bool {
+        match self {
+            Share::All => out.request != Some(Request::End),
+            Share::Much => count < MOST && out.request.is_none(),
+        }
+    }
+}
+
 /// So many records are read before their room is given back.
 const BATCH: usize = 512;
 
@@ -37,6 +49,14 @@ impl Supervisor {
         ids.into_iter()
             .map(|id| self.drain(id, out, Share::Much))
             .sum()
+    }
+
+    /// The same, and all of it.
+    pub(in crate::engine) fn drain_whole(&mut self, out: &mut Out<'_>) {
+        let ids: Vec<SpaceId> = self.spaces.keys().copied().collect();
+        for id in ids {
+            self.drain(id, out, Share::All);
+        }
     }
 
     /// Tells of what has been recorded in a space up to now, or much of it.
@@ -52,7 +72,7 @@ impl Supervisor {
         let Some(mut recorder) = space.recorder.take() else {
             return 0;
         };
-        recorder.clock.set(out.now());
+        recorder.clock.set(|| out.now());
         recorder
             .patched
             .code
@@ -60,11 +80,10 @@ impl Supervisor {
         // What comes meanwhile is for the next time: a thread may be faster than we are.
         let now = ticks::now();
         let mut count = 0;
-        while (count < MOST || share == Share::All)
-            && out.request.is_none()
+        while share.goes_on(count, out)
             && let Some((index, until)) = recorder.earliest(now)
         {
-            count += self.drain_ring(&mut recorder, (index, until), id, out);
+            count += self.drain_ring(&mut recorder, (index, until), id, share, out);
             recorder.make_room(out);
         }
         out.at(None);
@@ -83,6 +102,7 @@ impl Supervisor {
         recorder: &mut Recorder,
         (index, until): (usize, u64),
         id: SpaceId,
+        share: Share,
         out: &mut Out<'_>,
     ) -> usize {
         let Recorder {
@@ -122,7 +142,7 @@ impl Supervisor {
         let mut count = 0;
         let is_next = |time: Option<u64>| time.is_some_and(|time| time <= until);
         while count < BATCH
-            && teller.out.request.is_none()
+            && share.goes_on(count, teller.out)
             && is_next(reader.time(shared, code.shapes()))
         {
             let Some(record) = reader.take(code.shapes()) else {
@@ -215,7 +235,8 @@ fn called(
         return_address,
         at_callee: recorded.callee.is_some(),
     };
-    let seen = Seen::new(record, teller.thread_pointer, 0);
+    let ip = recorded.entry.unwrap_or(return_address);
+    let seen = Seen::new(record, teller.thread_pointer, ip.0);
     teller.called(&call, seen.view());
 }
 

@@ -43,6 +43,7 @@ impl Forked {
         let fill = |shared: Shared<'_>| tables.store(shared);
         let shared = area::map_shared(stopped, remote, memory, patched.layout, fill)?;
         patched.code.make_missing_trampolines(memory);
+        patched.walks.for_child();
         let mut recorder = Recorder {
             rings: Rings::new(patched.layout),
             clock: Clock::new(),

@@ -3,7 +3,7 @@
 //! The instructions by which a module uses the slot of an import are led to the stub of its tracepoint. What code
 //! is made, what lies where and what stands in a ring is the business of [`crate::record`].
 
-mod area;
+pub(in crate::engine) mod area;
 mod clock;
 mod detours;
 pub mod drain;
@@ -14,6 +14,7 @@ mod patches;
 mod rings;
 mod stops;
 mod tell;
+mod walks;
 
 use crate::base::Tid;
 use crate::base::addr::Addr;
@@ -32,6 +33,7 @@ use detours::Detours;
 use islands::Islands;
 use patches::{Patches, Unpatched};
 use rings::Rings;
+use walks::Walks;
 
 pub use detours::Function;
 pub use fork::Forked;
@@ -76,6 +78,7 @@ struct Patched {
     unwinders: HashSet<u64>,
     islands: Islands,
     detours: Detours,
+    walks: Walks,
     patches: Patches,
     /// The instruction pointers behind int3s of ours that were asked for.
     stops: HashSet<u64>,
@@ -87,6 +90,8 @@ struct Recorded {
     point: Arc<Tracepoint>,
     /// The stub.
     stub: u64,
+    /// The function's first instruction, where the jump to the stub is.
+    entry: Option<Addr>,
     /// It is an import that is seen at its function, whose jump is there.
     callee: Option<(u64, Callee)>,
 }
@@ -144,6 +149,7 @@ impl Recorder {
                 unwinders: HashSet::new(),
                 islands,
                 detours,
+                walks: Walks::default(),
                 patches: Patches::default(),
                 stops: HashSet::new(),
             },
@@ -200,6 +206,7 @@ impl Recorder {
         points[stub.number as usize] = Some(Recorded {
             point: point.clone(),
             stub: stub.entry,
+            entry: None,
             callee,
         });
         Ok(stub.entry)
@@ -238,6 +245,9 @@ impl Recorder {
             Target::Code(place.head),
             callee.clone().map(|callee| (place.at, callee)),
         )?;
+        if let Some(Some(recorded)) = self.patched.points.last_mut() {
+            recorded.entry = Some(function.entry);
+        }
         self.patched.detours.lead(place.at, stub);
         match callee {
             Some(callee) => {
@@ -441,6 +451,7 @@ impl Recorder {
 
     /// Forgets the patches of a module that is no longer mapped.
     pub fn forget(&mut self, range: &Range<u64>) {
+        self.forget_rules();
         self.patched.patches.forget(range);
         self.patched.detours.forget(range);
         self.patched.functions.retain(|at| !range.contains(at));

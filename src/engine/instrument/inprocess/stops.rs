@@ -2,13 +2,16 @@
 
 use super::Recorder;
 use super::tell::{Call, Teller};
+use super::walks::stack;
 use crate::base::Tid;
 use crate::base::addr::Addr;
 use crate::base::memory::Memory;
 use crate::base::regs::{Regs, View};
+use crate::engine::space::stack::Translated;
 use crate::engine::supervisor::out::Out;
 use crate::engine::supervisor::state::Supervisor;
 use crate::engine::task::Role;
+use crate::plan::Stack;
 use crate::record::{Asked, Shared, When};
 use crate::sys::ptrace::Stopped;
 
@@ -95,16 +98,21 @@ impl Supervisor {
             next_call: &mut self.next_call,
             out,
         };
+        let memory = Translated {
+            memory: &space.memory,
+            space,
+        };
         let view = |regs| View {
             regs,
-            memory: &space.memory,
+            memory: &memory,
             floats: stopped,
             errno: space.errno(regs.fs_base),
         };
+        let mut unknown = None;
         match asked.when {
             When::Call => {
-                let memory: &dyn Memory = &space.memory;
-                let return_address = memory.read_word(Addr(asked.frame)).unwrap_or_default();
+                let words: &dyn Memory = &space.memory;
+                let return_address = words.read_word(Addr(asked.frame)).unwrap_or_default();
                 let return_address = recorder.caller(Addr(return_address));
                 let callees = &recorder.patched.callees;
                 if teller.is_meant(point, callees, asked.frame, return_address) {
@@ -114,7 +122,13 @@ impl Supervisor {
                         return_address,
                         at_callee: point.callee.is_some(),
                     };
-                    teller.called(&call, view(&asked.regs));
+                    let regs = Regs {
+                        rip: point.entry.unwrap_or(return_address).0,
+                        ..*asked.regs
+                    };
+                    teller.called(&call, view(&regs));
+                    let is_walked = point.point.stack == Stack::Wanted;
+                    unknown = is_walked.then(|| stack(&regs, &memory));
                 }
             }
             When::Return => {
@@ -126,6 +140,13 @@ impl Supervisor {
                     teller.returned(&point.point, asked.frame, return_address, view(&regs));
                 }
             }
+        }
+        let id = task.space;
+        if let Some(raw) = unknown
+            && let Some(space) = self.spaces.get_mut(&id)
+            && let Some(recorder) = &mut space.recorder
+        {
+            recorder.learn(&space.modules, &raw);
         }
         true
     }

@@ -9,13 +9,14 @@ use crate::engine::hit::What;
 use crate::engine::instrument::int3::breakpoint::{Breakpoint, Purpose};
 use crate::engine::instrument::int3::clones::told_of;
 use crate::engine::space::Space;
+use crate::engine::space::stack::Translated;
 use crate::engine::stacks::{Runner, Stack};
 use crate::engine::supervisor::out::Out;
 use crate::engine::supervisor::resume::Resume;
 use crate::engine::supervisor::state::Supervisor;
 use crate::engine::task::{Role, SpaceId, Task};
 use crate::event::{CallId, Why};
-use crate::plan::{Kind, Returns, Tracepoint};
+use crate::plan::{self, Kind, Returns, Tracepoint};
 use crate::process::callsite::CallSite;
 use crate::sys;
 use crate::sys::memory::Prefetched;
@@ -133,11 +134,19 @@ impl Supervisor {
         }
         if !arrivals.is_empty() {
             let mut call_sites = Vec::with_capacity(1);
+            let stack = Translated {
+                memory: &prefetched,
+                space,
+            };
             if let Some(task) = self.tasks.get_mut(&stopped.tid()) {
                 for arrival in arrivals {
+                    let memory: &dyn Memory = match arrival.point.stack {
+                        plan::Stack::Wanted => &stack,
+                        plan::Stack::Unwanted => &prefetched,
+                    };
                     let view = View {
                         regs: &arrival.regs,
-                        memory: &prefetched,
+                        memory,
                         floats: stopped,
                         errno: None,
                     };

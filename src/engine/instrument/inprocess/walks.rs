@@ -1,0 +1,84 @@
+//! What threads need to walk their own stacks: the rules for the return addresses that they meet.
+
+use super::Recorder;
+use crate::base::Tid;
+use crate::base::addr::Addr;
+use crate::base::memory::Memory;
+use crate::base::regs::Regs;
+use crate::process::module::Module;
+use crate::record::Shared;
+use crate::record::rules::{MOST_FRAMES, Rules};
+use crate::stack::{ModuleId, Moment, RawStack, Unwinder};
+use std::ops::Range;
+
+/// How much of a stack is looked at for them.
+const STACK: usize = 64 << 10;
+
+/// The rules that are in the table, and what they come from.
+#[derive(Clone, Default)]
+pub(super) struct Walks {
+    rules: Rules,
+    unwinder: Unwinder,
+    /// The first addresses of the modules that the unwinder knows.
+    modules: Vec<Range<u64>>,
+}
+
+/// The stack of a task that stands at a function's first instruction.
+pub(super) fn stack(regs: &Regs, memory: &dyn Memory) -> RawStack {
+    let mut stack = vec![0; STACK];
+    let got = memory.read(Addr(regs.rsp), &mut stack);
+    stack.truncate(got.unwrap_or_default());
+    RawStack::new(regs, Moment::Entry, stack.into())
+}
+
+impl Recorder {
+    /// Adds the rules for the frames of a stack, which begins with a call of a function at its first instruction.
+    pub(super) fn learn(&mut self, modules: &[Module], raw: &RawStack) {
+        let walks = &mut self.patched.walks;
+        walks.meet(modules);
+        let rules = walks.unwinder.rules(raw, usize::from(MOST_FRAMES) + 1);
+        let shared = Shared(self.memory.words());
+        for (return_address, rule) in rules {
+            walks.rules.add(shared, return_address, &rule);
+        }
+    }
+
+    /// Tells a task's own stack, which it may walk.
+    pub fn set_stack(&self, tid: Tid, stack: &Range<u64>) {
+        let mut rings = self.rings.used.iter();
+        if let Some(ring) = rings.find(|ring| ring.tid == tid) {
+            ring.reader.set_stack(stack, self.shared());
+        }
+    }
+
+    /// Forgets the rules: other code may stand where some of it was.
+    pub(super) fn forget_rules(&mut self) {
+        let shared = Shared(self.memory.words());
+        self.patched.walks.rules.clear(shared);
+    }
+}
+
+impl Walks {
+    /// The same for a child whose table is empty.
+    pub(super) fn for_child(&mut self) {
+        self.rules = Rules::default();
+    }
+
+    fn meet(&mut self, modules: &[Module]) {
+        let gone = |range: &Range<u64>| !modules.iter().any(|module| module.range == *range);
+        for range in self.modules.extract_if(.., |range| gone(range)) {
+            self.unwinder.remove_module(range.start);
+        }
+        for module in modules {
+            let Some(file) = &module.planned.file else {
+                continue;
+            };
+            if !self.modules.contains(&module.range) {
+                self.modules.push(module.range.clone());
+                let id = ModuleId::numbered(self.modules.len());
+                let range = module.range.clone();
+                self.unwinder.add_module(id, range, module.bias, file);
+            }
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! How callers are found from return addresses: a table in shared memory, which only the tracer writes, and by which
+//! threads walk their stacks.
+
+use super::code::asm::GOLDEN;
+use super::layout::{RULES, RULES_LOG2};
+use super::shared::Shared;
+use crate::stack::CallerRule;
+
+/// So many return addresses are recorded of a stack.
+pub const MOST_FRAMES: u16 = 128;
+/// The table stays half empty: a search ends at an empty place.
+const MOST: usize = 1 << (RULES_LOG2 - 1);
+
+/// Bits 0 and 1 of a rule: the caller's stack pointer is `rsp`, or `rbp`, and the offset in bits 2 to 31. Bits 32 to
+/// 63: from there, where its `rbp` is; 0 when that is what it was.
+pub(super) const ROOT: u64 = 0;
+pub(super) const BY_RSP: u64 = 1;
+pub(super) const BY_RBP: u64 = 2;
+const OTHER: u64 = 3;
+
+/// The return addresses whose rules are in the table.
+#[derive(Clone, Debug, Default)]
+pub struct Rules {
+    count: usize,
+}
+
+impl Rules {
+    /// Adds a rule, unless there is no room. A thread finds it at once.
+    pub fn add(&mut self, shared: Shared<'_>, return_address: u64, rule: &CallerRule) {
+        let free = places(return_address).find(|place| {
+            let there = shared.load(*place);
+            there == 0 || there == return_address
+        });
+        let Some(place) = free.filter(|_| self.count < MOST && return_address != 0) else {
+            return;
+        };
+        self.count += usize::from(shared.load(place) == 0);
+        shared.store(place + 8, encode(rule));
+        shared.store(place, return_address);
+    }
+
+    /// Forgets all: other code may stand where some of it was.
+    pub fn clear(&mut self, shared: Shared<'_>) {
+        let places = (RULES..RULES + (16 << RULES_LOG2)).step_by(16);
+        for place in places.filter(|_| self.count > 0) {
+            shared.store(place, 0);
+        }
+        self.count = 0;
+    }
+}
+
+fn encode(rule: &CallerRule) -> u64 {
+    let CallerRule::Frame {
+        by_rbp,
+        offset,
+        rbp,
+    } = *rule
+    else {
+        return match rule {
+            CallerRule::Root => ROOT,
+            _ => OTHER,
+        };
+    };
+    let base = if by_rbp { BY_RBP } else { BY_RSP };
+    let (Ok(offset), Ok(rbp)) = (i32::try_from(offset << 2), i32::try_from(rbp)) else {
+        return OTHER;
+    };
+    u64::from(rbp as u32) << 32 | u64::from(offset as u32) | base
+}
+
+/// Where the rule for a return address may be, in the order in which threads look.
+fn places(return_address: u64) -> impl Iterator<Item = u64> {
+    const MASK: u64 = (1 << RULES_LOG2) - 1;
+    let first = return_address.wrapping_mul(GOLDEN) >> (64 - RULES_LOG2);
+    (0..=MASK).map(move |n| RULES + 16 * (first.wrapping_add(n) & MASK))
+}
