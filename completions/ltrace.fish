@@ -76,6 +76,7 @@ complete -c ltrace -s r -l relative-timestamps -d 'Begin lines with the time sin
 complete -c ltrace -s T -l call-times -d 'Show how long each call took'
 complete -c ltrace -s i -l instruction-pointer -d 'Show where each call returns to'
 complete -c ltrace -s k -l stack-trace -d 'The same, with all of them'
+complete -c ltrace -l arg-names -d 'Show what the source calls arguments, as far as it is known: NAME=VALUE'
 complete -c ltrace -l leaks -d 'Show what is allocated or opened and never given back, by call stack; with -p on a terminal as a view that refreshes, where ? tells the keys'
 complete -c ltrace -l contents -d 'The first bytes of three blocks of each site'
 complete -c ltrace -l no-heap -d 'Not the heap'

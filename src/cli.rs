@@ -381,6 +381,7 @@ impl Args {
                 None if self.stack_trace => usize::MAX,
                 frames => frames.unwrap_or(0),
             },
+            arg_names: self.arg_names,
             demangle: self.written(),
             coloured: match self.color {
                 When::Auto => to_stderr && surroundings.colours,

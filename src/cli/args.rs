@@ -202,6 +202,10 @@ pub(super) struct Args {
     #[arg(short = 's', long = "string-limit", alias = "strsize", value_name = "N", help_heading = VALUES, allow_hyphen_values = true)]
     pub(super) string: Option<String>,
 
+    /// Show what the source calls arguments, as far as it is known: NAME=VALUE
+    #[arg(long = "arg-names", help_heading = VALUES)]
+    pub(super) arg_names: bool,
+
     /// Elements of an array to show [default: 4]
     #[arg(short = 'A', value_name = "N", help_heading = VALUES, allow_hyphen_values = true, hide_short_help = true)]
     pub(super) array: Option<String>,

@@ -123,6 +123,7 @@ fn styles() {
     check_style(&["-b"], |style| style.signals = false);
     check_style(&["--no-sig"], |style| style.signals = false);
     check_style(&["-C"], |style| style.demangle = Spelling::Short);
+    check_style(&["--arg-names"], |style| style.arg_names = true);
     check_style(&["-CC"], |style| style.demangle = Spelling::Whole);
     check_style(&["-w", "3"], |style| style.frames = 3);
     check_style(&["--where=3"], |style| style.frames = 3);

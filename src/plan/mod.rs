@@ -53,6 +53,12 @@ impl Tracepoint {
         Some((prototype, capture))
     }
 
+    /// What its source calls the argument of this number from 0.
+    pub fn arg_name(&self, number: usize) -> Option<&str> {
+        let params = &self.prototype.as_ref()?.params;
+        params.get(number)?.name.as_deref()
+    }
+
     /// The same function with this prototype.
     pub fn retyped(self: &Arc<Self>, prototype: Option<Arc<Prototype>>) -> Arc<Tracepoint> {
         let as_ptr = |p: &Option<Arc<Prototype>>| p.as_ref().map(Arc::as_ptr);

@@ -80,6 +80,8 @@ pub struct Text {
 struct Begun {
     /// An argument was shown: the next one needs a comma.
     has_args: bool,
+    /// So many arguments are behind us, hidden ones among them.
+    args: usize,
     return_address: Addr,
     backtrace: Option<Backtrace>,
 }
@@ -109,20 +111,34 @@ impl Text {
     /// The left half of a call's line.
     fn call(&mut self, id: CallId, point: &Arc<Tracepoint>, begun: Begun, args: &[Value]) {
         self.line.push_line(&self.heads.of(point).call);
-        let has_args = self.args(args, false);
-        self.half = Some((id, Begun { has_args, ..begun }));
+        let begun = self.args(point, args, begun);
+        self.half = Some((id, begun));
     }
 
-    /// Shows arguments, the first after a comma if others stand before it; whether any do now.
-    fn args(&mut self, args: &[Value], mut any: bool) -> bool {
-        for value in args.iter().filter(|&value| *value != Value::Hidden) {
+    /// Shows arguments, the first after a comma if others stand before it; with the call as it has begun then.
+    fn args(&mut self, point: &Tracepoint, args: &[Value], begun: Begun) -> Begun {
+        let mut any = begun.has_args;
+        for (value, number) in args.iter().zip(begun.args..) {
+            if *value == Value::Hidden {
+                continue;
+            }
             if any {
                 self.line.push(", ");
+            }
+            if self.style.arg_names
+                && let Some(name) = point.arg_name(number)
+            {
+                self.line.push(&printable(name));
+                self.line.push("=");
             }
             self.line.push_value(value);
             any = true;
         }
-        any
+        Begun {
+            has_args: any,
+            args: begun.args + args.len(),
+            ..begun
+        }
     }
 
     /// The right half of a line, from the parenthesis on.
@@ -155,6 +171,7 @@ impl Text {
         }
         let unknown = Begun {
             has_args: false,
+            args: 0,
             return_address: NOWHERE,
             backtrace: None,
         };
@@ -243,6 +260,7 @@ impl Text {
                 self.begin(event, *return_address, *depth);
                 let begun = Begun {
                     has_args: false,
+                    args: 0,
                     return_address: *return_address,
                     backtrace: self.unwind(event, point, stack.as_deref()),
                 };
@@ -258,7 +276,7 @@ impl Text {
                 ..
             } => {
                 let begun = self.resume(event, *id, *depth, point);
-                self.args(out_args, begun.has_args);
+                let begun = self.args(point, out_args, begun);
                 self.result(result);
                 self.elapsed(*elapsed);
                 self.line.end();

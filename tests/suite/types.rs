@@ -133,6 +133,25 @@ fn what_the_user_says_goes_first() {
 }
 
 #[test]
+fn names_of_arguments() {
+    let Some(program) = shaped("types", Shape::Pie) else {
+        return;
+    };
+    let conf = scratch("types-names").join("names.conf");
+    std::fs::write(
+        &conf,
+        "void f_file(FILE *, +int hidden);\nint f_text(+string first, string);\n",
+    )
+    .unwrap();
+    let run = ltrace(["-a", "1", "--arg-names", "-F", conf.to_str().unwrap()]);
+    let run = run.arg(program).finish().exits(0);
+    run.has_line("f_enum(a=A, b=B) = 0")
+        .has_line("f_big(big={ 1, 2, 3, \"big\" }, point={ 7, -8 }) = { 8, 2, 3, \"big\" }")
+        .has_line("f_format(format=\"%d %s\", 3, \"x\") = <void>")
+        .has_line("f_text(first=\"text\", nil) = -1");
+}
+
+#[test]
 fn of_cxx() {
     for shape in [Shape::Pie, Shape::Clang] {
         let Some(program) = shaped("types_cxx", shape) else {

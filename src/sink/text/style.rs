@@ -28,6 +28,8 @@ pub struct Style {
     pub thread_ends: bool,
     /// So many calls that led to one are shown below it (`-w`).
     pub frames: usize,
+    /// What the source calls arguments stands before them (`--arg-names`).
+    pub arg_names: bool,
     /// Names as their language writes them (`-C`).
     pub demangle: Spelling,
     /// In colour.
@@ -67,6 +69,7 @@ impl Default for Style {
             task_id_form: TaskIdForm::Bracketed,
             thread_ends: false,
             frames: 0,
+            arg_names: false,
             demangle: Spelling::AsTheyAre,
             coloured: false,
         }
