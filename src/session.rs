@@ -227,12 +227,12 @@ fn trace(config: Config, mode: Box<dyn Mode>, link: Link) -> Result<u8, Error> {
             outcome => break outcome,
         }
     };
+    let finished = consumer.finish();
+    // The last report looks for files as well.
     for path in patience::given_up() {
         tell(&patience::told(&path));
     }
-    consumer
-        .finish()
-        .map_err(|why| Error::output(&config.output, why))?;
+    finished.map_err(|why| Error::output(&config.output, why))?;
     Ok(match consumer.sink.status() {
         _ if refused > 0 => 1,
         Some(status) => status,

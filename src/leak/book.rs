@@ -101,6 +101,13 @@ impl Book {
         made.find(at)
     }
 
+    /// A process is about to end: what names its code may be gone with it.
+    pub fn ends(&self, pid: Pid) {
+        if let Some(space) = self.spaces.get(&pid) {
+            space.made.refresh();
+        }
+    }
+
     /// A module was loaded.
     pub fn loaded(&mut self, pid: Pid, mut module: Module, range: Range<u64>, bias: Bias) {
         let file = module.file.clone();

@@ -24,7 +24,7 @@ fn check_usage(args: &[&str], named: &str) {
 fn usage_errors() {
     check_usage(&[], "");
     check_usage(&["--no-such-option", "true"], "no-such-option");
-    check_usage(&["-Z", "true"], "Z");
+    check_usage(&["-Q", "true"], "Q");
     check_usage(&["-a", "x", "true"], "x");
     check_usage(&["-a", "-1", "true"], "-1");
     check_usage(&["-n", "30", "true"], "30");

@@ -152,6 +152,7 @@ impl LeakSink {
         // While it is still there to be asked.
         let facts = self.setup.system.facts(pid);
         self.traced(pid).at_exit = Some(facts);
+        self.setup.book.ends(pid);
         self.wanted.push_back((pid, Moment::AtExit));
     }
 
