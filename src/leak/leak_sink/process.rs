@@ -153,7 +153,12 @@ impl LeakSink {
         let facts = self.setup.system.facts(pid);
         self.traced(pid).at_exit = Some(facts);
         self.setup.book.ends(pid);
-        self.wanted.push_back((pid, Moment::AtExit));
+        // The next snapshot of it is the last: it goes on to its end behind that.
+        self.wanted
+            .retain(|wanted| *wanted != (pid, Moment::Meanwhile));
+        let of_it = self.wanted.iter().position(|(wanted, _)| *wanted == pid);
+        let at = of_it.unwrap_or(self.wanted.len());
+        self.wanted.insert(at, (pid, Moment::AtExit));
     }
 
     /// A task has ended.

@@ -236,3 +236,19 @@ fn nobody_waits_for_the_last_report_on_a_process() {
     }
     assert_eq!(text.matches("leaks: ").count(), 2, "{text}");
 }
+
+/// A report was due when the process came to its end: the one snapshot that can still be made is for the last report.
+#[test]
+fn the_last_snapshot_is_for_the_last_report() {
+    let mut sink = leak_sink(Out::default(), |_, _| Vec::new());
+    sink.begin();
+    allocates(&mut sink);
+    sink.wanted.clear();
+    sink.wanted.push_back((PID, Moment::Meanwhile));
+    sink.wanted.push_back((PID, Moment::Snapshot));
+    sink.event(&event(Kind::Exiting)).unwrap();
+    assert_eq!(
+        sink.wanted,
+        [(PID, Moment::AtExit), (PID, Moment::Snapshot)]
+    );
+}
