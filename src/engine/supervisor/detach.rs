@@ -5,6 +5,7 @@ use crate::base::addr::Addr;
 use crate::base::signal::Signal;
 use crate::base::{Pid, Tid};
 use crate::engine::hit::What;
+use crate::engine::instrument::inprocess::drain::Share;
 use crate::engine::space::{Original, Space};
 use crate::engine::supervisor::fork_exec_exit::clone_flags;
 use crate::engine::supervisor::out::Out;
@@ -35,7 +36,7 @@ impl Supervisor {
     pub(in crate::engine) fn leave(&mut self, out: &mut Out<'_>) {
         self.batch.drain(..).for_each(|(_, resume)| finish(resume));
         let held = self.stop_everyone(out);
-        self.drain_whole(out);
+        self.drain_all(out, Share::All);
         self.see_to_spaces();
         let mut tids: Vec<Tid> = self.tasks.keys().copied().collect();
         tids.sort();

@@ -226,7 +226,7 @@ impl Supervisor {
             if seen.is_some() {
                 return Ok(seen);
             }
-            let count = self.drain_all(out);
+            let count = self.drain_all(out, Share::Much);
             if is_due || out.request.is_some() {
                 return Ok(None);
             }

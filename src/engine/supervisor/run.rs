@@ -9,6 +9,7 @@ use crate::base::signal::Signal;
 use crate::base::{Pid, Tid};
 use crate::engine::hit::{Hit, What};
 use crate::engine::instrument::inprocess::Whose;
+use crate::engine::instrument::inprocess::drain::Share;
 use crate::engine::space::Doubt;
 use crate::engine::supervisor::attach;
 use crate::engine::supervisor::out::Out;
@@ -101,7 +102,7 @@ impl Supervisor {
             {
                 self.asked = Some(request);
                 // What sinks have to say then is about all that has happened.
-                self.drain_whole(out);
+                self.drain_all(out, Share::All);
                 out.tell(Pid(0), Tid(0), What::Leaving);
             }
         }

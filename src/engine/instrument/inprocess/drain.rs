@@ -43,20 +43,10 @@ impl Share {
 const BATCH: usize = 512;
 
 impl Supervisor {
-    /// Tells of what has been recorded in all spaces up to now; says how many records that were.
-    pub(in crate::engine) fn drain_all(&mut self, out: &mut Out<'_>) -> usize {
+    /// Tells of what has been recorded in all spaces up to now, or much of it; says how many records that were.
+    pub(in crate::engine) fn drain_all(&mut self, out: &mut Out<'_>, share: Share) -> usize {
         let ids: Vec<SpaceId> = self.spaces.keys().copied().collect();
-        ids.into_iter()
-            .map(|id| self.drain(id, out, Share::Much))
-            .sum()
-    }
-
-    /// The same, and all of it.
-    pub(in crate::engine) fn drain_whole(&mut self, out: &mut Out<'_>) {
-        let ids: Vec<SpaceId> = self.spaces.keys().copied().collect();
-        for id in ids {
-            self.drain(id, out, Share::All);
-        }
+        ids.into_iter().map(|id| self.drain(id, out, share)).sum()
     }
 
     /// Tells of what has been recorded in a space up to now, or much of it.
