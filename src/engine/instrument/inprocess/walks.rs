@@ -19,8 +19,10 @@ const STACK: usize = 64 << 10;
 pub(super) struct Walks {
     rules: Rules,
     unwinder: Unwinder,
-    /// The first addresses of the modules that the unwinder knows.
+    /// Where the modules lie that the unwinder knows.
     modules: Vec<Range<u64>>,
+    /// How many it ever knew: no two have one id, also when some have gone.
+    numbered: usize,
 }
 
 /// The stack of a task that stands at a function's first instruction.
@@ -75,7 +77,8 @@ impl Walks {
             };
             if !self.modules.contains(&module.range) {
                 self.modules.push(module.range.clone());
-                let id = ModuleId::numbered(self.modules.len());
+                self.numbered += 1;
+                let id = ModuleId::numbered(self.numbered);
                 let range = module.range.clone();
                 self.unwinder.add_module(id, range, module.bias, file);
             }
