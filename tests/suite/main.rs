@@ -14,6 +14,7 @@ mod conditions;
 mod control_flow;
 mod damaged_debug_info;
 mod deaf_files;
+mod differences;
 mod documents;
 mod entries;
 mod exports;

@@ -7,6 +7,7 @@
 
 pub mod balance;
 pub mod browser;
+pub mod compared;
 pub mod expect;
 pub mod faults;
 pub mod fixture;
