@@ -169,12 +169,18 @@ impl Decoder {
                 signal: *signal,
                 ip: *ip,
             },
-            What::Started { parent } => {
+            What::Started {
+                parent,
+                shares_memory,
+            } => {
                 if let Some(parent) = parent.filter(|parent| *parent != hit.pid) {
                     self.pythons.forked(parent, hit.pid);
                     self.gos.forked(parent, hit.pid);
                 }
-                Kind::Started { parent: *parent }
+                Kind::Started {
+                    parent: *parent,
+                    shares_memory: *shares_memory,
+                }
             }
             What::Tick => Kind::Tick,
             What::Leaving => Kind::Leaving,

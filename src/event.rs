@@ -136,13 +136,16 @@ pub enum Kind {
     Started {
         /// The process that made it, if it is the first of its own.
         parent: Option<Pid>,
+        /// It runs in another process's memory, as a vfork child does: what it allocates there is told of that one.
+        shares_memory: bool,
     },
     /// The process now runs another program.
     Exec {
         /// Where the new program begins.
         ip: Addr,
     },
-    /// The process is about to end, by itself or killed: its memory is there for the last time.
+    /// The process is about to end, by itself or killed: its memory is there for the last time. Of one that runs in
+    /// another's memory this is not told.
     Exiting,
     /// The task ended by itself.
     Exited {

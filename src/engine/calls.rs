@@ -5,6 +5,7 @@
 //! special case. Only calls on the *same stack* can be compared so; a coroutine says nothing about the
 //! calls of another one, whose frames are gone only when their words have been overwritten.
 
+use crate::base::Pid;
 use crate::base::addr::Addr;
 use crate::base::machine::Machine;
 use crate::engine::hit::What;
@@ -19,6 +20,8 @@ use std::sync::Arc;
 pub struct OpenCall {
     /// Which.
     pub id: CallId,
+    /// The process that it is told of.
+    pub pid: Pid,
     /// Of what.
     pub point: Arc<Tracepoint>,
     /// Where the word lies that holds its return address.
@@ -285,16 +288,18 @@ impl Calls {
         self.interrupted.take_if(|last| *last == landing).is_some()
     }
 
-    /// What a forked child inherits: no open call is its own, but the fork returns in it as well.
-    pub fn for_child(&self) -> Calls {
+    /// What a child inherits: no open call is its own, but the call that made it returns in it as well.
+    pub fn for_child(&self, pid: Pid) -> Calls {
         let fork = self
             .open
             .iter()
             .filter(|call| call.point.returns == crate::plan::Returns::Again);
-        let returning_again = self.returning_again.iter().chain(fork).cloned().collect();
+        let returning_again = self.returning_again.iter().chain(fork).cloned();
         Calls {
             open: Vec::new(),
-            returning_again,
+            returning_again: returning_again
+                .map(|call| OpenCall { pid, ..call })
+                .collect(),
             passed: None,
             interrupted: None,
             recorded: None,

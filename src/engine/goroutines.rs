@@ -1,9 +1,9 @@
 //! The open calls of goroutines. They go where their goroutine goes: from task to task, and with its stack to
 //! other memory. Calls on what else a task runs on (Go's scheduler and C on a thread's own stack) are the task's.
 
+use crate::base::Tid;
 use crate::base::memory::Memory;
 use crate::base::regs::Regs;
-use crate::base::{Pid, Tid};
 use crate::engine::calls::{Calls, OpenCall};
 use crate::engine::stacks::Runner;
 use crate::engine::supervisor::out::Out;
@@ -90,12 +90,8 @@ impl Supervisor {
         let mut calls: Vec<OpenCall> = taken.flatten().collect();
         // The last first, as ever.
         calls.sort_by_key(|call| std::cmp::Reverse(call.id));
-        let pid = self
-            .spaces
-            .get(&space)
-            .map_or(Pid(tid.0), |space| space.pid);
         for call in calls {
-            out.tell_no_return(pid, tid, &call, why);
+            out.tell_no_return(tid, &call, why);
         }
     }
 }

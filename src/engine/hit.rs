@@ -58,6 +58,7 @@ pub enum What<'e> {
     },
     Started {
         parent: Option<Pid>,
+        shares_memory: bool,
     },
     Exec {
         ip: Addr,

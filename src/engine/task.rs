@@ -4,6 +4,7 @@ use crate::base::Pid;
 use crate::engine::calls::Calls;
 use crate::engine::stacks::Stacks;
 use crate::engine::supervisor::system_calls::SystemCall;
+use crate::plan::{Holder, Tracepoint};
 use crate::process::goroutine::Goroutine;
 use crate::sys::ptrace::SignalInfo;
 
@@ -44,7 +45,7 @@ pub enum Role {
     /// The user wants to see it.
     Shown,
     /// It is a child that shares our int3s (vfork, CLONE_VM) and must be carried past them, unprinted,
-    /// until it has memory of its own.
+    /// until it has memory of its own. Only what it does to its maker's memory is told.
     VforkChild,
 }
 
@@ -74,6 +75,17 @@ impl Task {
             postponed: None,
             tracing: Tracing::Unasked,
             is_exiting: false,
+        }
+    }
+
+    /// The process that a call of this task's is told of, in memory of this owner's; `None`: nobody asks for it.
+    /// Blocks that a child hands out in its maker's memory, or takes back, are the maker's.
+    pub fn tells_of(&self, point: &Tracepoint, owner: Pid) -> Option<Pid> {
+        match (point.holder(), self.role) {
+            (Some(Holder::Memory), Role::Shown) => Some(owner),
+            (Some(Holder::Memory), Role::VforkChild) => Some(owner).filter(|pid| *pid != self.pid),
+            (_, Role::Shown) => Some(self.pid),
+            (_, Role::VforkChild) => None,
         }
     }
 }

@@ -128,7 +128,7 @@ impl Backtraces for Traces {
     fn event(&mut self, event: &Event) {
         let pid = event.pid;
         match &event.kind {
-            Kind::Started { parent } => {
+            Kind::Started { parent, .. } => {
                 if let Some(parent) = parent.filter(|parent| *parent != pid) {
                     self.book.forked(parent, pid);
                 }

@@ -4,7 +4,7 @@ use crate::leak::kinds::{Action, Kinds, Role};
 use crate::leak::options::Options;
 use crate::plan::pairs::{Function, Param, Source, Width};
 use crate::plan::resources::{Functions, Resources, Watch};
-use crate::plan::{Returns, Stack};
+use crate::plan::{Holder, Returns, Stack};
 use crate::proto::Prototype;
 use crate::proto::library::Library;
 use crate::proto::types::Type;
@@ -43,7 +43,10 @@ pub fn resources(kinds: &Kinds, options: &Options, prototypes: &Library) -> Reso
             kind.is_some_and(|kind| kind.has_descriptors())
         };
         let watch = Watch {
-            at_once: roles.iter().any(has_descriptors),
+            holder: match roles.iter().any(has_descriptors) {
+                true => Holder::Process,
+                false => Holder::Memory,
+            },
             ..watch(prototype, returns, stack)
         };
         functions.insert(name.to_owned(), watch);
@@ -82,7 +85,7 @@ fn watch(prototype: Arc<Prototype>, returns: Returns, stack: Stack) -> Watch {
         prototype,
         returns,
         stack,
-        at_once: false,
+        holder: Holder::Memory,
     }
 }
 

@@ -212,7 +212,13 @@ impl Sink for LeakSink {
         }
         match &event.kind {
             Kind::Call { .. } | Kind::Return { .. } | Kind::NoReturn { .. } => self.called(event),
-            Kind::Started { parent } => self.started(event, *parent)?,
+            Kind::Started {
+                parent,
+                shares_memory,
+            } => {
+                self.started(event, *parent)?;
+                self.traced(event.pid).shares_memory = *shares_memory;
+            }
             Kind::Loaded { .. } => self.loaded(event),
             Kind::Unloaded { range, .. } => self.setup.book.unloaded(event.pid, range),
             Kind::Exec { .. } => self.executed(event.pid),

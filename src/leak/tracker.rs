@@ -259,6 +259,8 @@ impl Tracker {
         threads
             .into_iter()
             .for_each(|thread| self.thread_gone(thread));
+        // Those are the other's, and told of it.
+        self.misuses = Misuses::default();
     }
 
     /// What is live of each kind.

@@ -53,6 +53,14 @@ impl Tracepoint {
         Some((prototype, capture))
     }
 
+    /// Whose the things are that it hands out, if its books are kept.
+    pub fn holder(&self) -> Option<Holder> {
+        match self.kind {
+            Kind::Resource { holder, .. } => Some(holder),
+            _ => None,
+        }
+    }
+
     /// What its source calls the argument of this number from 0.
     pub fn arg_name(&self, number: usize) -> Option<&str> {
         let params = &self.prototype.as_ref()?.params;
@@ -108,9 +116,20 @@ pub enum Kind {
         /// The allocator that is known by such functions; its symbol is then that of the C heap's function
         /// that it is called like.
         allocator: Option<&'static str>,
+        /// Whose the things are.
+        holder: Holder,
     },
     /// A system call, by `-S`.
     SystemCall,
+}
+
+/// Whose the things are that a function hands out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holder {
+    /// The memory's: whoever shares that can give them back, as a vfork child's blocks are its maker's.
+    Memory,
+    /// The process's: children get descriptors of their own.
+    Process,
 }
 
 /// How often one call of a function comes back to its caller.

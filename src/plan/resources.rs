@@ -3,7 +3,7 @@
 
 use super::allocators::{self, Known};
 use super::written::{Written, taken_as};
-use super::{Kind, ModuleName, Point, Returns, Sites, Stack, Tracepoint, Wanted};
+use super::{Holder, Kind, ModuleName, Point, Returns, Sites, Stack, Tracepoint, Wanted};
 use crate::base::addr::Vaddr;
 use crate::elf::{self, Class, Scope, Symbol, SymbolKind};
 use crate::proto::Prototype;
@@ -22,8 +22,8 @@ pub struct Watch {
     pub returns: Returns,
     /// Whether it matters who calls.
     pub stack: Stack,
-    /// The kernel is asked about what it hands out, in the call's own moment.
-    pub at_once: bool,
+    /// Whose the things are. About a process's the kernel is asked, in the call's own moment.
+    pub holder: Holder,
 }
 
 /// A function that a program has by another name, or by none (`--alloc-sym`).
@@ -107,12 +107,6 @@ impl Resources {
         self.functions
             .values()
             .any(|watch| watch.stack == Stack::Wanted)
-    }
-
-    /// The calls of a function are looked at while their task stands still.
-    pub fn is_at_once(&self, tracepoint: &Tracepoint) -> bool {
-        let watch = self.functions.get(&*tracepoint.symbol);
-        matches!(tracepoint.kind, Kind::Resource { .. }) && watch.is_some_and(|watch| watch.at_once)
     }
 
     /// The function is one of those that are expected.
@@ -292,6 +286,7 @@ fn known_point(module: &Arc<ModuleName>, known: Known, watch: &Watch) -> Point {
     let kind = Kind::Resource {
         entry: known.at,
         allocator: Some(known.allocator),
+        holder: watch.holder,
     };
     Point {
         tracepoint: tracepoint(module, known.usual, kind, watch),
@@ -304,6 +299,7 @@ fn point(module: &Arc<ModuleName>, symbol: &str, entry: Vaddr, watch: &Watch) ->
     let kind = Kind::Resource {
         entry,
         allocator: None,
+        holder: watch.holder,
     };
     Point {
         tracepoint: tracepoint(module, symbol, kind, watch),

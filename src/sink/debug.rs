@@ -106,7 +106,7 @@ impl Sink for Debug {
                 self.function(point)?;
                 None
             }
-            Kind::Started { parent } => Some(format!("started, by {parent:?}")),
+            Kind::Started { parent, .. } => Some(format!("started, by {parent:?}")),
             Kind::Exec { ip } => Some(format!("runs another program, from {ip}")),
             Kind::Exited { status, last } => Some(format!("exited: {status}, last {last}")),
             Kind::Killed { signal, last } => Some(format!("killed by {signal}, last {last}")),

@@ -380,7 +380,7 @@ impl Json {
                 let signal = &name;
                 self.line(event, "signal", Signal { signal, number, ip })
             }
-            Kind::Started { parent } => {
+            Kind::Started { parent, .. } => {
                 let parent = parent.map(|parent| parent.0);
                 self.line(event, "started", Started { parent })
             }

@@ -107,7 +107,10 @@ mod tests {
         for (pid, status) in [(7, 1), (8, 2), (7, 3)] {
             let task = Task { pid, tid: pid };
             for kind in [
-                Kind::Started { parent: None },
+                Kind::Started {
+                    parent: None,
+                    shares_memory: false,
+                },
                 Kind::Exited { status, last: true },
             ] {
                 sink.event(&task.at(0, kind)).expect("written");

@@ -26,7 +26,7 @@ impl Places {
     pub fn event(&mut self, event: &Event) {
         let pid = event.pid;
         match &event.kind {
-            Kind::Started { parent } => {
+            Kind::Started { parent, .. } => {
                 if let Some(places) = parent.and_then(|parent| self.processes.get(&parent).cloned())
                 {
                     self.processes.entry(pid).or_insert(places);

@@ -204,7 +204,10 @@ impl Task {
     }
 
     pub(super) fn started(&self) -> Event {
-        self.now(Kind::Started { parent: None })
+        self.now(Kind::Started {
+            parent: None,
+            shares_memory: false,
+        })
     }
 
     pub(super) fn detached(&self) -> Event {

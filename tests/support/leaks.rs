@@ -19,6 +19,7 @@ pub fn report_with(args: &[&str], program: &[&str], input: &str) -> (Value, Fini
     let path = file.to_str().expect("a path");
     let all = [&["--leaks", "--json", path], args, program].concat();
     let finished = ltrace(all).input(input).finish();
+    assert!(file.exists(), "no report: {}", finished.told());
     (read(&file), finished)
 }
 

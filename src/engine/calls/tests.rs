@@ -181,6 +181,7 @@ impl World {
         let id = self.next;
         self.next += 1;
         calls.push(OpenCall {
+            pid: crate::base::Pid(1),
             id: CallId(id),
             point,
             frame,

@@ -87,7 +87,11 @@ impl Supervisor {
         self.launched = Some(Launched { pid, end: None });
         let id = self.add_space(Space::new(pid, stopped.regs()?.machine()));
         self.tasks.insert(tid, Task::new(pid, id, Role::Shown));
-        out.tell(pid, tid, What::Started { parent: None });
+        let what = What::Started {
+            parent: None,
+            shares_memory: false,
+        };
+        out.tell(pid, tid, what);
         let stopped = leave_exec(stopped)?;
         unblock_trap(&stopped)?;
         self.watch_end(&stopped);
@@ -140,7 +144,11 @@ impl Supervisor {
             };
             self.tasks.insert(tid, Task::new(owner, id, role));
             if role == Role::Shown {
-                out.tell(owner, tid, What::Started { parent: None });
+                let what = What::Started {
+                    parent: None,
+                    shares_memory: owner != pid,
+                };
+                out.tell(owner, tid, what);
             }
         }
         for (stopped, _) in &held {

@@ -51,7 +51,7 @@ impl Supervisor {
                 out.tell(task.pid, tid, call.no_return(Why::Detached));
             }
             for call in task.calls.take_all() {
-                out.tell_no_return(task.pid, tid, &call, Why::Detached);
+                out.tell_no_return(tid, &call, Why::Detached);
             }
             if task.role == Role::Shown {
                 out.tell(task.pid, tid, What::Detached);

@@ -64,7 +64,7 @@ impl Supervisor {
                 Role::VforkChild
             };
             let mut task = Task::new(Pid(child.0), parent.space, role);
-            task.calls = parent.calls.for_child();
+            task.calls = parent.calls.for_child(Pid(child.0));
             if role == Role::VforkChild && stop == Stop::Vfork && Cloning::is_plain(&regs) {
                 task.tracing = Tracing::Possible;
             }
@@ -121,7 +121,7 @@ impl Supervisor {
         if !missing.is_empty() {
             self.incomplete.insert(tid, missing);
         }
-        let calls = parent.calls.for_child();
+        let calls = parent.calls.for_child(pid);
         let memory: &dyn Memory = &copy.memory;
         let is_closed = memory.read_uint(Addr(regs.rip), 1).is_err();
         let id = self.add_space(copy);
@@ -172,10 +172,14 @@ impl Supervisor {
 
     fn announce(&mut self, tid: Tid, task: Task, parent: Pid, out: &mut Out<'_>) {
         let (pid, role) = (task.pid, task.role);
+        let shares_memory = self.shares_memory(&task);
         self.tasks.insert(tid, task);
         if role == Role::Shown {
-            let parent = (tid.0 == pid.0).then_some(parent);
-            out.tell(pid, tid, What::Started { parent });
+            let what = What::Started {
+                parent: (tid.0 == pid.0).then_some(parent),
+                shares_memory,
+            };
+            out.tell(pid, tid, what);
         }
     }
 
@@ -271,7 +275,7 @@ impl Supervisor {
             out.tell(task.pid, tid, call.no_return(why));
         }
         for call in task.calls.take_all() {
-            out.tell_no_return(task.pid, tid, &call, why);
+            out.tell_no_return(tid, &call, why);
         }
         if self.tasks.values().all(|other| other.space != task.space) {
             self.close_goroutines(task.space, tid, why, out);
@@ -284,6 +288,12 @@ impl Supervisor {
         self.next_space += 1;
         self.spaces.insert(id, space);
         id
+    }
+
+    /// Whether a task runs in another process's memory.
+    pub(in crate::engine) fn shares_memory(&self, task: &Task) -> bool {
+        let space = self.spaces.get(&task.space);
+        space.is_some_and(|space| space.pid != task.pid)
     }
 
     /// Forgets spaces that no process uses any more. One whose process is gone belongs to another that uses it.

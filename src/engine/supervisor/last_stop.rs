@@ -65,7 +65,7 @@ impl Supervisor {
             return Ok(Resume::Run(stopped));
         };
         task.is_exiting = true;
-        let (pid, role) = (task.pid, task.role);
+        let (pid, role, space) = (task.pid, task.role, task.space);
         let mut others = self.tasks.values().filter(|task| task.pid == pid);
         let is_last = others.all(|task| task.is_exiting);
         let how = how(&stopped.regs()?, stopped.event_message()?);
@@ -73,7 +73,8 @@ impl Supervisor {
             let states = self.ending.states.entry(pid).or_default();
             states.extend(snapshot::state(&stopped));
         }
-        let is_whole = is_last || how == How::Process;
+        let space = self.spaces.get(&space);
+        let is_whole = (is_last || how == How::Process) && space.is_some_and(|s| s.pid == pid);
         if is_whole && role == Role::Shown && self.ending.told.insert(pid) {
             if self.tasks.values().all(|task| task.pid == pid) {
                 self.explain_nothing(tid, out);

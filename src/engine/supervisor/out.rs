@@ -69,13 +69,7 @@ impl<'a> Out<'a> {
     }
 
     /// Tells that a call will never return.
-    pub(in crate::engine) fn tell_no_return(
-        &mut self,
-        pid: Pid,
-        tid: Tid,
-        call: &OpenCall,
-        why: Why,
-    ) {
-        self.tell(pid, tid, call.no_return(why));
+    pub(in crate::engine) fn tell_no_return(&mut self, tid: Tid, call: &OpenCall, why: Why) {
+        self.tell(call.pid, tid, call.no_return(why));
     }
 }

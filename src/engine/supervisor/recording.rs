@@ -15,7 +15,7 @@ use crate::engine::stacks::Runner;
 use crate::engine::supervisor::out::Out;
 use crate::engine::supervisor::state::Supervisor;
 use crate::engine::task::SpaceId;
-use crate::plan::Kind;
+use crate::plan::{Holder, Kind};
 use crate::process::module::Module;
 use crate::record::Caps;
 use crate::sys;
@@ -80,7 +80,7 @@ impl Supervisor {
             let inside = at.offset(1)..at.offset(LONGEST_DETOUR);
             let is_free = taken.range(inside).next().is_none();
             let is_at_once =
-                matches!(purpose, Purpose::Entry(point) if self.plan.resources.is_at_once(point));
+                matches!(purpose, Purpose::Entry(point) if point.holder() == Some(Holder::Process));
             let detoured = may_detour
                 && is_free
                 && !is_at_once

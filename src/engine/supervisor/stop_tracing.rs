@@ -49,7 +49,7 @@ impl Supervisor {
             if let Some(task) = self.tasks.get_mut(&tid) {
                 let space = task.space;
                 for call in task.calls.take_all() {
-                    out.tell_no_return(task.pid, tid, &call, Why::Detached);
+                    out.tell_no_return(tid, &call, Why::Detached);
                 }
                 self.close_goroutines(space, tid, Why::Detached, out);
             }

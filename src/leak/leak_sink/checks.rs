@@ -21,7 +21,11 @@ impl LeakSink {
         moment: Moment,
         snapshot: Snapshot,
     ) -> io::Result<()> {
-        let Some(traced) = self.processes.get_mut(&pid).filter(|traced| !traced.told) else {
+        let Some(traced) = self
+            .processes
+            .get_mut(&pid)
+            .filter(|traced| traced.is_to_be_told())
+        else {
             return Ok(());
         };
         traced.tracker.tick(self.clock.now());

@@ -35,6 +35,9 @@ pub(super) struct Traced {
     pub(super) last: Option<Report>,
     /// The last one was told.
     pub(super) told: bool,
+    /// It runs in another process's memory, and has not run a program of its own: what it does there is in that one's
+    /// report.
+    pub(super) shares_memory: bool,
     /// What the system said of it in its last moment.
     pub(super) at_exit: Option<Facts>,
     /// It has ended; by what, where that is worth telling. It is known until its last report is made.
@@ -42,6 +45,11 @@ pub(super) struct Traced {
 }
 
 impl Traced {
+    /// There may be more to be told of it.
+    pub(super) fn is_to_be_told(&self) -> bool {
+        !self.told && !self.shares_memory
+    }
+
     /// Notes how much is live now. Of one that has ended no more is to be noted.
     pub(super) fn look(&mut self, now: Timestamp) {
         if self.ended.is_none() {
@@ -76,6 +84,7 @@ impl LeakSink {
             history: History::default(),
             last: None,
             told: false,
+            shares_memory: false,
             at_exit: None,
             ended: None,
         })
@@ -141,6 +150,7 @@ impl LeakSink {
         traced.last = None;
         traced.at_exit = None;
         traced.unfollowed = 0;
+        traced.shares_memory = false;
         traced.history = History::default();
         // What was found out about the old program says nothing of this one.
         self.pending
@@ -151,7 +161,10 @@ impl LeakSink {
     pub(super) fn exiting(&mut self, pid: Pid) {
         // While it is still there to be asked.
         let facts = self.setup.system.facts(pid);
-        self.traced(pid).at_exit = Some(facts);
+        let traced = self.traced(pid);
+        traced.at_exit = Some(facts);
+        // Perhaps the memory has become its own, as the other one is gone.
+        traced.shares_memory = false;
         self.setup.book.ends(pid);
         // The next snapshot of it is the last: it goes on to its end behind that.
         self.wanted

@@ -68,7 +68,11 @@ impl LeakSink {
     /// Has a report made, of what is known of a process by now.
     pub(super) fn looked_at(&mut self, pid: Pid, moment: Moment, seen: Seen) {
         let begun = Instant::now();
-        let Some(traced) = self.processes.get_mut(&pid).filter(|traced| !traced.told) else {
+        let Some(traced) = self
+            .processes
+            .get_mut(&pid)
+            .filter(|traced| traced.is_to_be_told())
+        else {
             return;
         };
         traced.look(self.clock.now());
@@ -132,7 +136,11 @@ impl LeakSink {
 
     /// Tells of a process that cannot be looked at any more.
     pub(super) fn tell_last(&mut self, pid: Pid, how: Option<String>) {
-        let Some(traced) = self.processes.get_mut(&pid).filter(|traced| !traced.told) else {
+        let Some(traced) = self
+            .processes
+            .get_mut(&pid)
+            .filter(|traced| traced.is_to_be_told())
+        else {
             return;
         };
         traced.told = true;

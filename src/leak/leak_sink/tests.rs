@@ -131,6 +131,7 @@ fn allocates(sink: &mut LeakSink) {
         kind: plan::Kind::Resource {
             entry: Vaddr(0),
             allocator: None,
+            holder: plan::Holder::Memory,
         },
         prototype: None,
         capture: Default::default(),
@@ -138,7 +139,10 @@ fn allocates(sink: &mut LeakSink) {
         stack: Stack::Unwanted,
     });
     let events = [
-        Kind::Started { parent: None },
+        Kind::Started {
+            parent: None,
+            shares_memory: false,
+        },
         Kind::Loaded {
             module,
             range: START..START + 0x20_0000,

@@ -2,6 +2,7 @@
 
 use crate::base::Pid;
 use crate::leak::leak_sink::pending::Pending;
+use crate::leak::leak_sink::process::Traced;
 use crate::leak::leak_sink::{LeakSink, Moment, Stage, UserRequest};
 use crate::leak::tracker::Knowledge;
 use crate::leak::view::{Asked, View};
@@ -68,8 +69,9 @@ impl LeakSink {
     }
 
     pub(super) fn want_all(&mut self, moment: Moment) {
-        let running = self.processes.iter().filter(|(_, p)| p.ended.is_none());
-        let all: Vec<Pid> = running.map(|(pid, _)| *pid).collect();
+        let is_there = |p: &Traced| p.ended.is_none() && !p.shares_memory;
+        let all = self.processes.iter().filter(|(_, p)| is_there(p));
+        let all: Vec<Pid> = all.map(|(pid, _)| *pid).collect();
         all.into_iter().for_each(|pid| self.want(pid, moment));
     }
 

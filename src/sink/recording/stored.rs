@@ -281,7 +281,7 @@ impl What {
                 signal: signal.0,
                 ip: ip.0,
             },
-            Kind::Started { parent } => What::Started {
+            Kind::Started { parent, .. } => What::Started {
                 parent: parent.map(|parent| parent.0),
             },
             Kind::Exec { ip } => What::Exec { ip: ip.0 },
@@ -398,6 +398,8 @@ impl What {
             },
             What::Started { parent } => Kind::Started {
                 parent: parent.map(Pid),
+                // Only those ask who keep the books of resources.
+                shares_memory: false,
             },
             What::Exec { ip } => Kind::Exec { ip: Addr(ip) },
             What::Exiting => Kind::Exiting,

@@ -422,11 +422,27 @@ fn prefixes_count_for_the_column() {
 fn deltas_are_from_line_start_to_line_start() {
     let puts = imported("puts");
     let call = |id, millis| Event {
-        time: ONE.at(millis, Kind::Started { parent: None }).time,
+        time: ONE
+            .at(
+                millis,
+                Kind::Started {
+                    parent: None,
+                    shares_memory: false,
+                },
+            )
+            .time,
         ..ONE.call(id, 0, &puts, &[])
     };
     let back = |id, millis| Event {
-        time: ONE.at(millis, Kind::Started { parent: None }).time,
+        time: ONE
+            .at(
+                millis,
+                Kind::Started {
+                    parent: None,
+                    shares_memory: false,
+                },
+            )
+            .time,
         ..ONE.returns(id, 0, &puts, Signed(1))
     };
     check(

@@ -9,7 +9,7 @@ use crate::base::regs::View;
 use crate::engine::hit::What;
 use crate::engine::supervisor::out::Out;
 use crate::engine::supervisor::state::Supervisor;
-use crate::engine::task::{Role, SpaceId};
+use crate::engine::task::SpaceId;
 use crate::event::Request;
 use crate::plan::Tracepoint;
 use crate::record::ring::Kind;
@@ -120,7 +120,6 @@ impl Supervisor {
             while reader.take(code.shapes()).is_some() {}
             return 1;
         };
-        let is_shown = task.role == Role::Shown;
         let mut teller = Teller {
             task,
             tid,
@@ -140,7 +139,7 @@ impl Supervisor {
             };
             count += 1;
             let point = points.get(record.number as usize).and_then(Option::as_ref);
-            let (Some(point), true) = (point, is_shown) else {
+            let Some(point) = point else {
                 continue;
             };
             teller.out.at(Some(clock.time(record.time)));

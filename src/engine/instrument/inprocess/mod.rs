@@ -384,6 +384,16 @@ impl Recorder {
             .collect()
     }
 
+    /// Where the function begins, or the caller goes on, of a call that has come to the stub at this address.
+    pub fn seen_at(&self, stub: Addr, return_address: Addr) -> Option<Addr> {
+        if !self.patched.layout.code().contains(&stub.0) {
+            return None;
+        }
+        let mut recorded = self.patched.points.iter().flatten();
+        let recorded = recorded.find(|recorded| recorded.stub == stub.0)?;
+        Some(recorded.entry.unwrap_or(return_address))
+    }
+
     /// From now on no call is recorded, and functions are called by way of our code as if it were not there.
     pub fn disable(&mut self, memory: &ProcessMemory) {
         self.is_enabled = false;

@@ -78,6 +78,9 @@ impl Teller<'_, '_> {
             return_address,
             at_callee,
         } = *call;
+        let Some(pid) = self.task.tells_of(point, self.space.pid) else {
+            return;
+        };
         let position = self.position(frame);
         let unwound = self.task.calls.unwound_by_call(position, return_address);
         self.unwound(unwound);
@@ -93,9 +96,10 @@ impl Teller<'_, '_> {
             return_address,
             view,
         };
-        self.out.tell(self.task.pid, self.tid, what);
+        self.out.tell(pid, self.tid, what);
         let call = OpenCall {
             id,
+            pid,
             point: point.clone(),
             frame,
             return_address,
@@ -107,8 +111,7 @@ impl Teller<'_, '_> {
         };
         match point.returns {
             Returns::Unwatched => {
-                self.out
-                    .tell_no_return(self.task.pid, self.tid, &call, Why::Unwatched);
+                self.out.tell_no_return(self.tid, &call, Why::Unwatched);
             }
             _ => self.task.calls.push(call),
         }
@@ -142,7 +145,7 @@ impl Teller<'_, '_> {
                 return_address,
                 view,
             };
-            self.out.tell(self.task.pid, self.tid, what);
+            self.out.tell(call.pid, self.tid, what);
         }
         for call in returned {
             let what = What::Return {
@@ -152,7 +155,7 @@ impl Teller<'_, '_> {
                 return_address,
                 view,
             };
-            self.out.tell(self.task.pid, self.tid, what);
+            self.out.tell(call.pid, self.tid, what);
             if call.point.returns == Returns::Again {
                 self.task.calls.may_return_again(call);
             }
@@ -176,8 +179,7 @@ impl Teller<'_, '_> {
 
     fn unwound(&mut self, calls: Vec<OpenCall>) {
         for call in calls {
-            self.out
-                .tell_no_return(self.task.pid, self.tid, &call, Why::Unwound);
+            self.out.tell_no_return(self.tid, &call, Why::Unwound);
         }
     }
 }

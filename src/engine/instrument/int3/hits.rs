@@ -84,7 +84,7 @@ impl Supervisor {
                 self.leave_goroutine(stopped.tid());
                 served?;
             }
-            Role::VforkChild => {}
+            Role::VforkChild => self.hit_by_child(&stopped, id, at, regs, out),
         }
         if let Some(space) = self.spaces.get_mut(&id).filter(|space| space.pid == pid) {
             space.see_to_guard(&stopped);
@@ -101,73 +101,17 @@ impl Supervisor {
         regs: Regs,
         out: &mut Out<'_>,
     ) -> sys::Result<()> {
-        let Some(space) = self.spaces.get(&id) else {
-            return Ok(());
-        };
-        let Some(breakpoint) = space.breakpoint(at) else {
+        let Some(breakpoint) = self.spaces.get(&id).and_then(|space| space.breakpoint(at)) else {
             return Ok(());
         };
         let has = |wanted: fn(&Purpose) -> bool| breakpoint.purposes.iter().any(wanted);
-        let returns = has(|p| matches!(p, Purpose::Return));
         let modules_changed = has(|p| matches!(p, Purpose::LinkMap));
         let relocated = has(|p| matches!(p, Purpose::Relocated));
-        let caught = has(|p| matches!(p, Purpose::Caught));
         let begins_action = has(|p| matches!(p, Purpose::SignalEntry));
         let sets_action = has(|p| matches!(p, Purpose::SignalAction));
         let makes_task = has(|p| matches!(p, Purpose::Clone));
         let slot = breakpoint.slot.start;
-        let (arrivals, prefetched) = arrivals(space, at, breakpoint, regs);
-        let mut choosing = Vec::new();
-        if returns {
-            let task = self.tasks.get_mut(&stopped.tid());
-            if let Some(task) = task {
-                choosing = come_back(task, stopped, space, at, regs, out);
-            }
-        }
-        if caught && let Some(task) = self.tasks.get_mut(&stopped.tid()) {
-            let memory: &dyn Memory = &space.memory;
-            let return_address = Addr(memory.read_word(Addr(regs.rsp)).unwrap_or(0));
-            let return_address = space.caller(return_address);
-            let position = position(task, stopped.tid(), space, &regs);
-            let unwound = task.calls.unwound_by_call(position, return_address);
-            tell_unwound(task, stopped, unwound, out);
-        }
-        if !arrivals.is_empty() {
-            let mut call_sites = Vec::with_capacity(1);
-            let stack = Translated {
-                memory: &prefetched,
-                space,
-            };
-            if let Some(task) = self.tasks.get_mut(&stopped.tid()) {
-                for arrival in arrivals {
-                    let memory: &dyn Memory = match arrival.point.stack {
-                        plan::Stack::Wanted => &stack,
-                        plan::Stack::Unwanted => &prefetched,
-                    };
-                    let view = View {
-                        regs: &arrival.regs,
-                        memory,
-                        floats: stopped,
-                        errno: None,
-                    };
-                    if arrive(
-                        task,
-                        stopped,
-                        space,
-                        &arrival,
-                        view,
-                        &mut self.next_call,
-                        out,
-                    ) {
-                        call_sites.push(arrival.lands_at);
-                    }
-                }
-            }
-            for call_site in call_sites {
-                self.expect_return(stopped, id, call_site, out);
-            }
-        }
-        for resolver in choosing {
+        for resolver in self.called_or_returned(stopped, id, at, regs, out) {
             self.chosen(stopped, id, &resolver, Addr(regs.rax), out);
         }
         if modules_changed {
@@ -189,6 +133,80 @@ impl Supervisor {
             })?;
         }
         Ok(())
+    }
+
+    /// A child that shares this memory has hit the breakpoint: what it does to blocks is told, nothing else.
+    fn hit_by_child(
+        &mut self,
+        stopped: &Stopped,
+        id: SpaceId,
+        at: Addr,
+        regs: Regs,
+        out: &mut Out<'_>,
+    ) {
+        if !self.plan.resources.functions.is_empty() {
+            self.called_or_returned(stopped, id, at, regs, out);
+        }
+    }
+
+    /// Tells of the calls that return at a breakpoint, and of those that begin there. The result are the resolvers
+    /// that have returned.
+    fn called_or_returned(
+        &mut self,
+        stopped: &Stopped,
+        id: SpaceId,
+        at: Addr,
+        regs: Regs,
+        out: &mut Out<'_>,
+    ) -> Vec<Arc<Tracepoint>> {
+        let mut choosing = Vec::new();
+        let Some(space) = self.spaces.get(&id) else {
+            return choosing;
+        };
+        let Some(breakpoint) = space.breakpoint(at) else {
+            return choosing;
+        };
+        let Some(task) = self.tasks.get_mut(&stopped.tid()) else {
+            return choosing;
+        };
+        let has = |wanted: fn(&Purpose) -> bool| breakpoint.purposes.iter().any(wanted);
+        let (arrivals, prefetched) = arrivals(space, at, breakpoint, regs);
+        if has(|p| matches!(p, Purpose::Return)) {
+            choosing = come_back(task, stopped, space, at, regs, out);
+        }
+        if has(|p| matches!(p, Purpose::Caught)) {
+            let memory: &dyn Memory = &space.memory;
+            let return_address = Addr(memory.read_word(Addr(regs.rsp)).unwrap_or(0));
+            let return_address = space.caller(return_address);
+            let position = position(task, stopped.tid(), space, &regs);
+            let unwound = task.calls.unwound_by_call(position, return_address);
+            tell_unwound(stopped.tid(), unwound, out);
+        }
+        let mut call_sites = Vec::with_capacity(arrivals.len());
+        let stack = Translated {
+            memory: &prefetched,
+            space,
+        };
+        for arrival in arrivals {
+            let memory: &dyn Memory = match arrival.point.stack {
+                plan::Stack::Wanted => &stack,
+                plan::Stack::Unwanted => &prefetched,
+            };
+            let view = View {
+                regs: &arrival.regs,
+                memory,
+                floats: stopped,
+                errno: None,
+            };
+            let next = &mut self.next_call;
+            if arrive(task, stopped, space, &arrival, view, next, out) {
+                call_sites.push(arrival.lands_at);
+            }
+        }
+        for call_site in call_sites {
+            self.expect_return(stopped, id, call_site, out);
+        }
+        choosing
     }
 
     /// Plants the breakpoint that a call will return to, unless it stands already.
@@ -261,6 +279,12 @@ fn arrivals<'s>(
             continue;
         };
         let return_address = space.caller(lands_at);
+        let recorder = space.recorder.as_ref();
+        let regs = match recorder.and_then(|recorder| recorder.seen_at(at, return_address)) {
+            // No unwinder knows of a stub.
+            Some(Addr(rip)) => Regs { rip, ..regs },
+            None => regs,
+        };
         match caller {
             Some((caller, slot)) if caller.contains(&return_address.0) => {
                 at_callee = lands_at;
@@ -341,9 +365,12 @@ fn arrive(
         ..
     } = arrival;
     let (tid, frame) = (stopped.tid(), regs.rsp);
+    let Some(pid) = task.tells_of(point, space.pid) else {
+        return false;
+    };
     let position = position(task, tid, space, regs);
     let unwound = task.calls.unwound_by_call(position, *return_address);
-    tell_unwound(task, stopped, unwound, out);
+    tell_unwound(tid, unwound, out);
     if task.calls.passed_again(frame, *return_address, point) {
         return false;
     }
@@ -366,23 +393,21 @@ fn arrive(
         }
     }
     let unwound = task.calls.replaced(frame, *return_address, point);
-    tell_unwound(task, stopped, unwound, out);
+    tell_unwound(tid, unwound, out);
     let id = CallId(*next_call);
     *next_call += 1;
     let depth = task.calls.depth();
-    out.tell(
-        task.pid,
-        tid,
-        What::Call {
-            id,
-            depth,
-            point,
-            return_address: *return_address,
-            view,
-        },
-    );
+    let what = What::Call {
+        id,
+        depth,
+        point,
+        return_address: *return_address,
+        view,
+    };
+    out.tell(pid, tid, what);
     let call = OpenCall {
         id,
+        pid,
         point: point.clone(),
         frame,
         return_address: *return_address,
@@ -398,7 +423,7 @@ fn arrive(
         _ => false,
     };
     if unwatched {
-        out.tell_no_return(task.pid, tid, &call, Why::Unwatched);
+        out.tell_no_return(tid, &call, Why::Unwatched);
         task.calls.pass(call);
         return false;
     }
@@ -428,7 +453,7 @@ fn come_back(
     let position = position(task, tid, space, &regs);
     let returned = task.calls.returned(at, position);
     for call in task.calls.unwound_by_return(position) {
-        out.tell_at(time, task.pid, tid, call.no_return(Why::Unwound));
+        out.tell_at(time, call.pid, tid, call.no_return(Why::Unwound));
     }
     let landed = task.calls.has_landed(Landing {
         address: at,
@@ -439,18 +464,13 @@ fn come_back(
         && !landed
         && let Some(call) = task.calls.again(at, regs.rsp)
     {
-        let depth = task.calls.depth();
-        out.tell_at(
-            time,
-            task.pid,
-            tid,
-            What::ReturnedAgain {
-                depth,
-                point: &call.point,
-                return_address: at,
-                view,
-            },
-        );
+        let what = What::ReturnedAgain {
+            depth: task.calls.depth(),
+            point: &call.point,
+            return_address: at,
+            view,
+        };
+        out.tell_at(time, call.pid, tid, what);
     }
     let mut resolvers = Vec::new();
     for call in returned {
@@ -461,7 +481,7 @@ fn come_back(
             return_address: at,
             view,
         };
-        out.tell_at(time, task.pid, tid, what);
+        out.tell_at(time, call.pid, tid, what);
         if matches!(call.point.kind, Kind::Resolver { .. }) {
             resolvers.push(call.point);
         } else if call.point.returns == Returns::Again {
@@ -491,8 +511,8 @@ fn position<'s>(task: &mut Task, tid: Tid, space: &'s Space, regs: &Regs) -> Pos
     }
 }
 
-fn tell_unwound(task: &Task, stopped: &Stopped, unwound: Vec<OpenCall>, out: &mut Out<'_>) {
+fn tell_unwound(tid: Tid, unwound: Vec<OpenCall>, out: &mut Out<'_>) {
     for call in unwound {
-        out.tell_no_return(task.pid, stopped.tid(), &call, Why::Unwound);
+        out.tell_no_return(tid, &call, Why::Unwound);
     }
 }
