@@ -5,6 +5,9 @@ complete -c ltrace -l list -d 'List what could be traced, and run nothing: what 
 complete -c ltrace -l syscalls -d 'Of system calls, as -S shows them, those that a filter means: `read+write`, `-futex`, `%file`' -r
 complete -c ltrace -l min-time -d 'Only calls that take at least this time: `1ms`' -r
 complete -c ltrace -l depth -d 'Only calls within fewer than N others' -r
+complete -c ltrace -l caller -d 'Only calls that such a function makes: by its name and the module that it is in' -r
+complete -c ltrace -l arg -d 'Of a function\'s calls only those of which this holds: `read: arg1 == 3 && ret < 0`' -r
+complete -c ltrace -s P -l path -d 'Only calls that are given this path, or a descriptor that is open on it; with a `/` at its end, on what is below it; as -y' -r
 complete -c ltrace -l trigger -d 'Only from a call of such a function on, which is traced' -r
 complete -c ltrace -l stop -d 'Only up to a call of such a function, which is traced' -r
 complete -c ltrace -l until -d 'Let go after N calls, or after a time: `5s`' -r
@@ -77,6 +80,7 @@ complete -c ltrace -s T -l call-times -d 'Show how long each call took'
 complete -c ltrace -s i -l instruction-pointer -d 'Show where each call returns to'
 complete -c ltrace -s k -l stack-trace -d 'The same, with all of them'
 complete -c ltrace -l arg-names -d 'Show what the source calls arguments, as far as it is known: NAME=VALUE'
+complete -c ltrace -s y -l decode-fds -d 'Show what descriptors are open on: `3</etc/passwd>`; calls stop their task then'
 complete -c ltrace -l leaks -d 'Show what is allocated or opened and never given back, by call stack; with -p on a terminal as a view that refreshes, where ? tells the keys'
 complete -c ltrace -l contents -d 'The first bytes of three blocks of each site'
 complete -c ltrace -l no-heap -d 'Not the heap'

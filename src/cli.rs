@@ -214,6 +214,7 @@ impl Args {
             None => self.outputs(output, style.clone())?,
         };
         let conditions = self.conditions()?;
+        let descriptors = self.descriptors > 0 || !self.paths.is_empty();
         let env = self.env.iter().map(variable).collect::<Result<_, _>>()?;
         let debug = self.debug.as_deref().map(topics).transpose()?;
         let mut command = self.command.into_iter();
@@ -252,9 +253,9 @@ impl Args {
                 .flat_map(|list| paths(list))
                 .collect(),
             limits,
-            // Each system call stops its task, and what is recorded is read only later.
+            // Each system call stops its task, and what is recorded is read only later, as descriptors may not be.
             instrument: match self.instrument {
-                _ if sees_system_calls => Instrument::Stop,
+                _ if sees_system_calls || descriptors => Instrument::Stop,
                 How::Auto => Instrument::Auto,
                 How::Record => Instrument::Record,
                 How::Stop => Instrument::Stop,
@@ -264,6 +265,7 @@ impl Args {
             report: outputs.report,
             also: outputs.also,
             conditions,
+            descriptors,
             frames: style.frames,
         })
     }
@@ -308,6 +310,14 @@ impl Args {
         }
         if self.replay.is_some() && !(self.command.is_empty() && self.attach.is_empty()) {
             return wrong("Option --replay takes no command and no -p");
+        }
+        if self.replay.is_some() && !self.callers.is_empty() {
+            return wrong(
+                "Option --caller needs the files of modules, which a recording does not hold",
+            );
+        }
+        if self.descriptors > 0 && (self.leaks.leaks || self.replay.is_some()) {
+            return wrong("Options --leaks or --replay and -y can't be used together");
         }
         if self.leaks.leaks && (self.record.is_some() || self.replay.is_some()) {
             return wrong("Options --leaks and --record or --replay can't be used together");

@@ -45,6 +45,8 @@ pub struct Config {
     pub conditions: Conditions,
     /// So many of the calls that led to one are shown with it (`-w`).
     pub frames: usize,
+    /// Descriptors are shown with what they are open on (`-y`).
+    pub descriptors: bool,
     /// What is told of ltrace's own doings (`--debug`).
     pub debug: Topics,
 }

@@ -14,6 +14,7 @@ use crate::base::Pid;
 use crate::base::printable::printable;
 use crate::base::signal::Signal;
 use crate::config::{Aim, Children, Comparison, Config, Form, Instrument, Launch, Report};
+use crate::debug::below_roots;
 use crate::decode::Decoder;
 use crate::engine::supervisor::attach::AttachError;
 use crate::engine::supervisor::recording;
@@ -21,18 +22,22 @@ use crate::engine::supervisor::run::Outcome;
 use crate::engine::supervisor::state::{Ending, Follow, Supervisor};
 use crate::error::Error;
 use crate::leak;
+use crate::leak::callers::Callers;
 use crate::leak::tracker::Knowledge;
 use crate::plan::system_calls::SystemCalls;
 use crate::plan::{Plan, Stack};
+use crate::process::descriptors::Descriptors;
 use crate::program;
 use crate::proto::library::{Library, Sources};
 use crate::record::Caps;
 use crate::sink::Sink;
 use crate::sink::both::Both;
 use crate::sink::debug::{Debug, Topics};
+use crate::sink::descriptors::Described;
 use crate::sink::output::Destination;
 use crate::sink::promises::Promises;
-use crate::sink::sieve::{Conditions, Sieve};
+use crate::sink::sieve::{self, Conditions, Sieve};
+use crate::stack::Symbolizer;
 use crate::sys::front::{self, Duties, End, Link, Side, Stops};
 use crate::sys::{interrupt, patience, proc};
 use consumer::Consumer;
@@ -175,6 +180,7 @@ fn trace(config: Config, mode: Box<dyn Mode>, link: Link) -> Result<u8, Error> {
             .map(|filters| SystemCalls::new(filters, stacks)),
         resources: mode.resources(&prototypes),
         prototypes,
+        files: !config.conditions.callers.is_empty(),
     };
     let instrument = match records {
         false => recording::Instrument::Stop,
@@ -200,7 +206,10 @@ fn trace(config: Config, mode: Box<dyn Mode>, link: Link) -> Result<u8, Error> {
         decoder: Decoder::new(config.limits).keep_words(keeps_words),
         tells_losses,
         copying,
-        sink: with_debug(config.debug, sieved(config.conditions, sink)),
+        sink: with_debug(
+            config.debug,
+            described(config.descriptors, sieved(config.conditions, sink)),
+        ),
         failure: None,
         promises: Promises::from_environment(),
     };
@@ -243,14 +252,33 @@ fn trace(config: Config, mode: Box<dyn Mode>, link: Link) -> Result<u8, Error> {
 /// Whether arguments are wanted as they were passed, too.
 fn keeps_words(config: &Config) -> bool {
     let has_them = |form: &Form| matches!(form, Form::Json | Form::Recording);
-    matches!(&config.report, Report::Other(form) if has_them(form))
+    !config.conditions.values.is_empty()
+        || matches!(&config.report, Report::Other(form) if has_them(form))
         || config.also.iter().any(|(_, form)| has_them(form))
 }
 
 /// The sink, for the calls that meet the conditions.
 fn sieved(conditions: Conditions, sink: Box<dyn Sink>) -> Box<dyn Sink> {
     match conditions.are_any() {
-        true => Box::new(Sieve::new(conditions, sink)),
+        true => {
+            let wants_callers = !conditions.callers.is_empty();
+            let callers = wants_callers.then(|| {
+                Box::new(Callers::new(Symbolizer::new(below_roots))) as Box<dyn sieve::Callers>
+            });
+            Box::new(Sieve::new(conditions, sink).with_callers(callers))
+        }
+        false => sink,
+    }
+}
+
+/// The sink, for events that tell what descriptors are open on.
+fn described(is_wanted: bool, sink: Box<dyn Sink>) -> Box<dyn Sink> {
+    match is_wanted {
+        true => {
+            let mut known = Descriptors::default();
+            let of = move |tid, descriptor| known.describe(tid, descriptor);
+            Box::new(Described::new(Box::new(of), sink))
+        }
         false => sink,
     }
 }

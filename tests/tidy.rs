@@ -71,7 +71,7 @@ const LEAK_FLOORS: [&[&str]; 8] = [
         "book",
         "symbols",
     ],
-    &["report", "check_thread", "backtrace"],
+    &["report", "check_thread", "backtrace", "callers"],
     &["output", "view"],
 ];
 

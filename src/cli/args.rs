@@ -67,6 +67,18 @@ pub(super) struct Args {
     #[arg(long = "depth", value_name = "N", help_heading = WHICH, allow_hyphen_values = true, hide_short_help = true)]
     pub(super) depth: Option<String>,
 
+    /// Only calls that such a function makes: by its name and the module that it is in
+    #[arg(long = "caller", value_name = "FILTER", help_heading = WHICH, allow_hyphen_values = true, hide_short_help = true)]
+    pub(super) callers: Vec<String>,
+
+    /// Of a function's calls only those of which this holds: `read: arg1 == 3 && ret < 0`
+    #[arg(long = "arg", value_name = "CONDITION", help_heading = WHICH, allow_hyphen_values = true)]
+    pub(super) values: Vec<String>,
+
+    /// Only calls that are given this path, or a descriptor that is open on it; with a `/` at its end, on what is below it; as -y
+    #[arg(short = 'P', long = "path", value_name = "PATH", help_heading = WHICH, hide_short_help = true)]
+    pub(super) paths: Vec<String>,
+
     /// Only from a call of such a function on, which is traced
     #[arg(long = "trigger", value_name = "FILTER", help_heading = WHICH, allow_hyphen_values = true, hide_short_help = true)]
     pub(super) triggers: Vec<String>,
@@ -205,6 +217,10 @@ pub(super) struct Args {
     /// Show what the source calls arguments, as far as it is known: NAME=VALUE
     #[arg(long = "arg-names", help_heading = VALUES)]
     pub(super) arg_names: bool,
+
+    /// Show what descriptors are open on: `3</etc/passwd>`; calls stop their task then
+    #[arg(short = 'y', long = "decode-fds", help_heading = VALUES, action = ArgAction::Count)]
+    pub(super) descriptors: u8,
 
     /// Elements of an array to show [default: 4]
     #[arg(short = 'A', value_name = "N", help_heading = VALUES, allow_hyphen_values = true, hide_short_help = true)]

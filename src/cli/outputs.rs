@@ -7,7 +7,7 @@ use crate::base::names::Spelling;
 use crate::config::{Form, Report};
 use crate::plan::filter::Filter;
 use crate::sink::output::Destination;
-use crate::sink::sieve::{Conditions, Outcome, Until};
+use crate::sink::sieve::{Conditions, Outcome, Until, condition};
 use crate::sink::summary::{Column, Table};
 use crate::sink::text::Style;
 use std::ffi::OsString;
@@ -105,6 +105,9 @@ impl Args {
                 _ => None,
             },
             depth: number("--depth", self.depth.as_deref(), 1..=usize::MAX)?,
+            callers: each("--caller", &self.callers, Filter::parse)?,
+            values: each("--arg", &self.values, condition::parse)?,
+            paths: self.paths.clone(),
             triggers: each("--trigger", &self.triggers, Filter::parse)?,
             stops: each("--stop", &self.stops, Filter::parse)?,
             until: self.until.as_deref().map(until).transpose()?,

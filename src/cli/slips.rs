@@ -10,7 +10,6 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 const STACKS: &str =
     "-w N shows N calls that led to each, -k all; -i shows where each call returns to";
 const FILTER: &str = "the filter is -e FILTER";
-const GREP: &str = "the lines can be filtered: -o '|grep PATTERN'";
 
 /// Options that we lack, and what does their work.
 const FOREIGN: &[(&[&str], &str)] = &[
@@ -31,11 +30,7 @@ const FOREIGN: &[(&[&str], &str)] = &[
         &["v", "verbose", "no-abbrev"],
         "-s N and -A N show more of strings and arrays; -V shows the version",
     ),
-    (
-        &["y", "decode-fds"],
-        "descriptors are numbers; --leaks --pairs fd tells where they were opened",
-    ),
-    (&["P", "trace-path"], GREP),
+    (&["trace-path"], "-P PATH shows calls that touch a path"),
     (&["trace", "filter", "expr", "events"], FILTER),
     (
         &["entry", "symbol", "function", "func"],

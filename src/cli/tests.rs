@@ -504,8 +504,6 @@ fn options_of_other_tracers() {
     check(&["-g", "ls"], "it is -L");
     check(&["-q", "ls"], "-b leaves out signals");
     check(&["-v", "ls"], "-s N and -A N");
-    check(&["-y", "ls"], "--leaks --pairs fd");
-    check(&["-P", "/etc", "ls"], "-o '|grep PATTERN'");
     check(&["--trace=open", "ls"], "-e FILTER");
     check(&["--outptu=f", "ls"], "the nearest is --output");
     check(&["--leaks=5", "ls"], "option '--leaks' takes no argument");

@@ -124,36 +124,41 @@ fn source(location: &Location) -> Option<Source> {
     })
 }
 
+/// Modules come and go, processes fork and end.
+pub(super) fn learn(book: &mut Book, event: &Event) {
+    let pid = event.pid;
+    match &event.kind {
+        Kind::Started { parent, .. } => {
+            if let Some(parent) = parent.filter(|parent| *parent != pid) {
+                book.forked(parent, pid);
+            }
+        }
+        Kind::Loaded {
+            module,
+            range,
+            bias,
+            file: Some(file),
+        } => {
+            let module = Module {
+                name: module.name.clone(),
+                path: module.path.clone(),
+                build_id: None,
+                root: None,
+                file: file.clone(),
+            };
+            book.loaded(pid, module, range.clone(), *bias);
+        }
+        Kind::Unloaded { range, .. } => book.unloaded(pid, range),
+        Kind::Exec { .. } | Kind::Exited { last: true, .. } | Kind::Killed { last: true, .. } => {
+            book.forget(pid)
+        }
+        _ => (),
+    }
+}
+
 impl Backtraces for Traces {
     fn event(&mut self, event: &Event) {
-        let pid = event.pid;
-        match &event.kind {
-            Kind::Started { parent, .. } => {
-                if let Some(parent) = parent.filter(|parent| *parent != pid) {
-                    self.book.forked(parent, pid);
-                }
-            }
-            Kind::Loaded {
-                module,
-                range,
-                bias,
-                file: Some(file),
-            } => {
-                let module = Module {
-                    name: module.name.clone(),
-                    path: module.path.clone(),
-                    build_id: None,
-                    root: None,
-                    file: file.clone(),
-                };
-                self.book.loaded(pid, module, range.clone(), *bias);
-            }
-            Kind::Unloaded { range, .. } => self.book.unloaded(pid, range),
-            Kind::Exec { .. }
-            | Kind::Exited { last: true, .. }
-            | Kind::Killed { last: true, .. } => self.book.forget(pid),
-            _ => (),
-        }
+        learn(&mut self.book, event);
     }
 
     fn unwind(&mut self, pid: Pid, raw: &RawStack) -> StackId {

@@ -9,7 +9,7 @@ use crate::leak::site;
 use crate::leak::symbols::Unnamed;
 use crate::stack::script::{self, Of, ScriptCalls, ScriptLine};
 use crate::stack::{
-    Bytes, End, Frame, Module, ModuleId, RawStack, Root, StackId, Stacks, Unwinder,
+    Bytes, End, Frame, FrameKind, Module, ModuleId, RawStack, Root, StackId, Stacks, Unwinder,
 };
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -92,6 +92,17 @@ impl Book {
             loaded.find(|loaded| Some(loaded.id) == frame.module)
         });
         loaded.map_or(Addr(frame.vaddr.0), |loaded| loaded.bias.addr(frame.vaddr))
+    }
+
+    /// The call that returns to an address.
+    pub fn caller(&self, pid: Pid, return_address: Addr) -> Option<Frame> {
+        let mut loaded = self.spaces.get(&pid)?.loaded.iter();
+        let loaded = loaded.find(|loaded| loaded.range.contains(&return_address.0))?;
+        Some(Frame {
+            module: Some(loaded.id),
+            vaddr: loaded.bias.vaddr(return_address),
+            kind: FrameKind::Return,
+        })
     }
 
     /// The function that a process has made at run time around an address, and how far into it that is.

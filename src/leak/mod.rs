@@ -4,6 +4,7 @@ mod allocators;
 pub mod amount;
 pub mod backtrace;
 pub mod book;
+pub mod callers;
 pub mod check_thread;
 pub mod functions;
 pub mod heap;

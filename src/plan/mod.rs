@@ -3,6 +3,7 @@
 
 mod allocators;
 pub mod capture;
+pub mod descriptors;
 mod entries;
 pub mod filter;
 pub mod near;
@@ -258,6 +259,8 @@ pub struct Plan {
     pub resources: Resources,
     /// The prototypes.
     pub prototypes: Library,
+    /// Code is to be named: whoever hears of a module is given its file.
+    pub files: bool,
 }
 
 impl Plan {
@@ -287,6 +290,11 @@ impl Plan {
     /// Whether any stacks are wanted.
     pub fn want_stacks(&self) -> bool {
         self.stacks == Stack::Wanted || self.resources.want_stacks()
+    }
+
+    /// Whether files of modules are handed on.
+    pub fn want_files(&self) -> bool {
+        self.files || self.want_stacks()
     }
 
     /// What the user named; nothing for what means whatever there is.

@@ -2,6 +2,7 @@
 
 pub mod auxv;
 pub mod callsite;
+pub mod descriptors;
 pub mod errno;
 pub mod files;
 pub mod gaps;

@@ -55,6 +55,7 @@ fn plan(selection: Selection, prototypes: Library) -> Plan {
         system_calls: None,
         resources: Resources::default(),
         prototypes,
+        files: false,
     }
 }
 

@@ -5,6 +5,7 @@ pub mod both;
 pub mod chrome;
 pub mod debug;
 pub mod demangle;
+pub mod descriptors;
 pub mod json;
 pub mod output;
 pub mod per_process;

@@ -57,8 +57,17 @@ impl Places {
 
     /// The module around an address, and what its file calls the address.
     pub fn find(&self, pid: Pid, at: Addr) -> Option<(&ModuleName, Vaddr)> {
-        let mut places = self.processes.get(&pid)?.iter();
-        let place = places.find(|place| place.range.contains(&at.0))?;
+        let place = self.place(pid, at)?;
         Some((&place.module, place.bias.vaddr(at)))
+    }
+
+    /// The module around an address.
+    pub fn module(&self, pid: Pid, at: Addr) -> Option<Arc<ModuleName>> {
+        self.place(pid, at).map(|place| place.module.clone())
+    }
+
+    fn place(&self, pid: Pid, at: Addr) -> Option<&Place> {
+        let mut places = self.processes.get(&pid)?.iter();
+        places.find(|place| place.range.contains(&at.0))
     }
 }

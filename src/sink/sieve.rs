@@ -1,16 +1,21 @@
 //! Which calls of a trace are shown: those that took long, that failed, that are not too deep, between two functions, up
 //! to a limit. What is shown of a call may depend on its end; it is held back until then.
 
+pub mod condition;
+
 use super::Sink;
-use crate::base::Tid;
+use crate::base::addr::Addr;
 use crate::base::time::Timestamp;
+use crate::base::{Pid, Tid};
 use crate::event::{CallId, Event, Kind, Request};
-use crate::plan::Tracepoint;
 use crate::plan::filter::Filter;
+use crate::plan::{ModuleName, Tracepoint, descriptors};
 use crate::value::Value;
+use condition::{Call, Condition, End};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::HashMap;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What is asked of calls. The usual conditions let every call pass.
@@ -22,6 +27,12 @@ pub struct Conditions {
     pub outcome: Option<Outcome>,
     /// So many calls deep at most, the outermost being one deep (`--depth`).
     pub depth: Option<usize>,
+    /// Made by the code of one of these functions (`--caller`).
+    pub callers: Vec<Filter>,
+    /// Of those that speak of the function, one holds (`--arg`).
+    pub values: Vec<Condition>,
+    /// They touch one of these paths (`-P`).
+    pub paths: Vec<String>,
     /// From a call of one of these on (`--trigger`).
     pub triggers: Vec<Filter>,
     /// Up to a call of one of these (`--stop`).
@@ -55,6 +66,9 @@ impl Conditions {
             min_time,
             outcome,
             depth,
+            callers,
+            values,
+            paths,
             triggers,
             stops,
             until,
@@ -62,6 +76,9 @@ impl Conditions {
         min_time.is_some()
             || outcome.is_some()
             || depth.is_some()
+            || !callers.is_empty()
+            || !values.is_empty()
+            || !paths.is_empty()
             || !triggers.is_empty()
             || !stops.is_empty()
             || until.is_some()
@@ -71,12 +88,114 @@ impl Conditions {
     fn wait_for_ends(&self) -> bool {
         self.min_time.is_some() || self.outcome.is_some()
     }
+
+    /// Whether what is asked of values holds; `None` when that is known at the end only.
+    fn values_hold(&self, call: &Call<'_>) -> Option<bool> {
+        match self.paths.is_empty() || touches(&self.paths, call) {
+            true => {}
+            false if call.end.is_none() && gives_descriptor(call.point) => return None,
+            false => return Some(false),
+        }
+        let mut about = self
+            .values
+            .iter()
+            .filter(|value| value.is_about(call.point))
+            .peekable();
+        if about.peek().is_none() {
+            return Some(true);
+        }
+        let mut is_open = false;
+        for condition in about {
+            match condition.holds(call) {
+                Some(true) => return Some(true),
+                Some(false) => {}
+                None => is_open = true,
+            }
+        }
+        (!is_open).then_some(false)
+    }
+}
+
+/// A descriptor that a call gives may be open on any path.
+fn gives_descriptor(point: &Tracepoint) -> bool {
+    descriptors::of(&point.symbol).is_some_and(|places| places.result)
+}
+
+/// One of the call's values is one of these paths, or open on it.
+fn touches(paths: &[String], call: &Call<'_>) -> bool {
+    let is_meant = |found: &[u8]| {
+        paths.iter().any(|path| match path.strip_suffix('/') {
+            Some(_) => found.starts_with(path.as_bytes()),
+            None => found == path.as_bytes(),
+        })
+    };
+    let result = call
+        .end
+        .and_then(|end| end.result)
+        .map(|(result, _)| result);
+    let mut values = call.args.iter().chain(call.out_args).chain(result);
+    values.any(|value| match value {
+        Value::Bytes { bytes, cut: false } => is_meant(bytes),
+        // As far as it is known.
+        Value::Bytes { bytes, cut: true } => {
+            paths.iter().any(|path| path.as_bytes().starts_with(bytes)) || is_meant(bytes)
+        }
+        Value::Descriptor(_, what) => is_meant(what.as_bytes()),
+        _ => false,
+    })
+}
+
+/// Who tells whose code calls.
+pub trait Callers {
+    /// Learns of modules that come and go.
+    fn event(&mut self, event: &Event);
+
+    /// The function around a return address: its symbol and its module.
+    fn caller(&mut self, pid: Pid, return_address: Addr) -> Option<(String, Arc<ModuleName>)>;
+}
+
+/// Whose code calls, from where: answers that were given.
+#[derive(Default)]
+struct Calling {
+    callers: Option<Box<dyn Callers>>,
+    known: FxHashMap<(Pid, Addr), bool>,
+}
+
+impl Calling {
+    fn event(&mut self, event: &Event) {
+        let Some(callers) = &mut self.callers else {
+            return;
+        };
+        callers.event(event);
+        if matches!(
+            event.kind,
+            Kind::Loaded { .. } | Kind::Unloaded { .. } | Kind::Exec { .. }
+        ) {
+            self.known.clear();
+        }
+    }
+
+    /// It is from one of these functions.
+    fn is_from(&mut self, filters: &[Filter], pid: Pid, from: Addr) -> bool {
+        let Some(callers) = &mut self.callers else {
+            return true;
+        };
+        *self.known.entry((pid, from)).or_insert_with(|| {
+            let caller = callers.caller(pid, from);
+            caller.is_some_and(|(symbol, module)| {
+                filters
+                    .iter()
+                    .any(|filter| filter.matches(&symbol, &module))
+            })
+        })
+    }
 }
 
 /// Lets calls pass that meet the conditions, and everything else.
 pub struct Sieve<S> {
     inner: S,
     conditions: Conditions,
+    calling: Calling,
     /// Between trigger and stop.
     is_on: bool,
     /// Calls that are shown, and have not ended.
@@ -98,6 +217,7 @@ impl<S: Sink> Sieve<S> {
             inner,
             is_on: conditions.triggers.is_empty(),
             conditions,
+            calling: Calling::default(),
             shown: FxHashSet::default(),
             held: FxHashMap::default(),
             order: HashMap::new(),
@@ -108,13 +228,24 @@ impl<S: Sink> Sieve<S> {
         }
     }
 
+    /// The same, with one who tells whose code calls.
+    pub fn with_callers(self, callers: Option<Box<dyn Callers>>) -> Sieve<S> {
+        let known = FxHashMap::default();
+        Sieve {
+            calling: Calling { callers, known },
+            ..self
+        }
+    }
+
     fn call(
         &mut self,
         event: &Event,
         id: CallId,
         depth: usize,
-        point: &Tracepoint,
+        call: &Call<'_>,
+        from: Addr,
     ) -> io::Result<()> {
+        let point = call.point;
         let is_of = |filters: &[Filter]| {
             let mut filters = filters.iter();
             filters.any(|filter| filter.matches(&point.symbol, &point.module))
@@ -125,10 +256,16 @@ impl<S: Sink> Sieve<S> {
         let passes = self.is_on && !too_deep && !self.is_enough;
         // The one that stops is the last that is shown.
         self.is_on &= !is_stop;
-        if !passes {
+        let callers = &self.conditions.callers;
+        let is_meant = callers.is_empty() || self.calling.is_from(callers, event.pid, from);
+        if !passes || !is_meant {
             return Ok(());
         }
-        if self.conditions.wait_for_ends() {
+        let holds = self.conditions.values_hold(call);
+        if holds == Some(false) {
+            return Ok(());
+        }
+        if self.conditions.wait_for_ends() || holds.is_none() {
             self.held.insert(id, event.clone());
             self.order.entry(event.tid).or_default().push(id);
             return Ok(());
@@ -148,11 +285,11 @@ impl<S: Sink> Sieve<S> {
         &mut self,
         event: &Event,
         id: CallId,
-        result: Option<&Value>,
-        elapsed: Duration,
+        out_args: &[Value],
+        end: End<'_>,
     ) -> io::Result<()> {
         if let Some(held) = self.held.remove(&id) {
-            if self.is_met(result, elapsed) && !self.is_enough {
+            if self.is_met(&held, out_args, end) && !self.is_enough {
                 self.show_outer(held.tid, id)?;
                 self.show(id, &held)?;
             }
@@ -170,12 +307,24 @@ impl<S: Sink> Sieve<S> {
         }
     }
 
-    fn is_met(&self, result: Option<&Value>, elapsed: Duration) -> bool {
-        let is_long = self
-            .conditions
-            .min_time
-            .is_none_or(|least| elapsed >= least);
+    fn is_met(&self, held: &Event, out_args: &[Value], end: End<'_>) -> bool {
+        let least = self.conditions.min_time;
+        let is_long = least.is_none_or(|least| end.elapsed >= least);
+        let result = end.result.map(|(value, _)| value);
+        let holds = match &held.kind {
+            Kind::Call {
+                point, args, words, ..
+            } => self.conditions.values_hold(&Call {
+                point,
+                args,
+                out_args,
+                words,
+                end: Some(end),
+            }),
+            _ => None,
+        };
         is_long
+            && holds == Some(true)
             && match (self.conditions.outcome, result) {
                 (None, _) => true,
                 (Some(Outcome::Failure), result) => result.is_some_and(says_failure),
@@ -185,7 +334,10 @@ impl<S: Sink> Sieve<S> {
 
     /// The calls around one that took long enough take as long: they come before it.
     fn show_outer(&mut self, tid: Tid, id: CallId) -> io::Result<()> {
-        if self.conditions.outcome.is_some() {
+        if self.conditions.outcome.is_some()
+            || !self.conditions.values.is_empty()
+            || !self.conditions.paths.is_empty()
+        {
             return Ok(());
         }
         let order = self
@@ -227,20 +379,48 @@ impl<S: Sink> Sink for Sieve<S> {
     }
 
     fn event(&mut self, event: &Event) -> io::Result<()> {
+        self.calling.event(event);
         match &event.kind {
             Kind::Call {
-                id, depth, point, ..
+                id,
+                depth,
+                point,
+                return_address,
+                args,
+                words,
+                ..
             } => {
                 self.look_for_the_end(event.time);
-                self.call(event, *id, *depth, point)
+                let call = Call {
+                    point,
+                    args,
+                    out_args: &[],
+                    words,
+                    end: None,
+                };
+                self.call(event, *id, *depth, &call, *return_address)
             }
             Kind::Return {
                 id,
+                out_args,
                 result,
+                word,
                 elapsed,
                 ..
-            } => self.end(event, *id, Some(result), *elapsed),
-            Kind::NoReturn { id, elapsed, .. } => self.end(event, *id, None, *elapsed),
+            } => {
+                let end = End {
+                    result: Some((result, *word)),
+                    elapsed: *elapsed,
+                };
+                self.end(event, *id, out_args, end)
+            }
+            Kind::NoReturn { id, elapsed, .. } => {
+                let end = End {
+                    result: None,
+                    elapsed: *elapsed,
+                };
+                self.end(event, *id, &[], end)
+            }
             Kind::Tick => {
                 if self.begun.is_some() {
                     self.look_for_the_end(event.time);
@@ -272,125 +452,4 @@ impl<S: Sink> Sink for Sieve<S> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::event::Why;
-    use crate::sink::tests::{ONE, Written, imported};
-    use crate::sink::text::{Style, Text};
-    use Value::{Signed, Void};
-
-    fn took(millis: u64, mut event: Event) -> Event {
-        if let Kind::Return { elapsed, .. } | Kind::NoReturn { elapsed, .. } = &mut event.kind {
-            *elapsed = Duration::from_millis(millis);
-        }
-        event
-    }
-
-    /// `outer` calls `fails` and `slow`; then `last` never returns.
-    fn events() -> Vec<Event> {
-        let [outer, fails, slow, last] = ["outer", "fails", "slow", "last"].map(imported);
-        vec![
-            ONE.call(1, 0, &outer, &[]),
-            ONE.call(2, 1, &fails, &[]),
-            took(1, ONE.returns(2, 1, &fails, Signed(-1))),
-            ONE.call(3, 1, &slow, &[]),
-            took(50, ONE.returns(3, 1, &slow, Void)),
-            took(60, ONE.returns(1, 0, &outer, Signed(0))),
-            ONE.call(4, 0, &last, &[]),
-            took(2, ONE.no_return(4, 0, &last, Why::Gone)),
-            ONE.exited(0),
-        ]
-    }
-
-    #[track_caller]
-    fn check(conditions: Conditions, names: &[&str]) -> bool {
-        let written = Written::default();
-        let text = Text::new(Style::default(), Box::new(written.clone()));
-        let mut sieve = Sieve::new(conditions, text);
-        let mut is_enough = false;
-        for event in events() {
-            sieve.event(&event).expect("written");
-            is_enough |= sieve.request().is_some();
-        }
-        sieve.finish().expect("written");
-        let text = written.text();
-        let lines = text.lines().filter(|line| !line.starts_with(['+', '<']));
-        let found: Vec<&str> = lines
-            .map(|line| line.split('(').next().unwrap_or(""))
-            .collect();
-        assert_eq!(found, names, "{text}");
-        is_enough
-    }
-
-    #[test]
-    fn calls_by_their_time() {
-        let least = |millis| Conditions {
-            min_time: Some(Duration::from_millis(millis)),
-            ..Conditions::default()
-        };
-        check(Conditions::default(), &["outer", "fails", "slow", "last"]);
-        check(least(2), &["outer", "slow", "last"]);
-        check(least(55), &["outer"]);
-        check(least(100), &[]);
-    }
-
-    #[test]
-    fn calls_by_their_outcome() {
-        let ended = |outcome| Conditions {
-            outcome: Some(outcome),
-            ..Conditions::default()
-        };
-        check(ended(Outcome::Failure), &["fails"]);
-        check(ended(Outcome::Success), &["slow", "outer", "last"]);
-        let both = Conditions {
-            min_time: Some(Duration::from_millis(55)),
-            ..ended(Outcome::Success)
-        };
-        check(both, &["outer"]);
-    }
-
-    #[test]
-    fn calls_by_their_depth() {
-        let depth = |most| Conditions {
-            depth: Some(most),
-            ..Conditions::default()
-        };
-        check(depth(1), &["outer", "last"]);
-        check(depth(2), &["outer", "fails", "slow", "last"]);
-    }
-
-    #[test]
-    fn calls_between_two() {
-        let filters = |names: &[&str]| -> Vec<Filter> {
-            let names = names.iter();
-            names
-                .map(|name| Filter::parse(name).expect("a filter"))
-                .collect()
-        };
-        let between = |triggers: &[&str], stops: &[&str]| Conditions {
-            triggers: filters(triggers),
-            stops: filters(stops),
-            ..Conditions::default()
-        };
-        check(between(&["slow"], &[]), &["slow", "last"]);
-        check(between(&[], &["fails"]), &["outer", "fails"]);
-        check(between(&["fails"], &["slow"]), &["fails", "slow"]);
-        check(between(&["nothing"], &[]), &[]);
-    }
-
-    #[test]
-    fn so_many_calls() {
-        let until = |until| Conditions {
-            until: Some(until),
-            ..Conditions::default()
-        };
-        assert!(check(until(Until::Calls(3)), &["outer", "fails", "slow"]));
-        assert!(!check(
-            until(Until::Calls(9)),
-            &["outer", "fails", "slow", "last"]
-        ));
-        let hour = Until::Time(Duration::from_secs(3600));
-        assert!(!check(until(hour), &["outer", "fails", "slow", "last"]));
-        assert!(check(until(Until::Time(Duration::ZERO)), &[]));
-    }
-}
+mod tests;

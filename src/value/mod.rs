@@ -108,6 +108,8 @@ pub enum Value {
     Elided,
     /// A pointer that leads nowhere we can read; its address is shown.
     Unreadable(Addr),
+    /// A descriptor, and what it is open on: `3</etc/passwd>`.
+    Descriptor(i64, Arc<str>),
 }
 
 /// The numbers that a word without a type is shown as in decimal.

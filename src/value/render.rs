@@ -1,7 +1,7 @@
 //! Turns values into the text that lines show.
 
 use super::Value;
-use crate::base::printable::is_plain;
+use crate::base::printable::{is_plain, printable as printable_text};
 use crate::base::{errno, message};
 use std::fmt::Write as _;
 use std::io;
@@ -64,6 +64,10 @@ pub fn render_into(out: &mut String, value: &Value) {
             (0..*levels).for_each(|_| out.push('^'));
         }
         Value::Elided => out.push_str("..."),
+        Value::Descriptor(number, what) => {
+            out.push_str(itoa::Buffer::new().format(*number));
+            push(out, format_args!("<{}>", printable_text(what)));
+        }
     }
 }
 
@@ -375,6 +379,7 @@ mod tests {
         check(Value::Recurse(2), "recurse^^");
         check(Value::Void, "<void>");
         check(Value::Elided, "...");
+        check(Value::Descriptor(3, "/a b".into()), "3</a b>");
     }
 
     #[test]

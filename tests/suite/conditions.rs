@@ -1,7 +1,9 @@
-//! Which of the traced calls are shown: `--min-time`, `-z`, `-Z`, `--depth`, `--trigger`, `--stop`, `--until`.
+//! Which of the traced calls are shown: `--min-time`, `-z`, `-Z`, `--depth`, `--arg`, `--caller`, `-P`, `--trigger`, `--stop`, `--until`.
 
+use crate::support::expect::without_addresses;
 use crate::support::fixture::fixture;
 use crate::support::server::{assert_unharmed, server};
+use crate::support::skip::command;
 use crate::support::trace::calls;
 use crate::support::{ltrace, scratch};
 use serde_json::Value;
@@ -111,4 +113,121 @@ fn so_many_calls_and_no_more() {
     assert_eq!(calls(&run.stderr).len() / 50, 1, "{}", run.told());
     ltrace(["-p", &pid, "--until", "100ms"]).finish().exits(0);
     assert_unharmed(server);
+}
+
+/// The lines of calls by both instruments, which are the same.
+#[track_caller]
+fn lines(options: &[&str], program: &str) -> Option<Vec<String>> {
+    let program = fixture(program)?;
+    let by = |instrument: &str| {
+        let run = ltrace(["--instrument", instrument]).args(options);
+        let run = run.arg(&program).finish();
+        let lines = run.stderr.lines().filter(|line| line.contains('('));
+        let lines = lines.filter(|line| !line.contains("+++"));
+        lines.map(without_task).collect::<Vec<_>>()
+    };
+    let (stopped, recorded) = (by("stop"), by("record"));
+    assert_eq!(stopped, recorded, "{options:?}");
+    Some(stopped)
+}
+
+/// The line without what differs from run to run.
+fn without_task(line: &str) -> String {
+    let line = line.rsplit_once("] ").map_or(line, |(_, rest)| rest);
+    let line = line.split_whitespace().collect::<Vec<_>>().join(" ");
+    without_addresses(&line)
+}
+
+#[test]
+fn calls_by_their_values() {
+    let check = |condition: &[&str], expected: &[&str]| {
+        let options: Vec<&str> = condition.iter().flat_map(|text| ["--arg", *text]).collect();
+        let only = ["-e", "open+close+read+chdir"];
+        if let Some(found) = lines(&[&only[..], &options].concat(), "errno") {
+            let found: Vec<_> = found
+                .iter()
+                .map(|line| line.replace("errno->", ""))
+                .collect();
+            assert_eq!(found, expected, "{condition:?}");
+        }
+    };
+    let open = "open(\"/nowhere\", O_RDONLY) = -1 ENOENT (No such file or directory)";
+    let read = "read(-1, nil, 1) = -1 EBADF (Bad file descriptor)";
+    let close = "close(-1) = -1 EBADF (Bad file descriptor)";
+    let chdir = "chdir(\"/dev/null\") = -1 ENOTDIR (Not a directory)";
+    check(&["errno == ENOENT"], &[open]);
+    check(&["errno == EBADF && arg3 == 1"], &[read]);
+    check(
+        &["open: arg1 ~ \"/no*\"", "read: ret == 0", "close: arg1 > 0"],
+        &[open, chdir],
+    );
+    check(
+        &["open+chdir+read: arg1 == \"/dev/null\"", "close: ret < 0"],
+        &[close, chdir, close],
+    );
+    check(&["arg2 == O_RDONLY && arg1"], &[open]);
+}
+
+#[test]
+fn calls_by_their_caller() {
+    let check = |caller: &str, expected: &[&str]| {
+        if let Some(found) = lines(&["--caller", caller], "errno") {
+            let names: Vec<&str> = found
+                .iter()
+                .filter_map(|line| line.split('(').next())
+                .collect();
+            assert_eq!(names, expected, "{caller}");
+        }
+    };
+    check("fails", &["chdir"]);
+    check("fails@MAIN", &["chdir"]);
+    check("@libc.so*", &[]);
+    check("-main", &["chdir"]);
+}
+
+#[test]
+fn calls_by_a_path() {
+    let dir = scratch("path");
+    fs::write(dir.join("text"), "hello\n").unwrap();
+    let file = dir.join("text").display().to_string();
+    let below = format!("{}/", dir.display());
+    for path in [&file, &below] {
+        let run = ltrace(["-s", "200", "-P", path, "cat", "text"])
+            .dir(&dir)
+            .finish()
+            .exits(0);
+        let names = calls(&run.stderr);
+        assert_eq!(names.first(), Some(&"open"), "{}", run.told());
+        assert_eq!(names.last(), Some(&"close"), "{}", run.told());
+        let opened = format!(" = 3<{file}>");
+        assert!(run.stderr.contains(&opened), "{}", run.told());
+        assert!(
+            run.stderr.contains(&format!("close(3<{file}>)")),
+            "{}",
+            run.told()
+        );
+    }
+    let run = ltrace(["-P", "/nowhere", "cat", "text"])
+        .dir(&dir)
+        .finish()
+        .exits(0);
+    assert_eq!(calls(&run.stderr), Vec::<&str>::new(), "{}", run.told());
+}
+
+/// Both ends of a socket, whichever side looks.
+#[test]
+fn descriptors_of_sockets() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = listener.local_addr().unwrap().to_string();
+    let python = "import socket,sys; s = socket.create_connection(('127.0.0.1', int(sys.argv[1]))); s.send(b'x')";
+    let python = format!("{python}; print(s.getsockname()[1])");
+    let Some(interpreter) = command("python3") else {
+        return;
+    };
+    let port = at.rsplit(':').next().unwrap();
+    let run = ltrace(["-y", "-S", "--syscalls", "sendto", "-L"]).arg(interpreter);
+    let run = run.args(["-c", &python, port]).finish().exits(0);
+    let own = run.stdout.trim();
+    let expected = format!("sendto@SYS(3<TCP:[127.0.0.1:{own}->{at}]>, \"x\", 1");
+    assert!(run.stderr.contains(&expected), "{expected}\n{}", run.told());
 }

@@ -137,7 +137,7 @@ impl Supervisor {
             module: &planned.name,
             range: module.range.clone(),
             bias: module.bias,
-            file: self.plan.want_stacks().then_some(&found.file),
+            file: self.plan.want_files().then_some(&found.file),
         };
         let pid = space.pid;
         out.tell(pid, stopped.tid(), what);

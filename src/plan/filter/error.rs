@@ -13,7 +13,7 @@ pub struct FilterError {
 
 impl FilterError {
     /// `at` counts characters of `text`.
-    pub(super) fn new(message: impl Into<String>, text: &[char], at: usize) -> FilterError {
+    pub fn new(message: impl Into<String>, text: &[char], at: usize) -> FilterError {
         // One column for each character, or the caret would stand under another one.
         let shown = |&c: &char| if c.is_control() { '?' } else { c };
         FilterError {

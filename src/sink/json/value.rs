@@ -67,6 +67,12 @@ impl Serialize for Meaning<'_> {
             },
             Value::Wide { text, cut: false } => out.serialize_str(text),
             Value::Wide { text, cut: true } => cut_text(out, "string", text),
+            Value::Descriptor(number, what) => {
+                let mut map = out.serialize_map(Some(2))?;
+                map.serialize_entry("descriptor", number)?;
+                map.serialize_entry("path", &**what)?;
+                map.end()
+            }
             Value::Name(name) => out.serialize_str(name),
             Value::Flags { names, rest } => {
                 let mut map = out.serialize_map(None)?;
@@ -159,6 +165,10 @@ mod tests {
         check(
             bytes(b"\xff\0", true),
             json!({"bytes": "ff00", "cut": true}),
+        );
+        check(
+            Value::Descriptor(3, "/x".into()),
+            json!({"descriptor": 3, "path": "/x"}),
         );
         let flags = |rest| Value::Flags {
             names: [Arc::from("A"), Arc::from("B")].into_iter().collect(),
