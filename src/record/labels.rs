@@ -103,8 +103,8 @@ pub struct Labels {
     pub(super) spans: BTreeMap<u64, Place>,
     /// The stubs of the tracepoints, by their numbers.
     pub(super) stubs: Vec<u64>,
-    /// Where threads go on that have stopped for the tracer, by their instruction pointers.
-    pub(super) asks: BTreeMap<u64, When>,
+    /// The instruction pointer of a thread that has stopped for the tracer to look at its call or return.
+    pub(super) asked: u64,
     /// Loads that may fault.
     pub faults: Vec<Fault>,
     /// The instruction pointer of a thread that asks for a ring by an int3. When it is left alone, it goes on
@@ -120,7 +120,7 @@ impl Labels {
             layout,
             spans: BTreeMap::new(),
             stubs: vec![0],
-            asks: BTreeMap::new(),
+            asked: 0,
             faults: Vec::new(),
             claim: 0,
             retry: 0,
@@ -138,29 +138,29 @@ impl Labels {
         fault.map(|fault| fault.resume)
     }
 
-    /// Whether a thread has stopped for the tracer with this instruction pointer.
-    pub fn is_ask(&self, ip: u64) -> bool {
-        self.asks.contains_key(&ip)
-    }
-
-    /// The instruction pointers of threads that have stopped for the tracer.
-    pub fn asks(&self) -> impl Iterator<Item = u64> {
-        self.asks.keys().copied()
+    /// The instruction pointers of threads that have stopped for the tracer at an int3. A thread that is left alone
+    /// goes on there.
+    pub fn stops(&self) -> [u64; 2] {
+        [self.claim, self.asked]
     }
 
     /// What a thread asks for that an int3 has stopped.
     pub fn asked(&self, regs: &Regs, memory: &dyn Memory, shared: Shared<'_>) -> Option<Asked> {
-        let when = *self.asks.get(&regs.rip)?;
+        if regs.rip != self.asked {
+            return None;
+        }
+        let regs = above(*regs, 8);
         let pushed = word(memory, regs.rsp, frame::NUMBER) as u32;
-        let (number, above_number) = match when {
-            When::Call => (pushed, 8),
-            When::Return => {
+        let (when, number, above_number) = match pushed & trampolines::PUSHED {
+            0 => (When::Call, pushed, 8),
+            _ => {
                 let trampoline = u64::from(pushed & !trampolines::PUSHED);
-                (shared.load(TABLE + TRAMPOLINE * trampoline + 8) as u32, 0)
+                let number = shared.load(TABLE + TRAMPOLINE * trampoline + 8) as u32;
+                (When::Return, number, 0)
             }
         };
         let only = when == When::Call && word(memory, regs.rsp, frame::TRAMPOLINE) == 0;
-        let out = above(framed(*regs, memory), above_number);
+        let out = above(framed(regs, memory), above_number);
         let frame = out.rsp;
         let after = match when {
             When::Call => out,

@@ -255,13 +255,17 @@ pub fn leave_session() -> bool {
     setsid().is_ok()
 }
 
-/// For another thread of the tracer's: takes no more of the group's share than the tracer does, which serves tasks
-/// that wait. An ordinary one would leave it next to nothing. Outside a session of our own there is no such share, and
-/// such a thread would not get on beside busy programs.
+/// The nice value of a thread that gives way: about a tenth of an ordinary thread's weight (kernel/sched/core.c,
+/// `sched_prio_to_weight`).
+const GIVES_WAY: i32 = 10;
+
+/// For another thread of the tracer's: takes little of the group's share, most of which is the tracer's, which serves
+/// tasks that wait. Not SCHED_IDLE: beside a tracer that is always busy such a thread makes no report for seconds.
 pub fn give_way() {
     let own_session = getsid(None).is_ok_and(|session| session == Pid::this());
     if own_session && policy() == libc::SCHED_OTHER && has_autogroups() {
-        set_policy(libc::SCHED_IDLE);
+        // SAFETY: numbers only; 0 is the calling thread (setpriority(2), "C library/kernel differences").
+        unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, GIVES_WAY) };
     }
 }
 

@@ -85,6 +85,13 @@ impl SharedMemory {
         unsafe { libc::madvise(words.cast(), end - start, libc::MADV_REMOVE) };
     }
 
+    /// Unlocks it: the tracee sees that nobody is here any more.
+    pub fn release(&self) {
+        // SAFETY: the mutex was made, and is on this thread's list or unlocked; one that the tracee has overwritten is
+        // refused.
+        unsafe { libc::pthread_mutex_unlock(self.lock()) };
+    }
+
     fn lock(&self) -> *mut libc::pthread_mutex_t {
         self.start.as_ptr().cast()
     }
@@ -127,8 +134,7 @@ fn done(errno: i32) -> Result<()> {
 
 impl Drop for SharedMemory {
     fn drop(&mut self) {
-        // SAFETY: the mutex was made, and is on this thread's list; one that the tracee has overwritten is refused.
-        unsafe { libc::pthread_mutex_unlock(self.lock()) };
+        self.release();
         // SAFETY: the mapping is ours, and there is no reference into it any more.
         unsafe { libc::munmap(self.start.as_ptr().cast(), self.bytes) };
     }

@@ -17,14 +17,13 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-use nix::sys::signal::Signal;
 use std::time::{Duration, Instant};
 use support::faults::{self, SCENARIOS};
 use support::fixture::fixture;
 use support::flat::{self, Load};
 use support::kills;
 use support::mixture::Random;
-use support::server::{assert_still_works, assert_unharmed, busy, server};
+use support::server::{ATTACHED, attach_and_leave_often, busy, server};
 use support::stress::run_stressed;
 
 fn main() {
@@ -66,22 +65,17 @@ fn calls(name: &str, rounds: usize, threads: usize, count: usize) {
     }
 }
 
-/// Attaches and leaves.
+/// Attaches and leaves, by imports, by functions' entries, and with stacks.
 fn attach(rounds: usize) {
-    let mut server = server(4).expect("a C compiler");
-    let begun = Instant::now();
-    for _ in 0..rounds {
-        let tracer = support::ltrace(["-p", &server.pid().to_string()]).start();
-        tracer.wait_for_stderr("malloc(100");
-        tracer.signal(Signal::SIGINT);
-        tracer.finish().exits(0);
-        assert_still_works(&mut server);
+    for (options, seen) in ATTACHED {
+        let server = server(4).expect("a C compiler");
+        let begun = Instant::now();
+        attach_and_leave_often(server, rounds, options, seen);
+        println!(
+            "attach {options:?}: {rounds} of {rounds} survived, {:.1} s",
+            begun.elapsed().as_secs_f64()
+        );
     }
-    assert_unharmed(server);
-    println!(
-        "attach: {rounds} of {rounds} survived, {:.1} s",
-        begun.elapsed().as_secs_f64()
-    );
 }
 
 /// kill -9 at random moments, of the tracer, its front end or both, on one target as long as it lives.

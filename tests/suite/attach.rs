@@ -2,7 +2,9 @@
 
 use crate::support::fixture::fixture;
 use crate::support::program::Program;
-use crate::support::server::{assert_still_works, assert_unharmed, attach_and_leave_often, server};
+use crate::support::server::{
+    ATTACHED, assert_still_works, assert_unharmed, attach_and_leave_often, server,
+};
 use crate::support::text::{assert_text_untouched, wait_until_planted};
 use crate::support::trace::Line;
 use crate::support::{ltrace, scratch};
@@ -40,10 +42,25 @@ fn quit_leaves_it_running() {
     attach_and_leave(Signal::SIGQUIT, 0);
 }
 
-#[test]
-fn fifty_times_in_a_row() {
+#[track_caller]
+fn check_many_times_in_a_row(times: usize, (options, seen): (&[&str], &str)) {
     let Some(server) = server(4) else { return };
-    attach_and_leave_often(server, 50);
+    attach_and_leave_often(server, times, options, seen);
+}
+
+#[test]
+fn many_times_in_a_row() {
+    check_many_times_in_a_row(30, ATTACHED[0]);
+}
+
+#[test]
+fn many_times_in_a_row_by_functions() {
+    check_many_times_in_a_row(20, ATTACHED[1]);
+}
+
+#[test]
+fn many_times_in_a_row_with_stacks() {
+    check_many_times_in_a_row(8, ATTACHED[2]);
 }
 
 /// Leaves at once, at whatever point of attaching the tracer is.

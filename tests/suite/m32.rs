@@ -245,7 +245,7 @@ fn attached_and_left() {
     let Some(server) = server_32(4) else {
         return;
     };
-    attach_and_leave_often(server, 10);
+    attach_and_leave_often(server, 10, &[], "malloc(100");
 }
 
 #[test]

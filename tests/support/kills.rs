@@ -9,7 +9,12 @@ use std::time::Duration;
 
 /// The options of the tracers that are killed. Not `-e '*'`: the child that posix_spawn(3) makes runs code
 /// of the C library in the memory of its maker, with every signal blocked, and nothing can save it there.
-const OPTIONS: [&[&str]; 3] = [&[], &["-f"], &["-f", "-x", "malloc+free+abs"]];
+const OPTIONS: [&[&str]; 4] = [
+    &[],
+    &["-f"],
+    &["-f", "-x", "malloc+free+abs"],
+    &["--leaks", "--check", "off"],
+];
 
 /// Attaches to a program of the manner of `server`, kills the tracer, its front end or both, and sees
 /// whether all threads of the target still make progress. Nothing is waited for before the kill: the

@@ -15,7 +15,9 @@ pub fn server(threads: usize) -> Option<Running> {
 
 /// The same, of a fixture that was built in another shape.
 pub fn start_server(program: &Path, threads: usize) -> Running {
-    let server = Program::new(program).arg(threads.to_string()).start();
+    let server = Program::new(program).arg(threads.to_string());
+    // It stays for as long as whoever attaches needs.
+    let server = server.patience(Duration::from_secs(1800)).start();
     server.wait_for_stdout("ready\n");
     server
 }
@@ -50,12 +52,24 @@ pub fn assert_still_works(server: &mut Running) {
     assert_lives(server);
 }
 
-/// Attaches, sees calls and leaves by Ctrl-C, so many times in a row; it lives each time, and is unharmed.
+/// Options, and what is seen with them of a server that is attached to.
+pub const ATTACHED: [(&[&str], &str); 3] = [
+    (&[], "malloc(100"),
+    (&["-x", "malloc+free"], "malloc@libc.so.6(100"),
+    (
+        &["--leaks", "--check", "off", "--every", "0.1"],
+        "allocations, ",
+    ),
+];
+
+/// Attaches with these options, sees this text and leaves by Ctrl-C, so many times in a row; it lives each time, and is
+/// unharmed.
 #[track_caller]
-pub fn attach_and_leave_often(mut server: Running, times: usize) {
+pub fn attach_and_leave_often(mut server: Running, times: usize, options: &[&str], seen: &str) {
     for _ in 0..times {
-        let tracer = ltrace(["-p", &server.pid().to_string()]).start();
-        tracer.wait_for_stderr("malloc(100");
+        let tracer = ltrace(options.iter().copied());
+        let tracer = tracer.args(["-p", &server.pid().to_string()]).start();
+        tracer.wait_for_stderr(seen);
         tracer.signal(Signal::SIGINT);
         tracer.finish().exits(0);
         assert_still_works(&mut server);

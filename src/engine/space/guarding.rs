@@ -182,10 +182,10 @@ impl Space {
         if self.guard.is_none() {
             self.guard = Some(self.install_guard(stopped));
         }
-        let (Some(Ok(guard)), Some(recorder)) = (&mut self.guard, &mut self.recorder) else {
+        let (Some(Ok(guard)), Some(recorder)) = (&mut self.guard, &self.recorder) else {
             return;
         };
-        for ip in recorder.take_new_stops() {
+        for ip in recorder.stops() {
             // Without it the program would not survive a kill -9 of ours at that very place.
             let _ = guard.pass(&self.memory, Addr(ip));
         }

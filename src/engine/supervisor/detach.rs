@@ -229,7 +229,7 @@ pub(in crate::engine) fn put_back(stopped: &Stopped, space: &Space) -> sys::Resu
         stopped.set_regs(&regs)?;
     }
     let recorder = space.recorder.as_ref();
-    if let Some(regs) = recorder.and_then(|recorder| recorder.past_island(&regs)) {
+    if let Some(regs) = recorder.and_then(|recorder| recorder.out(&regs, &space.memory)) {
         stopped.set_regs(&regs)?;
     }
     Ok(())

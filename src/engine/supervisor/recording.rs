@@ -67,9 +67,7 @@ impl Supervisor {
         let (Instrument::Record(caps), true) = (self.instrument, self.may_record(id)) else {
             return wanted;
         };
-        // A process that is attached to did not always survive jumps over its functions' beginnings.
-        let may_detour = self.launched.is_some()
-            && (modules == Modules::New || self.stands_still(id, stopped.tid()));
+        let may_detour = modules == Modules::New || self.stands_still(id, stopped.tid());
         let Some(space) = self.spaces.get_mut(&id) else {
             return wanted;
         };

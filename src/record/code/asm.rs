@@ -1,7 +1,7 @@
 //! The assembler, with what our code needs besides: operands at fixed addresses, the frame, and marks that tell
 //! later what a task was doing at an instruction.
 
-use super::super::labels::{Place, Span, When};
+use super::super::labels::{Place, Span};
 use iced_x86::code_asm::{
     AsmMemoryOperand, CodeAssembler, CodeAssemblerResult, CodeLabel, qword_ptr, rsp,
 };
@@ -45,14 +45,12 @@ pub(super) type Made<T = ()> = Result<T, IcedError>;
 pub(super) struct Asm {
     code: CodeAssembler,
     marks: Vec<(CodeLabel, Place)>,
-    asks: Vec<(CodeLabel, When)>,
 }
 
 /// Code for one address.
 pub(super) struct Assembled {
     pub(super) bytes: Vec<u8>,
     pub(super) spans: Vec<Span>,
-    pub(super) asks: Vec<(u64, When)>,
     result: CodeAssemblerResult,
 }
 
@@ -74,7 +72,6 @@ impl Asm {
         Ok(Asm {
             code: CodeAssembler::new(64)?,
             marks: Vec::new(),
-            asks: Vec::new(),
         })
     }
 
@@ -96,13 +93,6 @@ impl Asm {
     pub(super) fn mark(&mut self, place: Place) -> Made {
         let label = self.label_here()?;
         self.marks.push((label, place));
-        Ok(())
-    }
-
-    /// Here a thread goes on that was stopped for the tracer to look at it.
-    pub(super) fn mark_ask(&mut self, when: When) -> Made {
-        let label = self.label_here()?;
-        self.asks.push((label, when));
         Ok(())
     }
 
@@ -167,12 +157,9 @@ impl Asm {
             start: at + bytes.len() as u64,
             place: Place::Elsewhere,
         });
-        let asks = self.asks.iter();
-        let asks = asks.map(|(label, when)| Ok((result.label_ip(label)?, *when)));
         Ok(Assembled {
             bytes,
             spans,
-            asks: asks.collect::<Made<_>>()?,
             result,
         })
     }

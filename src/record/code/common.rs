@@ -1,7 +1,7 @@
 //! Subroutines of stubs and of the code for returns. They use the frame of their caller, so that the stack
 //! pointer alone tells where saved registers are.
 
-use super::super::labels::{Place, When};
+use super::super::labels::Place;
 use super::super::layout::{self, Layout, head, header};
 use super::super::ring::{Kind, header_word};
 use super::asm::{Asm, GOLDEN, Made, frame, outer};
@@ -74,14 +74,36 @@ pub(super) fn ring(asm: &mut Asm, layout: &Layout, find: u64, none: CodeLabel) -
     asm.je(none)
 }
 
-/// Stops the thread, so that the tracer sees a call or a return itself; goes to `none` when nobody is there to do so.
-/// Behind the stop a thread only goes on.
-pub(super) fn ask(asm: &mut Asm, layout: &Layout, when: When, none: CodeLabel) -> Made {
+/// The labels that `ask` has inside.
+pub(super) struct Ask {
+    pub(super) start: CodeLabel,
+    /// Behind the int3.
+    pub(super) asked: CodeLabel,
+}
+
+/// Stops the thread, so that the tracer sees a call or a return itself, unless nobody is there to do so: the zero flag
+/// is set then. Behind the stop a thread only goes on.
+///
+/// One int3 serves all stubs, those of earlier tracers as well.
+pub(super) fn ask(asm: &mut Asm, layout: &Layout) -> Made<Ask> {
+    let mut out = asm.create_label();
+    asm.mark(Place::Called)?;
+    let start = asm.label_here()?;
     asm.test_at(layout.in_shared(header::OWNER), OWNER_ID)?;
-    asm.je(none)?;
+    asm.je(out)?;
     asm.int3()?;
-    asm.mark_ask(when)?;
-    asm.mark(Place::Onward)
+    asm.mark(Place::Onward)?;
+    let asked = asm.label_here()?;
+    asm.here(&mut out)?;
+    asm.ret()?;
+    Ok(Ask { start, asked })
+}
+
+/// Calls [`ask`]; goes to `none` when nobody is there.
+pub(super) fn call_ask(asm: &mut Asm, ask: u64, none: CodeLabel) -> Made {
+    asm.call(ask)?;
+    asm.mark(Place::Onward)?;
+    asm.je(none)
 }
 
 /// The labels that `find` has inside.

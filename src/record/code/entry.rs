@@ -1,7 +1,7 @@
 //! The code that a call goes through: a stub for each tracepoint, which tells its number, and a body for each kind
 //! of tracepoint, which writes the record and goes on to the function.
 
-use super::super::labels::{Place, When};
+use super::super::labels::Place;
 use super::super::layout::{self, Layout, head};
 use super::super::ring::{CALL_FIXED, Kind, header_word};
 use super::super::shape::{Returns, Shape, Source};
@@ -160,7 +160,7 @@ pub(super) fn body(
     }
     if shape.asks.at_entry {
         keep(asm, shape)?;
-        common::ask(asm, layout, When::Call, l.unrecorded)?;
+        common::call_ask(asm, common.ask, l.unrecorded)?;
     } else {
         asm.here(&mut l.again)?;
         asm.mov(r10, qword_ptr(r11 + head::WRITE as i32))?;
@@ -189,7 +189,7 @@ pub(super) fn body(
         if shape.walks {
             asm.jmp(l.unrecorded)?;
             asm.here(&mut l.unknown)?;
-            common::ask(asm, layout, When::Call, l.unrecorded)?;
+            common::call_ask(asm, common.ask, l.unrecorded)?;
             asm.jmp(l.onward)?;
             asm.mark(Place::Body)?;
         }

@@ -1,6 +1,6 @@
 //! The code that a return goes through: one for all that have nothing but `rax`, and one for each kind that has more.
 
-use super::super::labels::{Place, When};
+use super::super::labels::Place;
 use super::super::layout::{self, Layout, head};
 use super::super::ring::{Kind, RETURN_FIXED, header_word};
 use super::super::shape::{Shape, Source};
@@ -66,9 +66,9 @@ pub(super) fn special(asm: &mut Asm, layout: &Layout, common: &Common, shape: &S
     let mut full = asm.create_label();
     asm.mark(Place::Body)?;
     if shape.asks.at_return {
-        subroutines::ask(asm, layout, When::Return, full)?;
-        asm.jmp(common.leave)?;
-        asm.here(&mut full)?;
+        // Whether somebody was there or not.
+        asm.call(common.ask)?;
+        asm.mark(Place::Onward)?;
         return asm.jmp(common.leave);
     }
     let again = asm.label_here()?;

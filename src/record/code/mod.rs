@@ -72,6 +72,7 @@ pub struct Written {
 #[derive(Clone, Copy, Debug, Default)]
 struct Common {
     find: u64,
+    ask: u64,
     space: u64,
     insert: u64,
     copy_text: u64,
@@ -333,6 +334,12 @@ impl Code {
         self.common.find = find;
         self.labels.retry = find;
         [self.labels.claim] = inner;
+        let (ask, inner) = self.subroutine(|asm| {
+            let ask = common::ask(asm, &layout)?;
+            Ok((ask.start, [ask.asked]))
+        })?;
+        self.common.ask = ask;
+        [self.labels.asked] = inner;
         let start = |label: CodeLabel| Ok((label, []));
         self.common.space = self
             .subroutine(|asm| start(common::space(asm, &layout)?))?
@@ -419,7 +426,6 @@ impl Code {
         let made = asm.assemble(self.next)?;
         let labels: Made<Vec<u64>> = labels.iter().map(|label| made.ip(label)).collect();
         self.labels.add(&made.spans);
-        self.labels.asks.extend(made.asks.iter().copied());
         Ok((self.put(made.bytes)?, labels?))
     }
 

@@ -80,8 +80,6 @@ struct Patched {
     detours: Detours,
     walks: Walks,
     patches: Patches,
-    /// The instruction pointers behind int3s of ours that were asked for.
-    stops: HashSet<u64>,
 }
 
 /// What the records of one number are about.
@@ -151,7 +149,6 @@ impl Recorder {
                 detours,
                 walks: Walks::default(),
                 patches: Patches::default(),
-                stops: HashSet::new(),
             },
             memory: shared,
             rings: Rings::new(layout),
@@ -454,7 +451,7 @@ impl Recorder {
     }
 
     /// The registers with which a task has left the jump to a stub behind it, if it stands there.
-    pub fn past_island(&self, regs: &Regs) -> Option<Regs> {
+    fn past_island(&self, regs: &Regs) -> Option<Regs> {
         let rip = self.patched.islands.past(regs.rip)?;
         Some(Regs { rip, ..*regs })
     }
@@ -475,6 +472,8 @@ impl Recorder {
     /// Puts the instructions back and has nobody record any more. Our code stays: calls return there.
     pub fn remove(&mut self, memory: &ProcessMemory) {
         self.disable(memory);
+        // From now on no thread stops for us.
+        self.memory.release();
         self.is_removed = self.patched.patches.undo(memory);
         if self.is_removed {
             log::clear(self.shared());

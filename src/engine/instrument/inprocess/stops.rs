@@ -41,19 +41,12 @@ impl Recorder {
 
     /// Whether an instruction pointer is behind one of these int3s. A task that is left alone goes on there.
     pub fn is_stop(&self, ip: u64) -> bool {
-        let labels = self.patched.code.labels();
-        labels.claim == ip || labels.is_ask(ip)
+        self.stops().contains(&ip)
     }
 
-    /// The instruction pointers behind those int3s that were made since this was asked last.
-    pub fn take_new_stops(&mut self) -> Vec<u64> {
-        let labels = self.patched.code.labels();
-        let stops = std::iter::once(labels.claim).chain(labels.asks());
-        let new: Vec<u64> = stops
-            .filter(|ip| !self.patched.stops.contains(ip))
-            .collect();
-        self.patched.stops.extend(&new);
-        new
+    /// The instruction pointers behind these int3s.
+    pub fn stops(&self) -> [u64; 2] {
+        self.patched.code.labels().stops()
     }
 
     /// What a task asks for with these registers.
