@@ -338,7 +338,8 @@ impl Decoder {
         let typed = point.typed(view.regs.machine());
         let result = result(point, view);
         let value = match (arguments, typed, &result) {
-            (Some(arguments), Some((prototype, capture)), Some(result)) => {
+            (Some(mut arguments), Some((prototype, capture)), Some(result)) => {
+                arguments.has_failed = failure(point, view).is_some();
                 let limits = self.limits;
                 let value =
                     arguments.at_return(prototype, capture, result, view, limits, &mut values);

@@ -2,7 +2,7 @@
 //! told by their names, where things lie in them by their members.
 
 use super::entries::{At, Entries, number};
-use crate::proto::types::{Expr, Integer, Laid, Lens, Passing, Struct, Type, Width};
+use crate::proto::types::{Expr, Integer, Laid, Lens, Names, Passing, Struct, Type, Width};
 use gimli::constants as dw;
 use std::sync::Arc;
 
@@ -133,14 +133,13 @@ impl Held {
             What::One { of, at } => (vec![get(&of).pointer()], vec![at]),
         };
         let laid = Laid {
-            names: members.iter().map(|_| Arc::from("")).collect(),
             offsets: offsets.into(),
             size: self.size,
             align: 8,
             passing: self.passing,
         };
         let structure = Struct::announced();
-        structure.tell(members, Some(laid));
+        structure.tell(members, Names::default(), Some(laid));
         Type::Struct(Arc::new(structure)).shown(Lens::Contents)
     }
 }

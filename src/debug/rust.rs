@@ -57,12 +57,12 @@ fn apart(s: &Struct, laid: &Laid, second: u64) -> Type {
     let apart = Struct::announced();
     apart.tell(
         members,
+        s.names().cloned().unwrap_or_default(),
         Some(Laid {
             offsets: laid.offsets.iter().copied().map(begins).collect(),
             size: TWO_WORDS,
             align: 8,
             passing: Passing::ByMembers,
-            ..laid.clone()
         }),
     );
     Type::Struct(Arc::new(apart))

@@ -4,7 +4,7 @@ use super::contents;
 use super::entries::{At, Entries, Entry, Key, flag, number};
 use crate::proto::layout::Model;
 use crate::proto::types::{
-    Expr, Integer, Laid, Lens, Name, Part, Passing, Real, Struct, Type, Width,
+    Expr, Integer, Laid, Lens, Name, Names, Part, Passing, Real, Struct, Type, Width,
 };
 use gimli::{AttributeValue, DwAte, Expression, Operation, constants as dw};
 use std::collections::{HashMap, VecDeque};
@@ -390,12 +390,11 @@ impl Types {
         let align = align.unwrap_or_else(|| natural_alignment(&members, size));
         let laid = Laid {
             offsets: members.offsets.into(),
-            names: members.names.into(),
             size,
             align,
             passing,
         };
-        structure.tell(members.types, Some(laid));
+        structure.tell(members.types, names(members.names), Some(laid));
     }
 
     fn weight(&self, ty: &Type) -> usize {
@@ -448,6 +447,18 @@ impl Types {
         members.types.push(ty);
         members.offsets.push(offset);
         members.names.push(name.into());
+    }
+}
+
+/// What members are called: those of tuples are not.
+fn names(names: Vec<Arc<str>>) -> Names {
+    let is_numbered = |name: &str| {
+        let number = name.strip_prefix("__").unwrap_or(name);
+        number.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    match names.iter().all(|name| is_numbered(name)) {
+        true => Names::default(),
+        false => names.into(),
     }
 }
 

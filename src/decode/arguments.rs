@@ -2,6 +2,7 @@
 //! tells of.
 
 use super::formats::{Formats, Formatted};
+use crate::abi::convention::Cursor;
 use crate::abi::location::Entry;
 use crate::abi::va_list::VaList;
 use crate::abi::{Argument, Place, convention};
@@ -9,7 +10,7 @@ use crate::base::memory::Text;
 use crate::base::regs::View;
 use crate::plan::capture::Capture;
 use crate::proto::Prototype;
-use crate::proto::types::{Format, Language, Type, Varargs};
+use crate::proto::types::{Expr, Format, Language, Lens, Type, Varargs};
 use crate::value::read::Reader;
 use crate::value::{Limits, Value};
 use smallvec::SmallVec;
@@ -17,6 +18,8 @@ use std::sync::Arc;
 
 /// How much of a format is read to find its conversions.
 const MAX_FORMAT: usize = 4096;
+/// So many arguments of a list are shown.
+const MAX_LIST: usize = 64;
 
 /// A call's arguments as they were at its entry: taken out of registers and stack slots, not yet typed.
 #[derive(Default)]
@@ -24,6 +27,8 @@ pub(super) struct Arguments {
     places: Vec<Place>,
     /// What a format tells of; its arguments stand behind the named ones.
     formatted: Option<Arc<Formatted>>,
+    /// The call has failed: nothing was stored.
+    pub(super) has_failed: bool,
 }
 
 /// Arguments with their types.
@@ -44,10 +49,20 @@ impl Arguments {
         self.places
             .extend(locations.map(|location| entry.fetch(*location)));
         self.formatted = None;
+        self.has_failed = false;
         if let Some((index, format)) = capture.format {
-            let text = self.format_text(prototype, index, view);
             let named = self.places.len();
-            let formatted = formats.get(format.language, &text, named);
+            let formatted = match format.language {
+                Language::List => {
+                    let first = self.places.get(index).map_or(0, Place::low);
+                    let ty = prototype.params[index].ty.clone();
+                    Arc::new(list(ty, first, capture.behind, &entry))
+                }
+                language => {
+                    let text = self.format_text(prototype, index, view);
+                    formats.get(language, &text, named)
+                }
+            };
             self.add_formatted(&formatted.types, (index, format), capture, &entry, view);
             self.formatted = Some(formatted);
         }
@@ -61,9 +76,9 @@ impl Arguments {
     /// How many of the arguments are shown at entry. Where no parameter waits for the return, what printf
     /// takes does not either.
     fn count_at_entry(&self, prototype: &Prototype, capture: &Capture) -> usize {
-        let is_printf =
-            matches!(capture.format, Some((_, format)) if format.language == Language::Printf);
-        match capture.at_entry == prototype.params.len() && is_printf {
+        let is_passed =
+            matches!(capture.format, Some((_, format)) if format.language != Language::Scanf);
+        match capture.at_entry == prototype.params.len() && is_passed {
             true => self.places.len(),
             false => capture.at_entry,
         }
@@ -102,6 +117,9 @@ impl Arguments {
         let address = Type::addr();
         let mut typed = self.typed(prototype);
         self.forget_unstored(&mut typed[prototype.params.len()..], &address, result, view);
+        if self.has_failed || reader(view, limits, &[], None).has_failed(result) {
+            forget_filled(&mut typed, prototype, &address);
+        }
         let reader = reader(view, limits, &typed, Some(result));
         let shown = typed.iter().skip(self.count_at_entry(prototype, capture));
         values.extend(shown.map(|argument| reader.read(argument)));
@@ -183,6 +201,38 @@ impl Arguments {
             }
             left -= i64::from(*counted);
         }
+    }
+}
+
+/// What a call should have filled has any contents when it has failed. Text may be a name that it was given.
+fn forget_filled<'t>(typed: &mut [Argument<'t>], prototype: &'t Prototype, address: &'t Type) {
+    for (argument, param) in typed.iter_mut().zip(&prototype.params) {
+        match &param.ty {
+            Type::Shown(Lens::Switch(switch), _) if switch.subject == Expr::Result => {
+                argument.ty = switch.ty(-1).unwrap_or(address);
+            }
+            ty if param.at_return && !ty.is_text() => {
+                if let Type::Pointer(_) = ty.unshown() {
+                    argument.ty = address;
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// As many arguments as there are before a null one, if the first of all is not null.
+fn list(ty: Type, first: u64, mut cursor: Cursor, entry: &Entry<'_>) -> Formatted {
+    let ty = match ty {
+        Type::Shown(Lens::Format(_), ty) => Type::clone(&ty),
+        ty => ty,
+    };
+    let mut passed = || entry.fetch(cursor.next(&ty)).low() != 0;
+    let most = if first == 0 { 0 } else { MAX_LIST };
+    let count = (0..most).take_while(|_| passed()).count();
+    Formatted {
+        types: vec![ty; count],
+        counted: None,
     }
 }
 

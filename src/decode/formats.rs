@@ -63,7 +63,7 @@ fn place(text: &[u8]) -> usize {
 
 fn read(language: Language, text: &[u8], named: usize) -> Formatted {
     match language {
-        Language::Printf => Formatted {
+        Language::Printf | Language::List => Formatted {
             types: format::arguments(text, named + 1),
             counted: None,
         },

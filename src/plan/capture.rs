@@ -3,7 +3,7 @@
 use crate::abi::convention::Cursor;
 use crate::abi::location::{Location, Register};
 use crate::base::machine::Machine;
-use crate::proto::types::{Format, Type};
+use crate::proto::types::{Format, Lens, Type};
 use crate::proto::{Param, Prototype};
 
 /// Where the arguments of a tracepoint's calls are, and which of them lead to memory.
@@ -28,8 +28,17 @@ impl Capture {
     /// The capture for calls of a function with this prototype, in code for this machine.
     pub fn of(prototype: &Prototype, machine: Machine) -> Capture {
         let mut cursor = Cursor::new(machine, &prototype.result);
-        let params = prototype.params.iter();
-        let locations: Box<[Location]> = params.map(|param| cursor.next(&param.ty)).collect();
+        let mut locations: Vec<Location> = Vec::with_capacity(prototype.params.len());
+        for param in &prototype.params {
+            let shown_before = match &param.ty {
+                Type::Shown(Lens::Again(argument), _) => {
+                    let known = argument.checked_sub(1).and_then(|n| locations.get(n));
+                    Some(known.copied().unwrap_or(Location::Nowhere))
+                }
+                _ => None,
+            };
+            locations.push(shown_before.unwrap_or_else(|| cursor.next(&param.ty)));
+        }
         let at_entry = prototype.shown_at_entry();
         let shown = prototype.params.iter().zip(&locations).take(at_entry);
         let pointers = shown.filter_map(pointer).fold(0, |mask, n| mask | 1 << n);
@@ -37,7 +46,7 @@ impl Capture {
         let mut formats = formats.filter_map(|(index, param)| Some((index, param.ty.format()?)));
         Capture {
             format: formats.next(),
-            locations,
+            locations: locations.into(),
             behind: cursor,
             at_entry,
             result_by_arguments: prototype.result.needs_arguments(),

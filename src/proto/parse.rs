@@ -224,7 +224,8 @@ impl Item<'_> {
             }
             self.check_complete(at, &ty)?;
             let name = self.parameter_name();
-            let at_return = marked || ty.needs_result();
+            let is_again = matches!(ty, Type::Shown(Lens::Again(_), _));
+            let at_return = marked || is_again || ty.needs_result();
             params.push(Param {
                 ty,
                 name,
@@ -257,7 +258,8 @@ fn tell(known: &Type, ty: &Type) -> bool {
     let Some(members) = told.members() else {
         return false;
     };
-    known.is_announced() && known.tell(members.to_vec(), None)
+    let names = told.names().cloned().unwrap_or_default();
+    known.is_announced() && known.tell(members.to_vec(), names, told.laid().cloned())
 }
 
 /// `string[EXPR]` ends at a NUL as well.

@@ -5,7 +5,10 @@ mod structure;
 
 use std::sync::Arc;
 
-pub use structure::{Laid, Passing, Struct};
+pub use structure::{Laid, Names, Passing, Struct};
+
+/// How many bytes of a structure or array are shown as bits.
+pub const MAX_BIT_BYTES: u64 = 256;
 
 /// How a value is laid out, and how it is to be shown.
 #[derive(Clone, Debug, PartialEq)]
@@ -102,6 +105,22 @@ pub enum Lens {
     Enum(Arc<[Name]>),
     /// `NAME|NAME`
     Flags(Arc<[Name]>),
+    /// `NAME|0644`: what has no name in octal.
+    OctalFlags(Arc<[Name]>),
+    /// `[ NAME, NAME ]`: names of the bits that are set, by their numbers.
+    Set(Arc<[Name]>),
+    /// `WIFEXITED(s) && WEXITSTATUS(s) == 1`
+    WaitStatus,
+    /// `'a'`; what no plain character stands for as a number.
+    Ascii,
+    /// Of an address: in programs of 32 bits, where what is behind it lies in another way, only that.
+    Lp64,
+    /// All texts in it have together so many elements at most.
+    Total(Expr),
+    /// What this argument, counted from 1, holds when the call returns. Nothing more is passed.
+    Again(usize),
+    /// One of several types of a word, as another value says.
+    Switch(Arc<Switch>),
     /// Text that tells of further arguments.
     Format(Format),
     /// Only if another argument says so.
@@ -132,6 +151,34 @@ pub struct Condition {
     pub mask: u64,
 }
 
+/// Types of a word, of which another value tells the one that counts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Switch {
+    /// The value: an argument, the result, or a member of the structure around.
+    pub subject: Expr,
+    /// The types, and the values for which they count. Of these only the low 32 bits.
+    pub cases: Vec<(Vec<u64>, Type)>,
+    /// The type for all other values; without one, nothing is shown.
+    pub other: Option<Type>,
+}
+
+impl Switch {
+    /// All types that it may be.
+    pub fn types(&self) -> impl Iterator<Item = &Type> {
+        let cases = self.cases.iter().map(|(_, ty)| ty);
+        cases.chain(&self.other)
+    }
+
+    /// That for this value.
+    pub fn ty(&self, value: i64) -> Option<&Type> {
+        let is_it = |(values, _): &&(Vec<u64>, Type)| {
+            values.iter().any(|known| *known as u32 == value as u32)
+        };
+        let found = self.cases.iter().find(is_it).map(|(_, ty)| ty);
+        found.or(self.other.as_ref())
+    }
+}
+
 /// A named number: of those bits that are in `mask`, the ones in `value` are set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Name {
@@ -152,13 +199,15 @@ pub struct Format {
     pub arguments: Varargs,
 }
 
-/// The two languages of formats.
+/// How the arguments that are passed beside the named ones are told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Language {
     /// printf(3)
     Printf,
     /// scanf(3)
     Scanf,
+    /// Not by a text: there are as many as there are before a null pointer, and the type is that of each.
+    List,
 }
 
 /// Where a format's arguments are.
@@ -194,6 +243,8 @@ impl Integer {
     pub const UINT: Integer = Integer::unsigned(Width::W32);
     /// C's `long`.
     pub const LONG: Integer = Integer::signed(Width::Long);
+    /// C's `unsigned long`.
+    pub const ULONG: Integer = Integer::unsigned(Width::Long);
     /// C's `char` on x86.
     pub const CHAR: Integer = Integer::signed(Width::W8);
 
@@ -214,6 +265,21 @@ impl Integer {
     }
 }
 
+impl Lens {
+    /// It says something beside how the type is shown, and goes around the lens that does.
+    pub fn goes_around(&self) -> bool {
+        matches!(
+            self,
+            Lens::Format(_)
+                | Lens::If(_)
+                | Lens::Errno
+                | Lens::Lp64
+                | Lens::Total(_)
+                | Lens::Again(_)
+        )
+    }
+}
+
 impl Type {
     /// A pointer to this type.
     pub fn pointer(self) -> Type {
@@ -228,9 +294,7 @@ impl Type {
     /// This type seen through a lens, which takes the place of one that it already has.
     pub fn shown(self, lens: Lens) -> Type {
         match (lens, self) {
-            (lens @ (Lens::Format(_) | Lens::If(_) | Lens::Errno), ty) => {
-                Type::Shown(lens, Arc::new(ty))
-            }
+            (lens, ty) if lens.goes_around() => Type::Shown(lens, Arc::new(ty)),
             (lens, Type::Shown(_, ty)) => Type::clone(&ty).shown(lens),
             (lens, ty) => Type::Shown(lens, Arc::new(ty)),
         }
@@ -339,6 +403,11 @@ impl Type {
         match self {
             Type::Array(ty, Expr::Zero(Some(limit))) => is_such(limit) || ty.has_length(is_such),
             Type::Array(ty, length) => is_such(length) || ty.has_length(is_such),
+            Type::Shown(Lens::Switch(switch), _) => {
+                let mut types = switch.types();
+                is_such(&switch.subject) || types.any(|ty| ty.has_length(is_such))
+            }
+            Type::Shown(Lens::Total(total), ty) => is_such(total) || ty.has_length(is_such),
             Type::Pointer(ty) | Type::Shown(_, ty) => ty.has_length(is_such),
             _ => false,
         }

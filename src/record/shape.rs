@@ -250,8 +250,8 @@ impl Parts {
         if let Some((_, format)) = capture.format {
             entry = Err(Refused::Format);
             // What is written by scanf, or by printf into a buffer that is shown later.
-            let is_printf = format.language == Language::Printf;
-            if !is_printf || capture.at_entry < prototype.params.len() {
+            let is_stored = format.language == Language::Scanf;
+            if is_stored || capture.at_entry < prototype.params.len() {
                 returned = Err(Refused::Format);
             }
         }

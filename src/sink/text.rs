@@ -118,12 +118,18 @@ impl Text {
     /// Shows arguments, the first after a comma if others stand before it; with the call as it has begun then.
     fn args(&mut self, point: &Tracepoint, args: &[Value], begun: Begun) -> Begun {
         let mut any = begun.has_args;
+        let mut again = false;
         for (value, number) in args.iter().zip(begun.args..) {
             if *value == Value::Hidden {
                 continue;
             }
-            if any {
-                self.line.push(", ");
+            match value {
+                Value::Again(_) if !again => {
+                    self.line.push(" => ");
+                    again = true;
+                }
+                _ if any => self.line.push(", "),
+                _ => {}
             }
             if self.style.arg_names
                 && let Some(name) = point.arg_name(number)

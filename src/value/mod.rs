@@ -9,6 +9,7 @@ mod tests;
 use crate::base::addr::Addr;
 use crate::base::memory::Text;
 use crate::proto::layout::Model;
+use crate::proto::types::Names;
 use nested::nested;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
@@ -110,6 +111,31 @@ pub enum Value {
     Unreadable(Addr),
     /// A descriptor, and what it is open on: `3</etc/passwd>`.
     Descriptor(i64, Arc<str>),
+    /// `{ tv_sec=1, tv_nsec=0 }`
+    Members {
+        /// What the values are called; an empty name where there is none.
+        names: Names,
+        /// As many values.
+        #[serde(deserialize_with = "nested")]
+        values: Vec<Value>,
+    },
+    /// `S_IFREG|0644`
+    OctalFlags {
+        /// The names, at least one.
+        names: SmallVec<[Arc<str>; 4]>,
+        /// The bits that no name stands for, shown in octal.
+        rest: u64,
+    },
+    /// `[ SIGINT, SIGTERM ]`; `inverted` lists those that are not in it: `~[ SIGINT ]`.
+    Set {
+        /// Names, or numbers of bits.
+        #[serde(deserialize_with = "nested")]
+        members: Vec<Value>,
+        /// They are those that are missing.
+        inverted: bool,
+    },
+    /// What an argument that was shown at the call holds at the return. Lines show `=>` before the first of them.
+    Again(#[serde(deserialize_with = "nested")] Box<Value>),
 }
 
 /// The numbers that a word without a type is shown as in decimal.

@@ -65,6 +65,8 @@ struct Reading<'r> {
     depth: usize,
     parts_left: usize,
     text_left: usize,
+    /// What is left of all texts together, where that is told.
+    total_left: Option<u64>,
 }
 
 /// Bytes that cannot be had.
@@ -83,8 +85,18 @@ impl Reader<'_> {
             depth: 0,
             parts_left: MAX_PARTS.max(limits.array.saturating_mul(2)),
             text_left: MAX_TEXT.max(limits.string.saturating_mul(4)),
+            total_left: None,
         };
         reading.value(argument.ty, None, Source::of(&argument.place), None)
+    }
+
+    /// The call has failed, by what its result means.
+    pub fn has_failed(&self, result: &Argument<'_>) -> bool {
+        match result.ty {
+            Type::Shown(Lens::Errno, _) => self.failing(result.ty, Source::of(&result.place)),
+            Type::Shown(Lens::Error, _) => self.number(result).is_some_and(|number| number != 0),
+            _ => false,
+        }
     }
 
     /// The number that an argument or the result is, or points to.
@@ -106,16 +118,19 @@ impl Reader<'_> {
         }
     }
 
+    /// A result is one by which a function tells of a failure.
+    fn failing(&self, ty: &Type, source: Source<'_>) -> bool {
+        let size = self.model.layout(ty).size;
+        match (ty.failure(), self.uint(source, size)) {
+            (Some(failure), Ok(0)) => failure == Failure::NullOrMinusOne,
+            (Some(_), Ok(word)) => word == u64::MAX >> (64 - 8 * size),
+            _ => false,
+        }
+    }
+
     /// What errno says when a result means that the call has failed.
     fn error(&self, ty: &Type, source: Source<'_>) -> Option<i32> {
-        let failure = ty.failure()?;
-        let size = self.model.layout(ty).size;
-        let word = self.uint(source, size).ok()?;
-        let has_failed = match word {
-            0 => failure == Failure::NullOrMinusOne,
-            word => word == u64::MAX >> (64 - 8 * size),
-        };
-        let errno = self.errno.filter(|_| has_failed)?;
+        let errno = self.errno.filter(|_| self.failing(ty, source))?;
         let number = self.uint(Source::Memory(errno), 4).ok()?;
         Some(number as i32).filter(|number| *number != 0)
     }
@@ -221,6 +236,32 @@ impl Reading<'_> {
                 };
             }
             Type::Shown(Lens::Format(_), ty) => return self.value(ty, None, source, around),
+            Type::Shown(Lens::Switch(switch), _) => {
+                let subject = self.subject(&switch.subject, around);
+                return match subject.and_then(|subject| switch.ty(subject)) {
+                    Some(ty) => self.value(ty, None, source, around),
+                    None => Value::Hidden,
+                };
+            }
+            Type::Shown(Lens::Again(_), ty) => {
+                return match self.value(ty, lens, source, around) {
+                    // There was nothing to be filled, or it is the same in another way.
+                    Value::Pointer(_) | Value::Hidden => Value::Hidden,
+                    value => Value::Again(Box::new(value)),
+                };
+            }
+            Type::Shown(Lens::Lp64, ty) => {
+                let address = Type::addr();
+                let is_known = self.reader.model == Model::Lp64;
+                return self.value(if is_known { ty } else { &address }, lens, source, around);
+            }
+            Type::Shown(Lens::Total(total), ty) => {
+                let outer = self.total_left;
+                self.total_left = Some(self.length(total, around));
+                let value = self.value(ty, lens, source, around);
+                self.total_left = outer;
+                return value;
+            }
             Type::Shown(lens, ty) => return self.value(ty, Some(lens), source, around),
             Type::Void => return Value::Void,
             _ => {}
@@ -246,6 +287,7 @@ impl Reading<'_> {
             (Type::Void | Type::Shown(..), _) => Ok(Value::Void),
             (Type::Pointer(to), _) => self.pointer(to, lens, source, around),
             (_, Some(Lens::Bits)) => self.bits(ty, source, around),
+            (_, Some(Lens::Set(names))) => self.set(ty, names, source, around),
             (Type::Integer(integer), _) => {
                 Ok(self.reader.integer(source, *integer)?.as_integer(lens))
             }
@@ -304,7 +346,7 @@ impl Reading<'_> {
         if same.count() >= self.limits.array {
             return Ok(Value::Elided);
         }
-        if s.laid().is_some() {
+        if s.laid().is_some() && s.is_announced() {
             self.parts_left = self.parts_left.min(MAX_TOLD_PARTS);
         }
         let model = self.reader.model;
@@ -335,8 +377,15 @@ impl Reading<'_> {
         }
         if lens == Some(&Lens::Endpoint) {
             values.extend(self.endpoint(source));
+            return Ok(Value::Struct(values));
         }
-        Ok(Value::Struct(values))
+        Ok(match s.names() {
+            Some(names) => Value::Members {
+                names: names.clone(),
+                values,
+            },
+            None => Value::Struct(values),
+        })
     }
 
     fn array(
@@ -421,6 +470,21 @@ impl Reading<'_> {
         }
     }
 
+    /// The number by which a type is chosen.
+    fn subject(&self, subject: &Expr, around: Option<&Around<'_>>) -> Option<i64> {
+        let number = |argument| self.reader.number(argument);
+        match subject {
+            Expr::Argument(n) => self
+                .reader
+                .arguments
+                .get(n.checked_sub(1)?)
+                .and_then(number),
+            Expr::Result => self.reader.result.and_then(number),
+            Expr::Member(n) => self.member(*n, around?),
+            _ => None,
+        }
+    }
+
     /// How many elements of this size are between an address and that which a member of the structure around holds.
     fn elements_up_to(
         &self,
@@ -435,9 +499,7 @@ impl Reading<'_> {
     }
 
     fn holds(&self, condition: Condition) -> bool {
-        let argument = condition.argument.checked_sub(1);
-        let argument = argument.and_then(|n| self.reader.arguments.get(n));
-        let number = argument.and_then(|argument| self.reader.number(argument));
+        let number = self.subject(&Expr::Argument(condition.argument), None);
         number.is_some_and(|number| number as u64 & condition.mask != 0)
     }
 

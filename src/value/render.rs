@@ -40,7 +40,18 @@ pub fn render_into(out: &mut String, value: &Value) {
             ellipsis(out, *cut);
         }
         Value::Name(name) => out.push_str(name),
-        Value::Flags { names, rest } => flags(out, names, *rest),
+        Value::Flags { names, rest } => {
+            joined(out, names);
+            if *rest != 0 {
+                push(out, format_args!("|{rest:#x}"));
+            }
+        }
+        Value::OctalFlags { names, rest } => {
+            joined(out, names);
+            if *rest != 0 {
+                push(out, format_args!("|0{rest:o}"));
+            }
+        }
         Value::Failed(value, error) => {
             render_into(out, value);
             failure(out, *error);
@@ -50,6 +61,16 @@ pub fn render_into(out: &mut String, value: &Value) {
             list(out, members);
             out.push_str(" }");
         }
+        Value::Members { names, values } => {
+            out.push_str("{ ");
+            members(out, names, values);
+            out.push_str(" }");
+        }
+        Value::Set { members, inverted } => {
+            out.push_str(if *inverted { "~[ " } else { "[ " });
+            list(out, members);
+            out.push_str(if members.is_empty() { "]" } else { " ]" });
+        }
         Value::Array { items, cut } => {
             out.push_str("[ ");
             list(out, items);
@@ -57,6 +78,7 @@ pub fn render_into(out: &mut String, value: &Value) {
             out.push_str(" ]");
         }
         Value::Bits { runs, inverted } => bits(out, runs, *inverted),
+        Value::Again(value) => render_into(out, value),
         Value::Hidden => {}
         Value::Void => out.push_str("<void>"),
         Value::Recurse(levels) => {
@@ -77,6 +99,22 @@ pub fn list(out: &mut String, values: &[Value]) {
     for (i, value) in shown.enumerate() {
         if i > 0 {
             out.push_str(", ");
+        }
+        render_into(out, value);
+    }
+}
+
+/// Values behind their names, as far as they have some.
+fn members(out: &mut String, names: &[Arc<str>], values: &[Value]) {
+    let names = names.iter().map(|name| &**name);
+    let named = names.chain(std::iter::repeat("")).zip(values);
+    let shown = named.filter(|(_, value)| **value != Value::Hidden);
+    for (i, (name, value)) in shown.enumerate() {
+        out.push_str(if i > 0 { ", " } else { "" });
+        if !name.is_empty() {
+            // A file tells them, debug information may be damaged.
+            out.push_str(&printable_text(name));
+            out.push('=');
         }
         render_into(out, value);
     }
@@ -242,13 +280,10 @@ fn hex_float(out: &mut String, n: f64) {
     push(out, format_args!("p{exponent:+}"));
 }
 
-fn flags(out: &mut String, names: &[Arc<str>], rest: u64) {
+fn joined(out: &mut String, names: &[Arc<str>]) {
     for (i, name) in names.iter().enumerate() {
         out.push_str(if i > 0 { "|" } else { "" });
         out.push_str(name);
-    }
-    if rest != 0 {
-        push(out, format_args!("|{rest:#x}"));
     }
 }
 
@@ -293,12 +328,19 @@ mod tests {
         check(Value::Name("SEEK_SET".into()), "SEEK_SET");
         check(Value::Hex(u64::MAX), "0xffffffffffffffff");
         check(Value::Hex(16), "0x10");
+        let names = || ["A".into(), "B".into()].into_iter().collect();
         let flags = |rest| Value::Flags {
-            names: ["A".into(), "B".into()].into_iter().collect(),
+            names: names(),
             rest,
         };
         check(flags(0), "A|B");
         check(flags(0x40), "A|B|0x40");
+        let flags = |rest| Value::OctalFlags {
+            names: names(),
+            rest,
+        };
+        check(flags(0), "A|B");
+        check(flags(0o644), "A|B|0644");
     }
 
     #[test]
@@ -419,6 +461,28 @@ mod tests {
             Value::Struct(vec![Value::Hidden, Value::Signed(1), Value::Hidden]),
             "{ 1 }",
         );
+    }
+
+    #[test]
+    fn members_and_sets() {
+        let members = |values: &[Value]| Value::Members {
+            names: ["a".into(), "".into(), "c".into()].into(),
+            values: values.to_vec(),
+        };
+        let one = Value::Signed(1);
+        check(
+            members(&[one.clone(), one.clone(), one.clone()]),
+            "{ a=1, 1, c=1 }",
+        );
+        check(members(&[Value::Hidden, Value::Hidden, one]), "{ c=1 }");
+        let set = |count, inverted| Value::Set {
+            members: vec![Value::Name("SIGINT".into()); count],
+            inverted,
+        };
+        check(set(2, false), "[ SIGINT, SIGINT ]");
+        check(set(0, false), "[ ]");
+        check(set(1, true), "~[ SIGINT ]");
+        check(set(0, true), "~[ ]");
     }
 
     #[test]

@@ -93,6 +93,86 @@ fn integers_by_their_size() {
     check("wchar", 0x20ac, "'€'");
 }
 
+#[test]
+fn names_of_members() {
+    check_at("struct(int a, int b)*", &ints(&[1, 2]), "{ a=1, b=2 }");
+    check_at(
+        "struct(int a, hide(int), int)*",
+        &ints(&[1, 2, 3]),
+        "{ a=1, 3 }",
+    );
+    check_at(
+        "packed(uint8 a, uint32 b)*",
+        &[1, 2, 0, 0, 0],
+        "{ a=1, b=2 }",
+    );
+    check_at("packed(uint8, uint32)*", &[1, 2, 0, 0, 0], "{ 1, 2 }");
+}
+
+#[test]
+fn sets_by_names_and_numbers() {
+    check("set(uint)", 0b1010, "[ 1, 3 ]");
+    check("set(uint)", 0, "[ ]");
+    check("set[uint](A=0, B=1, C=2)", 0b1010, "[ B, 3 ]");
+    check("set[uint](A=0, B=1, C=2)", 0b110, "~[ A ]");
+    check("set[uint](A=0, B=1, C=2)", 0b111, "~[ ]");
+    check_at("set(array(uint, 2))*", &words(&[1 << 40]), "[ 40 ]");
+    check_at("set(array(uchar, arg2))*", &words(&[0x10101]), "[ 0, 8 ]");
+}
+
+#[test]
+fn modes_letters_and_statuses() {
+    let mode = "flags[oct(uint)](REG=0100000/0170000, DIR=040000/0170000)";
+    check(mode, 0o100_644, "REG|0644");
+    check(mode, 0o40_000, "DIR");
+    check(mode, 0o755, "0755");
+    check(mode, 0, "00");
+    check("ascii", 97, "'a'");
+    check("ascii", 1000, "1000");
+    check("ascii", u64::from(u32::MAX), "-1");
+    check("wait_status", 0x100, "WIFEXITED(s) && WEXITSTATUS(s) == 1");
+    check("wait_status", 9, "WIFSIGNALED(s) && WTERMSIG(s) == SIGKILL");
+    check(
+        "wait_status",
+        0x8b,
+        "WIFSIGNALED(s) && WTERMSIG(s) == SIGSEGV && WCOREDUMP(s)",
+    );
+    check(
+        "wait_status",
+        0x137f,
+        "WIFSTOPPED(s) && WSTOPSIG(s) == SIGSTOP",
+    );
+    check("wait_status", 0xffff, "WIFCONTINUED(s)");
+}
+
+#[test]
+fn types_that_another_value_chooses() {
+    check("switch(arg2, 1: hex(int), 2|3: bool(int))", 7, "true");
+    check("switch(arg3, -1: hex(int), int)", 7, "0x7");
+    check("switch(retval, 1: hex(int), long)", 7, "7");
+    check("switch(arg2, 1: hex(int))", 7, "");
+    check("switch(arg9, 1: hex(int), int)", 7, "");
+    check_at("switch(arg2, 2: string, int)", b"ab\0", "\"ab\"");
+    check_at(
+        "struct(int kind, switch(elt1, 1: int, 2: char(int)) of)*",
+        &ints(&[2, 65]),
+        "{ kind=2, of='A' }",
+    );
+}
+
+#[test]
+fn texts_that_have_a_length_together() {
+    let text = |at: u64, length| words(&[AT + at, length]);
+    let mut memory = [text(32, 2), text(34, 5)].concat();
+    memory.extend(b"abcdefg");
+    let pairs = "array(struct(string(array(char, elt2)*), size_t), 2)";
+    check_at(
+        &format!("total(retval, {pairs})*"),
+        &memory,
+        "[ { \"ab\", 2 }, { \"c\", 5 } ]",
+    );
+}
+
 /// A result of a thread whose errno is this.
 #[track_caller]
 fn check_result(text: &str, word: u64, errno: u32, shown: &str) {

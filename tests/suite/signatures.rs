@@ -97,26 +97,26 @@ impl Source {
                     let inner = self.structure(depth + 1);
                     let _ = write!(members, "{} m{index}; ", inner.ty);
                     values.push(inner.value);
-                    shown.push(inner.shown);
+                    shown.push(format!("m{index}={}", inner.shown));
                 }
                 1 => {
                     let bits = 1 + self.numbers.below(20);
                     let value = self.numbers.next() >> (64 - bits);
                     let _ = write!(members, "unsigned m{index} : {bits}; ");
                     values.push(value.to_string());
-                    shown.push(value.to_string());
+                    shown.push(format!("m{index}={value}"));
                 }
                 2 => {
                     let (a, b) = (self.integer("int", 32, true), self.integer("int", 32, true));
                     let _ = write!(members, "int m{index}[2]; ");
                     values.push(format!("{{{}, {}}}", a.value, b.value));
-                    shown.push(format!("[ {}, {} ]", a.shown, b.shown));
+                    shown.push(format!("m{index}=[ {}, {} ]", a.shown, b.shown));
                 }
                 _ => {
                     let scalar = self.scalar();
                     let _ = write!(members, "{} m{index}; ", scalar.ty);
                     values.push(scalar.value);
-                    shown.push(scalar.shown);
+                    shown.push(format!("m{index}={}", scalar.shown));
                 }
             }
         }

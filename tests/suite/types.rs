@@ -129,7 +129,7 @@ fn what_the_user_says_goes_first() {
     let lists = run.count("f_list(0x");
     assert_eq!(lists, 1, "{}", run.told());
     run.has_line("f_enum(0, true) = 0")
-        .has_line("f_big({ 1, 2, 3, \"big\" }, 0xfffffff800000007) = { 8, 2, 3, \"big\" }");
+        .has_line("f_big({ a=1, b=2, c=3, text=\"big\" }, 0xfffffff800000007) = { a=8, b=2, c=3, text=\"big\" }");
 }
 
 #[test]
@@ -146,7 +146,7 @@ fn names_of_arguments() {
     let run = ltrace(["-a", "1", "--arg-names", "-F", conf.to_str().unwrap()]);
     let run = run.arg(program).finish().exits(0);
     run.has_line("f_enum(a=A, b=B) = 0")
-        .has_line("f_big(big={ 1, 2, 3, \"big\" }, point={ 7, -8 }) = { 8, 2, 3, \"big\" }")
+        .has_line("f_big(big={ a=1, b=2, c=3, text=\"big\" }, point={ x=7, y=-8 }) = { a=8, b=2, c=3, text=\"big\" }")
         .has_line("f_format(format=\"%d %s\", 3, \"x\") = <void>")
         .has_line("f_text(first=\"text\", nil) = -1");
 }

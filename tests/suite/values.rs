@@ -2,8 +2,8 @@
 
 use crate::support::expect::same_text;
 use crate::support::fixture::{file, fixture, shaped};
-use crate::support::ltrace;
 use crate::support::shape::Shape;
+use crate::support::{ltrace, scratch};
 
 /// The whole trace is what the fixture said, and the end.
 fn check(options: &[&str], name: &str, shape: Shape) {
@@ -37,6 +37,22 @@ fn printf_formats() {
 #[test]
 fn data_and_addresses_of_sockets() {
     check(&[], "data", Shape::Pie);
+}
+
+#[test]
+fn structures_that_calls_take_and_fill() {
+    for shape in [Shape::Pie, Shape::NoPlt, Shape::Musl] {
+        let Some(program) = shaped("structs", shape) else {
+            continue;
+        };
+        for instrument in ["stop", "record"] {
+            let file = scratch(&format!("structs-{instrument}")).join("file");
+            let run = ltrace(["--instrument", instrument, "-b", "-s", "100"]);
+            let run = run.arg(&program).arg(&file).finish().exits(0);
+            let expected = format!("{}+++ exited (status 0) +++\n", run.stdout);
+            same_text(&run.stderr, &expected);
+        }
+    }
 }
 
 #[test]

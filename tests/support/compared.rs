@@ -83,7 +83,7 @@ impl Grammar {
         if line.starts_with("---") || line.starts_with("+++") {
             trace.others.push(line.to_owned());
         } else if let Some(parts) = self.resumed.captures(line) {
-            let rest = parts[3].to_owned();
+            let rest = parts[3].trim_start_matches([',', ' ']).to_owned();
             if parts.get(2).is_some() {
                 trace.calls.push(Call {
                     name: parts[1].to_owned(),

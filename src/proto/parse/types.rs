@@ -2,7 +2,8 @@
 
 use super::super::scanner::Fault;
 use super::super::types::{
-    Condition, Expr, Format, Integer, Language, Lens, Name, Real, Struct, Type, Varargs, Width,
+    Condition, Expr, Format, Integer, Language, Lens, Name, Names, Real, Struct, Switch, Type,
+    Varargs, Width,
 };
 use super::{Item, until_zero};
 use std::sync::Arc;
@@ -48,6 +49,10 @@ fn weigh(ty: &Type, depth: usize, parts: &mut usize) -> bool {
             Type::Struct(s) if s.is_announced() => true,
             _ => weigh(to, depth + 1, parts),
         },
+        Type::Shown(Lens::Switch(switch), _) => {
+            let mut types = switch.types();
+            types.all(|ty| weigh(ty, depth + 1, parts))
+        }
         Type::Array(ty, _) | Type::Shown(_, ty) => weigh(ty, depth + 1, parts),
         Type::Struct(s) => {
             let members = s.members().unwrap_or_default();
@@ -108,10 +113,17 @@ impl Item<'_> {
         match word {
             "char" => self.character(depth),
             "array" => self.array(depth),
-            "struct" => self.structure(depth),
+            "struct" => self.structure(depth, Struct::named),
+            "packed" if is_call => self.structure(depth, Struct::packed),
             "string" => self.string(depth),
             "enum" => self.names(depth, Lens::Enum),
             "flags" => self.names(depth, Lens::Flags),
+            "set" if is_call => self.lens(depth, at, word),
+            "set" => self.names(depth, Lens::Set),
+            "switch" => self.switch(depth),
+            "total" => self.total(depth),
+            "again" => self.again(depth),
+            "list" if is_call => self.list(depth),
             "if" => self.conditional(depth),
             _ => self.lens(depth, at, word),
         }
@@ -157,9 +169,14 @@ impl Item<'_> {
         Ok(Type::Array(Arc::new(element), length))
     }
 
-    fn structure(&mut self, depth: usize) -> Result<Type, Fault> {
+    fn structure(
+        &mut self,
+        depth: usize,
+        made: fn(Vec<Type>, Names) -> Struct,
+    ) -> Result<Type, Fault> {
         self.scanner.expect('(')?;
         let mut members = Vec::new();
+        let mut names: Vec<Arc<str>> = Vec::new();
         while !self.scanner.eat(')') {
             if !members.is_empty() {
                 self.scanner.expect(',')?;
@@ -168,8 +185,109 @@ impl Item<'_> {
             let member = self.ty(depth + 1)?;
             self.check_complete(at, &member)?;
             members.push(member);
+            names.push(self.parameter_name().unwrap_or_default());
         }
-        Ok(Type::Struct(Arc::new(Struct::new(members))))
+        if names.iter().all(|name| name.is_empty()) {
+            names.clear();
+        }
+        Ok(Type::Struct(Arc::new(made(members, names.into()))))
+    }
+
+    /// `switch(EXPR, VALUE|VALUE: TYPE, …, TYPE)`
+    fn switch(&mut self, depth: usize) -> Result<Type, Fault> {
+        self.scanner.expect('(')?;
+        let subject = self.expr()?;
+        let mut switch = Switch {
+            subject,
+            cases: Vec::new(),
+            other: None,
+        };
+        while switch.other.is_none() && self.scanner.eat(',') {
+            let at = self.scanner.position();
+            let values = self.case_values()?;
+            let ty = self.word_type(depth + 1, at)?;
+            match values.is_empty() {
+                true => switch.other = Some(ty),
+                false => switch.cases.push((values, ty)),
+            }
+        }
+        self.scanner.expect(')')?;
+        let is_int = |ty: &Type| matches!(ty.unshown(), Type::Integer(i) | Type::Character(i) if i.width == Width::W32);
+        let base = match switch.types().all(is_int) {
+            true => Integer::INT,
+            false => Integer::LONG,
+        };
+        Ok(Type::Integer(base).shown(Lens::Switch(Arc::new(switch))))
+    }
+
+    /// The numbers before a colon, if there are any.
+    fn case_values(&mut self) -> Result<Vec<u64>, Fault> {
+        let mut values = Vec::new();
+        let is_number = |c: char| c.is_ascii_digit() || c == '-';
+        if !self.scanner.peek().is_some_and(is_number) {
+            return Ok(values);
+        }
+        loop {
+            values.push(self.scanner.number()?);
+            if !self.scanner.eat('|') {
+                self.scanner.expect(':')?;
+                return Ok(values);
+            }
+        }
+    }
+
+    /// A type that a general register holds.
+    fn word_type(&mut self, depth: usize, at: usize) -> Result<Type, Fault> {
+        let ty = self.ty(depth)?.decayed();
+        match ty.unshown() {
+            Type::Integer(_) | Type::Character(_) | Type::Pointer(_) => Ok(ty),
+            _ => {
+                let message = "it must be an integer or a pointer".to_owned();
+                Err(Fault { at, message })
+            }
+        }
+    }
+
+    /// `again(argN, TYPE)`
+    fn again(&mut self, depth: usize) -> Result<Type, Fault> {
+        self.scanner.expect('(')?;
+        let argument = self.argument()?;
+        self.scanner.expect(',')?;
+        let at = self.scanner.position();
+        let ty = self.word_type(depth + 1, at)?;
+        self.scanner.expect(')')?;
+        Ok(ty.shown(Lens::Again(argument)))
+    }
+
+    /// `list(TYPE)`
+    fn list(&mut self, depth: usize) -> Result<Type, Fault> {
+        self.scanner.expect('(')?;
+        let at = self.scanner.position();
+        let ty = self.word_type(depth + 1, at)?;
+        self.scanner.expect(')')?;
+        Ok(formatted(ty, Language::List, Varargs::Passed))
+    }
+
+    /// `argN`
+    fn argument(&mut self) -> Result<usize, Fault> {
+        let at = self.scanner.position();
+        match self.expr()? {
+            Expr::Argument(argument) => Ok(argument),
+            _ => {
+                let message = "only an argument can tell: argN".to_owned();
+                Err(Fault { at, message })
+            }
+        }
+    }
+
+    /// `total(EXPR, TYPE)`
+    fn total(&mut self, depth: usize) -> Result<Type, Fault> {
+        self.scanner.expect('(')?;
+        let total = self.expr()?;
+        self.scanner.expect(',')?;
+        let ty = self.ty(depth + 1)?;
+        self.scanner.expect(')')?;
+        Ok(ty.shown(Lens::Total(total)))
     }
 
     fn string(&mut self, depth: usize) -> Result<Type, Fault> {
@@ -217,17 +335,17 @@ impl Item<'_> {
             names.push(Name { name, value, mask });
             value = value.wrapping_add(1);
         }
-        Ok(ty.shown(lens(names.into())))
+        let names: Arc<[Name]> = names.into();
+        Ok(match (lens(names.clone()), &ty) {
+            (Lens::Flags(_), Type::Shown(Lens::Octal, _)) => ty.shown(Lens::OctalFlags(names)),
+            (lens, _) => ty.shown(lens),
+        })
     }
 
     /// `if(argN & MASK, TYPE)`
     fn conditional(&mut self, depth: usize) -> Result<Type, Fault> {
         self.scanner.expect('(')?;
-        let at = self.scanner.position();
-        let Expr::Argument(argument) = self.expr()? else {
-            let message = "only an argument can tell: argN".to_owned();
-            return Err(Fault { at, message });
-        };
+        let argument = self.argument()?;
         self.scanner.expect('&')?;
         let mask = self.scanner.number()?;
         self.scanner.expect(',')?;
@@ -248,6 +366,10 @@ impl Item<'_> {
             "hide" => (Lens::Hide, Type::Integer(Integer::INT)),
             "endpoint" => (Lens::Endpoint, Type::Integer(Integer::unsigned(Width::W16))),
             "guess" => (Lens::Guess, Type::Integer(Integer::LONG)),
+            "ascii" => (Lens::Ascii, Type::Integer(Integer::INT)),
+            "wait_status" => (Lens::WaitStatus, Type::Integer(Integer::INT)),
+            "set" => (Lens::Set(Arc::default()), Type::Integer(Integer::ULONG)),
+            "lp64" => (Lens::Lp64, Type::addr()),
             _ => {
                 let message = format!("unknown type '{word}'");
                 return Err(Fault { at, message });

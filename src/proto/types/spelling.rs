@@ -1,7 +1,8 @@
 //! Types as text: the language itself, in one canonical spelling.
 
 use super::{
-    Condition, Expr, Format, Integer, Language, Lens, Name, Real, Struct, Type, Varargs, Width,
+    Condition, Expr, Format, Integer, Language, Lens, Name, Real, Struct, Switch, Type, Varargs,
+    Width,
 };
 use std::fmt;
 
@@ -27,6 +28,15 @@ impl fmt::Display for Type {
             Type::Shown(Lens::Format(format), ty) => write_format(f, *format, ty),
             Type::Shown(Lens::Enum(names), ty) => write_names(f, "enum", ty, names),
             Type::Shown(Lens::Flags(names), ty) => write_names(f, "flags", ty, names),
+            Type::Shown(Lens::OctalFlags(names), ty) => {
+                let ty = Type::clone(ty).shown(Lens::Octal);
+                write_names(f, "flags", &ty, names)
+            }
+            Type::Shown(Lens::Set(names), ty) if names.is_empty() => write!(f, "set({ty})"),
+            Type::Shown(Lens::Set(names), ty) => write_names(f, "set", ty, names),
+            Type::Shown(Lens::Again(argument), ty) => write!(f, "again(arg{argument}, {ty})"),
+            Type::Shown(Lens::Total(total), ty) => write!(f, "total({total}, {ty})"),
+            Type::Shown(Lens::Switch(switch), _) => write_switch(f, switch),
             Type::Shown(Lens::If(Condition { argument, mask }), ty) => {
                 write!(f, "if(arg{argument} & {mask:#x}, {ty})")
             }
@@ -46,7 +56,14 @@ fn lens_word(lens: &Lens) -> &'static str {
         Lens::Text => "string",
         Lens::Endpoint => "endpoint",
         Lens::Enum(_) => "enum",
-        Lens::Flags(_) => "flags",
+        Lens::Flags(_) | Lens::OctalFlags(_) => "flags",
+        Lens::Set(_) => "set",
+        Lens::WaitStatus => "wait_status",
+        Lens::Ascii => "ascii",
+        Lens::Lp64 => "lp64",
+        Lens::Total(_) => "total",
+        Lens::Again(_) => "again",
+        Lens::Switch(_) => "switch",
         Lens::Format(_) => "format",
         Lens::If(_) => "if",
         Lens::Contents => "contents",
@@ -60,14 +77,36 @@ fn write_struct(f: &mut fmt::Formatter<'_>, s: &Struct) -> fmt::Result {
         return f.write_str("struct");
     };
     f.write_str("struct(")?;
+    let mut names = s.names().into_iter().flat_map(|names| names.iter());
     for (i, member) in members.iter().enumerate() {
         let comma = if i == 0 { "" } else { ", " };
         write!(f, "{comma}{member}")?;
+        if let Some(name) = names.next().filter(|name| !name.is_empty()) {
+            write!(f, " {name}")?;
+        }
+    }
+    f.write_str(")")
+}
+
+fn write_switch(f: &mut fmt::Formatter<'_>, switch: &Switch) -> fmt::Result {
+    write!(f, "switch({}", switch.subject)?;
+    for (values, ty) in &switch.cases {
+        for (i, value) in values.iter().enumerate() {
+            let mark = if i == 0 { ", " } else { "|" };
+            write!(f, "{mark}{}", *value as i64)?;
+        }
+        write!(f, ": {ty}")?;
+    }
+    if let Some(other) = &switch.other {
+        write!(f, ", {other}")?;
     }
     f.write_str(")")
 }
 
 fn write_format(f: &mut fmt::Formatter<'_>, format: Format, text: &Type) -> fmt::Result {
+    if format.language == Language::List {
+        return write!(f, "list({text})");
+    }
     if format.arguments == Varargs::List {
         f.write_str("v")?;
     }
@@ -77,6 +116,7 @@ fn write_format(f: &mut fmt::Formatter<'_>, format: Format, text: &Type) -> fmt:
     f.write_str(match format.language {
         Language::Printf => "format",
         Language::Scanf => "scan_format",
+        Language::List => "list",
     })
 }
 

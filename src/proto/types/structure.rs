@@ -1,5 +1,6 @@
 //! Structures: members in order, and where they lie.
 
+use super::super::layout::Model;
 use super::Type;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -14,17 +15,20 @@ pub struct Struct {
 
 struct Body {
     members: Vec<Type>,
+    /// What the members are called, an empty name where there is none; empty when none is called anything.
+    names: Names,
     /// Where the members lie, unless that follows from their types.
     laid: Option<Laid>,
 }
+
+/// Names of members, in their order.
+pub type Names = Arc<[Arc<str>]>;
 
 /// A layout that was told: with gaps, bases, overlapping members or bit-fields.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Laid {
     /// Where each member begins. Bytes.
     pub offsets: Box<[u64]>,
-    /// The names of the members; an empty one where there is none.
-    pub names: Box<[Arc<str>]>,
     /// Bytes.
     pub size: u64,
     /// Its address is a multiple of this.
@@ -45,9 +49,40 @@ pub enum Passing {
 impl Struct {
     /// A structure with these members, laid out by the ABI.
     pub fn new(members: Vec<Type>) -> Struct {
+        Struct::named(members, Names::default())
+    }
+
+    /// The same, with their names.
+    pub fn named(members: Vec<Type>, names: Names) -> Struct {
         let body = Body {
             members,
+            names,
             laid: None,
+        };
+        Struct {
+            body: OnceLock::from(body),
+            announced: false,
+        }
+    }
+
+    /// A structure with these members, one right behind the other.
+    pub fn packed(members: Vec<Type>, names: Names) -> Struct {
+        let mut size = 0_u64;
+        let mut offsets = Vec::new();
+        for member in &members {
+            offsets.push(size);
+            size = size.saturating_add(Model::Lp64.layout(member).size);
+        }
+        let laid = Laid {
+            offsets: offsets.into(),
+            size,
+            align: 1,
+            passing: Passing::ByMembers,
+        };
+        let body = Body {
+            members,
+            names,
+            laid: Some(laid),
         };
         Struct {
             body: OnceLock::from(body),
@@ -68,6 +103,12 @@ impl Struct {
         self.body.get().map(|body| &*body.members)
     }
 
+    /// What the members are called, when any of them has a name.
+    pub fn names(&self) -> Option<&Names> {
+        let names = &self.body.get()?.names;
+        (!names.is_empty()).then_some(names)
+    }
+
     /// Where the members lie, if that was told.
     pub fn laid(&self) -> Option<&Laid> {
         self.body.get()?.laid.as_ref()
@@ -80,8 +121,13 @@ impl Struct {
 
     /// Tells the members of an announced structure, and perhaps where they lie. The first telling counts: whether this
     /// is it.
-    pub fn tell(&self, members: Vec<Type>, laid: Option<Laid>) -> bool {
-        self.body.set(Body { members, laid }).is_ok()
+    pub fn tell(&self, members: Vec<Type>, names: Names, laid: Option<Laid>) -> bool {
+        let body = Body {
+            members,
+            names,
+            laid,
+        };
+        self.body.set(body).is_ok()
     }
 }
 

@@ -7,7 +7,7 @@ use crate::abi::location::{Location, Register};
 use crate::abi::sysv;
 use crate::plan::capture::Capture;
 use crate::proto::Prototype;
-use crate::proto::types::{self, Expr, Lens, Type};
+use crate::proto::types::{self, Expr, Lens, MAX_BIT_BYTES, Type};
 
 /// The longest address of a socket, `sizeof(struct sockaddr_un)`.
 const ENDPOINT: u64 = 110;
@@ -17,6 +17,19 @@ const ENDPOINT: u64 = 110;
 struct Extent {
     bytes: u64,
     ends: Ends,
+}
+
+impl Extent {
+    /// As much as either needs.
+    fn and(self, other: Extent) -> Extent {
+        Extent {
+            bytes: self.bytes.max(other.bytes),
+            ends: match (self.ends, other.ends) {
+                (Ends::AtZero, Ends::AtZero) => Ends::AtZero,
+                _ => Ends::AtLength,
+            },
+        }
+    }
 }
 
 /// Collects what is copied.
@@ -110,13 +123,21 @@ impl<'p> Walk<'p> {
     }
 
     /// What is read behind a value that is in registers, or on the stack.
-    fn by_value(&self, ty: &Type, lens: Option<&Lens>) -> Result<Option<Extent>, Refused> {
+    fn by_value(&self, ty: &Type, outer: Option<&Lens>) -> Result<Option<Extent>, Refused> {
         match ty {
             Type::Shown(Lens::Hide, _) => Ok(None),
-            Type::Shown(Lens::If(_) | Lens::Format(_) | Lens::Errno, ty) => self.by_value(ty, lens),
+            Type::Shown(Lens::Switch(switch), _) => {
+                let mut most: Option<Extent> = None;
+                for ty in switch.types() {
+                    let extent = self.by_value(ty, None)?;
+                    most = most.into_iter().chain(extent).reduce(Extent::and);
+                }
+                Ok(most)
+            }
+            Type::Shown(lens, ty) if lens.goes_around() => self.by_value(ty, outer),
             Type::Shown(lens, ty) => self.by_value(ty, Some(lens)),
             Type::Pointer(to) if to.is_complete() => {
-                let extent = self.behind(to, lens)?;
+                let extent = self.behind(to, outer)?;
                 Ok((extent.bytes > 0).then_some(extent))
             }
             Type::Pointer(_) => Ok(None),
@@ -132,11 +153,12 @@ impl<'p> Walk<'p> {
         };
         match (ty, lens) {
             (Type::Shown(Lens::Hide, _), _) => Ok(plain(0)),
-            (Type::Shown(Lens::If(_) | Lens::Format(_), ty), lens) => self.behind(ty, lens),
+            (Type::Shown(inner, ty), lens) if inner.goes_around() => self.behind(ty, lens),
             (Type::Shown(lens, ty), _) => self.behind(ty, Some(lens)),
             (Type::Array(_, length), Some(Lens::Bits)) if !matches!(length, Expr::Number(_)) => {
                 Err(Refused::Long)
             }
+            (Type::Array(..), Some(Lens::Set(_))) => Ok(plain(MAX_BIT_BYTES)),
             (Type::Array(element, length), Some(Lens::Text)) if is_character(element) => {
                 Ok(self.text(element, length))
             }
@@ -172,6 +194,11 @@ impl<'p> Walk<'p> {
     fn flat(&self, ty: &Type) -> Result<u64, Refused> {
         match ty {
             Type::Shown(Lens::Hide, _) => {}
+            Type::Shown(Lens::Switch(switch), _) => {
+                for ty in switch.types() {
+                    self.flat(ty)?;
+                }
+            }
             Type::Shown(_, ty) => return self.flat(ty),
             Type::Pointer(to) if to.is_complete() => return Err(Refused::Deep),
             Type::Array(element, Expr::Number(_)) => {
@@ -197,8 +224,18 @@ impl<'p> Walk<'p> {
     fn lengths(&mut self, ty: &Type, when: When) -> Result<(), Refused> {
         match ty {
             Type::Shown(lens, ty) => {
-                if let Lens::If(condition) = lens {
-                    self.number(condition.argument, when)?;
+                match lens {
+                    Lens::If(condition) => self.number(condition.argument, when)?,
+                    Lens::Total(Expr::Argument(argument)) => self.number(*argument, when)?,
+                    Lens::Switch(switch) => {
+                        if let Expr::Argument(argument) = switch.subject {
+                            self.number(argument, when)?;
+                        }
+                        for ty in switch.types() {
+                            self.lengths(ty, when)?;
+                        }
+                    }
+                    _ => {}
                 }
                 self.lengths(ty, when)
             }

@@ -6,6 +6,7 @@ use crate::value::Value;
 use crate::value::render::render;
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 /// An argument or a result.
 #[derive(serde::Serialize)]
@@ -74,7 +75,7 @@ impl Serialize for Meaning<'_> {
                 map.end()
             }
             Value::Name(name) => out.serialize_str(name),
-            Value::Flags { names, rest } => {
+            Value::Flags { names, rest } | Value::OctalFlags { names, rest } => {
                 let mut map = out.serialize_map(None)?;
                 let names: Vec<&str> = names.iter().map(|name| &**name).collect();
                 map.serialize_entry("flags", &names)?;
@@ -83,7 +84,22 @@ impl Serialize for Meaning<'_> {
                 }
                 map.end()
             }
-            Value::Failed(value, _) => Meaning(value).serialize(out),
+            Value::Members { names, values } => {
+                let mut map = out.serialize_map(Some(1))?;
+                map.serialize_entry("members", &Members(names, values))?;
+                map.end()
+            }
+            Value::Set {
+                members,
+                inverted: false,
+            } => all(out, members),
+            Value::Set { members, .. } => {
+                let members: Vec<Meaning<'_>> = members.iter().map(Meaning).collect();
+                let mut map = out.serialize_map(Some(1))?;
+                map.serialize_entry("all_but", &members)?;
+                map.end()
+            }
+            Value::Failed(value, _) | Value::Again(value) => Meaning(value).serialize(out),
             Value::Struct(members) => all(out, members),
             Value::Array { items, cut: false } => all(out, items),
             Value::Array { items, cut: true } => {
@@ -94,6 +110,24 @@ impl Serialize for Meaning<'_> {
                 map.end()
             }
         }
+    }
+}
+
+/// Values by their names; of those that have none, by their numbers from 0.
+struct Members<'a>(&'a [Arc<str>], &'a [Value]);
+
+impl Serialize for Members<'_> {
+    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        let mut map = out.serialize_map(None)?;
+        for (number, value) in self.1.iter().enumerate() {
+            let name = self.0.get(number).filter(|name| !name.is_empty());
+            match name {
+                _ if *value == Value::Hidden => {}
+                Some(name) => map.serialize_entry(&**name, &Meaning(value))?,
+                None => map.serialize_entry(&number.to_string(), &Meaning(value))?,
+            }
+        }
+        map.end()
     }
 }
 
@@ -125,7 +159,6 @@ fn hex(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
     use serde_json::json;
-    use std::sync::Arc;
 
     #[track_caller]
     fn check(value: Value, expected: serde_json::Value) {
@@ -176,6 +209,18 @@ mod tests {
         };
         check(flags(0), json!({"flags": ["A", "B"]}));
         check(flags(64), json!({"flags": ["A", "B"], "rest": "0x40"}));
+        let members = Value::Members {
+            names: ["a".into(), "".into(), "c".into()].into(),
+            values: vec![Value::Signed(1), Value::Signed(2), Value::Hidden],
+        };
+        check(members, json!({"members": {"a": 1, "1": 2}}));
+        let set = |inverted| Value::Set {
+            members: vec![Value::Name(Arc::from("SIGINT")), Value::Unsigned(40)],
+            inverted,
+        };
+        check(set(false), json!(["SIGINT", 40]));
+        check(set(true), json!({"all_but": ["SIGINT", 40]}));
+        check(Value::Again(Box::new(Value::Signed(1))), json!(1));
         let items = vec![Value::Signed(1), Value::Struct(vec![Value::Signed(2)])];
         let array = |cut| Value::Array {
             items: items.clone(),

@@ -2,13 +2,12 @@
 
 use super::{Absent, Reader, Reading, Source};
 use crate::abi::extended as x87;
+use crate::base::signal::Signal;
 use crate::proto::layout::Model;
-use crate::proto::types::{Integer, Lens, Name, Real, Type, Width};
+use crate::proto::types::{Integer, Lens, MAX_BIT_BYTES, Name, Real, Type, Width};
 use crate::value::Value;
 use smallvec::SmallVec;
-
-/// How many bytes of a structure or array are shown as bits.
-const MAX_BIT_BYTES: u64 = 256;
+use std::sync::Arc;
 
 /// The bits of an integer, whatever stands above them.
 #[derive(Clone, Copy)]
@@ -60,7 +59,22 @@ impl Number {
             Lens::Bool => Some(Value::Bool(bits != 0)),
             Lens::Guess => Some(Value::guess(self.extended() as u64, self.model)),
             Lens::Enum(names) => name_of(names, bits, self.unused),
-            Lens::Flags(names) => self.flags(names),
+            Lens::Flags(names) => {
+                let (names, rest) = self.flags(names)?;
+                Some(match names.is_empty() {
+                    true => Value::Hex(rest),
+                    false => Value::Flags { names, rest },
+                })
+            }
+            Lens::OctalFlags(names) => match self.flags(names) {
+                Some((names, rest)) if !names.is_empty() => Some(Value::OctalFlags { names, rest }),
+                _ => Some(Value::Octal(bits)),
+            },
+            Lens::Ascii => {
+                let is_letter = (0x20..0x7f).contains(&bits);
+                is_letter.then_some(Value::Char(bits as i64))
+            }
+            Lens::WaitStatus => Some(Value::Name(wait_status(bits as u32).into())),
             Lens::Error => {
                 let number = self.extended();
                 let error = i32::try_from(number.unsigned_abs())
@@ -75,12 +89,17 @@ impl Number {
             | Lens::Text
             | Lens::Format(_)
             | Lens::If(_)
+            | Lens::Set(_)
+            | Lens::Lp64
+            | Lens::Total(_)
+            | Lens::Again(_)
+            | Lens::Switch(_)
             | Lens::Errno => None,
         }
     }
 
-    /// Names in their order, each taking its bits away; what is left stands behind in hexadecimal.
-    fn flags(self, names: &[Name]) -> Option<Value> {
+    /// Names in their order, each taking its bits away, and what is left. `None` when that is nothing at all.
+    fn flags(self, names: &[Name]) -> Option<(SmallVec<[Arc<str>; 4]>, u64)> {
         let bits = self.unsigned();
         let all = u64::MAX >> self.unused;
         let mut left = bits;
@@ -99,11 +118,8 @@ impl Number {
                 left &= !mask;
             }
         }
-        match (shown.is_empty(), left) {
-            (true, 0) => None,
-            (true, _) => Some(Value::Hex(bits)),
-            (false, rest) => Some(Value::Flags { names: shown, rest }),
-        }
+        let is_something = !shown.is_empty() || left != 0;
+        is_something.then_some((shown, left))
     }
 }
 
@@ -136,13 +152,13 @@ pub(super) fn real(
 }
 
 impl Reading<'_> {
-    /// The bits of anything that is not a pointer, byte by byte.
-    pub(super) fn bits(
+    /// The first bytes of anything that is not a pointer.
+    fn bytes_of_bits(
         &self,
         ty: &Type,
         source: Source<'_>,
         around: Option<&super::Around<'_>>,
-    ) -> Result<Value, Absent> {
+    ) -> Result<Vec<u8>, Absent> {
         let size = match ty {
             Type::Array(element, length) => {
                 let count = self.length(length, around);
@@ -152,6 +168,17 @@ impl Reading<'_> {
         };
         let mut bytes = vec![0; size.min(MAX_BIT_BYTES) as usize];
         self.reader.fill(source, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// The bits of anything that is not a pointer, byte by byte.
+    pub(super) fn bits(
+        &self,
+        ty: &Type,
+        source: Source<'_>,
+        around: Option<&super::Around<'_>>,
+    ) -> Result<Value, Absent> {
+        let bytes = self.bytes_of_bits(ty, source, around)?;
         let set: u32 = bytes.iter().map(|byte| byte.count_ones()).sum();
         let inverted = set as usize * 2 > bytes.len() * 8;
         let mut runs: Vec<(u32, u32)> = Vec::new();
@@ -163,6 +190,69 @@ impl Reading<'_> {
             }
         }
         Ok(Value::Bits { runs, inverted })
+    }
+}
+
+impl Reading<'_> {
+    /// The bits that are set of a number or an array of numbers, by their names as far as they have some. With names,
+    /// a set of more than half of them is told by those that are missing.
+    pub(super) fn set(
+        &mut self,
+        ty: &Type,
+        names: &[Name],
+        source: Source<'_>,
+        around: Option<&super::Around<'_>>,
+    ) -> Result<Value, Absent> {
+        let bytes = self.bytes_of_bits(ty, source, around)?;
+        let is_set = |bit: u64| {
+            let byte = usize::try_from(bit / 8).ok().and_then(|at| bytes.get(at));
+            byte.is_some_and(|byte| byte >> (bit % 8) & 1 == 1)
+        };
+        let named = names.iter().filter(|name| is_set(name.value)).count();
+        if named * 2 > names.len() {
+            let missing = names.iter().filter(|name| !is_set(name.value));
+            return Ok(Value::Set {
+                members: missing.map(|name| Value::Name(name.name.clone())).collect(),
+                inverted: true,
+            });
+        }
+        let mut members = Vec::new();
+        for bit in (0..8 * bytes.len() as u64).filter(|bit| is_set(*bit)) {
+            if self.parts_left == 0 {
+                members.push(Value::Elided);
+                break;
+            }
+            self.parts_left -= 1;
+            members.push(match names.iter().find(|name| name.value == bit) {
+                Some(name) => Value::Name(name.name.clone()),
+                None => Value::Unsigned(bit),
+            });
+        }
+        Ok(Value::Set {
+            members,
+            inverted: false,
+        })
+    }
+}
+
+/// What a status of wait(2) means, as C asks it.
+fn wait_status(status: u32) -> String {
+    let signal = |number: u32| {
+        let signal = i32::try_from(number & 0x7f).ok();
+        signal.map_or_else(String::new, |number| Signal(number).to_string())
+    };
+    match (status & 0x7f, status >> 8 & 0xff) {
+        _ if status == 0xffff => "WIFCONTINUED(s)".to_owned(),
+        (0, code) => format!("WIFEXITED(s) && WEXITSTATUS(s) == {code}"),
+        (0x7f, stop) => format!("WIFSTOPPED(s) && WSTOPSIG(s) == {}", signal(stop)),
+        (killed, _) => {
+            let core = if status & 0x80 != 0 {
+                " && WCOREDUMP(s)"
+            } else {
+                ""
+            };
+            format!("WIFSIGNALED(s) && WTERMSIG(s) == {}{core}", signal(killed))
+        }
     }
 }
 

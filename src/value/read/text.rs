@@ -30,7 +30,11 @@ impl Reading<'_> {
             Expr::Zero(_) => Ends::AtZero,
             _ => Ends::AtLength,
         };
-        let length = self.length(length, around);
+        let mut length = self.length(length, around);
+        if let Some(left) = &mut self.total_left {
+            length = length.min(*left);
+            *left -= length;
+        }
         let size = self.reader.model.layout(element).size.max(1) as usize;
         if length == 0 {
             return Ok(shown(Text::new(), size, false));
