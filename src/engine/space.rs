@@ -14,7 +14,7 @@ use crate::base::regs::Regs;
 use crate::base::{Pid, message};
 use crate::elf::Go;
 use crate::engine::calls::Frames;
-use crate::engine::instrument::inprocess::Recorder;
+use crate::engine::instrument::inprocess::{Inherited, Recorder};
 use crate::engine::instrument::int3::breakpoint::{Breakpoint, INT3, Purpose, Slot};
 use crate::engine::instrument::int3::displaced::{self, SLOT};
 use crate::engine::instrument::int3::guard::{self, Guard, Unguarded};
@@ -64,6 +64,8 @@ pub struct Space {
     pub gone_files: GoneFiles,
     /// What records calls there without a stop, if anything does.
     pub recorder: Option<Recorder>,
+    /// The patches of its maker's recorder, if it was forked and has none of its own.
+    inherited: Option<Inherited>,
     /// Where a thread's errno is, against its thread pointer.
     errno: Option<i64>,
     breakpoints: HashMap<u64, Breakpoint>,
@@ -138,6 +140,7 @@ impl Space {
             exported_r_debug: None,
             gone_files: GoneFiles::default(),
             recorder: None,
+            inherited: None,
             errno: None,
             breakpoints: HashMap::new(),
             planted: 0,
@@ -381,6 +384,9 @@ impl Space {
         if let Some(recorder) = &mut self.recorder {
             recorder.forget(range);
         }
+        if let Some(inherited) = &mut self.inherited {
+            inherited.forget(range);
+        }
         for known in [self.loops.get_mut(), self.returns.get_mut()] {
             known.retain(|at, _| !range.contains(at));
         }
@@ -416,6 +422,8 @@ impl Space {
         }
         if let Some(recorder) = &mut self.recorder {
             recorder.remove(&self.memory);
+        } else if let Some(inherited) = self.inherited.take() {
+            inherited.remove(&self.memory);
         }
     }
 

@@ -3,11 +3,13 @@
 use crate::support::fixture::fixture;
 use crate::support::ltrace;
 use crate::support::program::{Finished, Running};
-use crate::support::text::{assert_text_untouched, tracer_of};
-use nix::sys::signal::Signal;
+use crate::support::text::{assert_text_untouched, parent_of, tracer_of};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use std::ops::RangeInclusive;
 
 const KINDS: RangeInclusive<i32> = 1..=7;
+const INSTRUMENTS: [&str; 2] = ["--instrument=record", "--instrument=stop"];
 
 /// The fixture under the tracer, when all its children have begun.
 fn start(options: &[&str]) -> Option<Running> {
@@ -52,30 +54,72 @@ fn calls(run: &Finished, kind: i32) -> usize {
 
 #[test]
 fn left_alone() {
-    let Some(tracer) = start(&["-emalloc"]) else {
+    for instrument in INSTRUMENTS {
+        let Some(tracer) = start(&["-emalloc", instrument]) else {
+            return;
+        };
+        assert_left_alone(&pids(&tracer));
+        let run = tracer.finish().exits(0);
+        assert_all_ended(&run);
+        for kind in KINDS {
+            assert_eq!(calls(&run, kind), 0, "{}", run.told());
+        }
+    }
+}
+
+/// Jumps at functions' first instructions and calls that lead to stubs are taken out of a child that is let go of.
+#[test]
+fn left_alone_with_functions_led_elsewhere() {
+    let Some(tracer) = start(&["-e*", "-x*@offspring", "-xmalloc@libc*", INSTRUMENTS[0]]) else {
         return;
     };
     assert_left_alone(&pids(&tracer));
-    let run = tracer.finish().exits(0);
-    assert_all_ended(&run);
+    assert_all_ended(&tracer.finish().exits(0));
+}
+
+/// A child and its maker have one list of what was patched: who looks for left-overs in the one does not take
+/// it from the other.
+#[test]
+fn left_overs_of_its_maker() {
+    let Some(mut tracer) = start(&["-emalloc", INSTRUMENTS[0]]) else {
+        return;
+    };
+    let pids = pids(&tracer);
+    let detach = |pid: i32| {
+        let run = ltrace(["--detach", "-p", &pid.to_string()]);
+        run.finish().exits(0).stdout
+    };
+    // Its int3s and patches are gone, the guard is not.
+    let told = detach(pids[0]);
+    assert!(told.contains(": took out 0 breakpoints "), "{told}");
+    let maker = parent_of(pids[0]);
+    kill(Pid::from_raw(tracer_of(maker)), Signal::SIGKILL).unwrap();
+    assert!(!tracer.wait().success());
+    let told = detach(maker);
+    assert!(!told.contains(": took out 0 "), "{told}");
+    assert_text_untouched(maker);
+    tracer.close_input();
     for kind in KINDS {
-        assert_eq!(calls(&run, kind), 0, "{}", run.told());
+        tracer.wait_for_stdout(&format!("kind {kind} ends\n"));
     }
+    assert_all_ended(&tracer.finish());
 }
 
 /// The tracer does not wait for children that it does not trace.
 #[test]
 fn left_alone_by_their_parent_too() {
-    let Some(mut tracer) = start(&["go"]) else {
-        return;
-    };
-    assert!(tracer.wait().success());
-    assert_left_alone(&pids(&tracer));
-    tracer.close_input();
-    for kind in KINDS {
-        tracer.wait_for_stdout(&format!("kind {kind} ends\n"));
+    for instrument in INSTRUMENTS {
+        let Some(mut tracer) = start(&["go", instrument]) else {
+            return;
+        };
+        assert!(tracer.wait().success());
+        assert_left_alone(&pids(&tracer));
+        tracer.close_input();
+        for kind in KINDS {
+            tracer.wait_for_stdout(&format!("kind {kind} ends\n"));
+        }
+        assert_all_ended(&tracer.finish().exits(0));
     }
-    assert_all_ended(&tracer.finish().exits(0));
 }
 
 #[test]
@@ -105,18 +149,20 @@ fn followed() {
 /// When the tracer leaves, the children that it followed go on as they would without it.
 #[test]
 fn followed_and_left() {
-    let Some(mut tracer) = start(&["-f", "-emalloc"]) else {
-        return;
-    };
-    let pids = pids(&tracer);
-    tracer.signal(Signal::SIGTERM);
-    assert_eq!(tracer.wait().code(), Some(143));
-    assert_left_alone(&pids);
-    tracer.close_input();
-    for kind in KINDS {
-        tracer.wait_for_stdout(&format!("kind {kind} ends\n"));
+    for instrument in INSTRUMENTS {
+        let Some(mut tracer) = start(&["-f", "-emalloc", instrument]) else {
+            return;
+        };
+        let pids = pids(&tracer);
+        tracer.signal(Signal::SIGTERM);
+        assert_eq!(tracer.wait().code(), Some(143));
+        assert_left_alone(&pids);
+        tracer.close_input();
+        for kind in KINDS {
+            tracer.wait_for_stdout(&format!("kind {kind} ends\n"));
+        }
+        assert_all_ended(&tracer.finish());
     }
-    assert_all_ended(&tracer.finish());
 }
 
 /// CLONE_UNTRACED and CLONE_VM: it runs into our int3s with every signal blocked, as LeakSanitizer's task does.

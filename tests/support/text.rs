@@ -139,6 +139,11 @@ pub fn tracer_of(pid: i32) -> i32 {
     status_field(pid, "TracerPid:").parse().expect("TracerPid")
 }
 
+/// The pid of a process's parent (`PPid`).
+pub fn parent_of(pid: i32) -> i32 {
+    status_field(pid, "PPid:").parse().expect("PPid")
+}
+
 /// Whether a process has a handler for SIGTRAP (`SigCgt`).
 pub fn handles_sigtrap(pid: i32) -> bool {
     let caught = status_field(pid, "SigCgt:");

@@ -30,6 +30,10 @@ impl Space {
             exported_r_debug: self.exported_r_debug,
             gone_files: GoneFiles::default(),
             recorder: None,
+            inherited: match &self.recorder {
+                Some(recorder) => Some(recorder.inherited()),
+                None => self.inherited.clone(),
+            },
             errno: self.errno,
             breakpoints: self.breakpoints.clone(),
             planted: self.planted,

@@ -1,12 +1,15 @@
-//! A forked child that is followed records as its maker does, into rings of its own.
+//! A forked child that is followed records as its maker does, into rings of its own; one that is not gets its own
+//! instructions back.
 
 use super::clock::Clock;
+use super::patches::Patches;
 use super::rings::Rings;
 use super::{Patched, Recorder, area};
 use crate::record::{Code, Shared, Tables};
 use crate::sys::memory::ProcessMemory;
 use crate::sys::ptrace::Stopped;
 use crate::sys::remote::Remote;
+use std::ops::Range;
 
 /// What a forked child has of its maker's recorder: code and patches in its memory, and the tables by which calls
 /// return that were open at the fork.
@@ -15,7 +18,28 @@ pub struct Forked {
     tables: Tables,
 }
 
+/// The patches of its maker's recorder that are in the memory of a child, which does not record.
+#[derive(Clone, Debug)]
+pub struct Inherited(Patches);
+
+impl Inherited {
+    /// Puts the instructions back. The code that they led to stays: calls that were open at the fork return there.
+    pub fn remove(mut self, memory: &ProcessMemory) {
+        self.0.undo(memory);
+    }
+
+    /// Forgets those of a module that is no longer mapped.
+    pub fn forget(&mut self, range: &Range<u64>) {
+        self.0.forget(range);
+    }
+}
+
 impl Recorder {
+    /// The patches that a child has that was just forked.
+    pub fn inherited(&self) -> Inherited {
+        Inherited(self.patched.patches.clone())
+    }
+
     /// What a child has that was just forked.
     pub fn forked(&self) -> Forked {
         Forked {

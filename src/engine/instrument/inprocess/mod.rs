@@ -36,7 +36,7 @@ use rings::Rings;
 use walks::Walks;
 
 pub use detours::Function;
-pub use fork::Forked;
+pub use fork::{Forked, Inherited};
 pub use rings::Whose;
 pub use stops::Claim;
 
