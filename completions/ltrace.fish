@@ -23,6 +23,7 @@ complete -c ltrace -l json -d 'The trace as JSON as well, an object a line; with
 complete -c ltrace -l chrome -d 'The trace for Perfetto, speedscope or chrome://tracing as well' -r
 complete -c ltrace -l record -d 'Record the trace as well, to be shown later by --replay' -r
 complete -c ltrace -l replay -d 'Show what was recorded, by the options of today; nothing is run' -r -F
+complete -c ltrace -l serve -d 'Serve what is known by HTTP while the trace goes on: /metrics for Prometheus, /debug/pprof/calls, and with --leaks /debug/pprof/heap. An address of this machine, or a port of it alone' -r
 complete -c ltrace -l summary-columns -d 'Columns of the table of -c: share, seconds, self, usecs, calls, errors, min, p50, p99, max, module, function' -r
 complete -c ltrace -l sort -d 'Rows of the table by this column [default: seconds]; sites of --leaks by bytes, blocks, rate or age [default: bytes]' -r
 complete -c ltrace -l color -d 'Colours: auto (on a terminal), always or never' -r -f -a "auto\t''

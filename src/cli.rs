@@ -20,7 +20,7 @@ use clap::{CommandFactory, FromArgMatches};
 use outputs::Outputs;
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
-use values::{destination, each, number, paths, system_calls, topics, variable};
+use values::{address, destination, each, number, paths, system_calls, topics, variable};
 
 /// What the surroundings say where the command line is silent.
 #[derive(Clone, Copy, Debug, Default)]
@@ -214,6 +214,7 @@ impl Args {
             None => self.outputs(output, style.clone())?,
         };
         let conditions = self.conditions()?;
+        let serve = self.serve.as_deref().map(address).transpose()?;
         let descriptors = self.descriptors > 0 || !self.paths.is_empty();
         let env = self.env.iter().map(variable).collect::<Result<_, _>>()?;
         let debug = self.debug.as_deref().map(topics).transpose()?;
@@ -265,6 +266,7 @@ impl Args {
             report: outputs.report,
             also: outputs.also,
             conditions,
+            serve,
             descriptors,
             frames: style.frames,
         })
@@ -315,6 +317,9 @@ impl Args {
             return wrong(
                 "Option --caller needs the files of modules, which a recording does not hold",
             );
+        }
+        if self.replay.is_some() && self.serve.is_some() {
+            return wrong("Options --replay and --serve can't be used together");
         }
         if self.descriptors > 0 && (self.leaks.leaks || self.replay.is_some()) {
             return wrong("Options --leaks or --replay and -y can't be used together");

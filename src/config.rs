@@ -14,6 +14,7 @@ use crate::sink::summary::Table;
 use crate::sink::text::Style;
 use crate::value::Limits;
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 /// One run of the tracer.
@@ -45,6 +46,8 @@ pub struct Config {
     pub conditions: Conditions,
     /// So many of the calls that led to one are shown with it (`-w`).
     pub frames: usize,
+    /// Where it is told by HTTP what is known (`--serve`).
+    pub serve: Option<SocketAddr>,
     /// Descriptors are shown with what they are open on (`-y`).
     pub descriptors: bool,
     /// What is told of ltrace's own doings (`--debug`).
@@ -137,6 +140,8 @@ pub enum Report {
     },
     /// In another form (`--format`).
     Other(Form),
+    /// Nothing but what is served.
+    Nothing,
     /// The table of `-c`.
     Summary {
         /// Names are shown as their language writes them (`-C`).

@@ -9,6 +9,7 @@ use crate::proto::library::Missing;
 use crate::sink::output::{Destination, Unwritable};
 use crate::sys::{self, spawn};
 use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
 
 /// Why a run ended before its time.
@@ -41,6 +42,14 @@ pub enum Error {
     Recording {
         /// As the user named it.
         file: String,
+        /// Why.
+        why: io::Error,
+    },
+    /// Nobody can be served there.
+    #[error("cannot serve at {at}: {}", message(why))]
+    Serve {
+        /// The address.
+        at: SocketAddr,
         /// Why.
         why: io::Error,
     },

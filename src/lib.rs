@@ -20,6 +20,7 @@ pub mod process;
 pub mod program;
 pub mod proto;
 pub mod record;
+pub mod serve;
 pub mod session;
 pub mod sink;
 pub mod stack;

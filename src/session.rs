@@ -8,6 +8,7 @@ mod mode;
 mod remove_breakpoints;
 mod replay;
 mod screen;
+mod served;
 mod shared_output;
 
 use crate::base::Pid;
@@ -42,7 +43,7 @@ use crate::sys::front::{self, Duties, End, Link, Side, Stops};
 use crate::sys::{interrupt, patience, proc};
 use consumer::Consumer;
 use leaks::LeakMode;
-use mode::{Lines, Machine, Mode, Out, Summary, machine, named_backtraces};
+use mode::{Lines, Machine, Mode, Out, Quiet, Summary, machine, named_backtraces};
 use std::io::{self, Write};
 use std::time::Duration;
 
@@ -132,6 +133,7 @@ fn mode(config: &Config) -> Result<Box<dyn Mode>, Error> {
             demangle: *demangle,
             table: table.clone(),
         }),
+        Report::Nothing => Box::new(Quiet),
         Report::Leaks(leaks) => Box::new(LeakMode::new(leaks)?),
     })
 }
@@ -145,7 +147,11 @@ fn leave_stuck(ended: &Result<u8, Error>) {
 }
 
 /// The tracer's part.
-fn trace(config: Config, mode: Box<dyn Mode>, link: Link) -> Result<u8, Error> {
+fn trace(config: Config, mut mode: Box<dyn Mode>, link: Link) -> Result<u8, Error> {
+    let served = config
+        .serve
+        .map(|at| served::serve(at, &mut *mode))
+        .transpose()?;
     let command = config.launch.as_ref().map(program::command).transpose()?;
     let mut out = config
         .output
@@ -201,6 +207,7 @@ fn trace(config: Config, mode: Box<dyn Mode>, link: Link) -> Result<u8, Error> {
     let copying = mode.copying();
     let sink = mode.sink(&config.output, out, knowledge);
     let sink = with_others(also, config.frames, sink);
+    let sink = served::counted(served, sink);
     let mut engine = Supervisor::new(plan, follow, instrument, link);
     let mut consumer = Consumer {
         decoder: Decoder::new(config.limits).keep_words(keeps_words),

@@ -145,6 +145,11 @@ pub(super) struct Args {
     #[arg(long = "replay", value_name = "FILE", help_heading = OUTPUT)]
     pub(super) replay: Option<PathBuf>,
 
+    /// Serve what is known by HTTP while the trace goes on: /metrics for Prometheus, /debug/pprof/calls, and with --leaks /debug/pprof/heap.
+    /// An address of this machine, or a port of it alone
+    #[arg(long = "serve", value_name = "ADDRESS:PORT", help_heading = OUTPUT, hide_short_help = true)]
+    pub(super) serve: Option<String>,
+
     /// Do not empty the file of -o first
     #[arg(long = "append", alias = "output-append-mode", help_heading = OUTPUT, hide_short_help = true)]
     pub(super) append: bool,

@@ -77,6 +77,14 @@ impl Args {
                 counted: (counted > 1).then_some(table),
             },
         };
+        let asked_for = self.output.is_some() || self.format.is_some() || counted > 0;
+        if self.serve.is_some() && form.is_none() && also.is_empty() && !asked_for {
+            return Ok(Outputs {
+                output,
+                report: Report::Nothing,
+                also,
+            });
+        }
         let asked = self.output.is_some() || form.is_some() || self.format.is_some() || counted > 0;
         if asked || also.is_empty() {
             return Ok(Outputs {

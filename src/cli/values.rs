@@ -6,6 +6,7 @@ use crate::plan::{near, system_calls as known};
 use crate::sink::debug::{Topic, Topics};
 use crate::sink::output::Destination;
 use std::ffi::{OsStr, OsString};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
@@ -80,6 +81,16 @@ pub(super) fn paths(list: &OsStr) -> impl Iterator<Item = PathBuf> {
         .split(|&b| b == b':')
         .filter(|part| !part.is_empty());
     parts.map(|part| PathBuf::from(OsStr::from_bytes(part)))
+}
+
+/// `127.0.0.1:9000`, `[::1]:9000`, or a port of this machine alone: `:9000`, `9000`.
+pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
+    let port = text.strip_prefix(':').unwrap_or(text).parse::<u16>();
+    port.map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
+        .or_else(|_| text.replace("localhost:", "127.0.0.1:").parse())
+        .map_err(|_| {
+            format!("ltrace: --serve: `{text}' is no address and port, such as 127.0.0.1:9000")
+        })
 }
 
 /// `VAR=VALUE` sets a variable, `VAR` takes it out.

@@ -15,6 +15,7 @@ use crate::base::Pid;
 use crate::base::snapshot::Snapshot;
 use crate::base::time::Timestamp;
 use crate::event::{Event, Kind, Request};
+use crate::export::Profile;
 use crate::leak::book::Book;
 use crate::leak::check_thread::CheckThread;
 use crate::leak::kinds::Kinds;
@@ -36,6 +37,18 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Who asks for what is live while the trace goes on (`--serve`).
+pub trait HeapReaders: Send + Sync {
+    /// Whether somebody has asked since this was asked last.
+    fn take_request(&self) -> bool;
+
+    /// Here it is, of one process.
+    fn give(&self, pid: Pid, heap: Profile);
+
+    /// The process has ended.
+    fn gone(&self, pid: Pid);
+}
+
 /// What a leak sink is made of.
 pub struct Setup {
     /// What the user wants.
@@ -54,6 +67,8 @@ pub struct Setup {
     pub out: Behind,
     /// Where those are shown that are not the last ones.
     pub view: Option<View>,
+    /// Who asks for what is live.
+    pub readers: Option<Arc<dyn HeapReaders>>,
     /// Where it is told how far something is that takes long.
     pub progress: Progress,
     /// What the leak sink's threads do, so that they take no time from the thread that serves the processes.
@@ -96,6 +111,8 @@ pub struct LeakSink {
 enum Moment {
     /// While it runs.
     Meanwhile,
+    /// While it runs, for those who read what is live.
+    Asked,
     /// While it runs, to be kept.
     Snapshot,
     /// It is about to end: nothing of its own will run any more.
@@ -154,6 +171,10 @@ impl LeakSink {
             }
             self.is_to_listen = true;
         }
+        let readers = self.setup.readers.as_ref();
+        if self.stage == Stage::Running && readers.is_some_and(|readers| readers.take_request()) {
+            self.want_all(Moment::Asked);
+        }
         let watch = self.setup.options.watch;
         if watch.is_some_and(|watch| self.clock.has_passed(watch)) {
             self.end();
@@ -209,6 +230,11 @@ impl Sink for LeakSink {
         self.tick(event.time);
         if runs && std::mem::take(&mut self.is_to_listen) {
             self.listen()?;
+        }
+        if let Kind::Exited { last: true, .. } | Kind::Killed { last: true, .. } = event.kind
+            && let Some(readers) = &self.setup.readers
+        {
+            readers.gone(event.pid);
         }
         match &event.kind {
             Kind::Call { .. } | Kind::Return { .. } | Kind::NoReturn { .. } => self.called(event),

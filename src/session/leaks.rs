@@ -9,7 +9,7 @@ use crate::debug::below_roots;
 use crate::error::Error;
 use crate::leak::book::Book;
 use crate::leak::kinds::Kinds;
-use crate::leak::leak_sink::{LeakSink, Setup};
+use crate::leak::leak_sink::{HeapReaders, LeakSink, Setup};
 use crate::leak::progress::Progress;
 use crate::leak::symbols::Namer;
 use crate::leak::tracker::Knowledge;
@@ -17,6 +17,7 @@ use crate::leak::view::View;
 use crate::leak::{functions, output};
 use crate::plan::resources::Resources;
 use crate::proto::library::Library;
+use crate::serve::Board;
 use crate::sink::Sink;
 use crate::sink::behind::Behind;
 use crate::sink::both::Both;
@@ -34,6 +35,7 @@ pub(super) struct LeakMode {
     leaks: Leaks,
     kinds: Arc<Kinds>,
     drawn: Drawn,
+    readers: Option<Arc<dyn HeapReaders>>,
 }
 
 /// What is drawn on the terminal, besides lines.
@@ -59,6 +61,7 @@ impl LeakMode {
             leaks: leaks.clone(),
             kinds,
             drawn,
+            readers: None,
         })
     }
 }
@@ -73,6 +76,11 @@ impl Mode for LeakMode {
             Drawn::View(terminal) => Some(terminal.clone()),
             Drawn::Bars | Drawn::Nothing => None,
         }
+    }
+
+    fn serve(&mut self, board: &Arc<Board>) {
+        board.expect_heaps();
+        self.readers = Some(board.clone());
     }
 
     fn resources(&self, prototypes: &Library) -> Resources {
@@ -108,6 +116,7 @@ impl Mode for LeakMode {
             .map(|(look, terminal)| View::new(Box::new(OnTerminal::new(terminal)), look));
         let (out, lines) = outputs(lines, out);
         let setup = Setup {
+            readers: self.readers,
             options,
             kinds: self.kinds,
             knowledge,

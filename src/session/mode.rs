@@ -8,6 +8,8 @@ use crate::leak::backtrace::Traces;
 use crate::leak::tracker::Knowledge;
 use crate::plan::resources::Resources;
 use crate::proto::library::Library;
+use crate::serve::Board;
+use crate::sink::Nothing;
 use crate::sink::Sink;
 use crate::sink::both::Both;
 use crate::sink::chrome::Chrome;
@@ -27,6 +29,7 @@ use crate::sys::user_requests::{self, UserRequest};
 use std::cell::RefCell;
 use std::io::Write;
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// Where the decoded trace goes to, opened.
 pub(super) type Out = Box<dyn Write + Send>;
@@ -42,6 +45,9 @@ pub(super) trait Mode {
     fn terminal(&self) -> Option<Terminal> {
         None
     }
+
+    /// What it knows is asked for while it goes on.
+    fn serve(&mut self, _: &Arc<Board>) {}
 
     /// Functions that it needs besides those that the user selected.
     fn resources(&self, _prototypes: &Library) -> Resources {
@@ -82,6 +88,19 @@ pub(super) struct Lines {
 pub(super) struct Machine {
     pub(super) form: Form,
     pub(super) frames: usize,
+}
+
+/// Nothing but what is served.
+pub(super) struct Quiet;
+
+impl Mode for Quiet {
+    fn hides_losses(&self) -> bool {
+        true
+    }
+
+    fn sink(self: Box<Self>, _: &Destination, _: Out, _: Knowledge) -> Box<dyn Sink> {
+        Box::new(Nothing)
+    }
 }
 
 /// The table of `-c`.

@@ -3,6 +3,7 @@
 pub mod behind;
 pub mod both;
 pub mod chrome;
+pub mod counts;
 pub mod debug;
 pub mod demangle;
 pub mod descriptors;
@@ -58,6 +59,15 @@ pub trait Sink {
 
     /// Called once, after the last event.
     fn finish(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Takes all, and does nothing.
+pub struct Nothing;
+
+impl Sink for Nothing {
+    fn event(&mut self, _: &Event) -> io::Result<()> {
         Ok(())
     }
 }

@@ -60,6 +60,7 @@ mod prototypes;
 mod recording;
 mod replaying;
 mod servers;
+mod serving;
 mod shapes;
 mod shared_memory;
 mod signals;

@@ -99,6 +99,8 @@ impl LeakSink {
 pub(super) fn older(moment: Moment, options: &Options) -> Duration {
     match moment {
         Moment::AtExit => Duration::ZERO,
-        Moment::Meanwhile | Moment::Snapshot | Moment::Leaving => options.blocks.older,
+        Moment::Meanwhile | Moment::Asked | Moment::Snapshot | Moment::Leaving => {
+            options.blocks.older
+        }
     }
 }

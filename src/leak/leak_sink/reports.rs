@@ -12,6 +12,7 @@ use crate::leak::options::{Checks, Options};
 use crate::leak::output;
 use crate::leak::report::build::{Subject, build};
 use crate::leak::report::checked::Checked;
+use crate::leak::report::exports;
 use crate::leak::report::model::{Process, Report, Since, Verdict};
 use crate::leak::site::Origin;
 use crate::leak::symbols::{Namer, Unnamed};
@@ -26,6 +27,8 @@ use std::time::{Duration, Instant};
 enum Place {
     /// To where it was asked from.
     Back,
+    /// To those who read what is live.
+    Readers,
     /// To where the trace goes; more reports on the process may come.
     Passing,
     /// The same, and into the files that were asked for: it is the last one.
@@ -104,6 +107,7 @@ impl LeakSink {
         match moment {
             Moment::Meanwhile if self.setup.view.is_none() => Place::Passing,
             Moment::Meanwhile | Moment::AtExit => Place::Back,
+            Moment::Asked => Place::Readers,
             Moment::Leaving => Place::Last,
             Moment::Snapshot => {
                 self.snapshots += 1;
@@ -215,8 +219,12 @@ impl LeakSink {
         let unnamed = setup.book.unnamed(pid);
         let work = Work::default();
         let asked = work.clone();
+        let readers = setup.readers.clone().filter(|_| place == Place::Readers);
         let make = move |namer: &mut Namer| {
             let report = named(&subject, &unnamed, namer, &work);
+            if let Some(readers) = readers {
+                readers.give(pid, exports::profile(&report));
+            }
             place.take(report, &subject.options, other)
         };
         Some(Stage::Report(self.report_thread.ask(asked, make)))
@@ -249,7 +257,7 @@ impl LeakSink {
     /// The report of that moment tells who holds what.
     pub(super) fn wants_check(&self, moment: Moment) -> bool {
         match (self.setup.options.checks, moment) {
-            (Checks::Off, _) => false,
+            (Checks::Off, _) | (_, Moment::Asked) => false,
             (Checks::Final, Moment::Meanwhile | Moment::Snapshot) => false,
             (Checks::Final | Checks::Report, _) => true,
         }
@@ -289,6 +297,7 @@ impl Place {
         let mut failed = false;
         let text = match self {
             Place::Back => return Made::Report(Box::new(report)),
+            Place::Readers => String::new(),
             Place::Passing => output::text(&report, options),
             Place::Last => {
                 failed = fails(&report, options);

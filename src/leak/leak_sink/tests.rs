@@ -85,6 +85,7 @@ fn leak_sink(
         ..Options::default()
     };
     let setup = Setup {
+        readers: None,
         options,
         kinds,
         knowledge: Knowledge::All,
