@@ -1,7 +1,7 @@
 //! `--leaks`: whatever ends a program, the last report has a verdict.
 
 use crate::support::fixture::fixture;
-use crate::support::leaks::read;
+use crate::support::leaks::{read, report};
 use crate::support::{ltrace, scratch};
 
 #[test]
@@ -33,6 +33,25 @@ fn every_end_has_a_verdict() {
         let lost = (&report["lost"]["blocks"], &report["lost"]["bytes"]);
         assert_eq!(lost, (&5.into(), &385.into()), "{way}: {}", finished.told());
         assert_eq!(report["process"]["ended"], how, "{way}: {report:#}");
+    }
+}
+
+/// A child keeps the memory of a large process that ends by itself, which therefore is not held while it is looked at.
+#[test]
+fn a_large_process() {
+    let Some(program) = fixture("leak_large") else {
+        return;
+    };
+    let program = program.to_str().expect("a path");
+    for instrument in ["auto", "stop"] {
+        for (way, forked) in [("exit", true), ("_exit", true), ("kill", false)] {
+            let args = ["--older", "0", "--instrument", instrument];
+            let (report, finished) = report(&args, &[program, way]);
+            assert_eq!(report["lost"]["blocks"], 15, "{way}: {}", finished.told());
+            assert_eq!(report["check"]["forked"], forked, "{way}: {report:#}");
+            let told = finished.stderr.matches("leak_large (pid ").count();
+            assert_eq!(told, 1, "{way}: {}", finished.told());
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The last moment of a process: its tasks stop before they end, with memory and registers as they were
 //! (ptrace(2), PTRACE_O_TRACEEXIT). There is one whatever ends it: exit_group(2) by any thread, the exit of the
-//! last one, a signal, SIGKILL too.
+//! last one, a signal, SIGKILL too. A process cannot have a child any more then; so where it has much memory, which a
+//! child is to keep, it is told of when it calls `_exit`.
 
 use crate::base::machine::Machine;
 use crate::base::regs::Regs;
@@ -9,8 +10,8 @@ use crate::base::{Pid, Tid};
 use crate::engine::hit::What;
 use crate::engine::supervisor::out::Out;
 use crate::engine::supervisor::resume::Resume;
-use crate::engine::supervisor::snapshot;
 use crate::engine::supervisor::state::Supervisor;
+use crate::engine::supervisor::{snapshot, snapshot_memory};
 use crate::engine::task::Role;
 use crate::sys;
 use crate::sys::ptrace::{Ends, Stopped};
@@ -22,6 +23,8 @@ use std::collections::{HashMap, HashSet};
 pub(in crate::engine) struct Ending {
     /// It has been told of these.
     told: HashSet<Pid>,
+    /// Those of them that have not come to their last stop.
+    called_exit: HashSet<Pid>,
     /// What tasks were like that others have ended, and that may be gone when it is told.
     states: HashMap<Pid, Vec<TaskState>>,
 }
@@ -30,12 +33,13 @@ impl Ending {
     /// The process is gone, or runs another program.
     pub(in crate::engine) fn forget(&mut self, pid: Pid) {
         self.told.remove(&pid);
+        self.called_exit.remove(&pid);
         self.states.remove(&pid);
     }
 
-    /// It is about to end, and it has been told.
-    pub(in crate::engine) fn is_told(&self, pid: Pid) -> bool {
-        self.told.contains(&pid)
+    /// It is in its last stop, and that has been told.
+    pub(in crate::engine) fn is_last(&self, pid: Pid) -> bool {
+        self.told.contains(&pid) && !self.called_exit.contains(&pid)
     }
 
     /// What tasks of it were like that are about to end, or have ended with it.
@@ -53,6 +57,19 @@ impl Supervisor {
         }
     }
 
+    /// A task has called `_exit`.
+    pub(in crate::engine) fn about_to_end(&mut self, tid: Tid, out: &mut Out<'_>) {
+        let task = self.tasks.get(&tid).filter(|t| t.role == Role::Shown);
+        let task = task.filter(|task| !self.shares_memory(task));
+        if let Some(pid) = task.map(|task| task.pid)
+            && snapshot_memory::is_much(pid)
+            && self.ending.told.insert(pid)
+        {
+            self.ending.called_exit.insert(pid);
+            out.tell(pid, tid, What::Exiting);
+        }
+    }
+
     /// A task is about to end.
     pub(in crate::engine) fn exiting(
         &mut self,
@@ -65,6 +82,7 @@ impl Supervisor {
             return Ok(Resume::Run(stopped));
         };
         task.is_exiting = true;
+        self.ending.called_exit.remove(&task.pid);
         let (pid, role, space) = (task.pid, task.role, task.space);
         let mut others = self.tasks.values().filter(|task| task.pid == pid);
         let is_last = others.all(|task| task.is_exiting);

@@ -274,29 +274,30 @@ impl Supervisor {
         }
     }
 
-    /// What comes with functions that `-x` means, in whatever they run.
+    /// What comes with functions that `-x` means, in whatever they run, and with the books of resources.
     fn watch_functions(&mut self, stopped: &Stopped, id: SpaceId, out: &mut Out<'_>) {
-        let Some(space) = self
-            .spaces
-            .get(&id)
-            .filter(|_| !self.plan.entries.is_empty())
-        else {
+        let Some(space) = self.spaces.get(&id) else {
             return;
         };
         let mut places = Vec::new();
         for module in &space.modules {
-            // Nothing but the catching of an exception may tell that one has left them.
-            let mut exports = module.planned.image.exports.iter();
-            let catcher = exports.find(|symbol| symbol.name == "__cxa_begin_catch");
-            let caught = catcher.map(|symbol| (symbol.vaddr, Purpose::Caught));
-            let clones = module.planned.clones.iter();
-            let clones = clones.map(|at| (*at, Purpose::Clone));
-            places.extend(
-                caught
-                    .into_iter()
-                    .chain(clones)
-                    .map(|(at, purpose)| (module.bias.addr(at), purpose)),
-            );
+            let mut found = Vec::new();
+            let exported = |name: &str| {
+                let mut exports = module.planned.image.exports.iter();
+                let symbol = exports.find(|symbol| symbol.name == name)?;
+                Some(symbol.vaddr)
+            };
+            if !self.plan.entries.is_empty() {
+                // Nothing but the catching of an exception may tell that one has left them.
+                found.extend(exported("__cxa_begin_catch").map(|at| (at, Purpose::Caught)));
+                let clones = module.planned.clones.iter();
+                found.extend(clones.map(|at| (*at, Purpose::Clone)));
+            }
+            if self.plan.resources.want_stacks() {
+                found.extend(exported("_exit").map(|at| (at, Purpose::End)));
+            }
+            let found = found.into_iter();
+            places.extend(found.map(|(at, purpose)| (module.bias.addr(at), purpose)));
         }
         let stands = |(at, purpose): &(Addr, Purpose)| {
             let is_same = |p: &Purpose| discriminant(p) == discriminant(purpose);

@@ -74,7 +74,7 @@ impl Supervisor {
             .iter()
             .filter(|m| snapshot_memory::is_data(m) && !area::is_ours(m))
             .collect();
-        let kept = match self.ending.is_told(pid) {
+        let kept = match self.ending.is_last(pid) {
             true => plan.keep_ending(one, &writable).ok(),
             false => self.keep(pid, one, plan, &writable, &held),
         };

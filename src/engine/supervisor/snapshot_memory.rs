@@ -223,6 +223,12 @@ impl<M: Memory> Memory for Behind<M> {
     }
 }
 
+/// There is more memory than is copied of a process that cannot have a child.
+pub(in crate::engine) fn is_much(pid: Pid) -> bool {
+    let maps = proc::maps(pid).unwrap_or_default();
+    size(&maps, &mut Pagemap::of(pid).ok()) >= MOST_COPIED
+}
+
 /// Memory that a program can keep pointers in. Reading a device's registers could do something.
 pub(in crate::engine) fn is_data(mapping: &Mapping) -> bool {
     let is_device = mapping.path.starts_with("/dev") && !mapping.path.starts_with("/dev/shm");

@@ -67,6 +67,8 @@ pub enum Purpose {
     SignalAction,
     /// A `syscall` that makes clone(2).
     Clone,
+    /// A process is about to end (`_exit`, _exit(2)).
+    End,
 }
 
 impl Purpose {
@@ -84,6 +86,7 @@ impl Purpose {
                 "the setting of signal actions".to_owned()
             }
             Purpose::Clone => "the making of tasks".to_owned(),
+            Purpose::End => "the end of the process".to_owned(),
         }
     }
 
@@ -99,7 +102,8 @@ impl Purpose {
             | Purpose::Caught
             | Purpose::SignalEntry
             | Purpose::SignalAction
-            | Purpose::Clone => None,
+            | Purpose::Clone
+            | Purpose::End => None,
         }
     }
 

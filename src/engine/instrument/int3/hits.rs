@@ -110,6 +110,7 @@ impl Supervisor {
         let begins_action = has(|p| matches!(p, Purpose::SignalEntry));
         let sets_action = has(|p| matches!(p, Purpose::SignalAction));
         let makes_task = has(|p| matches!(p, Purpose::Clone));
+        let ends = has(|p| matches!(p, Purpose::End));
         let slot = breakpoint.slot.start;
         for resolver in self.called_or_returned(stopped, id, at, regs, out) {
             self.chosen(stopped, id, &resolver, Addr(regs.rax), out);
@@ -125,6 +126,9 @@ impl Supervisor {
         }
         if sets_action {
             self.answer_action(stopped, id, at, regs)?;
+        }
+        if ends {
+            self.about_to_end(stopped.tid(), out);
         }
         if makes_task && let Some(told) = told_of(&regs) {
             stopped.set_regs(&Regs {
@@ -272,7 +276,8 @@ fn arrivals<'s>(
             | Purpose::Caught
             | Purpose::SignalEntry
             | Purpose::SignalAction
-            | Purpose::Clone => continue,
+            | Purpose::Clone
+            | Purpose::End => continue,
         };
         let memory: &dyn Memory = prefetched.get_or_insert_with(|| glance(space, &regs, point));
         let Ok(lands_at) = memory.read_word(Addr(regs.rsp)).map(Addr) else {
