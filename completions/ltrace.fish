@@ -21,6 +21,7 @@ complete -c ltrace -s o -l output -d 'Write the trace to a file, or to a command
 complete -c ltrace -l format -d 'The form of the trace: text, tree, json or chrome; of reports of --leaks: text, json or mtrace (a table of live blocks) [default: text]' -r
 complete -c ltrace -l json -d 'The trace as JSON as well, an object a line; with --leaks the last report' -r
 complete -c ltrace -l chrome -d 'The trace for Perfetto, speedscope or chrome://tracing as well' -r
+complete -c ltrace -l html -d 'A page to look at as well: time line of threads, flame graph, table of functions; of --leaks: what is live over time, flame graph, table of sites' -r
 complete -c ltrace -l record -d 'Record the trace as well, to be shown later by --replay' -r
 complete -c ltrace -l replay -d 'Show what was recorded, by the options of today; nothing is run' -r -F
 complete -c ltrace -l serve -d 'Serve what is known by HTTP while the trace goes on: /metrics for Prometheus, /debug/pprof/calls, and with --leaks /debug/pprof/heap. An address of this machine, or a port of it alone' -r
@@ -55,7 +56,6 @@ complete -c ltrace -l frames -d 'Frames of a stack: user, all, or the first N [d
 complete -c ltrace -l pairs -d 'Other things than the heap, too: new,fd,file,dir,sqlite,dl,thread,mmap,socket' -r
 complete -c ltrace -l pair -d 'Things of your own, too: \'my_open(_, out h) -> my_close(h) if ret==0\'' -r
 complete -c ltrace -l alloc-sym -d 'The allocator\'s functions, where they have other names or, in a stripped program, none: malloc=my_malloc,free=0x401136' -r
-complete -c ltrace -l html -d 'A page to look at: time line, flame graph, table' -r -F
 complete -c ltrace -l pprof -d 'A profile for pprof' -r -F
 complete -c ltrace -l folded -d 'Folded stacks, for flame graph tools' -r -F
 complete -c ltrace -l save -d 'The last report, for --diff; and on each SIGUSR2 to ltrace one as FILE.1, FILE.2' -r -F

@@ -17,6 +17,7 @@ use crate::sink::text::{Style, TaskIdForm, TaskIds, Time};
 use crate::value::Limits;
 use args::{Args, How, When};
 use clap::{CommandFactory, FromArgMatches};
+use leaks::Shared;
 use outputs::Outputs;
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
@@ -166,9 +167,12 @@ impl Args {
                     surroundings
                         .columns
                         .filter(|_| surroundings.is_terminal && output == Destination::Stderr),
-                    self.format.as_deref(),
-                    self.json.as_deref(),
-                    self.sort.as_deref(),
+                    &Shared {
+                        format: self.format.as_deref(),
+                        json: self.json.as_deref(),
+                        html: self.html.as_deref(),
+                        sort: self.sort.as_deref(),
+                    },
                 )?,
             ),
             false => None,
@@ -225,7 +229,7 @@ impl Args {
             env,
             user: self.user,
         });
-        let aim = match (self.detach, self.leaks.comparison()) {
+        let aim = match (self.detach, self.leaks.comparison(self.html.as_deref())) {
             (_, Some(comparison)) => Aim::Compare(comparison),
             (true, None) => Aim::RemoveBreakpoints,
             (false, None) if self.list.is_some() => Aim::List,
@@ -274,7 +278,8 @@ impl Args {
 
     /// What is missing where nothing is named that could be traced. The last word may belong to an option.
     fn nothing_to_do(&self, words: &[OsString]) -> Option<String> {
-        let needs_none = self.leaks.comparison().is_some() || self.replay.is_some();
+        let needs_none =
+            self.leaks.comparison(self.html.as_deref()).is_some() || self.replay.is_some();
         if !self.command.is_empty() || !self.attach.is_empty() || needs_none {
             return None;
         }

@@ -160,6 +160,8 @@ pub enum Form {
     Json,
     /// Chrome's Trace Event Format.
     Chrome,
+    /// A page to look at (`--html`).
+    Page,
     /// All of it, to be replayed (`--record`).
     Recording,
     /// A graph of calls, to be read (`--tree`).

@@ -44,7 +44,10 @@ const MAY_USE: [(&str, &[&str]); 18] = [
         ],
     ),
     ("serve", &["base", "export", "sink", "leak"]),
-    ("sink", &["base", "plan", "value", "stack", "event"]),
+    (
+        "sink",
+        &["base", "plan", "value", "stack", "event", "export"],
+    ),
 ];
 
 /// The floors of `leak`, from the lowest: a module uses others of its own floor and of lower ones.

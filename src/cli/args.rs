@@ -137,6 +137,10 @@ pub(super) struct Args {
     #[arg(long = "chrome", value_name = "FILE", help_heading = OUTPUT, hide_short_help = true)]
     pub(super) chrome: Option<OsString>,
 
+    /// A page to look at as well: time line of threads, flame graph, table of functions; of --leaks: what is live over time, flame graph, table of sites
+    #[arg(long = "html", value_name = "FILE", help_heading = OUTPUT)]
+    pub(super) html: Option<OsString>,
+
     /// Record the trace as well, to be shown later by --replay
     #[arg(long = "record", value_name = "FILE", help_heading = OUTPUT)]
     pub(super) record: Option<OsString>,

@@ -120,10 +120,6 @@ pub(super) struct LeakArgs {
     #[arg(long, value_name = "LIST", help_heading = THINGS, hide_short_help = true)]
     alloc_sym: Vec<String>,
 
-    /// A page to look at: time line, flame graph, table
-    #[arg(long, value_name = "FILE", help_heading = FILES, hide_short_help = true)]
-    html: Option<PathBuf>,
-
     /// A profile for pprof
     #[arg(long, value_name = "FILE", help_heading = FILES, hide_short_help = true)]
     pprof: Option<PathBuf>,
@@ -162,15 +158,20 @@ pub(super) fn refuse(given: &ArgMatches) -> Result<(), String> {
     Err(format!("ltrace: Option --{name} needs --leaks"))
 }
 
+/// Options that traces have as well.
+pub(super) struct Shared<'a> {
+    pub(super) format: Option<&'a str>,
+    pub(super) json: Option<&'a OsStr>,
+    pub(super) html: Option<&'a OsStr>,
+    pub(super) sort: Option<&'a str>,
+}
+
 impl LeakArgs {
     /// What the user wants to know, on a terminal of so many columns.
-    /// Some of it is told by options that traces have as well.
     pub(super) fn options(
         &self,
         width: Option<usize>,
-        format: Option<&str>,
-        json: Option<&OsStr>,
-        sort: Option<&str>,
+        shared: &Shared<'_>,
     ) -> Result<(Options, Suppressions), String> {
         let usual = Options::default();
         let options = Options {
@@ -180,7 +181,7 @@ impl LeakArgs {
             window: time("window", self.window.as_deref())?,
             watch: time("for", self.watch.as_deref())?,
             top: size("top", self.top.as_deref())?.map_or(usual.top, |top| top as usize),
-            sort: word("sort", sort, &SORTS)?,
+            sort: word("sort", shared.sort, &SORTS)?,
             checks: word("check", self.check.as_deref(), &CHECKS)?,
             snapshot_method: word("freeze", self.freeze.as_deref(), &SNAPSHOT_METHODS)?,
             kinds: match &self.kinds {
@@ -208,12 +209,12 @@ impl LeakArgs {
                 Contents::Hidden
             },
             fail_on: self.fail_on.as_deref().map(fail_on).transpose()?,
-            format: word("format", format, &FORMATS)?,
+            format: word("format", shared.format, &FORMATS)?,
             files: Files {
-                json: json.map(PathBuf::from),
+                json: shared.json.map(PathBuf::from),
                 folded: self.folded.clone(),
                 pprof: self.pprof.clone(),
-                html: self.html.clone(),
+                html: shared.html.map(PathBuf::from),
                 save: self.save.clone(),
             },
         };
@@ -222,7 +223,7 @@ impl LeakArgs {
     }
 
     /// The two reports to compare, if that is what is wanted.
-    pub(super) fn comparison(&self) -> Option<Comparison> {
+    pub(super) fn comparison(&self, html: Option<&OsStr>) -> Option<Comparison> {
         let [old, new] = self.diff.as_deref()? else {
             return None;
         };
@@ -231,7 +232,7 @@ impl LeakArgs {
             old: old.clone(),
             new: new.clone(),
             top: top.map_or(Options::default().top, |top| top as usize),
-            html: self.html.clone(),
+            html: html.map(PathBuf::from),
         })
     }
 

@@ -35,6 +35,7 @@ impl Args {
         let named = [
             (&self.json, Form::Json),
             (&self.chrome, Form::Chrome),
+            (&self.html, Form::Page),
             (&self.record, Form::Recording),
         ];
         let named = named

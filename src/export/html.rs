@@ -8,7 +8,8 @@ use std::collections::HashMap;
 use std::io::{self, Write};
 
 const PAGE: &str = include_str!("html/page.html");
-const STYLE: &str = include_str!("html/page.css");
+/// Colours and what pages have in common.
+pub(super) const SHARED_STYLE: &str = include_str!("html/page.css");
 /// In the order in which they stand in the page.
 const SCRIPTS: [&str; 5] = [
     include_str!("html/format.js"),
@@ -20,18 +21,33 @@ const SCRIPTS: [&str; 5] = [
 
 /// Writes the page.
 pub fn write(page: &Page, out: &mut dyn Write) -> io::Result<()> {
-    let mut rest = PAGE;
+    fill(PAGE, out, |name, out| match name {
+        "title" => out.write_all(escaped(&page.title).as_bytes()),
+        "style" => out.write_all(SHARED_STYLE.as_bytes()),
+        "script" => out.write_all(SCRIPTS.concat().as_bytes()),
+        _ => out.write_all(data(page)?.as_bytes()),
+    })
+}
+
+/// Writes a template, and what its places are filled with.
+pub(super) fn fill(
+    template: &str,
+    out: &mut dyn Write,
+    mut filled: impl FnMut(&str, &mut dyn Write) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut rest = template;
     while let Some((before, name, after)) = next_place(rest) {
         out.write_all(before.as_bytes())?;
-        match name {
-            "title" => out.write_all(escaped(&page.title).as_bytes())?,
-            "style" => out.write_all(STYLE.as_bytes())?,
-            "script" => out.write_all(SCRIPTS.concat().as_bytes())?,
-            _ => out.write_all(data(page)?.as_bytes())?,
-        }
+        filled(name, out)?;
         rest = after;
     }
     out.write_all(rest.as_bytes())
+}
+
+/// What a script reads, as JSON that no name in it can break out of: within a script element only `<`
+/// begins anything (HTML standard, 4.12.1.3).
+pub(super) fn script(data: &impl Serialize) -> io::Result<String> {
+    Ok(serde_json::to_string(data)?.replace('<', "\\u003c"))
 }
 
 /// What stands before the next `{{name}}` of the template, that name, and what stands behind.
@@ -42,14 +58,13 @@ fn next_place(template: &str) -> Option<(&str, &str, &str)> {
 }
 
 /// Text between tags.
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")
         .replace('>', "&gt;")
 }
 
-/// The page's content as JSON that no name in it can break out of: within a script element only `<`
-/// begins anything (HTML standard, 4.12.1.3).
+/// The page's content.
 fn data(page: &Page) -> io::Result<String> {
     let mut frames = Frames::default();
     let data = Data {
@@ -69,7 +84,7 @@ fn data(page: &Page) -> io::Result<String> {
             .map(|before| flame(before, &mut frames)),
         frames: frames.all,
     };
-    Ok(serde_json::to_string(&data)?.replace('<', "\\u003c"))
+    script(&data)
 }
 
 /// What `page.js` reads.

@@ -6,6 +6,7 @@ pub mod folded;
 pub mod html;
 pub mod pprof;
 mod protobuf;
+pub mod trace;
 
 #[cfg(test)]
 mod sample;

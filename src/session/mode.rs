@@ -16,6 +16,7 @@ use crate::sink::chrome::Chrome;
 use crate::sink::demangle::Names;
 use crate::sink::json::Json;
 use crate::sink::output::{Destination, Shared};
+use crate::sink::page::Page;
 use crate::sink::per_process::{Make, PerProcess};
 use crate::sink::recording;
 use crate::sink::summary::{self, Table};
@@ -196,6 +197,7 @@ pub(super) fn machine(
 ) -> Box<dyn Sink> {
     match form {
         Form::Json => Box::new(Json::new(out).with_backtraces(backtraces.clone(), frames)),
+        Form::Page => Box::new(Page::new(Names::new(Spelling::Whole), out)),
         Form::Recording => Box::new(recording::Writer::new(out)),
         Form::Tree { demangle } => Box::new(Tree::new(Names::new(demangle), out)),
         Form::Chrome => Box::new(Chrome::new(Names::new(Spelling::Whole), out)),

@@ -9,6 +9,7 @@ pub mod demangle;
 pub mod descriptors;
 pub mod json;
 pub mod output;
+pub mod page;
 pub mod per_process;
 pub mod places;
 pub mod promises;

@@ -73,6 +73,7 @@ mod surroundings;
 mod survival;
 mod system_calls;
 mod threads;
+mod trace_page;
 mod types;
 mod unwinding;
 mod values;

@@ -21,6 +21,7 @@ function count(value) {
 
 /** A value of a profile, by its unit. */
 function amount(value, unit) {
+  if (unit === 'nanoseconds') return seconds(value / 1e9);
   return unit === 'bytes' ? bytes(value) : `${count(value)}${unit && unit !== 'count' ? ` ${unit}` : ''}`;
 }
 
@@ -32,6 +33,7 @@ function signed(text, value) {
 /** 93.5 → "1.6 min". */
 function seconds(value) {
   if (value === 0) return '0 s';
+  if (value < 1e-6) return `${(value * 1e9).toFixed(0)} ns`;
   if (value < 0.001) return `${(value * 1e6).toFixed(0)} µs`;
   if (value < 1) return `${round(value * 1000)} ms`;
   if (value < 90) return `${round(value)} s`;
