@@ -15,6 +15,7 @@ use crate::plan::filter::{Filter, LibraryPattern};
 use crate::sink::output::Destination;
 use crate::sink::text::{Style, TaskIdForm, TaskIds, Time};
 use crate::value::Limits;
+use crate::value::render::Charset;
 use args::{Args, How, When};
 use clap::{CommandFactory, FromArgMatches};
 use leaks::Shared;
@@ -402,6 +403,10 @@ impl Args {
                 frames => frames.unwrap_or(0),
             },
             arg_names: self.arg_names,
+            charset: match surroundings.unicode {
+                true => Charset::Utf8,
+                false => Charset::Ascii,
+            },
             demangle: self.written(),
             coloured: match self.color {
                 When::Auto => to_stderr && surroundings.colours,

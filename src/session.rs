@@ -12,6 +12,7 @@ mod served;
 mod shared_output;
 
 use crate::base::Pid;
+use crate::base::names::Spelling;
 use crate::base::printable::printable;
 use crate::base::signal::Signal;
 use crate::config::{Aim, Children, Comparison, Config, Form, Instrument, Launch, Report};
@@ -26,7 +27,7 @@ use crate::leak;
 use crate::leak::callers::Callers;
 use crate::leak::tracker::Knowledge;
 use crate::plan::system_calls::SystemCalls;
-use crate::plan::{Plan, Stack};
+use crate::plan::{ModuleName, Plan, Stack};
 use crate::process::descriptors::Descriptors;
 use crate::program;
 use crate::proto::library::{Library, Sources};
@@ -34,17 +35,21 @@ use crate::record::Caps;
 use crate::sink::Sink;
 use crate::sink::both::Both;
 use crate::sink::debug::{Debug, Topics};
+use crate::sink::demangle::Names;
 use crate::sink::descriptors::Described;
+use crate::sink::named::Named;
 use crate::sink::output::Destination;
 use crate::sink::promises::Promises;
 use crate::sink::sieve::{self, Conditions, Sieve};
-use crate::stack::Symbolizer;
+use crate::stack::{Bytes, Root, Symbolizer};
 use crate::sys::front::{self, Duties, End, Link, Side, Stops};
-use crate::sys::{interrupt, patience, proc};
+use crate::sys::root::Last;
+use crate::sys::{file, interrupt, patience, proc};
 use consumer::Consumer;
 use leaks::LeakMode;
 use mode::{Lines, Machine, Mode, Out, Quiet, Summary, machine, named_backtraces};
 use std::io::{self, Write};
+use std::path::Path;
 use std::time::Duration;
 
 /// How often a waiting tracer looks up: what a buffered output holds back is no older.
@@ -205,8 +210,18 @@ fn trace(config: Config, mut mode: Box<dyn Mode>, link: Link) -> Result<u8, Erro
     };
     let tells_losses = config.output != Destination::Stderr || mode.hides_losses();
     let copying = mode.copying();
+    let shows_frames = mode.shows_frames();
+    let spelling = match &config.report {
+        Report::Lines { style, .. } => style.demangle,
+        _ => Spelling::AsTheyAre,
+    };
     let sink = mode.sink(&config.output, out, knowledge);
+    let shows_values = shows_frames || !also.is_empty();
     let sink = with_others(also, config.frames, sink);
+    let sink = match shows_values {
+        true => named(spelling, sink),
+        false => sink,
+    };
     let sink = served::counted(served, sink);
     let mut engine = Supervisor::new(plan, follow, instrument, link);
     let mut consumer = Consumer {
@@ -276,6 +291,18 @@ fn sieved(conditions: Conditions, sink: Box<dyn Sink>) -> Box<dyn Sink> {
         }
         false => sink,
     }
+}
+
+/// The sink, for events with addresses of functions and streams by their names.
+fn named(spelling: Spelling, sink: Box<dyn Sink>) -> Box<dyn Sink> {
+    let open = |pid, module: &ModuleName| {
+        let root = Root::elsewhere(pid);
+        let theirs = root.map(|root| root.open(Path::new(&module.path), Last::Any));
+        let file = theirs.unwrap_or_else(|| file::open(Path::new(&module.path)));
+        let mapped = file.and_then(|file| file::map(&file)).ok();
+        mapped.map(Bytes::from).into_iter().collect()
+    };
+    Box::new(Named::new(Box::new(open), Names::new(spelling), sink))
 }
 
 /// The sink, for events that tell what descriptors are open on.

@@ -6,8 +6,8 @@ use super::separate::Open;
 use super::types::{Named, Types};
 use super::{Module, rust, sections, separate};
 use crate::base::addr::Vaddr;
-use crate::proto::types::{Format, Language, Lens, Passing, Type, Varargs};
-use crate::proto::{Param, Prototype};
+use crate::proto::types::{Passing, Type};
+use crate::proto::{Param, Prototype, tell_format};
 use gimli::{AttributeValue, DebugInfoOffset, DwLang, constants as dw};
 use std::collections::HashMap;
 use std::ops::Range;
@@ -261,7 +261,9 @@ impl Functions {
                 dw::DW_TAG_formal_parameter => {
                     params.push(self.param(&at, &entry, convention));
                 }
-                dw::DW_TAG_unspecified_parameters => tell_format(params.last_mut()),
+                dw::DW_TAG_unspecified_parameters => {
+                    tell_format(params.last_mut().and_then(Option::as_mut));
+                }
                 _ => {}
             }
         }
@@ -301,19 +303,6 @@ impl Functions {
             AttributeValue::Language(language) => Some(language),
             _ => None,
         }
-    }
-}
-
-/// Behind a text that is called so, and is the last before `...`, stands what it tells of.
-fn tell_format(last: Option<&mut Option<Param>>) {
-    if let Some(Some(param)) = last
-        && matches!(param.name.as_deref(), Some("fmt" | "format"))
-        && param.ty == Type::string()
-    {
-        param.ty = Type::string().shown(Lens::Format(Format {
-            language: Language::Printf,
-            arguments: Varargs::Passed,
-        }));
     }
 }
 

@@ -4,7 +4,7 @@ use super::contents;
 use super::entries::{At, Entries, Entry, Key, flag, number};
 use crate::proto::layout::Model;
 use crate::proto::types::{
-    Expr, Integer, Laid, Lens, Name, Names, Part, Passing, Real, Struct, Type, Width,
+    Expr, Integer, Laid, Lens, Name, Names, Part, Passing, Real, Struct, Type, Width, named_numbers,
 };
 use gimli::{AttributeValue, DwAte, Expression, Operation, constants as dw};
 use std::collections::{HashMap, VecDeque};
@@ -297,11 +297,7 @@ impl Types {
             signed: is_signed,
             ..integer
         });
-        let lens = match are_flags(&names) {
-            true => Lens::Flags(names.into()),
-            false => Lens::Enum(names.into()),
-        };
-        let ty = ty.shown(lens);
+        let ty = ty.shown(named_numbers(names));
         self.known.insert(at.key(), ty.clone());
         ty
     }
@@ -516,20 +512,6 @@ fn integer(size: u64, signed: bool) -> Integer {
         _ => Width::W64,
     };
     Integer { width, signed }
-}
-
-/// Whether an enumeration's names are bits to be set together.
-fn are_flags(names: &[Name]) -> bool {
-    let mut all = 0_u64;
-    let mut bits = 0;
-    for name in names.iter().filter(|name| name.value != 0) {
-        if !name.value.is_power_of_two() || all & name.value != 0 {
-            return false;
-        }
-        all |= name.value;
-        bits += 1;
-    }
-    bits >= 3
 }
 
 /// DWARF 5, 5.7.1.1; not all compilers say it.

@@ -75,6 +75,11 @@ impl Objects {
         (offset < object.size.max(1)).then_some((object, offset))
     }
 
+    /// All of them, by address.
+    pub fn iter(&self) -> impl Iterator<Item = &Object> {
+        self.objects.iter()
+    }
+
     /// The object of this name.
     pub fn named(&self, name: &str) -> Option<&Object> {
         self.objects.iter().find(|object| object.name == name)

@@ -26,7 +26,7 @@ pub enum Severity {
     Warning,
 }
 
-/// `FILE:LINE: error: MESSAGE`
+/// `FILE:LINE:COLUMN: error: MESSAGE`
 impl fmt::Display for Complaint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let severity = match self.severity {
@@ -36,9 +36,10 @@ impl fmt::Display for Complaint {
         let Complaint {
             file,
             line,
+            column,
             message,
             ..
         } = self;
-        write!(f, "{file}:{line}: {severity}: {message}")
+        write!(f, "{file}:{line}:{column}: {severity}: {message}")
     }
 }

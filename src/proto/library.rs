@@ -9,7 +9,7 @@
 use super::complaint::{Complaint, Severity};
 use super::parse::{self, Imports, Parsed};
 use super::types::Type;
-use super::{Prototype, shipped};
+use super::{Prototype, header, shipped};
 use crate::base::message;
 use std::collections::HashMap;
 use std::fs::File;
@@ -306,7 +306,11 @@ impl Loader {
 
     fn text(&mut self, path: &Path, text: &str) -> Arc<Parsed> {
         self.open.push(path.to_owned());
-        let (parsed, complaints) = parse::parse_with(&path.to_string_lossy(), text, self);
+        let is_header = path.extension().is_some_and(|e| e == "h" || e == "i");
+        let (parsed, complaints) = match is_header {
+            true => header::parse(&path.to_string_lossy(), text),
+            false => parse::parse_with(&path.to_string_lossy(), text, self),
+        };
         self.open.pop();
         self.complaints.extend(complaints);
         let parsed = Arc::new(parsed);

@@ -5,6 +5,7 @@
 
 pub mod complaint;
 pub mod format;
+pub mod header;
 pub mod layout;
 pub mod library;
 pub mod parse;
@@ -16,7 +17,7 @@ pub(crate) mod tests;
 pub mod types;
 
 use std::sync::Arc;
-use types::Type;
+use types::{Format, Language, Lens, Type, Varargs};
 
 /// How one function's arguments and result are typed.
 #[derive(Clone, Debug)]
@@ -38,6 +39,22 @@ pub struct Param {
     pub name: Option<Arc<str>>,
     /// It, and all right of it, is shown at return.
     pub at_return: bool,
+}
+
+/// Behind a text that is called so, and is the last before `...`, stands what it tells of.
+pub fn tell_format(last: Option<&mut Param>) {
+    if let Some(param) = last
+        && matches!(
+            param.name.as_deref(),
+            Some("fmt" | "format" | "__fmt" | "__format")
+        )
+        && param.ty == Type::string()
+    {
+        param.ty = Type::string().shown(Lens::Format(Format {
+            language: Language::Printf,
+            arguments: Varargs::Passed,
+        }));
+    }
 }
 
 impl Prototype {

@@ -11,6 +11,9 @@ use std::sync::Arc;
 mod c;
 mod types;
 
+pub(super) use c::named as usual_type;
+pub(super) use types::is_moderate;
+
 /// How many structures a file may announce: pointers may chain them all.
 const MAX_ANNOUNCED: usize = 1000;
 

@@ -116,7 +116,7 @@ fn lenses() {
     check(&format!("void f(format({text}));"), "void f(wformat)");
     check_complaints(
         "void f(format(int));",
-        &["c.conf:1: error: a format must be text (15)"],
+        &["c.conf:1:15: error: a format must be text"],
     );
 }
 
@@ -171,7 +171,7 @@ fn declarations_of_c() {
     assert_eq!(shown(&prototype(typedef, "f")), "int f(hex(int))");
     check_complaints(
         "int f(struct stat);",
-        &["c.conf:1: error: this structure's members have not been told yet (7)"],
+        &["c.conf:1:7: error: this structure's members have not been told yet"],
     );
 }
 
@@ -221,7 +221,7 @@ fn lengths() {
 #[track_caller]
 fn check_complaints(text: &str, expected: &[&str]) {
     let (_, complaints) = parse("c.conf", text);
-    let told = complaints.iter().map(|c| format!("{c} ({})", c.column));
+    let told = complaints.iter().map(ToString::to_string);
     assert_eq!(told.collect::<Vec<_>>(), expected, "{text}");
 }
 
@@ -229,75 +229,72 @@ fn check_complaints(text: &str, expected: &[&str]) {
 fn complaints() {
     check_complaints(
         "; fine\n\nint f(;\n",
-        &["c.conf:3: error: expected a type, got ';' (7)"],
+        &["c.conf:3:7: error: expected a type, got ';'"],
     );
-    check_complaints("foo f();", &["c.conf:1: error: unknown type 'foo' (1)"]);
+    check_complaints("foo f();", &["c.conf:1:1: error: unknown type 'foo'"]);
     check_complaints(
         "int f(int",
-        &["c.conf:1: error: expected ',', got the end of the line (10)"],
+        &["c.conf:1:10: error: expected ',', got the end of the line"],
     );
     check_complaints(
         "int f(int int)",
-        &["c.conf:1: error: expected ',', got 'i' (11)"],
+        &["c.conf:1:11: error: expected ',', got 'i'"],
     );
     check_complaints(
         "int (int);",
-        &["c.conf:1: error: expected a function, got '(' (5)"],
+        &["c.conf:1:5: error: expected a function, got '('"],
     );
-    check_complaints("int f int", &["c.conf:1: error: expected '(', got 'i' (7)"]);
+    check_complaints("int f int", &["c.conf:1:7: error: expected '(', got 'i'"]);
     check_complaints(
         "int f(int, void);",
-        &["c.conf:1: warning: void parameter assumed to be 'hide(int)' (12)"],
+        &["c.conf:1:12: warning: void parameter assumed to be 'hide(int)'"],
     );
     check_complaints(
         "int f(enum(A B));",
-        &["c.conf:1: error: expected ',', got 'B' (14)"],
+        &["c.conf:1:14: error: expected ',', got 'B'"],
     );
-    check_complaints(
-        "int f(enum(A=x));",
-        &["c.conf:1: error: bad number 'x' (14)"],
-    );
+    check_complaints("int f(enum(A=x));", &["c.conf:1:14: error: bad number 'x'"]);
     check_complaints(
         "int f(enum(A=99999999999999999999));",
-        &["c.conf:1: error: bad number '99999999999999999999' (14)"],
+        &["c.conf:1:14: error: bad number '99999999999999999999'"],
     );
     check_complaints(
         "int f(string[x]);",
-        &["c.conf:1: error: expected a length: a number, argN, eltN, retval or zero (14)"],
+        &["c.conf:1:14: error: expected a length: a number, argN, eltN, retval or zero"],
     );
     check_complaints(
         "typedef a = int;\ntypedef a = long;",
-        &["c.conf:2: error: redefinition of typedef 'a' (9)"],
+        &["c.conf:2:9: error: redefinition of typedef 'a'"],
     );
     check_complaints(
         "typedef int = long;",
-        &["c.conf:1: error: 'int' is a word of the language (9)"],
+        &["c.conf:1:9: error: 'int' is a word of the language"],
     );
     check_complaints(
         "typedef s = struct; typedef\nint f(s*);\nint g(s);",
-        &["c.conf:3: error: this structure's members have not been told yet (7)"],
+        &["c.conf:3:7: error: this structure's members have not been told yet"],
     );
     check_complaints(
         "typedef s = struct;\ntypedef s = struct(s);",
-        &["c.conf:2: error: this structure's members have not been told yet (20)"],
+        &["c.conf:2:20: error: this structure's members have not been told yet"],
     );
     check_complaints(
         "array(void, 3) f();",
-        &["c.conf:1: error: void has no value (7)"],
+        &["c.conf:1:7: error: void has no value"],
     );
     check_complaints(
         "import \"x\";",
-        &["c.conf:1: error: nothing can be imported here (8)"],
+        &["c.conf:1:8: error: nothing can be imported here"],
     );
-    check_complaints("import \"x", &["c.conf:1: error: missing '\"' (9)"]);
-    check_complaints("ö f();", &["c.conf:1: error: expected a type, got 'ö' (1)"]);
+    check_complaints("import \"x", &["c.conf:1:9: error: missing '\"'"]);
+    check_complaints("ö f();", &["c.conf:1:1: error: expected a type, got 'ö'"]);
     check_complaints(
         "int f(if(retval & 1, int));",
-        &["c.conf:1: error: only an argument can tell: argN (10)"],
+        &["c.conf:1:10: error: only an argument can tell: argN"],
     );
     check_complaints(
         "int f(char(float));",
-        &["c.conf:1: error: a character must be an integer (12)"],
+        &["c.conf:1:12: error: a character must be an integer"],
     );
 }
 

@@ -413,3 +413,25 @@ impl Type {
         }
     }
 }
+
+/// How numbers of an enumeration are shown, by its names.
+pub fn named_numbers(names: Vec<Name>) -> Lens {
+    match are_flags(&names) {
+        true => Lens::Flags(names.into()),
+        false => Lens::Enum(names.into()),
+    }
+}
+
+/// Whether an enumeration's names are bits to be set together.
+fn are_flags(names: &[Name]) -> bool {
+    let mut all = 0_u64;
+    let mut bits = 0;
+    for name in names.iter().filter(|name| name.value != 0) {
+        if !name.value.is_power_of_two() || all & name.value != 0 {
+            return false;
+        }
+        all |= name.value;
+        bits += 1;
+    }
+    bits >= 3
+}

@@ -8,6 +8,7 @@ pub mod debug;
 pub mod demangle;
 pub mod descriptors;
 pub mod json;
+pub mod named;
 pub mod output;
 pub mod page;
 pub mod per_process;

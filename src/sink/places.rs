@@ -11,6 +11,7 @@ use std::sync::Arc;
 /// The modules of all processes.
 #[derive(Default)]
 pub struct Places {
+    /// In the order of their addresses.
     processes: HashMap<Pid, Vec<Place>>,
 }
 
@@ -37,11 +38,16 @@ impl Places {
                 range,
                 bias,
                 ..
-            } => self.processes.entry(pid).or_default().push(Place {
-                range: range.clone(),
-                bias: *bias,
-                module: module.clone(),
-            }),
+            } => {
+                let places = self.processes.entry(pid).or_default();
+                let place = Place {
+                    range: range.clone(),
+                    bias: *bias,
+                    module: module.clone(),
+                };
+                let after = places.partition_point(|other| other.range.start < range.start);
+                places.insert(after, place);
+            }
             Kind::Unloaded { range, .. } => {
                 if let Some(places) = self.processes.get_mut(&pid) {
                     places.retain(|place| place.range.start != range.start);
@@ -61,13 +67,21 @@ impl Places {
         Some((&place.module, place.bias.vaddr(at)))
     }
 
+    /// The module around an address, shared, and what its file calls the address.
+    pub fn at(&self, pid: Pid, at: Addr) -> Option<(&Arc<ModuleName>, Vaddr)> {
+        let place = self.place(pid, at)?;
+        Some((&place.module, place.bias.vaddr(at)))
+    }
+
     /// The module around an address.
     pub fn module(&self, pid: Pid, at: Addr) -> Option<Arc<ModuleName>> {
         self.place(pid, at).map(|place| place.module.clone())
     }
 
     fn place(&self, pid: Pid, at: Addr) -> Option<&Place> {
-        let mut places = self.processes.get(&pid)?.iter();
-        places.find(|place| place.range.contains(&at.0))
+        let places = self.processes.get(&pid)?;
+        let after = places.partition_point(|place| place.range.start <= at.0);
+        let place = places.get(after.checked_sub(1)?)?;
+        place.range.contains(&at.0).then_some(place)
     }
 }

@@ -91,7 +91,7 @@ impl Text {
     pub fn new(style: Style, out: Box<dyn Write>) -> Text {
         Text {
             out,
-            line: Line::new(style.coloured),
+            line: Line::new(style.coloured).with_charset(style.charset),
             clock: Clock::new(style.time),
             heads: Heads::new(&style),
             tasks: Tasks::default(),

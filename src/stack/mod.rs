@@ -30,6 +30,7 @@ pub use raw::{LeftStack, Moment, RawStack};
 pub use script::{ScriptCalls, ScriptLine};
 pub use stacks::Stacks;
 pub use symbolize::{Location, Progress, Symbolizer};
+pub use symbols::{Symbols, streams};
 pub use unwind::{CallerRule, End, Unwinder, Unwound};
 
 /// A module of [`Stacks`].

@@ -14,8 +14,23 @@ pub fn render(value: &Value) -> String {
     text
 }
 
+/// Which characters stand for themselves in texts of bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Charset {
+    /// Those of ASCII.
+    #[default]
+    Ascii,
+    /// All that can be printed, where the bytes are UTF-8.
+    Utf8,
+}
+
 /// Appends the value as a line shows it.
 pub fn render_into(out: &mut String, value: &Value) {
+    render_in(out, value, Charset::Ascii);
+}
+
+/// The same, for a reader of this character set.
+pub fn render_in(out: &mut String, value: &Value, charset: Charset) {
     match value {
         Value::Signed(n) => out.push_str(itoa::Buffer::new().format(*n)),
         Value::Unsigned(n) => out.push_str(itoa::Buffer::new().format(*n)),
@@ -32,7 +47,7 @@ pub fn render_into(out: &mut String, value: &Value) {
         Value::Pointer(at) if at.0 == 0 => out.push_str("nil"),
         Value::Pointer(at) | Value::Unreadable(at) => hex(out, at.0),
         Value::Bytes { bytes, cut } => {
-            quoted_bytes(out, bytes);
+            quoted_bytes(out, bytes, charset);
             ellipsis(out, *cut);
         }
         Value::Wide { text, cut } => {
@@ -53,32 +68,32 @@ pub fn render_into(out: &mut String, value: &Value) {
             }
         }
         Value::Failed(value, error) => {
-            render_into(out, value);
+            render_in(out, value, charset);
             failure(out, *error);
         }
         Value::Struct(members) => {
             out.push_str("{ ");
-            list(out, members);
+            list_in(out, members, charset);
             out.push_str(" }");
         }
         Value::Members { names, values } => {
             out.push_str("{ ");
-            members(out, names, values);
+            members(out, names, values, charset);
             out.push_str(" }");
         }
         Value::Set { members, inverted } => {
             out.push_str(if *inverted { "~[ " } else { "[ " });
-            list(out, members);
+            list_in(out, members, charset);
             out.push_str(if members.is_empty() { "]" } else { " ]" });
         }
         Value::Array { items, cut } => {
             out.push_str("[ ");
-            list(out, items);
+            list_in(out, items, charset);
             ellipsis(out, *cut);
             out.push_str(" ]");
         }
         Value::Bits { runs, inverted } => bits(out, runs, *inverted),
-        Value::Again(value) => render_into(out, value),
+        Value::Again(value) => render_in(out, value, charset),
         Value::Hidden => {}
         Value::Void => out.push_str("<void>"),
         Value::Recurse(levels) => {
@@ -95,17 +110,21 @@ pub fn render_into(out: &mut String, value: &Value) {
 
 /// Values with commas between them; hidden ones leave no trace.
 pub fn list(out: &mut String, values: &[Value]) {
+    list_in(out, values, Charset::Ascii);
+}
+
+fn list_in(out: &mut String, values: &[Value], charset: Charset) {
     let shown = values.iter().filter(|value| **value != Value::Hidden);
     for (i, value) in shown.enumerate() {
         if i > 0 {
             out.push_str(", ");
         }
-        render_into(out, value);
+        render_in(out, value, charset);
     }
 }
 
 /// Values behind their names, as far as they have some.
-fn members(out: &mut String, names: &[Arc<str>], values: &[Value]) {
+fn members(out: &mut String, names: &[Arc<str>], values: &[Value], charset: Charset) {
     let names = names.iter().map(|name| &**name);
     let named = names.chain(std::iter::repeat("")).zip(values);
     let shown = named.filter(|(_, value)| **value != Value::Hidden);
@@ -116,7 +135,7 @@ fn members(out: &mut String, names: &[Arc<str>], values: &[Value]) {
             out.push_str(&printable_text(name));
             out.push('=');
         }
-        render_into(out, value);
+        render_in(out, value, charset);
     }
 }
 
@@ -177,7 +196,7 @@ fn hex(out: &mut String, number: u64) {
 }
 
 /// Most of a text is plain: that is copied as it is.
-fn quoted_bytes(out: &mut String, bytes: &[u8]) {
+fn quoted_bytes(out: &mut String, bytes: &[u8], charset: Charset) {
     let is_plain = |byte: &u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
     out.push('"');
     let mut rest = bytes;
@@ -186,6 +205,7 @@ fn quoted_bytes(out: &mut String, bytes: &[u8]) {
         let (plain, others) = rest.split_at(end.unwrap_or(rest.len()));
         out.push_str(str::from_utf8(plain).unwrap_or_default());
         rest = match others {
+            [0x80..=0xff, ..] if charset == Charset::Utf8 => others_of_utf8(out, others),
             [first, rest @ ..] => {
                 code(out, '"', u32::from(*first), ascii);
                 rest
@@ -194,6 +214,25 @@ fn quoted_bytes(out: &mut String, bytes: &[u8]) {
         };
     }
     out.push('"');
+}
+
+/// Takes what begins with a byte that is not ASCII's: a character, else a byte.
+fn others_of_utf8<'b>(out: &mut String, bytes: &'b [u8]) -> &'b [u8] {
+    let most = &bytes[..bytes.len().min(4)];
+    let valid = match str::from_utf8(most) {
+        Ok(text) => text,
+        Err(end) => str::from_utf8(&most[..end.valid_up_to()]).unwrap_or_default(),
+    };
+    match valid.chars().next() {
+        Some(c) if is_plain(c) => {
+            out.push(c);
+            &bytes[c.len_utf8()..]
+        }
+        _ => {
+            code(out, '"', bytes.first().copied().map_or(0, u32::from), ascii);
+            &bytes[1..]
+        }
+    }
 }
 
 fn quoted(
@@ -302,7 +341,7 @@ fn bits(out: &mut String, runs: &[(u32, u32)], inverted: bool) {
 
 #[cfg(test)]
 mod tests {
-    use super::{Value, list, render};
+    use super::{Charset, Value, list, render, render_in};
     use crate::base::addr::Addr;
 
     #[track_caller]
@@ -381,6 +420,16 @@ mod tests {
             r#""\a\b\t\n\v\f\r\0\033\177""#,
         );
         check(bytes("ä".as_bytes()), r#""\303\244""#);
+        let utf8 = |bytes: &[u8], shown: &str| {
+            let bytes = bytes.into();
+            let mut out = String::new();
+            render_in(&mut out, &Value::Bytes { bytes, cut: false }, Charset::Utf8);
+            assert_eq!(out, shown);
+        };
+        utf8("aä\"€😀".as_bytes(), "\"aä\\\"€😀\"");
+        utf8(b"\xc3(\xff", r#""\303(\377""#);
+        utf8(&"ä€".as_bytes()[..4], r#""ä\342\202""#);
+        utf8("\u{202e}\u{85}".as_bytes(), r#""\342\200\256\302\205""#);
         let text = Value::Bytes {
             bytes: b"ab"[..].into(),
             cut: true,

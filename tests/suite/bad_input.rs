@@ -65,7 +65,7 @@ fn prototype_file_with_mistakes() {
     .unwrap();
     let run = ltrace(["-F"]).arg(&path).arg(program).finish().exits(0);
     for line in [2, 3] {
-        let start = format!("{}:{line}: error: ", path.display());
+        let start = format!("{}:{line}:", path.display());
         assert!(run.count(&start) == 1, "no {start}\n{}", run.told());
     }
     run.has_line("f_uint(0xb2d05e00)                               = 3000000000");

@@ -63,6 +63,7 @@ mod reason {
     pub(super) const ERRNO: &str = "Why a call failed";
     pub(super) const BEHIND: &str = "What pointers lead to";
     pub(super) const SETS: &str = "Sets of signals";
+    pub(super) const FUNCTIONS: &str = "Functions by name";
     pub(super) const NOT_PASSED: &str = "Arguments that are not passed";
     pub(super) const FORMATS: &str = "Formats";
     pub(super) const BUFFERS: &str = "Buffers with NULs";
@@ -269,6 +270,7 @@ impl Comparison {
         let has_names = |text: &str| {
             text.chars().any(|c| c.is_ascii_uppercase()) && !text.starts_with(['"', '{', '[', '\''])
         };
+        let is_lower = |c: char| c.is_ascii_lowercase() || c == '_';
         let is_text = |text: &str| text.starts_with('"');
         let has_octal = |text: &str| Regex::new(r"\\[0-9]").unwrap().is_match(text);
         if stable(was) == stable(is) {
@@ -287,6 +289,7 @@ impl Comparison {
                     false => Some(SETS),
                 }
             }
+            () if is_number(was) && is != "nil" && is.starts_with(is_lower) => Some(FUNCTIONS),
             () if is_number(was) && (has_names(is) || is.starts_with('\'')) => Some(NAMES),
             () if function.contains("printf") => Some(FORMATS),
             () if is_text(was)

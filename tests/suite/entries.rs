@@ -75,7 +75,7 @@ const SHAPES: [Shape; 8] = [
 ];
 
 const BY_NAME: &str = "\
-own_ifunc.IFUNC()                                = 0x…
+own_ifunc.IFUNC()                                = plus
 helper(2 <unfinished ...>
 first(0)                                         = 1
 first(1)                                         = 2

@@ -158,7 +158,7 @@ fn outputs_and_files_that_cannot_be_used() {
         .finish()
         .exits(0);
     assert_eq!(
-        run.count("program:1: error: it is not a text file"),
+        run.count("program:1:1: error: it is not a text file"),
         1,
         "{}",
         run.told()

@@ -1,7 +1,8 @@
 //! Arguments and results by the types of debug information, wherever that is.
 
 use crate::support::expect::same_text;
-use crate::support::fixture::{file, shaped, shaped_32};
+use crate::support::fixture::{file, fixture, shaped, shaped_32};
+use crate::support::program::Program;
 use crate::support::shape::Shape;
 use crate::support::skip::{find, skip};
 use crate::support::{ltrace, scratch};
@@ -164,4 +165,47 @@ fn of_cxx() {
         let expected = format!("{}+++ exited (status 0) +++\n", run.stdout);
         same_text(&run.stderr, &expected);
     }
+}
+
+/// Headers of what is installed, as the preprocessor leaves them, are understood to the last declaration.
+#[test]
+fn headers_of_c() {
+    let Some(program) = fixture("basic") else {
+        return;
+    };
+    let dir = scratch("headers");
+    for name in ["stdio.h", "sqlite3.h", "zlib.h", "curl/curl.h"] {
+        let header = dir.join(name.replace('/', "-"));
+        let preprocess = format!("echo '#include <{name}>' | cc -E - > {}", header.display());
+        let done = Program::new("sh").args(["-c", &preprocess]).finish();
+        if done.code() != 0 {
+            skip(&format!("there is no {name}"));
+            continue;
+        }
+        let run = ltrace(["-F", header.to_str().unwrap()]).arg(&program);
+        let run = run.finish();
+        assert!(!run.stderr.contains("error: "), "{}", run.told());
+        assert!(run.stderr.contains("malloc(100)"), "{}", run.told());
+    }
+}
+
+#[test]
+fn structures_of_a_header() {
+    let Some(program) = shaped("types", Shape::Pie) else {
+        return;
+    };
+    let header = scratch("header").join("types.h");
+    let text = "/* as it might be written */\n\
+                struct big { long a, b; int c; char text[5]; } ;\n\
+                struct point { int x; int y; };\n\
+                struct big f_big(struct big big, struct point);\n\
+                int f_enum(nothing);\n\
+                extern _Bool f_bool(_Bool flag, char letter, short, int);\n";
+    std::fs::write(&header, text).unwrap();
+    let run = ltrace(["-a", "1", "-F", header.to_str().unwrap()]);
+    let run = run.arg(program).finish().exits(0);
+    let complaint = format!("{}:5:12: error: unknown type 'nothing'", header.display());
+    assert!(run.stderr.contains(&complaint), "{}", run.told());
+    run.has_line("f_bool(true, 'c', -2, 119) = false")
+        .has_line("f_enum(A, B) = 0");
 }

@@ -190,7 +190,10 @@ fn complaints_name_the_file() {
     let dir = Scratch::new("complaints");
     let file = dir.write("bad.conf", "int a();\nint b(;\n");
     let (library, told) = load(&options(std::slice::from_ref(&file)));
-    assert_eq!(told, [format!("{file}:2: error: expected a type, got ';'")]);
+    assert_eq!(
+        told,
+        [format!("{file}:2:7: error: expected a type, got ';'")]
+    );
     check(&library, "a", &[], "int");
 }
 
@@ -206,8 +209,8 @@ fn imports() {
     let (library, told) = load(&options(&[file.clone(), dir.path("d")]));
     let looping = Path::new(&dir.path("d")).join("loop.conf");
     let expected = [
-        format!("{}:1: error: 'loop' imports itself", looping.display()),
-        format!("{file}:3: error: there is no 'nowhere.conf'"),
+        format!("{}:1:8: error: 'loop' imports itself", looping.display()),
+        format!("{file}:3:8: error: there is no 'nowhere.conf'"),
     ];
     assert_eq!(
         {

@@ -142,7 +142,7 @@ fn unknown_structure() -> Type {
 }
 
 /// Typedefs of the C library (x86-64 and i386 without large files), shown as its own prototypes show them.
-fn named(word: &str) -> Option<Type> {
+pub(in crate::proto) fn named(word: &str) -> Option<Type> {
     let signed = |width| Type::Integer(Integer::signed(width));
     let unsigned = |width| Type::Integer(Integer::unsigned(width));
     Some(match word {

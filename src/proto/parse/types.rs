@@ -33,7 +33,7 @@ pub(super) fn is_reserved(word: &str) -> bool {
 
 /// The type keeps within the limits, however its typedefs were piled up. What announced structures
 /// point to is not counted: it may lead back here.
-pub(super) fn is_moderate(ty: &Type) -> bool {
+pub(in crate::proto) fn is_moderate(ty: &Type) -> bool {
     let mut parts = MAX_PARTS;
     weigh(ty, 0, &mut parts)
 }

@@ -1,7 +1,7 @@
 //! A line in the making: its text, the column it has reached, and its colours.
 
 use crate::value::Value;
-use crate::value::render::render_into;
+use crate::value::render::{Charset, render_in};
 use anstyle::Style;
 use std::fmt;
 use std::io::{self, Write};
@@ -12,6 +12,7 @@ pub(super) struct Line {
     text: String,
     column: usize,
     coloured: bool,
+    charset: Charset,
 }
 
 const BLANKS: &str = "                                                                ";
@@ -22,7 +23,13 @@ impl Line {
             text: String::new(),
             column: 0,
             coloured,
+            charset: Charset::Ascii,
         }
+    }
+
+    /// The same, for a reader of this character set.
+    pub(super) fn with_charset(self, charset: Charset) -> Line {
+        Line { charset, ..self }
     }
 
     pub(super) fn push(&mut self, text: &str) {
@@ -30,7 +37,8 @@ impl Line {
     }
 
     pub(super) fn push_value(&mut self, value: &Value) {
-        self.add(|line| render_into(line, value));
+        let charset = self.charset;
+        self.add(|line| render_in(line, value, charset));
     }
 
     /// Adds what another line holds.

@@ -2,6 +2,7 @@
 
 use super::Time;
 use crate::base::names::Spelling;
+use crate::value::render::Charset;
 
 /// How the lines look.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +31,8 @@ pub struct Style {
     pub frames: usize,
     /// What the source calls arguments stands before them (`--arg-names`).
     pub arg_names: bool,
+    /// Of texts, what stands for itself: what the locale's character set has.
+    pub charset: Charset,
     /// Names as their language writes them (`-C`).
     pub demangle: Spelling,
     /// In colour.
@@ -70,6 +73,7 @@ impl Default for Style {
             thread_ends: false,
             frames: 0,
             arg_names: false,
+            charset: Charset::Ascii,
             demangle: Spelling::AsTheyAre,
             coloured: false,
         }

@@ -1,0 +1,193 @@
+//! Addresses by the names of what begins there: functions that are passed as callbacks, and the streams of the C and C++
+//! libraries. Anything else that is pointed to has its address as before.
+
+use super::Sink;
+use super::demangle::Names;
+use super::places::Places;
+use crate::base::Pid;
+use crate::base::addr::{Addr, Vaddr};
+use crate::event::{Event, Kind, Request};
+use crate::plan::ModuleName;
+use crate::stack::{Bytes, Symbols, streams};
+use crate::value::Value;
+use rustc_hash::FxHashMap;
+use std::io;
+use std::sync::Arc;
+
+/// The files that a module's names are in.
+pub type Open = Box<dyn FnMut(Pid, &ModuleName) -> Vec<Bytes>>;
+
+/// So deep structures are looked into.
+const DEEPEST: usize = 8;
+
+/// Hands on events with addresses named.
+pub struct Named<S> {
+    inner: S,
+    places: Places,
+    known: Known,
+}
+
+/// What begins where in the files that were asked for.
+struct Known {
+    open: Open,
+    names: Names,
+    files: FxHashMap<Arc<ModuleName>, File>,
+}
+
+/// The names of one file.
+struct File {
+    functions: Symbols,
+    streams: Vec<(Vaddr, Arc<str>)>,
+}
+
+impl<S: Sink> Named<S> {
+    /// Hands them on to `inner`. Names are spelled so.
+    pub fn new(open: Open, names: Names, inner: S) -> Named<S> {
+        Named {
+            inner,
+            places: Places::default(),
+            known: Known {
+                open,
+                names,
+                files: FxHashMap::default(),
+            },
+        }
+    }
+
+    /// The event with names; `None` when there are none in it.
+    fn named(&mut self, event: &Event) -> Option<Event> {
+        let (Kind::Call { args, .. } | Kind::Return { out_args: args, .. }) = &event.kind else {
+            return None;
+        };
+        let result = match &event.kind {
+            Kind::Return { result, .. } => Some(result),
+            _ => None,
+        };
+        let mut all = args.iter().chain(result);
+        if event.kind.is_bookkeeping() || !all.any(|value| self.has_name(event.pid, value, 0)) {
+            return None;
+        }
+        let mut event = event.clone();
+        if let Kind::Call { args, .. } | Kind::Return { out_args: args, .. } = &mut event.kind {
+            args.iter_mut()
+                .for_each(|value| self.replace(event.pid, value, 0));
+        }
+        if let Kind::Return { result, .. } = &mut event.kind {
+            self.replace(event.pid, result, 0);
+        }
+        Some(event)
+    }
+
+    fn has_name(&mut self, pid: Pid, value: &Value, depth: usize) -> bool {
+        match value {
+            Value::Pointer(at) => self.name(pid, *at).is_some(),
+            Value::Guess(word) => self.name(pid, Addr(*word)).is_some(),
+            value if depth < DEEPEST => {
+                let mut parts = parts(value).iter();
+                parts.any(|part| self.has_name(pid, part, depth + 1))
+            }
+            _ => false,
+        }
+    }
+
+    fn replace(&mut self, pid: Pid, value: &mut Value, depth: usize) {
+        let at = match value {
+            Value::Pointer(at) => *at,
+            Value::Guess(word) => Addr(*word),
+            value => {
+                if depth < DEEPEST {
+                    let parts = parts_mut(value).iter_mut();
+                    parts.for_each(|part| self.replace(pid, part, depth + 1));
+                }
+                return;
+            }
+        };
+        if let Some(name) = self.name(pid, at) {
+            *value = Value::Name(name);
+        }
+    }
+
+    /// The name of what begins at an address.
+    fn name(&mut self, pid: Pid, at: Addr) -> Option<Arc<str>> {
+        let (module, vaddr) = self.places.at(pid, at)?;
+        self.known.name(pid, module, vaddr)
+    }
+}
+
+impl Known {
+    fn name(&mut self, pid: Pid, module: &Arc<ModuleName>, at: Vaddr) -> Option<Arc<str>> {
+        if !self.files.contains_key(module) {
+            let files = (self.open)(pid, module);
+            self.files.insert(module.clone(), File::read(&files));
+        }
+        let file = self.files.get(module)?;
+        if let Some((_, name)) = file.streams.iter().find(|(vaddr, _)| *vaddr == at) {
+            return Some(name.clone());
+        }
+        let (symbol, offset) = file.functions.find(at)?;
+        // Behind it a version may stand.
+        let symbol = symbol.split('@').next().filter(|name| !name.is_empty())?;
+        (offset == 0).then(|| self.names.of(&Arc::from(symbol)))
+    }
+}
+
+impl File {
+    fn read(files: &[Bytes]) -> File {
+        let bytes: Vec<&[u8]> = files.iter().map(|file| &**file).collect();
+        File {
+            functions: Symbols::read(&bytes),
+            streams: bytes.first().map(|file| streams(file)).unwrap_or_default(),
+        }
+    }
+}
+
+/// The values that one consists of.
+fn parts(value: &Value) -> &[Value] {
+    match value {
+        Value::Struct(values)
+        | Value::Members { values, .. }
+        | Value::Array { items: values, .. } => values,
+        Value::Again(value) | Value::Failed(value, _) => std::slice::from_ref(value),
+        _ => &[],
+    }
+}
+
+fn parts_mut(value: &mut Value) -> &mut [Value] {
+    match value {
+        Value::Struct(values)
+        | Value::Members { values, .. }
+        | Value::Array { items: values, .. } => values,
+        Value::Again(value) | Value::Failed(value, _) => std::slice::from_mut(value),
+        _ => &mut [],
+    }
+}
+
+impl<S: Sink> Sink for Named<S> {
+    fn begin(&mut self) {
+        self.inner.begin();
+    }
+
+    fn event(&mut self, event: &Event) -> io::Result<()> {
+        self.places.event(event);
+        match self.named(event) {
+            Some(named) => self.inner.event(&named),
+            None => self.inner.event(event),
+        }
+    }
+
+    fn request(&mut self) -> Option<Request> {
+        self.inner.request()
+    }
+
+    fn status(&self) -> Option<u8> {
+        self.inner.status()
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        self.inner.finish()
+    }
+}
