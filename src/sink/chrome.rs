@@ -92,7 +92,6 @@ impl Chrome {
         event: &Event,
         id: CallId,
         point: &Tracepoint,
-        elapsed: Duration,
         result: Option<(&[Value], &Value)>,
         how: Option<Why>,
     ) -> io::Result<()> {
@@ -117,12 +116,13 @@ impl Chrome {
             plan::Kind::SystemCall => "syscall",
             _ => &point.module.name,
         };
+        let ts = self.since_start(begun.time);
         let entry = Entry {
             name: &name,
             cat: Some(module),
             ph: "X",
-            ts: self.since_start(begun.time),
-            dur: Some(micros(elapsed)),
+            ts,
+            dur: Some(self.since_start(event.time) - ts),
             pid: event.pid.0,
             tid: begun.tid.0,
             s: None,
@@ -183,8 +183,10 @@ impl Chrome {
     }
 }
 
+/// In 1024ths, which sums of numbers keep: a call that ends when the next one begins must not overlap it by a rounding, nor
+/// one that ends with the call around it.
 fn micros(time: Duration) -> f64 {
-    time.as_nanos() as f64 / 1000.0
+    (time.as_nanos() * 1024 / 1000) as f64 / 1024.0
 }
 
 const OF_THREAD: &str = "t";
@@ -213,16 +215,9 @@ impl Sink for Chrome {
                 point,
                 out_args,
                 result,
-                elapsed,
                 ..
-            } => self.end(event, *id, point, *elapsed, Some((out_args, result)), None),
-            Kind::NoReturn {
-                id,
-                point,
-                why,
-                elapsed,
-                ..
-            } => self.end(event, *id, point, *elapsed, None, Some(*why)),
+            } => self.end(event, *id, point, Some((out_args, result)), None),
+            Kind::NoReturn { id, point, why, .. } => self.end(event, *id, point, None, Some(*why)),
             Kind::ReturnedAgain { point, .. } => {
                 let name = format!("{} returned again", self.names.of(&point.symbol));
                 self.instant(event, &name, OF_THREAD)

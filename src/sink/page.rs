@@ -153,7 +153,8 @@ impl Page {
         let Some(at) = self.open.remove(&id) else {
             return;
         };
-        self.page.calls.duration[at] = end.nanos;
+        // By the same clock as beginnings: what is within a call must not seem to outlast it.
+        self.page.calls.duration[at] = self.now - self.page.calls.start[at];
         self.page.calls.flags[at] = end.flags;
         if !end.out_args.is_empty() {
             let mut text = self.page.texts[self.page.calls.args[at] as usize].clone();
@@ -179,7 +180,6 @@ impl Page {
 
 /// How a call ended.
 struct Ended<'a> {
-    nanos: f64,
     out_args: &'a [Value],
     result: Option<&'a Value>,
     flags: u8,
@@ -204,23 +204,18 @@ impl Sink for Page {
                 id,
                 out_args,
                 result,
-                elapsed,
                 ..
             } => {
                 let failed = matches!(result, Value::Signed(-1) | Value::Failed(..));
                 let end = Ended {
-                    nanos: elapsed.as_nanos() as f64,
                     out_args,
                     result: Some(result),
                     flags: if failed { FAILED } else { 0 },
                 };
                 self.end(*id, end);
             }
-            Kind::NoReturn {
-                id, why, elapsed, ..
-            } => {
+            Kind::NoReturn { id, why, .. } => {
                 let end = Ended {
-                    nanos: elapsed.as_nanos() as f64,
                     out_args: &[],
                     result: None,
                     flags: if *why == Why::Detached { OPEN } else { LOST },

@@ -3,6 +3,7 @@
 
 use crate::support::expect::same_text;
 use crate::support::program::Program;
+use crate::support::skip::command;
 use crate::support::{ltrace, root, scratch};
 use ltrace::cli::{self, Stop, Surroundings};
 use regex::Regex;
@@ -13,7 +14,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// Blocks that are not run, by file and the beginning of their first line.
-const NOT_RUN: [(&str, &str, &str); 14] = [
+const NOT_RUN: [(&str, &str, &str); 16] = [
     (
         "docs/prototypes.md",
         "echo '#include",
@@ -68,6 +69,8 @@ const NOT_RUN: [(&str, &str, &str); 14] = [
     ),
     ("docs/manual.md", "ltrace [OPTION]", "the synopsis"),
     ("docs/json.md", "jq -r", "suite/json.rs runs its like"),
+    ("docs/jobs.md", "scrape_configs", "Prometheus' own file"),
+    ("docs/jobs.md", "1 - rate(", "Prometheus' own language"),
 ];
 
 /// A block that stands apart from the text: fenced, or indented by four blanks behind an empty line.
@@ -161,7 +164,10 @@ fn check_command(line: &str) {
 fn try_block(block: &Block) -> bool {
     let first = block.first();
     let own = |line: &str| line.starts_with("ltrace ");
-    if block.language == "sh" && first.starts_with("cc ") || first.starts_with("cc ") {
+    let needs_process = block.lines.iter().any(|line| line.contains("-p PID"));
+    if block.file == "docs/jobs.md" && block.language == "sh" && !needs_process {
+        run_recipe(block);
+    } else if block.language == "sh" && first.starts_with("cc ") || first.starts_with("cc ") {
         run_script(block);
     } else if first.starts_with("$ ltrace ") {
         block
@@ -191,23 +197,37 @@ fn try_block(block: &Block) -> bool {
     true
 }
 
+/// Commands that a shell can run to their end, in an empty directory.
+fn run_recipe(block: &Block) {
+    if block.text().contains("jq ") && command("jq").is_none() {
+        return;
+    }
+    let script = format!("set -e\n{}", block.text());
+    let run = Program::new("sh")
+        .args(["-c", &script])
+        .dir(scratch("recipe"));
+    let run = run.env("PATH", path_with_ltrace()).finish().exits(0);
+    assert!(!run.stderr.contains("Try `ltrace"), "{}", run.told());
+}
+
+/// The real binary comes first.
+fn path_with_ltrace() -> String {
+    let ltrace = Path::new(env!("CARGO_BIN_EXE_ltrace")).parent().unwrap();
+    let path = std::env::var("PATH").unwrap_or_default();
+    format!("{}:{path}", ltrace.display())
+}
+
 /// Commands for a shell, run with the real binary in a directory with the examples.
 fn run_script(block: &Block) {
     let dir = scratch("documents");
     symlink(root().join("examples"), dir.join("examples")).unwrap();
-    let ltrace = Path::new(env!("CARGO_BIN_EXE_ltrace")).parent().unwrap();
-    let path = format!(
-        "{}:{}",
-        ltrace.display(),
-        std::env::var("PATH").unwrap_or_default()
-    );
     // Other tests run the same program; and the shell waits for what it left in the background.
     let script = block.text().replace("$(pgrep -x leaky_server)", "$!");
     let script = format!("set -em\n{script}kill %1; wait || :\n");
     let run = Program::new("bash")
         .args(["-c", &script])
         .dir(&dir)
-        .env("PATH", path);
+        .env("PATH", path_with_ltrace());
     let run = run.finish().exits(0);
     for part in [
         "leaks: leaky_server (pid ",

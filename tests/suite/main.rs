@@ -11,6 +11,7 @@ mod backtraces;
 mod bad_input;
 mod children;
 mod conditions;
+mod consumers;
 mod control_flow;
 mod damaged_debug_info;
 mod deaf_files;

@@ -2,6 +2,7 @@
 //! checked in. `LTRACE_BLESS=1` writes them anew.
 #![allow(clippy::unwrap_used)]
 
+use clap::ValueHint;
 use clap_complete::Shell;
 use std::fs;
 use std::path::Path;
@@ -53,7 +54,7 @@ fn completions() {
         (Shell::Fish, "ltrace.fish"),
     ] {
         let mut script = Vec::new();
-        clap_complete::generate(shell, &mut ltrace::cli::command(), "ltrace", &mut script);
+        clap_complete::generate(shell, &mut with_command(), "ltrace", &mut script);
         check(
             &format!("completions/{name}"),
             &String::from_utf8(script).unwrap(),
@@ -117,4 +118,11 @@ fn the_manual_page_of_prototypes() {
     }
     page += ".SH \"SEE ALSO\"\n.BR ltrace (1)\n";
     check("man/ltrace.conf.5", &page);
+}
+
+/// What stands behind the options is a command and its arguments.
+fn with_command() -> clap::Command {
+    ltrace::cli::command().mut_arg("command", |arg| {
+        arg.hide(false).value_hint(ValueHint::CommandWithArguments)
+    })
 }
