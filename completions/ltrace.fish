@@ -2,6 +2,7 @@ complete -c ltrace -s e -d 'Calls that modules make to imported functions: `mall
 complete -c ltrace -s l -l library -d 'Calls, from anywhere, of what a library exports: `libz.so*`' -r
 complete -c ltrace -s x -d 'Functions, wherever they are called from, by the module that defines them: `main`, `@libz.so*`; or their addresses in the file: `0x401136`' -r
 complete -c ltrace -l list -d 'List what could be traced, and run nothing: what -e and -x mean, or the calls and functions of a filter' -r
+complete -c ltrace -l prototype -d 'Tell how a function is typed, and by what; with a command, as its calls would be. Nothing is run' -r
 complete -c ltrace -l syscalls -d 'Of system calls, as -S shows them, those that a filter means: `read+write`, `-futex`, `%file`' -r
 complete -c ltrace -l min-time -d 'Only calls that take at least this time: `1ms`' -r
 complete -c ltrace -l depth -d 'Only calls within fewer than N others' -r

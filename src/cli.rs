@@ -234,6 +234,9 @@ impl Args {
             (_, Some(comparison)) => Aim::Compare(comparison),
             (true, None) => Aim::RemoveBreakpoints,
             (false, None) if self.list.is_some() => Aim::List,
+            (false, None) if self.prototype.is_some() => {
+                Aim::Prototype(self.prototype.clone().unwrap_or_default())
+            }
             (false, None) if self.replay.is_some() => {
                 Aim::Replay(self.replay.clone().unwrap_or_default())
             }
@@ -279,8 +282,9 @@ impl Args {
 
     /// What is missing where nothing is named that could be traced. The last word may belong to an option.
     fn nothing_to_do(&self, words: &[OsString]) -> Option<String> {
-        let needs_none =
-            self.leaks.comparison(self.html.as_deref()).is_some() || self.replay.is_some();
+        let needs_none = self.leaks.comparison(self.html.as_deref()).is_some()
+            || self.replay.is_some()
+            || self.prototype.is_some();
         if !self.command.is_empty() || !self.attach.is_empty() || needs_none {
             return None;
         }

@@ -73,6 +73,8 @@ pub enum Aim {
     Trace,
     /// To show what could be traced (`--list`).
     List,
+    /// Tell what is known of a function's types.
+    Prototype(String),
     /// To show what was recorded (`--replay`).
     Replay(PathBuf),
     /// To remove breakpoints that a killed tracer has left in the processes (`--detach`).

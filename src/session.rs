@@ -68,6 +68,12 @@ pub fn run(config: Config) -> Result<u8, Error> {
             let prototypes = prototypes(&config, &mut complaints)?;
             list::list(config, prototypes)
         }
+        Aim::Prototype(function) => {
+            let function = function.clone();
+            let mut complaints = io::stderr();
+            let prototypes = prototypes(&config, &mut complaints)?;
+            list::prototype(&config, &prototypes, &function)
+        }
         Aim::Replay(path) => {
             let path = path.clone();
             replay::replay(config, &path)

@@ -39,6 +39,10 @@ pub(super) struct Args {
     #[arg(long = "list", value_name = "FILTER", help_heading = SELECT, num_args = 0..=1, require_equals = true, default_missing_value = "")]
     pub(super) list: Option<String>,
 
+    /// Tell how a function is typed, and by what; with a command, as its calls would be. Nothing is run
+    #[arg(long = "prototype", value_name = "FUNCTION", help_heading = SELECT, hide_short_help = true)]
+    pub(super) prototype: Option<String>,
+
     /// List the named sets of functions, for filters: `%heap`
     #[arg(long = "list-filters", help_heading = SELECT, hide_short_help = true)]
     pub(super) list_filters: bool,

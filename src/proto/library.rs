@@ -164,6 +164,38 @@ impl Library {
 }
 
 impl Library {
+    /// All prototypes of a function, and the files that they are in: the user's, those that come with the program, the
+    /// system's.
+    pub fn all(&self, symbol: &str) -> Vec<(Arc<Prototype>, String)> {
+        let of_layer = |layer: &Layer| {
+            let files = layer.everywhere.iter().chain(layer.by_soname.values());
+            let found = files.filter_map(|parsed| {
+                let prototype = parsed.functions.get(symbol)?;
+                Some((prototype.clone(), parsed.origin.clone()))
+            });
+            found.collect::<Vec<_>>()
+        };
+        let shipped = shipped::FILES.iter().filter_map(|(name, _)| {
+            let prototype = self.shipped.file(name)?.functions.get(symbol)?;
+            Some((
+                prototype.clone(),
+                format!("{name}.conf, which comes with ltrace"),
+            ))
+        });
+        let mut all: Vec<_> = self.user.iter().flat_map(of_layer).collect();
+        all.extend(shipped);
+        all.extend(of_layer(&self.system));
+        // Libraries import each other's.
+        let mut known: Vec<String> = Vec::new();
+        all.retain(|(prototype, _)| {
+            let text = prototype.to_string();
+            let is_new = !known.contains(&text);
+            known.push(text);
+            is_new
+        });
+        all
+    }
+
     /// How a system call is typed: by `syscalls.conf`, else as the function of its name. `SYS_NAME`, as older files
     /// have it, comes before both.
     pub fn system_call(&self, name: &str) -> Option<Arc<Prototype>> {
@@ -312,6 +344,10 @@ impl Loader {
             false => parse::parse_with(&path.to_string_lossy(), text, self),
         };
         self.open.pop();
+        let parsed = Parsed {
+            origin: path.to_string_lossy().into_owned(),
+            ..parsed
+        };
         self.complaints.extend(complaints);
         let parsed = Arc::new(parsed);
         self.read.insert(path.to_owned(), Arc::clone(&parsed));

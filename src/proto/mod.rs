@@ -16,6 +16,7 @@ mod shipped;
 pub(crate) mod tests;
 pub mod types;
 
+use std::fmt;
 use std::sync::Arc;
 use types::{Format, Language, Lens, Type, Varargs};
 
@@ -39,6 +40,26 @@ pub struct Param {
     pub name: Option<Arc<str>>,
     /// It, and all right of it, is shown at return.
     pub at_return: bool,
+}
+
+/// In the language of prototypes.
+impl fmt::Display for Prototype {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}(", self.result, self.name)?;
+        for (i, param) in self.params.iter().enumerate() {
+            let comma = if i == 0 { "" } else { ", " };
+            let mark = if param.at_return && !param.ty.needs_result() {
+                "+"
+            } else {
+                ""
+            };
+            write!(f, "{comma}{mark}{}", param.ty)?;
+            if let Some(name) = &param.name {
+                write!(f, " {name}")?;
+            }
+        }
+        f.write_str(")")
+    }
 }
 
 /// Behind a text that is called so, and is the last before `...`, stands what it tells of.

@@ -20,6 +20,8 @@ const MAX_ANNOUNCED: usize = 1000;
 /// What a file says.
 #[derive(Clone, Debug, Default)]
 pub struct Parsed {
+    /// The file that was read.
+    pub origin: String,
     /// Functions by name; the last line about one counts.
     pub functions: HashMap<String, Arc<Prototype>>,
     /// Types by name.

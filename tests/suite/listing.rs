@@ -128,3 +128,43 @@ fn sets_of_the_users_own() {
         run.told()
     );
 }
+
+#[test]
+fn types_of_debug_information() {
+    let Some(program) = shaped("types_cxx", Shape::Pie) else {
+        return;
+    };
+    let run = ltrace(["--list=_ZN3app5paint*"]).arg(&program);
+    let run = run.finish().exits(0);
+    let rows = rows(&run);
+    assert!(
+        rows.iter().all(|row| row[4] == "1 parameter (DWARF)") && !rows.is_empty(),
+        "{}",
+        run.told()
+    );
+    let function = rows[0][0];
+    let run = ltrace(["--prototype", function]).arg(&program);
+    let run = run.finish().exits(0);
+    assert!(
+        run.stdout.contains("(red=0, green=1)")
+            && run.stdout.contains("by debug information of types_cxx"),
+        "{}",
+        run.told()
+    );
+}
+
+#[test]
+fn what_is_known_of_a_function() {
+    let run = ltrace(["--prototype", "labs"]).finish().exits(0);
+    let expected = "long labs(long);\n    by libc.so.conf, which comes with ltrace\n";
+    assert!(run.stdout.starts_with(expected), "{}", run.told());
+    let run = ltrace(["--prototype", "no_such_function"]).finish();
+    assert_eq!(run.code(), 1);
+    assert!(run.stdout.contains("unknown"), "{}", run.told());
+    let conf = scratch("known").join("own.conf");
+    fs::write(&conf, "hex(long) labs(int first);\n").unwrap();
+    let run = ltrace(["--prototype", "labs", "-F", conf.to_str().unwrap()]);
+    let run = run.finish().exits(0);
+    let expected = format!("hex(long) labs(int first);\n    by {}\n", conf.display());
+    assert!(run.stdout.starts_with(&expected), "{}", run.told());
+}
