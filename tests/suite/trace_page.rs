@@ -65,16 +65,10 @@ fn a_trace() {
         "{}",
         browser.text("#call")
     );
-    let zoomed = browser.run("return document.getElementById('whole').disabled");
+    browser.run("globalThis.ltrace.show(0, globalThis.ltrace.span / 2)");
+    browser.wait_for("!document.getElementById('whole').disabled");
     browser.click("//button[@id='whole']");
-    browser.run(
-        "return new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))",
-    );
-    let whole = browser.run("return document.getElementById('whole').disabled");
-    assert_eq!(
-        (zoomed.as_bool(), whole.as_bool()),
-        (Some(false), Some(true))
-    );
+    browser.wait_for("document.getElementById('whole').disabled");
     assert_eq!(browser.console(), Vec::<String>::new());
 }
 
