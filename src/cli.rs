@@ -9,7 +9,7 @@ mod values;
 
 use crate::base::printable::printable_lines;
 use crate::config::{Aim, Children, Config, Instrument, Launch, Leaks, Report, Selection};
-use crate::leak::options::Format;
+use crate::leak::options::{Format, Frames};
 use crate::leak::view::{Colours, Glyphs, Look};
 use crate::plan::filter::{Filter, LibraryPattern};
 use crate::sink::output::Destination;
@@ -146,102 +146,21 @@ pub fn parse(
 impl Args {
     fn config(self, surroundings: Surroundings) -> Result<Config, String> {
         let attach = pids::pids(&self.attach)?;
-        let usual = Limits::default();
-        let limits = Limits {
-            string: number("-s", self.string.as_deref(), 0..=usize::MAX)?.unwrap_or(usual.string),
-            array: number("-A", self.array.as_deref(), 0..=usize::MAX)?.unwrap_or(usual.array),
-        };
-        let output = match (destination(self.output.as_deref())?, self.follow) {
-            (Destination::File(path), 2) => Destination::PerProcess(path),
-            (_, 2) => return Err("ltrace: Option -ff needs -o FILE".to_owned()),
-            (Destination::File(path), _) if self.append => Destination::Appended(path),
-            (output, _) => output,
-        };
+        let limits = self.limits()?;
+        let output = self.destination()?;
         // Both are looked at, so that a mistake in the style is told with -c too.
         let style = self.style(surroundings, &output)?;
         let mut selection = self.selection()?;
-        let has_entries = !selection.entries.is_empty();
-        let sees_system_calls = selection.system_calls.is_some();
-        let leaks = match self.leaks.leaks {
-            true => Some(
-                self.leaks.options(
-                    surroundings
-                        .columns
-                        .filter(|_| surroundings.is_terminal && output == Destination::Stderr),
-                    &Shared {
-                        format: self.format.as_deref(),
-                        json: self.json.as_deref(),
-                        html: self.html.as_deref(),
-                        sort: self.sort.as_deref(),
-                    },
-                )?,
-            ),
-            false => None,
-        };
-        let lines = match &leaks {
-            // Lines of calls come with a report only when they are asked for.
-            Some(_) if selection.is_default => {
-                selection.imports = Vec::new();
-                selection.is_default = false;
-                None
-            }
-            _ => Some(style.clone()),
-        };
-        let lines = lines.filter(|_| leaks.is_none() || !self.no_default || has_entries);
-        // A command draws on the terminal itself.
-        let is_alone = self.command.is_empty() && output == Destination::Stderr && lines.is_none();
-        let view = leaks
-            .as_ref()
-            .filter(|(options, _)| is_alone && options.format == Format::Text)
-            .map(|(options, _)| Look {
-                colours: match self.color {
-                    When::Never => Colours::None,
-                    When::Auto if !surroundings.colours => Colours::None,
-                    When::Auto | When::Always => Colours::Shown,
-                },
-                glyphs: match surroundings.unicode {
-                    true => Glyphs::Unicode,
-                    false => Glyphs::Ascii,
-                },
-                frames: options.frames,
-            });
-        let outputs = match leaks {
-            Some((options, suppressions)) => Outputs {
-                output,
-                report: Report::Leaks(Box::new(Leaks {
-                    options,
-                    suppressions,
-                    lines,
-                    view,
-                })),
-                also: Vec::new(),
-            },
-            None => self.outputs(output, style.clone())?,
+        let outputs = match self.leaks.leaks {
+            true => self.leak_outputs(surroundings, output, &style, &mut selection)?,
+            false => self.outputs(output, style.clone())?,
         };
         let conditions = self.conditions()?;
         let serve = self.serve.as_deref().map(address).transpose()?;
         let descriptors = self.descriptors > 0 || !self.paths.is_empty();
-        let env = self.env.iter().map(variable).collect::<Result<_, _>>()?;
+        let launch = self.launch()?;
         let debug = self.debug.as_deref().map(topics).transpose()?;
-        let mut command = self.command.into_iter();
-        let launch = command.next().map(|name| Launch {
-            command: name,
-            args: command.collect(),
-            env,
-            user: self.user,
-        });
-        let aim = match (self.detach, self.leaks.comparison(self.html.as_deref())) {
-            (_, Some(comparison)) => Aim::Compare(comparison),
-            (true, None) => Aim::RemoveBreakpoints,
-            (false, None) if self.list.is_some() => Aim::List,
-            (false, None) if self.prototype.is_some() => {
-                Aim::Prototype(self.prototype.clone().unwrap_or_default())
-            }
-            (false, None) if self.replay.is_some() => {
-                Aim::Replay(self.replay.clone().unwrap_or_default())
-            }
-            (false, None) => Aim::Trace,
-        };
+        let aim = self.aim();
         let is_comparison = matches!(aim, Aim::Compare(_));
         if is_comparison && !(launch.is_none() && attach.is_empty()) {
             return Err("ltrace: --diff compares two files and traces nothing".to_owned());
@@ -255,6 +174,13 @@ impl Args {
             } else {
                 Children::Untraced
             },
+            // Each system call stops its task, and what is recorded is read only later, as descriptors may not be.
+            instrument: match self.instrument {
+                _ if selection.system_calls.is_some() || descriptors => Instrument::Stop,
+                How::Auto => Instrument::Auto,
+                How::Record => Instrument::Record,
+                How::Stop => Instrument::Stop,
+            },
             selection,
             prototypes: self
                 .prototypes
@@ -262,13 +188,6 @@ impl Args {
                 .flat_map(|list| paths(list))
                 .collect(),
             limits,
-            // Each system call stops its task, and what is recorded is read only later, as descriptors may not be.
-            instrument: match self.instrument {
-                _ if sees_system_calls || descriptors => Instrument::Stop,
-                How::Auto => Instrument::Auto,
-                How::Record => Instrument::Record,
-                How::Stop => Instrument::Stop,
-            },
             output: outputs.output,
             debug: debug.unwrap_or_default(),
             report: outputs.report,
@@ -278,6 +197,104 @@ impl Args {
             descriptors,
             frames: style.frames,
         })
+    }
+
+    fn limits(&self) -> Result<Limits, String> {
+        let usual = Limits::default();
+        Ok(Limits {
+            string: number("-s", self.string.as_deref(), 0..=usize::MAX)?.unwrap_or(usual.string),
+            array: number("-A", self.array.as_deref(), 0..=usize::MAX)?.unwrap_or(usual.array),
+        })
+    }
+
+    fn destination(&self) -> Result<Destination, String> {
+        Ok(match (destination(self.output.as_deref())?, self.follow) {
+            (Destination::File(path), 2) => Destination::PerProcess(path),
+            (_, 2) => return Err("ltrace: Option -ff needs -o FILE".to_owned()),
+            (Destination::File(path), _) if self.append => Destination::Appended(path),
+            (output, _) => output,
+        })
+    }
+
+    fn launch(&self) -> Result<Option<Launch>, String> {
+        let env = self.env.iter().map(variable).collect::<Result<_, _>>()?;
+        let mut command = self.command.iter().cloned();
+        Ok(command.next().map(|name| Launch {
+            command: name,
+            args: command.collect(),
+            env,
+            user: self.user.clone(),
+        }))
+    }
+
+    fn aim(&self) -> Aim {
+        if let Some(comparison) = self.leaks.comparison(self.html.as_deref()) {
+            return Aim::Compare(comparison);
+        }
+        match (&self.prototype, &self.replay) {
+            _ if self.detach => Aim::RemoveBreakpoints,
+            _ if self.list.is_some() => Aim::List,
+            (Some(name), _) => Aim::Prototype(name.clone()),
+            (None, Some(path)) => Aim::Replay(path.clone()),
+            (None, None) => Aim::Trace,
+        }
+    }
+
+    /// What `--leaks` writes. Lines of calls come with it only when they are asked for.
+    fn leak_outputs(
+        &self,
+        surroundings: Surroundings,
+        output: Destination,
+        style: &Style,
+        selection: &mut Selection,
+    ) -> Result<Outputs, String> {
+        let columns = surroundings
+            .columns
+            .filter(|_| surroundings.is_terminal && output == Destination::Stderr);
+        let shared = Shared {
+            format: self.format.as_deref(),
+            json: self.json.as_deref(),
+            html: self.html.as_deref(),
+            sort: self.sort.as_deref(),
+        };
+        let (options, suppressions) = self.leaks.options(columns, &shared)?;
+        let has_entries = !selection.entries.is_empty();
+        let mut lines = Some(style.clone());
+        if selection.is_default {
+            selection.imports = Vec::new();
+            selection.is_default = false;
+            lines = None;
+        }
+        let lines = lines.filter(|_| !self.no_default || has_entries);
+        // A command draws on the terminal itself.
+        let is_alone = self.command.is_empty() && output == Destination::Stderr && lines.is_none();
+        let is_viewed = is_alone && options.format == Format::Text;
+        let view = is_viewed.then(|| self.look(surroundings, options.frames));
+        Ok(Outputs {
+            output,
+            report: Report::Leaks(Box::new(Leaks {
+                options,
+                suppressions,
+                lines,
+                view,
+            })),
+            also: Vec::new(),
+        })
+    }
+
+    fn look(&self, surroundings: Surroundings, frames: Frames) -> Look {
+        Look {
+            colours: match self.color {
+                When::Never => Colours::None,
+                When::Auto if !surroundings.colours => Colours::None,
+                When::Auto | When::Always => Colours::Shown,
+            },
+            glyphs: match surroundings.unicode {
+                true => Glyphs::Unicode,
+                false => Glyphs::Ascii,
+            },
+            frames,
+        }
     }
 
     /// What is missing where nothing is named that could be traced. The last word may belong to an option.

@@ -115,7 +115,7 @@ pub enum Children {
 }
 
 /// Which calls are traced: those of any of the three lists.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Selection {
     /// Calls of imported functions, by the module that calls (`-e`; all of the main program when
     /// nothing was asked for).

@@ -164,48 +164,16 @@ fn trace(config: Config, mut mode: Box<dyn Mode>, link: Link) -> Result<u8, Erro
         .map(|at| served::serve(at, &mut *mode))
         .transpose()?;
     let command = config.launch.as_ref().map(program::command).transpose()?;
-    let mut out = config
-        .output
-        .open(interrupt::is_unwanted)
-        .map_err(|why| Error::output(&config.output, why))?;
+    let mut out = open(&config.output)?;
     let mut also = Vec::new();
     for (to, form) in &config.also {
-        let opened = to.open(interrupt::is_unwanted);
-        also.push((*form, opened.map_err(|why| Error::output(to, why))?));
+        also.push((*form, open(to)?));
     }
     let prototypes = prototypes(&config, &mut out)?;
     interrupt::listen(TICK)?;
-    let records = match config.instrument {
-        Instrument::Stop => false,
-        Instrument::Record => true,
-        Instrument::Auto => !mode.writes_as_it_goes() || !shared_output::is_shared(&config),
-    };
-    let stacks = match mode.shows_frames() || !also.is_empty() {
-        false => Stack::Unwanted,
-        true if config.frames == 0 => Stack::Unwanted,
-        _ => Stack::Wanted,
-    };
+    let instrument = instrument(&config, &*mode);
+    let plan = plan(&config, &*mode, prototypes);
     let keeps_words = keeps_words(&config);
-    let plan = Plan {
-        stacks,
-        calls: (!config.selection.is_default).then_some(config.selection.imports),
-        libraries: config.selection.libraries,
-        entries: config.selection.entries,
-        system_calls: config
-            .selection
-            .system_calls
-            .map(|filters| SystemCalls::new(filters, stacks)),
-        resources: mode.resources(&prototypes),
-        prototypes,
-        files: !config.conditions.callers.is_empty(),
-    };
-    let instrument = match records {
-        false => recording::Instrument::Stop,
-        true => recording::Instrument::Record(Caps {
-            text: config.limits.string,
-            array: config.limits.array,
-        }),
-    };
     let follow = match config.children {
         Children::Untraced => Follow::Threads,
         Children::Followed => Follow::Children,
@@ -258,9 +226,23 @@ fn trace(config: Config, mut mode: Box<dyn Mode>, link: Link) -> Result<u8, Erro
     }
     patience::begin();
     consumer.sink.begin();
+    let outcome = serve(&mut engine, &mut consumer, &config.output)?;
+    Ok(match consumer.sink.status() {
+        _ if refused > 0 => 1,
+        Some(status) => status,
+        None => status(&engine, outcome),
+    })
+}
+
+/// Serves the processes until the end, and has the sink say its last words.
+fn serve(
+    engine: &mut Supervisor,
+    consumer: &mut Consumer,
+    output: &Destination,
+) -> Result<Outcome, Error> {
     let outcome = loop {
         match engine.run(&mut |hit| consumer.take(hit))? {
-            Outcome::Requested(request) => consumer.serve(request, &mut engine),
+            Outcome::Requested(request) => consumer.serve(request, engine),
             outcome => break outcome,
         }
     };
@@ -269,12 +251,49 @@ fn trace(config: Config, mut mode: Box<dyn Mode>, link: Link) -> Result<u8, Erro
     for path in patience::given_up() {
         tell(&patience::told(&path));
     }
-    finished.map_err(|why| Error::output(&config.output, why))?;
-    Ok(match consumer.sink.status() {
-        _ if refused > 0 => 1,
-        Some(status) => status,
-        None => status(&engine, outcome),
-    })
+    finished.map_err(|why| Error::output(output, why))?;
+    Ok(outcome)
+}
+
+fn open(to: &Destination) -> Result<Out, Error> {
+    let opened = to.open(interrupt::is_unwanted);
+    opened.map_err(|why| Error::output(to, why))
+}
+
+/// By what calls are seen.
+fn instrument(config: &Config, mode: &dyn Mode) -> recording::Instrument {
+    let records = match config.instrument {
+        Instrument::Stop => false,
+        Instrument::Record => true,
+        Instrument::Auto => !mode.writes_as_it_goes() || !shared_output::is_shared(config),
+    };
+    match records {
+        false => recording::Instrument::Stop,
+        true => recording::Instrument::Record(Caps {
+            text: config.limits.string,
+            array: config.limits.array,
+        }),
+    }
+}
+
+/// What is to be seen.
+fn plan(config: &Config, mode: &dyn Mode, prototypes: Library) -> Plan {
+    let stacks = match mode.shows_frames() || !config.also.is_empty() {
+        true if config.frames > 0 => Stack::Wanted,
+        _ => Stack::Unwanted,
+    };
+    let selection = config.selection.clone();
+    let system_calls = selection.system_calls;
+    Plan {
+        stacks,
+        calls: (!selection.is_default).then_some(selection.imports),
+        libraries: selection.libraries,
+        entries: selection.entries,
+        system_calls: system_calls.map(|filters| SystemCalls::new(filters, stacks)),
+        resources: mode.resources(&prototypes),
+        prototypes,
+        files: !config.conditions.callers.is_empty(),
+    }
 }
 
 /// Whether arguments are wanted as they were passed, too.

@@ -45,16 +45,7 @@ pub enum Ends {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SystemCallStop {
     /// Before the kernel carries it out.
-    Entry {
-        /// Whose numbers and registers hold: those of the instruction that called.
-        machine: Machine,
-        /// Which call.
-        number: u64,
-        /// What is passed.
-        args: [u64; 6],
-        /// The instruction behind the call.
-        ip: Addr,
-    },
+    Entry(SystemCallEntry),
     /// Before it returns.
     Exit {
         /// The result, a negative error number included.
@@ -66,6 +57,19 @@ pub enum SystemCallStop {
     Neither,
 }
 
+/// A system call that is about to be carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SystemCallEntry {
+    /// Whose numbers and registers hold: those of the instruction that called.
+    pub machine: Machine,
+    /// Which call.
+    pub number: u64,
+    /// What is passed.
+    pub args: [u64; 6],
+    /// The instruction behind the call.
+    pub ip: Addr,
+}
+
 impl SystemCallStop {
     /// Out of `struct ptrace_syscall_info` (ptrace(2), PTRACE_GET_SYSCALL_INFO): a byte that says what stop it is, the
     /// architecture four bytes behind it; two pointers; the number and six arguments, or the result.
@@ -74,7 +78,7 @@ impl SystemCallStop {
         let (op, architecture) = (what as u8, (what >> 32) as u32);
         let ip = Addr(ip);
         match op {
-            SYSCALL_INFO_ENTRY => SystemCallStop::Entry {
+            SYSCALL_INFO_ENTRY => SystemCallStop::Entry(SystemCallEntry {
                 machine: match architecture {
                     AUDIT_ARCH_I386 => Machine::I386,
                     _ => Machine::Amd64,
@@ -82,7 +86,7 @@ impl SystemCallStop {
                 number: first,
                 args: [a, b, c, d, e, f],
                 ip,
-            },
+            }),
             SYSCALL_INFO_EXIT => SystemCallStop::Exit { result: first, ip },
             _ => SystemCallStop::Neither,
         }
@@ -493,18 +497,20 @@ fn request(
 
 #[cfg(test)]
 mod tests {
-    use super::SystemCallStop;
+    use super::{SystemCallEntry, SystemCallStop};
     use crate::base::addr::Addr;
     use crate::base::machine::Machine;
 
     #[test]
     fn system_calls_as_the_kernel_tells_of_them() {
         let of = |words: [u64; 11]| SystemCallStop::of(&words);
-        let entry = |machine, number| SystemCallStop::Entry {
-            machine,
-            number,
-            args: [1, 2, 3, 4, 5, 6],
-            ip: Addr(0x10),
+        let entry = |machine, number| {
+            SystemCallStop::Entry(SystemCallEntry {
+                machine,
+                number,
+                args: [1, 2, 3, 4, 5, 6],
+                ip: Addr(0x10),
+            })
         };
         let told = |what, first| of([what, 0x10, 0x20, first, 1, 2, 3, 4, 5, 6, 0]);
         assert_eq!(told(0xc000_003e << 32 | 1, 0), entry(Machine::Amd64, 0));

@@ -9,9 +9,9 @@ use crate::engine::supervisor::out::Out;
 use crate::engine::supervisor::state::Supervisor;
 use crate::engine::task::{Role, Task};
 use crate::event::{CallId, Why};
-use crate::plan::{Stack, Tracepoint};
+use crate::plan::{Plan, Stack, Tracepoint};
 use crate::sys;
-use crate::sys::ptrace::{Stopped, SystemCallStop};
+use crate::sys::ptrace::{Stopped, SystemCallEntry, SystemCallStop};
 use std::sync::Arc;
 
 /// A system call that has not come back.
@@ -47,94 +47,50 @@ impl Supervisor {
         stopped: &Stopped,
         out: &mut Out<'_>,
     ) -> sys::Result<()> {
-        let tid = stopped.tid();
-        let Some(task) = self.tasks.get_mut(&tid) else {
+        let task = self.tasks.get_mut(&stopped.tid());
+        let Some(task) = task.filter(|task| task.role == Role::Shown) else {
             return Ok(());
         };
-        let Some(system_calls) = &mut self.plan.system_calls else {
+        let Some(space) = self.spaces.get(&task.space) else {
             return Ok(());
         };
-        let Some(space) = self
-            .spaces
-            .get(&task.space)
-            .filter(|_| task.role == Role::Shown)
-        else {
-            return Ok(());
-        };
-        let pid = task.pid;
         match stopped.system_call()? {
-            SystemCallStop::Entry {
-                machine,
-                number,
-                args,
-                ip,
-            } => {
+            SystemCallStop::Entry(entry) => {
                 // Its exit was seen by nobody.
                 if let Some(call) = task.system_call.take() {
-                    out.tell(pid, tid, call.no_return(Why::Unwound));
+                    out.tell(task.pid, stopped.tid(), call.no_return(Why::Unwound));
                 }
-                let prototypes = &self.plan.prototypes;
-                let Some(point) = system_calls.point(machine, number, prototypes) else {
-                    return Ok(());
-                };
-                let id = CallId(self.next_call);
-                self.next_call += 1;
-                let call = SystemCall {
-                    id,
-                    depth: task.calls.depth(),
-                    point: point.clone(),
-                    machine,
-                };
-                let passed = Passed {
-                    machine,
-                    args,
-                    memory: &space.memory,
-                };
-                let regs = match (machine, point.stack) {
-                    // A stack is unwound from all of them.
-                    (Machine::Amd64, Stack::Wanted) => Regs {
-                        rcx: args[3],
-                        ..stopped.regs()?
-                    },
-                    _ => passed.regs(),
-                };
-                let what = What::Call {
-                    id,
-                    depth: call.depth,
-                    point,
-                    return_address: ip,
-                    view: View {
-                        regs: &regs,
-                        memory: &passed,
-                        floats: &NoFloats,
-                        errno: None,
-                    },
-                };
-                out.tell(pid, tid, what);
-                task.system_call = Some(call);
+                let Plan {
+                    system_calls,
+                    prototypes,
+                    ..
+                } = &mut self.plan;
+                let point = system_calls
+                    .as_mut()
+                    .and_then(|calls| calls.point(entry.machine, entry.number, prototypes));
+                if let Some(point) = point {
+                    let id = CallId(self.next_call);
+                    self.next_call += 1;
+                    let memory = &space.memory;
+                    entered(task, stopped, (id, point), Passed { entry, memory }, out)?;
+                }
             }
             SystemCallStop::Exit { result, ip } => {
-                let Some(call) = task.system_call.take() else {
-                    return Ok(());
-                };
-                let regs = Regs {
-                    rax: result,
-                    cs: selector(call.machine),
-                    ..Regs::default()
-                };
-                let what = What::Return {
-                    id: call.id,
-                    depth: call.depth,
-                    point: &call.point,
-                    return_address: ip,
-                    view: View {
-                        regs: &regs,
-                        memory: &space.memory,
-                        floats: &NoFloats,
-                        errno: None,
-                    },
-                };
-                out.tell(pid, tid, what);
+                if let Some(call) = task.system_call.take() {
+                    let regs = Regs {
+                        rax: result,
+                        cs: selector(call.machine),
+                        ..Regs::default()
+                    };
+                    let what = What::Return {
+                        id: call.id,
+                        depth: call.depth,
+                        point: &call.point,
+                        return_address: ip,
+                        view: view(&regs, &space.memory),
+                    };
+                    out.tell(task.pid, stopped.tid(), what);
+                }
             }
             SystemCallStop::Neither => {}
         }
@@ -142,11 +98,56 @@ impl Supervisor {
     }
 }
 
+/// Tells of a system call that a task enters.
+fn entered(
+    task: &mut Task,
+    stopped: &Stopped,
+    (id, point): (CallId, &Arc<Tracepoint>),
+    passed: Passed<'_>,
+    out: &mut Out<'_>,
+) -> sys::Result<()> {
+    let SystemCallEntry {
+        machine, args, ip, ..
+    } = passed.entry;
+    let regs = match (machine, point.stack) {
+        // A stack is unwound from all of them.
+        (Machine::Amd64, Stack::Wanted) => Regs {
+            rcx: args[3],
+            ..stopped.regs()?
+        },
+        _ => passed.regs(),
+    };
+    let depth = task.calls.depth();
+    let what = What::Call {
+        id,
+        depth,
+        point,
+        return_address: ip,
+        view: view(&regs, &passed),
+    };
+    out.tell(task.pid, stopped.tid(), what);
+    task.system_call = Some(SystemCall {
+        id,
+        depth,
+        point: point.clone(),
+        machine,
+    });
+    Ok(())
+}
+
+fn view<'v>(regs: &'v Regs, memory: &'v dyn Memory) -> View<'v> {
+    View {
+        regs,
+        memory,
+        floats: &NoFloats,
+        errno: None,
+    }
+}
+
 /// The arguments of a system call, shown as if they were those of a function: in the registers of its convention, or
 /// on a stack.
 struct Passed<'m> {
-    machine: Machine,
-    args: [u64; 6],
+    entry: SystemCallEntry,
     memory: &'m dyn Memory,
 }
 
@@ -155,7 +156,7 @@ const STACK: u64 = 0xffff_f000;
 
 impl Passed<'_> {
     fn regs(&self) -> Regs {
-        let [rdi, rsi, rdx, rcx, r8, r9] = self.args;
+        let [rdi, rsi, rdx, rcx, r8, r9] = self.entry.args;
         Regs {
             rdi,
             rsi,
@@ -164,7 +165,7 @@ impl Passed<'_> {
             r8,
             r9,
             rsp: STACK,
-            cs: selector(self.machine),
+            cs: selector(self.entry.machine),
             ..Regs::default()
         }
     }
@@ -172,12 +173,12 @@ impl Passed<'_> {
 
 impl Memory for Passed<'_> {
     fn read(&self, at: Addr, buffer: &mut [u8]) -> Result<usize, Unreadable> {
-        if self.machine != Machine::I386 {
+        if self.entry.machine != Machine::I386 {
             return self.memory.read(at, buffer);
         }
         // The first word is where the return address would be.
         let mut stack = [0; 28];
-        for (place, word) in stack[4..].chunks_exact_mut(4).zip(self.args) {
+        for (place, word) in stack[4..].chunks_exact_mut(4).zip(self.entry.args) {
             place.copy_from_slice(&(word as u32).to_le_bytes());
         }
         let from =
@@ -198,7 +199,7 @@ impl Memory for Passed<'_> {
     }
 
     fn machine(&self) -> Machine {
-        self.machine
+        self.entry.machine
     }
 }
 

@@ -1,6 +1,5 @@
 //! What a hit breakpoint means: a call begins, a call returns, or the dynamic linker has news.
 
-use crate::base::Tid;
 use crate::base::addr::Addr;
 use crate::base::memory::Memory;
 use crate::base::regs::{FloatRegs, Floats, Regs, View};
@@ -175,16 +174,18 @@ impl Supervisor {
         };
         let has = |wanted: fn(&Purpose) -> bool| breakpoint.purposes.iter().any(wanted);
         let (arrivals, prefetched) = arrivals(space, at, breakpoint, regs);
+        let mut teller = Teller {
+            task,
+            stopped,
+            space,
+            next_call: &mut self.next_call,
+            out,
+        };
         if has(|p| matches!(p, Purpose::Return)) {
-            choosing = come_back(task, stopped, space, at, regs, out);
+            choosing = teller.come_back(at, &regs);
         }
         if has(|p| matches!(p, Purpose::Caught)) {
-            let memory: &dyn Memory = &space.memory;
-            let return_address = Addr(memory.read_word(Addr(regs.rsp)).unwrap_or(0));
-            let return_address = space.caller(return_address);
-            let position = position(task, stopped.tid(), space, &regs);
-            let unwound = task.calls.unwound_by_call(position, return_address);
-            tell_unwound(stopped.tid(), unwound, out);
+            teller.caught(&regs);
         }
         let mut call_sites = Vec::with_capacity(arrivals.len());
         let stack = Translated {
@@ -202,8 +203,7 @@ impl Supervisor {
                 floats: stopped,
                 errno: None,
             };
-            let next = &mut self.next_call;
-            if arrive(task, stopped, space, &arrival, view, next, out) {
+            if teller.arrive(&arrival, view) {
                 call_sites.push(arrival.lands_at);
             }
         }
@@ -243,7 +243,7 @@ fn arrivals<'s>(
     let mut arrivals = Vec::new();
     let mut prefetched = None;
     let mut callees: Vec<(&Arc<Tracepoint>, Addr, Addr)> = Vec::new();
-    let mut at_callee = Addr(0);
+    let mut at_callee = (Addr(0), regs);
     let through_got = space.goes_through_got(at, breakpoint, &regs);
     for purpose in &breakpoint.purposes {
         if purpose.uses_slot() && !through_got {
@@ -270,29 +270,17 @@ fn arrivals<'s>(
                 });
                 continue;
             }
-            Purpose::Return
-            | Purpose::LinkMap
-            | Purpose::Relocated
-            | Purpose::Caught
-            | Purpose::SignalEntry
-            | Purpose::SignalAction
-            | Purpose::Clone
-            | Purpose::End => continue,
+            _ => continue,
         };
         let memory: &dyn Memory = prefetched.get_or_insert_with(|| glance(space, &regs, point));
         let Ok(lands_at) = memory.read_word(Addr(regs.rsp)).map(Addr) else {
             continue;
         };
         let return_address = space.caller(lands_at);
-        let recorder = space.recorder.as_ref();
-        let regs = match recorder.and_then(|recorder| recorder.seen_at(at, return_address)) {
-            // No unwinder knows of a stub.
-            Some(Addr(rip)) => Regs { rip, ..regs },
-            None => regs,
-        };
+        let regs = at_entry(space, at, return_address, regs);
         match caller {
             Some((caller, slot)) if caller.contains(&return_address.0) => {
-                at_callee = lands_at;
+                at_callee = (lands_at, regs);
                 callees.push((point, *slot, return_address))
             }
             Some(_) => {}
@@ -306,18 +294,26 @@ fn arrivals<'s>(
         }
     }
     if let Some((point, return_address)) = called(space, &callees) {
+        let (lands_at, regs) = at_callee;
         arrivals.push(Arrival {
             point: point.clone(),
             seen: Seen::AtCallee,
             regs,
             return_address,
-            lands_at: at_callee,
+            lands_at,
         });
     }
-    (
-        arrivals,
-        prefetched.unwrap_or_else(|| Prefetched::take(&space.memory, &[])),
-    )
+    let prefetched = prefetched.unwrap_or_else(|| Prefetched::take(&space.memory, &[]));
+    (arrivals, prefetched)
+}
+
+/// The registers as they are where the function begins: no unwinder knows of the stub that an int3 may stand in.
+fn at_entry(space: &Space, at: Addr, return_address: Addr, regs: Regs) -> Regs {
+    let recorder = space.recorder.as_ref();
+    match recorder.and_then(|recorder| recorder.seen_at(at, return_address)) {
+        Some(Addr(rip)) => Regs { rip, ..regs },
+        None => regs,
+    }
 }
 
 /// The import that a hit at its callee is a call of. Several may hold one address (memcpy and memmove,
@@ -352,172 +348,192 @@ fn glance<'s>(space: &'s Space, regs: &Regs, point: &Tracepoint) -> Prefetched<'
     Prefetched::take(&space.memory, &places[..count])
 }
 
-/// Opens a call and tells of it; says whether its return is to be expected. What its frame shows to be
-/// unwound is closed first.
-fn arrive(
-    task: &mut Task,
-    stopped: &Stopped,
-    space: &Space,
-    arrival: &Arrival,
-    view: View<'_>,
-    next_call: &mut u64,
-    out: &mut Out<'_>,
-) -> bool {
-    let Arrival {
-        point,
-        regs,
-        return_address,
-        ..
-    } = arrival;
-    let (tid, frame) = (stopped.tid(), regs.rsp);
-    let Some(pid) = task.tells_of(point, space.pid) else {
-        return false;
-    };
-    let position = position(task, tid, space, regs);
-    let unwound = task.calls.unwound_by_call(position, *return_address);
-    tell_unwound(tid, unwound, out);
-    if task.calls.passed_again(frame, *return_address, point) {
-        return false;
+/// Tells of the calls of one task that stands still.
+struct Teller<'a, 'o> {
+    task: &'a mut Task,
+    stopped: &'a Stopped,
+    space: &'a Space,
+    next_call: &'a mut u64,
+    out: &'a mut Out<'o>,
+}
+
+impl<'a> Teller<'a, '_> {
+    /// Opens a call and tells of it; says whether its return is to be expected. What its frame shows to be
+    /// unwound is closed first.
+    fn arrive(&mut self, arrival: &Arrival, view: View<'_>) -> bool {
+        let Arrival {
+            point,
+            regs,
+            return_address,
+            ..
+        } = arrival;
+        let frame = regs.rsp;
+        let Some(pid) = self.task.tells_of(point, self.space.pid) else {
+            return false;
+        };
+        let position = self.position(regs);
+        let unwound = self.task.calls.unwound_by_call(position, *return_address);
+        self.unwound(unwound);
+        let is_passed = self.task.calls.passed_again(frame, *return_address, point);
+        if is_passed || self.is_seen_again(arrival) {
+            return false;
+        }
+        let unwound = self.task.calls.replaced(frame, *return_address, point);
+        self.unwound(unwound);
+        let id = CallId(*self.next_call);
+        *self.next_call += 1;
+        let depth = self.task.calls.depth();
+        let what = What::Call {
+            id,
+            depth,
+            point,
+            return_address: *return_address,
+            view,
+        };
+        self.out.tell(pid, self.stopped.tid(), what);
+        let call = OpenCall {
+            id,
+            pid,
+            point: point.clone(),
+            frame,
+            return_address: *return_address,
+            stack: position.stack,
+            depth,
+            again: false,
+            at_callee: arrival.seen == Seen::AtCallee,
+            machine: regs.machine(),
+        };
+        let unwatched = match point.returns {
+            Returns::Unwatched => true,
+            Returns::Perhaps => !self.space.follows_call(*return_address),
+            _ => false,
+        };
+        if unwatched {
+            let tid = self.stopped.tid();
+            self.out.tell_no_return(tid, &call, Why::Unwatched);
+            self.task.calls.pass(call);
+            return false;
+        }
+        self.task.calls.push(call);
+        point.returns != Returns::Never
     }
-    if let Some(call) = task.calls.innermost_at(frame, *return_address) {
+
+    /// Whether it is the innermost call once more.
+    fn is_seen_again(&mut self, arrival: &Arrival) -> bool {
+        let Arrival {
+            point,
+            regs,
+            return_address,
+            ..
+        } = arrival;
+        let goroutine = self.task.goroutine.as_ref().map(|(goroutine, _)| goroutine);
+        let innermost = self.task.calls.innermost_at(regs.rsp, *return_address);
+        let Some(call) = innermost else {
+            return false;
+        };
         let same = Arc::ptr_eq(&call.point, point);
         let seen_again = match arrival.seen {
             Seen::Itself => same && std::mem::take(&mut call.again),
             // Seen where it was made, and now at the callee; or a traced call has led here by a tail call.
             Seen::AtCallee => !same || !call.at_callee || std::mem::take(&mut call.again),
         };
-        if seen_again {
-            return false;
-        }
         // RIP is behind the int3 still.
+        let entry = Addr(regs.rip.wrapping_sub(1));
         let is_entry = matches!(point.kind, Kind::Entry { .. });
-        let goroutine = task.goroutine.as_ref().map(|(goroutine, _)| goroutine);
-        if same && is_entry && space.comes_back(Addr(regs.rip.wrapping_sub(1)), goroutine) {
-            // Not a call: the function's own jump back.
-            return false;
+        // Not a call: the function's own jump back.
+        seen_again || same && is_entry && self.space.comes_back(entry, goroutine)
+    }
+
+    /// Closes the calls that return here with this stack pointer. Without any, somebody else's call has
+    /// returned, which is passed in silence. The result are those that were of resolvers.
+    fn come_back(&mut self, at: Addr, regs: &Regs) -> Vec<Arc<Tracepoint>> {
+        let tid = self.stopped.tid();
+        let time = self.out.now();
+        let at = self.space.caller(at);
+        let view = View {
+            regs,
+            memory: &self.space.memory,
+            floats: self.stopped,
+            errno: self.space.errno(regs.thread_pointer()),
+        };
+        let position = self.position(regs);
+        let calls = &mut self.task.calls;
+        let returned = calls.returned(at, position);
+        for call in calls.unwound_by_return(position) {
+            let what = call.no_return(Why::Unwound);
+            self.out.tell_at(time, call.pid, tid, what);
+        }
+        let landed = calls.has_landed(Landing {
+            address: at,
+            rsp: regs.rsp,
+            result: regs.rax,
+        });
+        if returned.is_empty()
+            && !landed
+            && let Some(call) = calls.again(at, regs.rsp)
+        {
+            let what = What::ReturnedAgain {
+                depth: calls.depth(),
+                point: &call.point,
+                return_address: at,
+                view,
+            };
+            self.out.tell_at(time, call.pid, tid, what);
+        }
+        let mut resolvers = Vec::new();
+        for call in returned {
+            let what = What::Return {
+                id: call.id,
+                depth: call.depth,
+                point: &call.point,
+                return_address: at,
+                view,
+            };
+            self.out.tell_at(time, call.pid, tid, what);
+            if matches!(call.point.kind, Kind::Resolver { .. }) {
+                resolvers.push(call.point);
+            } else if call.point.returns == Returns::Again {
+                calls.may_return_again(call);
+            }
+        }
+        resolvers
+    }
+
+    /// An exception has been caught by the function that is about to call this one's breakpoint.
+    fn caught(&mut self, regs: &Regs) {
+        let memory: &dyn Memory = &self.space.memory;
+        let return_address = Addr(memory.read_word(Addr(regs.rsp)).unwrap_or(0));
+        let return_address = self.space.caller(return_address);
+        let position = self.position(regs);
+        let unwound = self.task.calls.unwound_by_call(position, return_address);
+        self.unwound(unwound);
+    }
+
+    fn unwound(&mut self, calls: Vec<OpenCall>) {
+        for call in calls {
+            let tid = self.stopped.tid();
+            self.out.tell_no_return(tid, &call, Why::Unwound);
         }
     }
-    let unwound = task.calls.replaced(frame, *return_address, point);
-    tell_unwound(tid, unwound, out);
-    let id = CallId(*next_call);
-    *next_call += 1;
-    let depth = task.calls.depth();
-    let what = What::Call {
-        id,
-        depth,
-        point,
-        return_address: *return_address,
-        view,
-    };
-    out.tell(pid, tid, what);
-    let call = OpenCall {
-        id,
-        pid,
-        point: point.clone(),
-        frame,
-        return_address: *return_address,
-        stack: position.stack,
-        depth,
-        again: false,
-        at_callee: arrival.seen == Seen::AtCallee,
-        machine: regs.machine(),
-    };
-    let unwatched = match point.returns {
-        Returns::Unwatched => true,
-        Returns::Perhaps => !space.follows_call(*return_address),
-        _ => false,
-    };
-    if unwatched {
-        out.tell_no_return(tid, &call, Why::Unwatched);
-        task.calls.pass(call);
-        return false;
-    }
-    task.calls.push(call);
-    point.returns != Returns::Never
-}
 
-/// Closes the calls that return here with this stack pointer. Without any, somebody else's call has
-/// returned, which is passed in silence. The result are those that were of resolvers.
-fn come_back(
-    task: &mut Task,
-    stopped: &Stopped,
-    space: &Space,
-    at: Addr,
-    regs: Regs,
-    out: &mut Out<'_>,
-) -> Vec<Arc<Tracepoint>> {
-    let tid = stopped.tid();
-    let time = out.now();
-    let at = space.caller(at);
-    let view = View {
-        regs: &regs,
-        memory: &space.memory,
-        floats: stopped,
-        errno: space.errno(regs.thread_pointer()),
-    };
-    let position = position(task, tid, space, &regs);
-    let returned = task.calls.returned(at, position);
-    for call in task.calls.unwound_by_return(position) {
-        out.tell_at(time, call.pid, tid, call.no_return(Why::Unwound));
-    }
-    let landed = task.calls.has_landed(Landing {
-        address: at,
-        rsp: regs.rsp,
-        result: regs.rax,
-    });
-    if returned.is_empty()
-        && !landed
-        && let Some(call) = task.calls.again(at, regs.rsp)
-    {
-        let what = What::ReturnedAgain {
-            depth: task.calls.depth(),
-            point: &call.point,
-            return_address: at,
-            view,
+    /// Where the task is, as far as its calls are concerned.
+    fn position(&mut self, regs: &Regs) -> Position<'a> {
+        let space = self.space;
+        let memory: &dyn Memory = &space.memory;
+        let runner = Runner {
+            tid: self.stopped.tid(),
+            pid: self.task.pid,
+            thread_pointer: regs.thread_pointer(),
+            memory,
         };
-        out.tell_at(time, call.pid, tid, what);
-    }
-    let mut resolvers = Vec::new();
-    for call in returned {
-        let what = What::Return {
-            id: call.id,
-            depth: call.depth,
-            point: &call.point,
-            return_address: at,
-            view,
+        let stack = match self.task.goroutine {
+            Some(_) => Stack::Own,
+            None => self.task.stacks.meet(regs.rsp, runner),
         };
-        out.tell_at(time, call.pid, tid, what);
-        if matches!(call.point.kind, Kind::Resolver { .. }) {
-            resolvers.push(call.point);
-        } else if call.point.returns == Returns::Again {
-            task.calls.may_return_again(call);
+        Position {
+            rsp: regs.rsp,
+            stack,
+            frames: Some(space),
         }
-    }
-    resolvers
-}
-
-/// Where the task is, as far as its calls are concerned.
-fn position<'s>(task: &mut Task, tid: Tid, space: &'s Space, regs: &Regs) -> Position<'s> {
-    let memory: &dyn Memory = &space.memory;
-    let runner = Runner {
-        tid,
-        pid: task.pid,
-        thread_pointer: regs.thread_pointer(),
-        memory,
-    };
-    let stack = match task.goroutine {
-        Some(_) => Stack::Own,
-        None => task.stacks.meet(regs.rsp, runner),
-    };
-    Position {
-        rsp: regs.rsp,
-        stack,
-        frames: Some(space),
-    }
-}
-
-fn tell_unwound(tid: Tid, unwound: Vec<OpenCall>, out: &mut Out<'_>) {
-    for call in unwound {
-        out.tell_no_return(tid, &call, Why::Unwound);
     }
 }

@@ -32,13 +32,44 @@ pub(super) fn assemble(
     }
 }
 
+/// The places in a handler that are jumped to.
+struct Labels {
+    missing: CodeLabel,
+    default: CodeLabel,
+    done: CodeLabel,
+    restorer: CodeLabel,
+}
+
+impl Labels {
+    fn new(a: &mut CodeAssembler) -> Labels {
+        Labels {
+            missing: a.create_label(),
+            default: a.create_label(),
+            done: a.create_label(),
+            restorer: a.create_label(),
+        }
+    }
+}
+
 fn amd64(code: u64, table: u64) -> Result<(Vec<u8>, u64), IcedError> {
     let mut a = CodeAssembler::new(64)?;
-    let (mut probe, mut found, mut missing) =
-        (a.create_label(), a.create_label(), a.create_label());
-    let (mut default, mut done, mut restorer) =
-        (a.create_label(), a.create_label(), a.create_label());
-    let mut chosen = a.create_label();
+    let mut labels = Labels::new(&mut a);
+    look_up_amd64(&mut a, table, &labels)?;
+    a.set_label(&mut labels.missing)?;
+    call_own_amd64(&mut a, table, &labels)?;
+    a.set_label(&mut labels.default)?;
+    raise_amd64(&mut a)?;
+    a.set_label(&mut labels.done)?;
+    a.ret()?;
+    a.set_label(&mut labels.restorer)?;
+    a.mov(eax, libc::SYS_rt_sigreturn as i32)?;
+    a.syscall()?;
+    finish(a, code, &labels.restorer)
+}
+
+/// The instruction pointer is looked up in the table, and what stands there takes its place.
+fn look_up_amd64(a: &mut CodeAssembler, table: u64, labels: &Labels) -> Result<(), IcedError> {
+    let (mut probe, mut found) = (a.create_label(), a.create_label());
     a.mov(rax, qword_ptr(rdx + UCONTEXT_RIP))?;
     a.mov(rcx, table + HEADER)?;
     a.mov(r8, GOLDEN)?;
@@ -51,7 +82,7 @@ fn amd64(code: u64, table: u64) -> Result<(Vec<u8>, u64), IcedError> {
     a.cmp(r10, rax)?;
     a.je(found)?;
     a.test(r10, r10)?;
-    a.je(missing)?;
+    a.je(labels.missing)?;
     a.inc(r8)?;
     a.and(r8d, (1 << ENTRIES_LOG2) - 1)?;
     a.jmp(probe)?;
@@ -60,9 +91,12 @@ fn amd64(code: u64, table: u64) -> Result<(Vec<u8>, u64), IcedError> {
     a.shl(r10, 64 - ORIGINAL_SHIFT)?;
     a.shr(r10, 64 - ORIGINAL_SHIFT)?;
     a.mov(qword_ptr(rdx + UCONTEXT_RIP), r10)?;
-    a.ret()?;
-    // Not ours: the program's own handler, if it has one. The kernel has us return to our restorer.
-    a.set_label(&mut missing)?;
+    a.ret()
+}
+
+/// Not ours: the program's own handler, if it has one. The kernel has us return to our restorer.
+fn call_own_amd64(a: &mut CodeAssembler, table: u64, labels: &Labels) -> Result<(), IcedError> {
+    let mut chosen = a.create_label();
     a.mov(rcx, table)?;
     a.mov(rax, qword_ptr(rcx + OLD_ACTION as i32))?;
     a.mov(r8, qword_ptr(rcx + (NEW_ACTION + 16) as i32))?;
@@ -71,12 +105,14 @@ fn amd64(code: u64, table: u64) -> Result<(Vec<u8>, u64), IcedError> {
     a.mov(rax, qword_ptr(rcx + FIRST_ACTION as i32))?;
     a.set_label(&mut chosen)?;
     a.test(rax, rax)?;
-    a.je(default)?;
+    a.je(labels.default)?;
     a.cmp(rax, 1)?;
-    a.je(done)?;
-    a.jmp(rax)?;
-    // It has none: the signal once more, to a process that does not handle it.
-    a.set_label(&mut default)?;
+    a.je(labels.done)?;
+    a.jmp(rax)
+}
+
+/// It has none: the signal once more, to a process that does not handle it. `rcx` is the table.
+fn raise_amd64(a: &mut CodeAssembler) -> Result<(), IcedError> {
     a.mov(edi, libc::SIGTRAP)?;
     a.lea(rsi, qword_ptr(rcx + DEFAULT_ACTION as i32))?;
     a.xor(edx, edx)?;
@@ -92,25 +128,32 @@ fn amd64(code: u64, table: u64) -> Result<(Vec<u8>, u64), IcedError> {
     a.mov(edi, r8d)?;
     a.mov(edx, libc::SIGTRAP)?;
     a.mov(eax, libc::SYS_tgkill as i32)?;
-    a.syscall()?;
-    a.set_label(&mut done)?;
-    a.ret()?;
-    a.set_label(&mut restorer)?;
-    a.mov(eax, libc::SYS_rt_sigreturn as i32)?;
-    a.syscall()?;
-    finish(a, code, &restorer)
+    a.syscall()
 }
 
-/// The arguments are on the stack, behind the return address. System calls by asm/unistd_32.h.
+/// Where i386 handlers find their arguments, behind the return address.
+const SIGNAL: i32 = 4;
+const CONTEXT: i32 = 12;
+
+/// System calls by asm/unistd_32.h.
 fn i386(code: u64, table: u64) -> Result<(Vec<u8>, u64), IcedError> {
-    const SIGNAL: i32 = 4;
-    const CONTEXT: i32 = 12;
     let mut a = CodeAssembler::new(32)?;
-    let (mut probe, mut found, mut missing) =
-        (a.create_label(), a.create_label(), a.create_label());
-    let (mut default, mut done, mut restorer) =
-        (a.create_label(), a.create_label(), a.create_label());
-    let mut chosen = a.create_label();
+    let mut labels = Labels::new(&mut a);
+    look_up_i386(&mut a, table, &labels)?;
+    a.set_label(&mut labels.missing)?;
+    call_own_i386(&mut a, table, &labels)?;
+    a.set_label(&mut labels.default)?;
+    raise_i386(&mut a, table)?;
+    a.set_label(&mut labels.done)?;
+    a.ret()?;
+    a.set_label(&mut labels.restorer)?;
+    a.mov(eax, 173)?; // rt_sigreturn
+    a.int(0x80)?;
+    finish(a, code, &labels.restorer)
+}
+
+fn look_up_i386(a: &mut CodeAssembler, table: u64, labels: &Labels) -> Result<(), IcedError> {
+    let (mut probe, mut found) = (a.create_label(), a.create_label());
     let entries = (table + HEADER) as i32;
     a.mov(edx, dword_ptr(esp + CONTEXT))?;
     a.mov(ecx, dword_ptr(edx + UCONTEXT_EIP))?;
@@ -127,7 +170,7 @@ fn i386(code: u64, table: u64) -> Result<(Vec<u8>, u64), IcedError> {
     a.cmp(esi, ecx)?;
     a.je(found)?;
     a.test(esi, esi)?;
-    a.je(missing)?;
+    a.je(labels.missing)?;
     a.inc(edx)?;
     a.and(edx, (1 << ENTRIES_LOG2) - 1)?;
     a.jmp(probe)?;
@@ -135,9 +178,11 @@ fn i386(code: u64, table: u64) -> Result<(Vec<u8>, u64), IcedError> {
     a.mov(esi, dword_ptr(eax + (entries + 8)))?;
     a.mov(edx, dword_ptr(esp + CONTEXT))?;
     a.mov(dword_ptr(edx + UCONTEXT_EIP), esi)?;
-    a.ret()?;
-    // Not ours: the program's own handler, if it has one.
-    a.set_label(&mut missing)?;
+    a.ret()
+}
+
+fn call_own_i386(a: &mut CodeAssembler, table: u64, labels: &Labels) -> Result<(), IcedError> {
+    let mut chosen = a.create_label();
     a.mov(ebx, dword_ptr((table + OLD_ACTION) as i32))?;
     a.mov(ecx, dword_ptr((table + NEW_ACTION + 8) as i32))?;
     a.cmp(ecx, dword_ptr(esp))?;
@@ -145,16 +190,17 @@ fn i386(code: u64, table: u64) -> Result<(Vec<u8>, u64), IcedError> {
     a.mov(ebx, dword_ptr((table + FIRST_ACTION) as i32))?;
     a.set_label(&mut chosen)?;
     a.test(ebx, ebx)?;
-    a.je(default)?;
+    a.je(labels.default)?;
     a.cmp(ebx, 1)?;
-    a.je(done)?;
+    a.je(labels.done)?;
     // Where the kernel has the arguments a second time, for handlers that take them in registers.
     a.mov(eax, dword_ptr(esp + SIGNAL))?;
     a.mov(edx, dword_ptr(esp + (SIGNAL + 4)))?;
     a.mov(ecx, dword_ptr(esp + CONTEXT))?;
-    a.jmp(ebx)?;
-    // It has none: the signal once more, to a process that does not handle it.
-    a.set_label(&mut default)?;
+    a.jmp(ebx)
+}
+
+fn raise_i386(a: &mut CodeAssembler, table: u64) -> Result<(), IcedError> {
     a.mov(eax, 174)?; // rt_sigaction
     a.mov(ebx, libc::SIGTRAP)?;
     a.mov(ecx, (table + DEFAULT_ACTION) as u32)?;
@@ -169,13 +215,7 @@ fn i386(code: u64, table: u64) -> Result<(Vec<u8>, u64), IcedError> {
     a.mov(ecx, eax)?;
     a.mov(edx, libc::SIGTRAP)?;
     a.mov(eax, 270)?; // tgkill
-    a.int(0x80)?;
-    a.set_label(&mut done)?;
-    a.ret()?;
-    a.set_label(&mut restorer)?;
-    a.mov(eax, 173)?; // rt_sigreturn
-    a.int(0x80)?;
-    finish(a, code, &restorer)
+    a.int(0x80)
 }
 
 fn finish(
