@@ -221,7 +221,7 @@ fn trace(config: Config, mut mode: Box<dyn Mode>, link: Link) -> Result<u8, Erro
         engine
             .launch(&command, &mut |hit| consumer.take(hit))
             .map_err(|why| Error::launch(launch, why))?;
-    } else if refused == config.attach.len() || engine.is_hopeless() {
+    } else if refused == config.attach.len() || engine.lacks_expected_for_good() {
         return Ok(1);
     }
     patience::begin();

@@ -78,7 +78,7 @@ impl Task {
         }
     }
 
-    /// The process that a call of this task's is told of, in memory of this owner's; `None`: nobody asks for it.
+    /// The process that a call of this task's is told of, in memory of this owner's; `None`: of none.
     /// Blocks that a child hands out in its maker's memory, or takes back, are the maker's.
     pub fn tells_of(&self, point: &Tracepoint, owner: Pid) -> Option<Pid> {
         match (point.holder(), self.role) {

@@ -38,8 +38,8 @@ impl<T> RecentFrees<T> {
         }
     }
 
-    /// It was handed out anew.
-    pub fn raise(&mut self, key: u64) {
+    /// Forgets the last release of what was handed out anew.
+    pub fn forget(&mut self, key: u64) {
         self.by_key.remove(&key);
     }
 
@@ -66,7 +66,7 @@ mod tests {
         recent.record(2, 'b');
         recent.record(1, 'c');
         assert_eq!(recent.find(1), Some(&'c'));
-        recent.raise(2);
+        recent.forget(2);
         assert_eq!(recent.find(2), None);
         for key in 10..10 + MOST as u64 - 2 {
             recent.record(key, 'x');

@@ -77,7 +77,7 @@ pub struct Holdings {
     /// What is live.
     pub table: Table,
     /// What was released lately.
-    recent_frees: RecentFrees<Grave>,
+    recent_frees: RecentFrees<RecentFree>,
     /// Which file each descriptor stood for when it was handed out.
     pub files: FxHashMap<u64, FileId>,
     /// What calls were handed out that others of the kind made for themselves: the chunk that operator new cuts
@@ -90,7 +90,7 @@ pub struct Holdings {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Grave {
+struct RecentFree {
     site: SiteId,
     released: Origin,
 }
@@ -431,7 +431,7 @@ impl Tracker {
             if !function.sizes.is_empty() && matches!(holdings.table, Table::Owned(_)) {
                 self.pages.note(key, size);
             }
-            holdings.recent_frees.raise(key);
+            holdings.recent_frees.forget(key);
             holdings.inner.remove(&key);
             let replaced = holdings.table.open(key, live);
             // A mapping may be laid over another; anything else was released behind our back.
@@ -505,7 +505,7 @@ impl Tracker {
             if let Some(holdings) = self.tables.get_mut(usize::from(open.role.kind.0)) {
                 holdings.recent_frees.record(
                     *key,
-                    Grave {
+                    RecentFree {
                         site: live.site,
                         released: open.origin,
                     },

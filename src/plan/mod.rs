@@ -127,7 +127,7 @@ pub enum Kind {
 /// Whose the things are that a function hands out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Holder {
-    /// The memory's: whoever shares that can give them back, as a vfork child's blocks are its maker's.
+    /// The memory's: every process that shares it can give them back, as a vfork child its maker's blocks.
     Memory,
     /// The process's: children get descriptors of their own.
     Process,

@@ -10,7 +10,7 @@ use crate::base::addr::Addr;
 use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic, OpKind, Register};
 use std::collections::HashSet;
 
-/// As many instructions are followed in all. Functions that do not return within them are hopeless.
+/// As many instructions are followed in all. Functions that do not return within them are given up.
 const INSTRUCTIONS: usize = 1024;
 
 /// Code, as a file has it. Addresses are those of the process.

@@ -103,7 +103,7 @@ impl Supervisor {
     }
 
     /// What is expected of a program was not found, and none of its modules can come yet.
-    pub fn is_hopeless(&self) -> bool {
+    pub fn lacks_expected_for_good(&self) -> bool {
         let is_static = |space: &Space| {
             let main = space.modules.first();
             main.is_some_and(|main| main.planned.image.dynamic.is_none())

@@ -56,7 +56,7 @@ impl Supervisor {
         };
         match stopped.system_call()? {
             SystemCallStop::Entry(entry) => {
-                // Its exit was seen by nobody.
+                // Its exit was not seen.
                 if let Some(call) = task.system_call.take() {
                     out.tell(task.pid, stopped.tid(), call.no_return(Why::Unwound));
                 }

@@ -260,7 +260,7 @@ fn arrivals<'s>(
                 // The call is about to push its return address.
                 let regs = regs.with_call_pushed();
                 let return_address = breakpoint.slot.next;
-                prefetched.get_or_insert_with(|| glance(space, &regs, point));
+                prefetched.get_or_insert_with(|| prefetch(space, &regs, point));
                 arrivals.push(Arrival {
                     point: point.clone(),
                     seen: Seen::Itself,
@@ -272,7 +272,7 @@ fn arrivals<'s>(
             }
             _ => continue,
         };
-        let memory: &dyn Memory = prefetched.get_or_insert_with(|| glance(space, &regs, point));
+        let memory: &dyn Memory = prefetched.get_or_insert_with(|| prefetch(space, &regs, point));
         let Ok(lands_at) = memory.read_word(Addr(regs.rsp)).map(Addr) else {
             continue;
         };
@@ -334,7 +334,7 @@ pub(in crate::engine::instrument) fn called<'p>(
     }
 }
 
-fn glance<'s>(space: &'s Space, regs: &Regs, point: &Tracepoint) -> Prefetched<'s> {
+fn prefetch<'s>(space: &'s Space, regs: &Regs, point: &Tracepoint) -> Prefetched<'s> {
     let mut places = [Addr(regs.rsp); sys::memory::PREFETCHES];
     let mut count = 1;
     let typed = point.typed(regs.machine());
