@@ -144,7 +144,9 @@ fn stacks_of_leaks_go_on_from_c_to_its_callers() {
         let expected = ["c_leak", "main._Cfunc_c_leak", caller, "main.main.func1"];
         let site = sites.iter().find(|site| leaks::users(site) == expected);
         let site = site.unwrap_or_else(|| panic!("no site of {caller}: {report:#}"));
-        assert_eq!(site["live"]["blocks"], 100, "{site:#}");
+        // Some stale word may hold one or the other.
+        let lost = site["live"]["blocks"].as_u64().expect("a number");
+        assert!((98..=100).contains(&lost), "{site:#}");
         assert_eq!(
             site["stack"].as_array().unwrap().last().unwrap()["function"],
             "runtime.goexit"

@@ -192,15 +192,19 @@ fn a_handler_of_its_own_is_given_back() {
     target.wait_for_stdout("caught 1\n");
     let tracer = ltrace(["-p", &target.pid().to_string()]).start();
     wait_until_planted(target.pid());
-    kill_tracer(&target, tracer);
-    // In between its own int3s are still its own.
+    // From now on calls are traced.
     target.say(b"b");
     target.wait_for_stdout("caught 2\n");
-    assert_took_out(&target);
-    assert_text_untouched(target.pid());
+    tracer.wait_for_stderr("SIGTRAP");
+    kill_tracer(&target, tracer);
+    // In between its own int3s are still its own.
     target.say(b"c");
     target.wait_for_stdout("caught 3\n");
-    target.finish().exits(3);
+    assert_took_out(&target);
+    assert_text_untouched(target.pid());
+    target.say(b"d");
+    target.wait_for_stdout("caught 4\n");
+    target.finish().exits(4);
 }
 
 /// A program that undoes the guard, by these bytes, lives on all the same when its tracer is killed.
