@@ -84,16 +84,20 @@ fn left_overs_of_its_maker() {
     let Some(mut tracer) = start(&["-emalloc", INSTRUMENTS[0]]) else {
         return;
     };
-    let pids = pids(&tracer);
+    let text = tracer.stdout.text();
+    let forked = text.lines().find_map(|line| line.strip_prefix("kind 1 "));
+    let forked: i32 = forked.expect("a child").parse().expect("a number");
     let detach = |pid: i32| {
         let run = ltrace(["--detach", "-p", &pid.to_string()]);
         run.finish().exits(0).stdout
     };
     // Its int3s and patches are gone, the guard is not.
-    let told = detach(pids[0]);
+    let told = detach(forked);
     assert!(told.contains(": took out 0 breakpoints "), "{told}");
-    let maker = parent_of(pids[0]);
-    kill(Pid::from_raw(tracer_of(maker)), Signal::SIGKILL).unwrap();
+    let maker = parent_of(forked);
+    let killed = tracer_of(maker);
+    assert_ne!(killed, 0, "not traced");
+    kill(Pid::from_raw(killed), Signal::SIGKILL).unwrap();
     assert!(!tracer.wait().success());
     let told = detach(maker);
     assert!(!told.contains(": took out 0 "), "{told}");
