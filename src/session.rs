@@ -34,7 +34,7 @@ use crate::proto::library::{Library, Sources};
 use crate::record::Caps;
 use crate::sink::Sink;
 use crate::sink::both::Both;
-use crate::sink::debug::{Debug, Topics};
+use crate::sink::debug::{self, Debug, Topic, Topics};
 use crate::sink::demangle::Names;
 use crate::sink::descriptors::Described;
 use crate::sink::named::Named;
@@ -198,6 +198,11 @@ fn trace(config: Config, mut mode: Box<dyn Mode>, link: Link) -> Result<u8, Erro
     };
     let sink = served::counted(served, sink);
     let mut engine = Supervisor::new(plan, follow, instrument, link);
+    if config.debug.has(Topic::Instrument) {
+        // When it cannot be written, it cannot be told.
+        let tell = |text: &str| drop(debug::line(&mut io::stderr(), Topic::Instrument, text));
+        engine.tell_instruments(tell);
+    }
     let mut consumer = Consumer {
         decoder: Decoder::new(config.limits).keep_words(keeps_words),
         tells_losses,

@@ -449,6 +449,7 @@ fn topics_of_debug() {
         panic!("no help");
     };
     assert!(help.contains("   40  function "), "{help}");
+    assert!(help.contains("  100  instrument "), "{help}");
 }
 
 #[test]

@@ -9,6 +9,9 @@ use std::path::PathBuf;
 /// A file by device and inode, whatever its name.
 type File = (u64, u64);
 
+/// `/dev/null`: nobody reads what is written there (null(4)).
+const NULL: u64 = nix::libc::makedev(1, 3);
+
 /// Whether any of the programs has the trace's file as its standard output or standard error, as they are now.
 pub(super) fn is_shared(config: &Config) -> bool {
     let trace = match &config.output {
@@ -26,5 +29,8 @@ pub(super) fn is_shared(config: &Config) -> bool {
 
 fn file(path: PathBuf) -> Option<File> {
     let file = std::fs::metadata(path).ok()?;
+    if file.rdev() == NULL {
+        return None;
+    }
     Some((file.dev(), file.ino()))
 }

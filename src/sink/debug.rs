@@ -20,11 +20,13 @@ pub enum Topic {
     Process = 0o20,
     /// Functions that are called for the first time.
     Function = 0o40,
+    /// How calls are seen, by code that records them or by int3s, and why.
+    Instrument = 0o100,
 }
 
 impl Topic {
     /// All of them, with names and meanings.
-    pub const ALL: [(Topic, &'static str, &'static str); 4] = [
+    pub const ALL: [(Topic, &'static str, &'static str); 5] = [
         (Topic::General, "general", "what is begun and ended"),
         (Topic::Event, "event", "each event"),
         (Topic::Process, "process", "processes, threads and modules"),
@@ -32,6 +34,11 @@ impl Topic {
             Topic::Function,
             "function",
             "functions, at their first call",
+        ),
+        (
+            Topic::Instrument,
+            "instrument",
+            "how calls are seen, and why",
         ),
     ];
 }
@@ -68,12 +75,10 @@ impl Debug {
     }
 
     fn line(&mut self, topic: Topic, text: &str) -> io::Result<()> {
-        if !self.topics.has(topic) {
-            return Ok(());
+        match self.topics.has(topic) {
+            true => line(&mut self.out, topic, text),
+            false => Ok(()),
         }
-        let names = Topic::ALL.iter().find(|(known, ..)| *known == topic);
-        let name = names.map_or("", |(_, name, _)| name);
-        writeln!(self.out, "DEBUG: {name}: {}", printable(text))
     }
 
     fn function(&mut self, point: &Arc<Tracepoint>) -> io::Result<()> {
@@ -91,6 +96,13 @@ impl Debug {
         );
         self.line(Topic::Function, &text)
     }
+}
+
+/// Writes a line about a topic.
+pub fn line(out: &mut dyn Write, topic: Topic, text: &str) -> io::Result<()> {
+    let names = Topic::ALL.iter().find(|(known, ..)| *known == topic);
+    let name = names.map_or("", |(_, name, _)| name);
+    writeln!(out, "DEBUG: {name}: {}", printable(text))
 }
 
 impl Sink for Debug {

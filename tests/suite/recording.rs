@@ -163,6 +163,40 @@ fn recorded_where_the_program_does_not_write() {
     assert!(!area(&["-o", "/dev/null", "--instrument", "stop"]));
 }
 
+/// Where it goes and what it writes is not read by anybody.
+#[test]
+fn recorded_where_nobody_reads() {
+    let run = Program::new("sh").args([
+        "-c",
+        "exec \"$0\" --debug instrument -o /dev/null true >/dev/null",
+        env!("CARGO_BIN_EXE_ltrace"),
+    ]);
+    let run = run.finish().exits(0);
+    assert!(run.stderr.contains(": recorded\n"), "{}", run.stderr);
+}
+
+/// How calls are seen, and why.
+#[test]
+fn told_how_calls_are_seen() {
+    let Some(program) = fixture("server") else {
+        return;
+    };
+    let told = |options: &[&str]| {
+        let run =
+            ltrace(options.iter().copied()).args(["-o", "/dev/null", "--debug", "instrument"]);
+        run.arg(&program).arg("1").finish().exits(0).stderr
+    };
+    let recorded = told(&["-e", "malloc@MAIN"]);
+    let line = "DEBUG: instrument: malloc in server at 0x";
+    assert!(recorded.starts_with(line), "{recorded}");
+    assert!(recorded.ends_with(": recorded\n"), "{recorded}");
+    let stops = told(&["-x", "dlsym"]);
+    assert!(stops.contains("dlsym in libc.so.6 at 0x"), "{stops}");
+    let why = ": int3, as the function looks at who called it\n";
+    assert!(stops.ends_with(why), "{stops}");
+    assert_eq!(told(&["--instrument", "stop"]), "");
+}
+
 /// The mappings of a process: those of the recorder, and all that are executable.
 fn areas(pid: i32) -> (usize, usize) {
     let maps = fs::read_to_string(format!("/proc/{pid}/maps")).expect("maps of a running process");

@@ -60,42 +60,73 @@ impl Supervisor {
         &mut self,
         stopped: &Stopped,
         id: SpaceId,
-        mut wanted: Vec<(Addr, Purpose)>,
+        wanted: Vec<(Addr, Purpose)>,
         modules: Modules,
         out: &mut Out<'_>,
     ) -> Vec<(Addr, Purpose)> {
-        let (Instrument::Record(caps), true) = (self.instrument, self.may_record(id)) else {
-            return wanted;
+        let caps = match (self.instrument, self.never_records(id)) {
+            (Instrument::Record(caps), None) => caps,
+            (Instrument::Record(_), Some(why)) => {
+                let tell = self.on_realised;
+                wanted.iter().for_each(|place| seen(tell, place, Err(why)));
+                return wanted;
+            }
+            (Instrument::Stop, _) => return wanted,
         };
         let may_detour = modules == Modules::New || self.stands_still(id, stopped.tid());
+        let tell = self.on_realised;
         let Some(space) = self.spaces.get_mut(&id) else {
             return wanted;
         };
         // Where it cannot be done, an int3 can.
-        wanted.retain(|(at, purpose)| record_import(space, stopped, caps, *at, purpose).is_err());
-        let mut taken: BTreeSet<Addr> = wanted.iter().map(|(at, _)| *at).collect();
-        wanted.retain(|(at, purpose)| {
+        let mut left = Vec::new();
+        for place in wanted {
+            match record_import(space, stopped, caps, place.0, &place.1) {
+                Ok(()) => seen(tell, &place, Ok(())),
+                Err(why) => left.push((place, why)),
+            }
+        }
+        let mut taken: BTreeSet<Addr> = left.iter().map(|((at, _), _)| *at).collect();
+        left.retain_mut(|(place, why)| {
+            let (at, purpose) = &*place;
             let inside = at.offset(1)..at.offset(LONGEST_DETOUR);
-            let is_free = taken.range(inside).next().is_none();
             let is_at_once =
                 matches!(purpose, Purpose::Entry(point) if point.holder() == Some(Holder::Process));
-            let detoured = may_detour
-                && is_free
-                && !is_at_once
-                && detour(space, stopped, caps, *at, purpose).is_ok();
-            if !detoured {
-                taken.insert(*at);
+            let made = if !may_detour {
+                Err("tasks may be in its first instructions".to_owned())
+            } else if taken.range(inside).next().is_some() {
+                Err("another place is too near".to_owned())
+            } else if is_at_once {
+                Err("what it did is read while its task stands still".to_owned())
+            } else {
+                detour(space, stopped, caps, *at, purpose)
+            };
+            match made {
+                Ok(()) => {
+                    seen(tell, place, Ok(()));
+                    return false;
+                }
+                Err(_) if matches!(purpose, Purpose::CallSite(_)) => {}
+                Err(other) => *why = other,
             }
-            !detoured
+            taken.insert(*at);
+            true
         });
+        let left: Vec<(Addr, Purpose)> = left
+            .into_iter()
+            .map(|(place, why)| {
+                seen(tell, &place, Err(&why));
+                place
+            })
+            .collect();
         self.make_way(stopped, id);
         let Some(space) = self.spaces.get_mut(&id) else {
-            return wanted;
+            return left;
         };
         let led = lead_unwinders(space, stopped);
         space.cover_stops(stopped);
         let Some(recorder) = &mut space.recorder else {
-            return wanted;
+            return left;
         };
         let begun = led
             .and_then(|()| recorder.write(&space.memory))
@@ -107,7 +138,7 @@ impl Supervisor {
                 out,
             );
         }
-        wanted
+        left
     }
 
     /// Whether no task of a space runs but this one, which stands still.
@@ -188,22 +219,35 @@ impl Supervisor {
         }
     }
 
-    /// Whether calls of this space's program can be recorded at all.
-    fn may_record(&self, id: SpaceId) -> bool {
+    /// Why no calls of this space's program can be recorded, if so.
+    fn never_records(&self, id: SpaceId) -> Option<&'static str> {
+        let space = self.spaces.get(&id)?;
         // What an interpreter runs is read in the call's own moment.
         let runs_scripts = |module: &Module| {
             let mut exports = module.planned.image.exports.iter();
             exports.any(|symbol| symbol.name == "Py_BytesMain")
         };
-        let machine = |space: &Space| space.memory.machine();
-        self.spaces.get(&id).is_some_and(|space| {
-            machine(space) == Machine::Amd64
-                && space.recorder.as_ref().is_none_or(Recorder::is_enabled)
-                && !(self.plan.want_stacks() && space.modules.iter().any(runs_scripts))
-                // Go moves stacks, and looks at return addresses for that.
-                && space.go().is_none()
-                && space.modules.iter().all(|m| !matches!(m.planned.unwinder, Unwinder::Other))
-        })
+        let is_other = |module: &Module| matches!(module.planned.unwinder, Unwinder::Other);
+        let is_enabled = space.recorder.as_ref().is_none_or(Recorder::is_enabled);
+        let reasons = [
+            (
+                space.memory.machine() != Machine::Amd64,
+                "the program is one of 32 bits",
+            ),
+            (!is_enabled, "its tasks cannot be told apart any more"),
+            (
+                self.plan.want_stacks() && space.modules.iter().any(runs_scripts),
+                "stacks with the frames of scripts are read while a task stands still",
+            ),
+            // It looks at return addresses for that.
+            (space.go().is_some(), "Go moves stacks"),
+            (
+                space.modules.iter().any(is_other),
+                "it has an unwinder of its own",
+            ),
+        ];
+        let found = reasons.into_iter().find(|(is_so, _)| *is_so);
+        found.map(|(_, why)| why)
     }
 
     /// Waits for the next thing that happens to any task, reading what is recorded meanwhile. `None` when it is time
@@ -335,6 +379,18 @@ impl Supervisor {
         {
             recorder.lend(tid, whose);
         }
+    }
+}
+
+/// Tells who wants to know it by what calls are seen at a place, and why not by code that records them.
+fn seen(tell: Option<fn(&str)>, (at, purpose): &(Addr, Purpose), recorded: Result<(), &str>) {
+    let (Some(tell), Some(point)) = (tell, purpose.point()) else {
+        return;
+    };
+    let what = format!("{} in {} at {at}", point.symbol, point.module.name);
+    match recorded {
+        Ok(()) => tell(&format!("{what}: recorded")),
+        Err(why) => tell(&format!("{what}: int3, as {why}")),
     }
 }
 

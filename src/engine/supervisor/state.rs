@@ -80,6 +80,8 @@ pub struct Supervisor {
     pub(in crate::engine) is_placed: bool,
     /// No more calls are to be seen.
     pub(in crate::engine) is_tracing_stopped: bool,
+    /// Who wants to know by what calls are seen.
+    pub(in crate::engine) on_realised: Option<fn(&str)>,
     pub(in crate::engine) ending: last_stop::Ending,
 }
 
@@ -134,8 +136,14 @@ impl Supervisor {
             placement: Placement::default(),
             is_placed: false,
             is_tracing_stopped: false,
+            on_realised: None,
             ending: last_stop::Ending::default(),
         }
+    }
+
+    /// From now on this is told, for each place, by what calls are seen there and why.
+    pub fn tell_instruments(&mut self, tell: fn(&str)) {
+        self.on_realised = Some(tell);
     }
 
     /// The command that we started, and its end.

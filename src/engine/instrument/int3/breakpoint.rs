@@ -91,6 +91,16 @@ impl Purpose {
     }
 
     /// For which tracepoint.
+    pub fn point(&self) -> Option<&Arc<Tracepoint>> {
+        match self {
+            Purpose::Entry(point) | Purpose::CallSite(point) | Purpose::Callee { point, .. } => {
+                Some(point)
+            }
+            _ => None,
+        }
+    }
+
+    /// The same, to be changed.
     pub fn point_mut(&mut self) -> Option<&mut Arc<Tracepoint>> {
         match self {
             Purpose::Entry(point) | Purpose::CallSite(point) | Purpose::Callee { point, .. } => {
