@@ -267,16 +267,19 @@ fn open(to: &Destination) -> Result<Out, Error> {
 
 /// By what calls are seen.
 fn instrument(config: &Config, mode: &dyn Mode) -> recording::Instrument {
+    // There the order of both matters: of the calls that are shown, those that may write tell where it does.
+    let in_order = mode.writes_as_it_goes() && shared_output::is_shared(config);
     let records = match config.instrument {
         Instrument::Stop => false,
         Instrument::Record => true,
-        Instrument::Auto => !mode.writes_as_it_goes() || !shared_output::is_shared(config),
+        Instrument::Auto => !in_order || config.selection.is_default,
     };
     match records {
         false => recording::Instrument::Stop,
         true => recording::Instrument::Record(Caps {
             text: config.limits.string,
             array: config.limits.array,
+            in_order: in_order && config.instrument == Instrument::Auto,
         }),
     }
 }

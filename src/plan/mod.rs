@@ -8,6 +8,7 @@ mod entries;
 pub mod filter;
 pub mod near;
 pub mod pairs;
+pub mod quiet;
 pub mod resources;
 mod returns;
 pub mod system_calls;

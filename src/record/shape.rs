@@ -12,7 +12,8 @@ use crate::abi::location::{Location, Register};
 use crate::abi::sysv;
 use crate::base::machine::Machine;
 use crate::plan::capture::Capture;
-use crate::plan::{Stack, Tracepoint};
+use crate::plan::quiet::is_quiet;
+use crate::plan::{self, Stack, Tracepoint};
 use crate::proto::Prototype;
 use crate::proto::types::Language;
 use memory::Walk;
@@ -122,13 +123,16 @@ pub(super) enum Ends {
     AtLength,
 }
 
-/// How much of a value is shown at most (`-s`, `-A`).
+/// What holds for all tracepoints: how much of a value is shown at most (`-s`, `-A`), and whether anybody waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Caps {
     /// Characters of a text.
     pub text: usize,
     /// Elements of an array.
     pub array: usize,
+    /// The trace goes to the place to which the program writes: calls and returns of functions that may write wait until
+    /// what was recorded before is told.
+    pub in_order: bool,
 }
 
 /// Why calls of a tracepoint are not recorded by code in the target.
@@ -137,6 +141,9 @@ pub enum Refused {
     /// Memory behind memory has to be read.
     #[error("what is shown lies behind more than one pointer")]
     Deep,
+    /// What was called before is to be told before it writes.
+    #[error("it may write to where the trace goes")]
+    MayWrite,
     /// A format tells where texts are.
     #[error("a format tells what is shown")]
     Format,
@@ -172,9 +179,16 @@ impl Shape {
     pub fn asking(point: &Tracepoint, caps: Caps) -> Result<Shape, Refused> {
         let Parts {
             mut shape,
-            entry,
-            returned,
+            mut entry,
+            mut returned,
         } = Parts::of(point, caps)?;
+        let is_shown = !matches!(point.kind, plan::Kind::Resource { .. });
+        if caps.in_order && is_shown && !is_quiet(&point.symbol) {
+            entry = Err(Refused::MayWrite);
+            if shape.returns == Returns::Recorded {
+                returned = Err(Refused::MayWrite);
+            }
+        }
         shape.asks = Asks {
             at_entry: entry.is_err(),
             at_return: returned.is_err(),

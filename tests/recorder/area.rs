@@ -25,7 +25,11 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 /// What of a value is shown.
-pub(crate) const CAPS: Caps = Caps { text: 32, array: 4 };
+pub(crate) const CAPS: Caps = Caps {
+    text: 32,
+    array: 4,
+    in_order: false,
+};
 
 pub(crate) struct Area {
     pub(crate) layout: Layout,

@@ -158,9 +158,35 @@ fn recorded_where_the_program_does_not_write() {
     assert!(area(&["-o", "/dev/null"]));
     assert!(area(&["-c"]));
     assert!(area(&["--instrument", "record"]));
-    assert!(!area(&[]));
-    assert!(!area(&["-o", "/dev/stdout"]));
+    // All but calls that may write.
+    assert!(area(&[]));
+    assert!(!area(&["-e", "*"]));
+    assert!(!area(&["-o", "/dev/stdout", "-e", "*"]));
     assert!(!area(&["-o", "/dev/null", "--instrument", "stop"]));
+}
+
+/// Calls that write nothing are recorded, and yet their lines come before what is written next.
+#[test]
+fn in_order_with_what_the_program_writes() {
+    let Some(program) = fixture("order") else {
+        return;
+    };
+    let text = |instrument| {
+        let run = Program::new("sh").args([
+            "-c",
+            "exec \"$0\" --instrument $2 \"$1\" 2>&1",
+            env!("CARGO_BIN_EXE_ltrace"),
+        ]);
+        let run = run.arg(&program).arg(instrument).finish().exits(0);
+        normalised(&run.stdout)
+    };
+    let recorded = text("auto");
+    same_text(&recorded, &text("stop"));
+    let last = recorded.find("free(").map(|at| &recorded[at..]);
+    assert!(
+        last.is_some_and(|rest| rest.contains("\nheld back\n")),
+        "{recorded}"
+    );
 }
 
 /// Where it goes and what it writes is not read by anybody.

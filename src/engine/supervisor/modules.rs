@@ -11,7 +11,7 @@ use crate::engine::instrument::int3::breakpoint::Purpose;
 use crate::engine::space::{Refused, Space};
 use crate::engine::supervisor::explain::leak_sanitizer;
 use crate::engine::supervisor::out::Out;
-use crate::engine::supervisor::recording::Modules;
+use crate::engine::supervisor::recording::{Instrument, Modules};
 use crate::engine::supervisor::state::Supervisor;
 use crate::engine::task::SpaceId;
 use crate::plan::{Kind, Point, Sites, Wanted};
@@ -251,6 +251,7 @@ impl Supervisor {
             self.plant_relocated(stopped, id, at, out);
         }
         self.watch_functions(stopped, id, out);
+        self.watch_exits(stopped, id, out);
         self.watch_actions(stopped, id, out);
         if let Some(space) = self.spaces.get_mut(&id) {
             space.find_errno();
@@ -299,6 +300,35 @@ impl Supervisor {
             let found = found.into_iter();
             places.extend(found.map(|(at, purpose)| (module.bias.addr(at), purpose)));
         }
+        self.plant_once(stopped, id, places, out);
+    }
+
+    /// Watches for the end of programs whose output has an order with ours.
+    fn watch_exits(&mut self, stopped: &Stopped, id: SpaceId, out: &mut Out<'_>) {
+        let in_order = matches!(self.instrument, Instrument::Record(caps) if caps.in_order);
+        let Some(space) = self.spaces.get(&id).filter(|_| in_order) else {
+            return;
+        };
+        let exit = |module: &Module| {
+            let mut exports = module.planned.image.exports.iter();
+            let symbol = exports.find(|symbol| symbol.name == "exit")?;
+            Some((module.bias.addr(symbol.vaddr), Purpose::Exit))
+        };
+        let places = space.modules.iter().filter_map(exit).collect();
+        self.plant_once(stopped, id, places, out);
+    }
+
+    /// Plants what does not stand yet.
+    fn plant_once(
+        &mut self,
+        stopped: &Stopped,
+        id: SpaceId,
+        mut places: Vec<(Addr, Purpose)>,
+        out: &mut Out<'_>,
+    ) {
+        let Some(space) = self.spaces.get(&id) else {
+            return;
+        };
         let stands = |(at, purpose): &(Addr, Purpose)| {
             let is_same = |p: &Purpose| discriminant(p) == discriminant(purpose);
             space

@@ -8,11 +8,12 @@ use std::io::Read;
 use std::path::PathBuf;
 
 /// Name and text of each. One function a line; `#` begins a comment.
-const SHIPPED: [(&str, &str); 11] = [
+const SHIPPED: [(&str, &str); 12] = [
     ("file", include_str!("../../../filters/file")),
     ("heap", include_str!("../../../filters/heap")),
     ("io", include_str!("../../../filters/io")),
     ("locale", include_str!("../../../filters/locale")),
+    ("math", include_str!("../../../filters/math")),
     ("memory", include_str!("../../../filters/memory")),
     ("net", include_str!("../../../filters/net")),
     ("process", include_str!("../../../filters/process")),
@@ -33,6 +34,13 @@ pub(super) fn find(name: &str) -> Option<HashSet<String>> {
     };
     let text = own(name).map(Cow::from).or_else(shipped)?;
     Some(functions(&text).map(str::to_owned).collect())
+}
+
+/// The functions of a set that is shipped.
+pub fn shipped(name: &str) -> impl Iterator<Item = &'static str> {
+    let known = SHIPPED.iter().find(|(known, _)| *known == name);
+    let text = known.map_or("", |(_, text)| *text);
+    functions(text)
 }
 
 /// The names of all sets, as a user writes them.
@@ -87,7 +95,7 @@ fn is_name(name: &str) -> bool {
     !name.is_empty() && name.chars().all(is_plain)
 }
 
-fn functions(text: &str) -> impl Iterator<Item = &str> {
+fn functions(text: &str) -> impl Iterator<Item = &str> + use<'_> {
     text.lines()
         .map(|line| line.split('#').next().unwrap_or_default().trim())
         .filter(|name| !name.is_empty())

@@ -8,7 +8,11 @@ use crate::proto::tests::prototype;
 use std::fmt::Write;
 use std::sync::Arc;
 
-const CAPS: Caps = Caps { text: 32, array: 4 };
+const CAPS: Caps = Caps {
+    text: 32,
+    array: 4,
+    in_order: false,
+};
 
 fn point(symbol: &str, line: Option<&str>) -> Tracepoint {
     Tracepoint {

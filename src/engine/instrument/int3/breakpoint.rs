@@ -59,6 +59,8 @@ pub enum Purpose {
     /// A C++ exception has been caught: what its catcher called is unwound (`__cxa_begin_catch`, Itanium C++ ABI,
     /// exception handling, 2.5.3).
     Caught,
+    /// exit(3) is called: what streams hold back is written then (exit(3), "Description").
+    Exit,
     /// The dynamic linker has relocated a module and is about to run its initializers, or the program.
     Relocated,
     /// sigaction(3) is called.
@@ -79,6 +81,7 @@ impl Purpose {
                 point.symbol.to_string()
             }
             Purpose::Caught => "the catching of exceptions".to_owned(),
+            Purpose::Exit => "exit".to_owned(),
             Purpose::Return => "the return of a call".to_owned(),
             Purpose::LinkMap => "the loading of libraries".to_owned(),
             Purpose::Relocated => "the beginning of a module".to_owned(),
@@ -110,6 +113,7 @@ impl Purpose {
             | Purpose::LinkMap
             | Purpose::Relocated
             | Purpose::Caught
+            | Purpose::Exit
             | Purpose::SignalEntry
             | Purpose::SignalAction
             | Purpose::Clone
