@@ -357,7 +357,7 @@ fn mistakes() {
     );
     check_error(
         &["-x", "%hep", "ls"],
-        "ltrace: -x: there is no set `%hep`; known are %file, %heap, %io, %locale, %memory, %net, %process, \
+        "ltrace: -x: there is no set `%hep`; known are %file, %heap, %io, %locale, %math, %memory, %net, %process, \
          %signal, %string, %thread, %time\n  %hep\n  ^",
     );
     check_error(

@@ -41,6 +41,9 @@ impl Supervisor {
     ) -> sys::Result<Resume> {
         let child = Tid(stopped.event_message()? as i32);
         let regs = stopped.regs()?;
+        if let Some(thread_pointer) = self.thread_pointer_of_child(&stopped, &regs, stop) {
+            self.take_back_ring(stopped.tid(), thread_pointer, out);
+        }
         let Some(parent) = self.tasks.get(&stopped.tid()) else {
             return Ok(Resume::Run(stopped));
         };
@@ -93,6 +96,15 @@ impl Supervisor {
             finish(self.watched(resume));
         }
         Ok(Resume::Run(stopped))
+    }
+
+    /// The thread pointer that a task gives to another in the same memory.
+    fn thread_pointer_of_child(&self, maker: &Stopped, regs: &Regs, stop: Stop) -> Option<u64> {
+        let task = self.tasks.get(&maker.tid())?;
+        let memory = &self.spaces.get(&task.space)?.memory;
+        let flags = clone_flags(regs, stop, memory);
+        let both = (libc::CLONE_VM | libc::CLONE_SETTLS) as u64;
+        (flags & both == both).then(|| clone_tls(regs, memory))?
     }
 
     /// A task made a child with a copy of its memory.
@@ -344,6 +356,18 @@ fn clone_stack(regs: &Regs, memory: &dyn Memory) -> Option<Range<u64>> {
     let word = |index: i64| memory.read_uint(args.offset(index * 8), 8).ok();
     let start = word(5)?;
     Some(start..start.checked_add(word(6)?)?).filter(|stack| !stack.is_empty())
+}
+
+/// The thread pointer that the new task is given with CLONE_SETTLS.
+fn clone_tls(regs: &Regs, memory: &dyn Memory) -> Option<u64> {
+    match (regs.machine(), Cloning::of(regs)) {
+        // Its fifth argument (clone(2), "C library/kernel differences").
+        (Machine::Amd64, Cloning::Clone(_)) => Some(regs.r8),
+        // struct clone_args: seven words of 64 bits before it.
+        (Machine::Amd64, Cloning::Clone3(args)) => memory.read_uint(args.offset(7 * 8), 8).ok(),
+        // Nothing is recorded there.
+        _ => None,
+    }
 }
 
 /// The system call that makes a task.

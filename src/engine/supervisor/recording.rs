@@ -371,6 +371,26 @@ impl Supervisor {
         }
     }
 
+    /// A thread is about to begin that has the thread pointer of one that has ended, perhaps without our having seen it
+    /// end: what that has recorded is told, and its ring is no longer found.
+    pub(in crate::engine) fn take_back_ring(
+        &mut self,
+        maker: Tid,
+        thread_pointer: u64,
+        out: &mut Out<'_>,
+    ) {
+        let Some(id) = self.tasks.get(&maker).map(|task| task.space) else {
+            return;
+        };
+        let holder = |space: &Space| space.recorder.as_ref()?.holder(thread_pointer);
+        if let Some(tid) = self.spaces.get(&id).and_then(holder)
+            && tid != maker
+        {
+            self.drain(id, out, Share::All);
+            self.release_ring(tid);
+        }
+    }
+
     /// A task waits for its vfork child, which runs in its place, or does so no longer.
     pub(in crate::engine) fn lend_ring(&mut self, tid: Tid, whose: Whose) {
         let space = self.tasks.get(&tid).map(|task| task.space);

@@ -298,7 +298,7 @@ fn mistakes_have_a_caret() {
     check_error("a\\", "a backslash has nothing after it\n  a\\\n   ^");
     check_error(
         "%hep+a",
-        "there is no set `%hep`; known are %file, %heap, %io, %locale, %memory, %net, %process, \
+        "there is no set `%hep`; known are %file, %heap, %io, %locale, %math, %memory, %net, %process, \
          %signal, %string, %thread, %time\n  %hep+a\n  ^",
     );
     check_error("ä\t+[b", "this `[` has no `]`\n  ä?+[b\n     ^");

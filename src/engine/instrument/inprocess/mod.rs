@@ -419,6 +419,13 @@ impl Recorder {
         thread_pointer != 0 && self.rings.assign(shared, tid, thread_pointer)
     }
 
+    /// Whose ring is found by this thread pointer.
+    pub fn holder(&self, thread_pointer: u64) -> Option<Tid> {
+        let mut rings = self.rings.used.iter();
+        let ring = rings.find(|ring| ring.thread_pointer == thread_pointer)?;
+        Some(ring.tid)
+    }
+
     /// A task has gone; what it has recorded has been read.
     pub fn release(&mut self, tid: Tid) {
         self.rings.release(Shared(self.memory.words()), tid);
