@@ -40,6 +40,8 @@ pub struct Module {
     pub unchosen: Vec<(Vaddr, Arc<Tracepoint>)>,
     /// Its setting of signal actions is watched.
     pub is_watched: bool,
+    /// What matters to code that records is watched, too.
+    pub is_watched_for_records: bool,
 }
 
 impl Module {
@@ -58,6 +60,7 @@ impl Module {
             untyped: Vec::new(),
             unchosen: Vec::new(),
             is_watched: false,
+            is_watched_for_records: false,
         }
     }
 

@@ -55,6 +55,8 @@ pub mod header {
     pub const NEXT_POINT: u64 = 264;
     /// Where errno is, against the thread pointer; zero while that is not known.
     pub const ERRNO: u64 = 272;
+    /// Not zero: a seccomp filter may forbid system calls, so that our code makes none.
+    pub const SANDBOXED: u64 = 280;
     /// How many patches are noted.
     pub const PATCHES: u64 = 320;
     /// Words: where jumps to stubs are mapped near far modules. Zero ends them.

@@ -35,12 +35,13 @@ impl Tables {
         let table = part(TABLE, TRAMPOLINE * count);
         let points = part(POINTS, 16 * word(header::NEXT_POINT).min(MOST_POINTS));
         let errno = part(header::ERRNO, 8);
+        let sandboxed = part(header::SANDBOXED, 8);
         let noted = part(header::PATCHES, 8);
         let patches = part(PATCHES, 16 * word(header::PATCHES).min(MOST_PATCHES));
         let islands = part(header::ISLANDS, 8 * header::MOST_ISLANDS);
         let detours = part(header::DETOURS, 8 * header::MOST_DETOURS);
         Tables(vec![
-            hash, next, table, points, errno, noted, patches, islands, detours,
+            hash, next, table, points, errno, sandboxed, noted, patches, islands, detours,
         ])
     }
 }

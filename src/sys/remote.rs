@@ -112,7 +112,7 @@ pub fn may_call(stopped: &Stopped) -> bool {
 
 /// A seccomp filter that is not ours as well judges the task's system calls, and may kill it for one that
 /// we want. All processes of a container have a filter, and it lets what we need pass, as it let us.
-fn is_sandboxed(tid: Tid) -> bool {
+pub fn is_sandboxed(tid: Tid) -> bool {
     let field = |tid, name| proc::status_field(tid, name).and_then(|n| n.parse::<u32>().ok());
     let ours = Tid(std::process::id() as i32);
     let filters = |tid| field(tid, "Seccomp_filters");

@@ -28,10 +28,6 @@ const LEFT_OUT: &[(&str, &str)] = &[
     ("fork_amid_calls", "what it does depends on time"),
     ("cancel", "looks again and again whether it is time"),
     ("sharers", "the same"),
-    (
-        "seccomp",
-        "its sandbox forbids what recorded calls need; suite/attach.rs traces it",
-    ),
     ("in_progress", "waits for somebody to attach"),
     ("leak_cgo", "the runtime's threads do as they like"),
     ("leak_steadily", "does not end"),

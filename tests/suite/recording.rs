@@ -223,6 +223,22 @@ fn told_how_calls_are_seen() {
     assert_eq!(told(&["--instrument", "stop"]), "");
 }
 
+/// A program that only few system calls are allowed: recording its calls needs no other.
+#[test]
+fn in_a_sandbox() {
+    let Some(program) = fixture("seccomp") else {
+        return;
+    };
+    let trace = |instrument| {
+        let run = ltrace(["--instrument", instrument, "-e", "malloc+free+read+write"]);
+        let run = run.arg(&program).input("abc").finish().exits(3);
+        normalised(&run.stderr)
+    };
+    let recorded = trace("record");
+    assert!(recorded.contains("read(0, \"b\", 1)"), "{recorded}");
+    same_text(&recorded, &trace("stop"));
+}
+
 /// The mappings of a process: those of the recorder, and all that are executable.
 fn areas(pid: i32) -> (usize, usize) {
     let maps = fs::read_to_string(format!("/proc/{pid}/maps")).expect("maps of a running process");

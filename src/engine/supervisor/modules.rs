@@ -251,7 +251,7 @@ impl Supervisor {
             self.plant_relocated(stopped, id, at, out);
         }
         self.watch_functions(stopped, id, out);
-        self.watch_exits(stopped, id, out);
+        self.watch_recorded(stopped, id, out);
         self.watch_actions(stopped, id, out);
         if let Some(space) = self.spaces.get_mut(&id) {
             space.find_errno();
@@ -303,18 +303,30 @@ impl Supervisor {
         self.plant_once(stopped, id, places, out);
     }
 
-    /// Watches for the end of programs whose output has an order with ours.
-    fn watch_exits(&mut self, stopped: &Stopped, id: SpaceId, out: &mut Out<'_>) {
-        let in_order = matches!(self.instrument, Instrument::Record(caps) if caps.in_order);
-        let Some(space) = self.spaces.get(&id).filter(|_| in_order) else {
+    /// Watches for what matters to code that records: sandboxes, and the end of programs whose output has an order with
+    /// ours.
+    fn watch_recorded(&mut self, stopped: &Stopped, id: SpaceId, out: &mut Out<'_>) {
+        let space = self.spaces.get_mut(&id);
+        let (Instrument::Record(caps), Some(space)) = (self.instrument, space) else {
             return;
         };
-        let exit = |module: &Module| {
-            let mut exports = module.planned.image.exports.iter();
-            let symbol = exports.find(|symbol| symbol.name == "exit")?;
-            Some((module.bias.addr(symbol.vaddr), Purpose::Exit))
-        };
-        let places = space.modules.iter().filter_map(exit).collect();
+        if space.recorder.is_none() {
+            return;
+        }
+        let mut watched = vec![("prctl", Purpose::Prctl)];
+        if caps.in_order {
+            watched.push(("exit", Purpose::Exit));
+        }
+        let mut places = Vec::new();
+        let mut modules = space.modules.iter_mut();
+        while let Some(module) = modules.find(|module| !module.is_watched_for_records) {
+            module.is_watched_for_records = true;
+            let exports = module.planned.image.exports.iter();
+            places.extend(exports.filter_map(|symbol| {
+                let (_, purpose) = watched.iter().find(|(name, _)| symbol.name == *name)?;
+                Some((module.bias.addr(symbol.vaddr), purpose.clone()))
+            }));
+        }
         self.plant_once(stopped, id, places, out);
     }
 

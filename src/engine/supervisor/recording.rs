@@ -22,7 +22,7 @@ use crate::sys;
 use crate::sys::interrupt;
 use crate::sys::memory::ProcessMemory;
 use crate::sys::ptrace::Stopped;
-use crate::sys::remote::Remote;
+use crate::sys::remote::{Remote, is_sandboxed};
 use crate::sys::wait::{self, Patience, Status};
 use nix::libc;
 use std::collections::{BTreeSet, HashSet};
@@ -361,6 +361,17 @@ impl Supervisor {
         Ok(false)
     }
 
+    /// A task is about to give itself a seccomp filter, or to become one that may.
+    pub(in crate::engine) fn sandboxes_itself(&mut self, id: SpaceId, regs: &Regs) {
+        let option = regs.rdi as i32;
+        if matches!(option, libc::PR_SET_SECCOMP | libc::PR_SET_NO_NEW_PRIVS)
+            && let Some(space) = self.spaces.get(&id)
+            && let Some(recorder) = &space.recorder
+        {
+            recorder.make_no_system_calls();
+        }
+    }
+
     /// A task has gone, and all that it recorded was told.
     pub(in crate::engine) fn release_ring(&mut self, tid: Tid) {
         let space = self.tasks.get(&tid).map(|task| task.space);
@@ -509,6 +520,9 @@ fn recorder<'s>(
     let remote = space.remote(stopped).ok_or("no syscall instruction")?;
     if space.recorder.is_none() {
         let recorder = Recorder::new(stopped, &remote, &space.memory, caps)?;
+        if is_sandboxed(stopped.tid()) {
+            recorder.make_no_system_calls();
+        }
         space.recorder = Some(recorder);
     }
     match &mut space.recorder {

@@ -19,6 +19,8 @@ const ETIMEDOUT: i32 = 110;
 /// How often a thread wakes that waits for room, and how often until it gives up: 1 s in all.
 const WAIT: [u64; 2] = [0, 50_000_000];
 const PATIENCE: i32 = 20;
+/// As often it looks meanwhile where it may make no system call: some 50 ms, too.
+const SPINS: i32 = 1 << 20;
 /// How many places of the hash of threads are looked at.
 pub(in crate::record) const THREAD_PROBES: u32 = 64;
 
@@ -235,6 +237,8 @@ fn room(asm: &mut Asm, l: &Space) -> Made {
 fn wait(asm: &mut Asm, layout: &Layout, l: &mut Space, time: CodeLabel) -> Made {
     let mut dead = asm.create_label();
     let mut lost = asm.create_label();
+    let mut spin = asm.create_label();
+    let mut waited = asm.create_label();
     asm.here(&mut l.wait)?;
     asm.cmp(qword_ptr(r9 + head::STALLED as i32), r10)?;
     asm.je(lost)?;
@@ -246,6 +250,8 @@ fn wait(asm: &mut Asm, layout: &Layout, l: &mut Space, time: CodeLabel) -> Made 
     asm.xchg(dword_ptr(r9 + head::WAITING as i32), eax)?;
     asm.cmp(qword_ptr(r9 + head::TAIL as i32), r10)?;
     asm.jne(l.again)?;
+    asm.is_zero_at(layout.in_shared(header::SANDBOXED))?;
+    asm.jne(spin)?;
     asm.lea(rdi, ptr(r9 + head::SEQUENCE as i32))?;
     asm.xor(esi, esi)?;
     asm.lea(r10, ptr(time))?;
@@ -253,6 +259,7 @@ fn wait(asm: &mut Asm, layout: &Layout, l: &mut Space, time: CodeLabel) -> Made 
     asm.syscall()?;
     asm.cmp(eax, -ETIMEDOUT)?;
     asm.jne(l.again)?;
+    asm.here(&mut waited)?;
     asm.inc(r8d)?;
     asm.cmp(r8d, PATIENCE)?;
     asm.jb(l.again)?;
@@ -265,5 +272,14 @@ fn wait(asm: &mut Asm, layout: &Layout, l: &mut Space, time: CodeLabel) -> Made 
     asm.clear_at(layout.enabled())?;
     asm.here(&mut l.none)?;
     asm.xor(r11d, r11d)?;
-    asm.jmp(l.out)
+    asm.jmp(l.out)?;
+    asm.here(&mut spin)?;
+    asm.mov(edx, SPINS)?;
+    let look = asm.label_here()?;
+    asm.cmp(qword_ptr(r9 + head::TAIL as i32), r10)?;
+    asm.jne(l.again)?;
+    asm.pause()?;
+    asm.dec(edx)?;
+    asm.jne(look)?;
+    asm.jmp(waited)
 }

@@ -1,6 +1,7 @@
 //! Copies memory of the target into a record, whatever the pointer is. Nothing faults: a page is read only once
 //! the kernel has said that it can be, which is asked by a call without effect, `rt_sigprocmask` with an impossible
 //! `how`: it reads the set first (kernel/signal.c), and fails with EFAULT or, as it can read it, with EINVAL.
+//! Where a seccomp filter may forbid even that, pages are read at once, and the tracer helps where that faults.
 //! Pages that were found readable are remembered for a while. `process_vm_readv` would do as well, at three times
 //! the price, and sandboxes forbid it where they never forbid the other.
 
@@ -175,6 +176,8 @@ fn finish(asm: &mut Asm, l: &mut Inner) -> Made {
 
 /// Asks the kernel whether the page can be read.
 fn ask(asm: &mut Asm, layout: &Layout, l: &Inner) -> Made {
+    asm.is_zero_at(layout.in_shared(header::SANDBOXED))?;
+    asm.jne(l.verified)?;
     let spilled = [rax, rdx, r10, r11];
     for (register, offset) in spilled.into_iter().zip(frame::SPILL) {
         asm.mov(outer(offset), register)?;

@@ -22,7 +22,7 @@ use crate::base::memory::Memory;
 use crate::base::regs::Regs;
 use crate::engine::instrument::int3::breakpoint::Purpose;
 use crate::plan::Tracepoint;
-use crate::record::{Caps, Code, Layout, Out, Shape, Shared, Target, log};
+use crate::record::{Caps, Code, Layout, Out, Shape, Shared, Target, header, log};
 use crate::sys::memory::ProcessMemory;
 use crate::sys::proc;
 use crate::sys::ptrace::Stopped;
@@ -309,6 +309,11 @@ impl Recorder {
     /// Where errno is, against the thread pointer.
     pub fn set_errno(&self, offset: Option<i64>) {
         self.patched.code.set_errno(offset, self.shared());
+    }
+
+    /// A seccomp filter may stand before system calls: our code makes none from now on.
+    pub fn make_no_system_calls(&self) {
+        self.shared().store(header::SANDBOXED, 1);
     }
 
     /// Leads the instruction at this address, which uses the slot of an import, to a stub, as soon as

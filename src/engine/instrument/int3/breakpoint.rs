@@ -59,6 +59,9 @@ pub enum Purpose {
     /// A C++ exception has been caught: what its catcher called is unwound (`__cxa_begin_catch`, Itanium C++ ABI,
     /// exception handling, 2.5.3).
     Caught,
+    /// prctl(2) is called, by which programs put themselves into a seccomp sandbox (seccomp(2): without privileges only
+    /// after PR_SET_NO_NEW_PRIVS).
+    Prctl,
     /// exit(3) is called: what streams hold back is written then (exit(3), "Description").
     Exit,
     /// The dynamic linker has relocated a module and is about to run its initializers, or the program.
@@ -81,6 +84,7 @@ impl Purpose {
                 point.symbol.to_string()
             }
             Purpose::Caught => "the catching of exceptions".to_owned(),
+            Purpose::Prctl => "prctl".to_owned(),
             Purpose::Exit => "exit".to_owned(),
             Purpose::Return => "the return of a call".to_owned(),
             Purpose::LinkMap => "the loading of libraries".to_owned(),
@@ -113,6 +117,7 @@ impl Purpose {
             | Purpose::LinkMap
             | Purpose::Relocated
             | Purpose::Caught
+            | Purpose::Prctl
             | Purpose::Exit
             | Purpose::SignalEntry
             | Purpose::SignalAction

@@ -110,6 +110,7 @@ impl Supervisor {
         let sets_action = has(|p| matches!(p, Purpose::SignalAction));
         let makes_task = has(|p| matches!(p, Purpose::Clone));
         let ends = has(|p| matches!(p, Purpose::End));
+        let calls_prctl = has(|p| matches!(p, Purpose::Prctl));
         let slot = breakpoint.slot.start;
         for resolver in self.called_or_returned(stopped, id, at, regs, out) {
             self.chosen(stopped, id, &resolver, Addr(regs.rax), out);
@@ -125,6 +126,9 @@ impl Supervisor {
         }
         if sets_action {
             self.answer_action(stopped, id, at, regs)?;
+        }
+        if calls_prctl {
+            self.sandboxes_itself(id, &regs);
         }
         if ends {
             self.about_to_end(stopped.tid(), out);
