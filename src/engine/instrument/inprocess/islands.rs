@@ -28,6 +28,8 @@ pub(super) struct Islands {
 struct Group {
     start: u64,
     used: u64,
+    /// By an earlier tracer: a signal that nobody saw may have found a task there, and will have it come back.
+    is_left: bool,
     by_stub: HashMap<u64, u64>,
 }
 
@@ -77,6 +79,7 @@ impl Islands {
         self.groups.push(Group {
             start,
             used: ISLAND,
+            is_left: false,
             by_stub: HashMap::from([(stub, start)]),
         });
         write(memory, start, stub)?;
@@ -94,9 +97,9 @@ impl Islands {
         Some(*stub)
     }
 
-    /// Unmaps them, when nothing leads there any more. No task may be on one.
+    /// Unmaps those that are ours alone, when nothing leads there any more. No task may be on one.
     pub(super) fn unmap(&mut self, stopped: &Stopped, remote: &Remote, memory: &ProcessMemory) {
-        for group in self.groups.drain(..) {
+        for group in self.groups.extract_if(.., |group| !group.is_left) {
             // What cannot be unmapped does no harm.
             let _ = remote.call(
                 stopped,
@@ -120,6 +123,7 @@ impl Group {
         Some(Group {
             start,
             used: used * ISLAND,
+            is_left: true,
             by_stub: HashMap::new(),
         })
     }
