@@ -1,7 +1,7 @@
 //! The signals that ask the tracer to end, and the timer tick that lets a wait return.
 //!
 //! The only global state of the program, with that of [`super::user_requests`]: a signal's number, its tick, the count
-//! of ticks, written by the handlers, read by the loop; and how SIGPIPE was before `main`.
+//! of ticks, written by the handlers, read by the loop; and how SIGPIPE and SIGCHLD were before.
 
 use super::{Error, Result};
 use crate::base::Pid;
@@ -22,6 +22,9 @@ static TICKS: AtomicU32 = AtomicU32::new(0);
 /// The front end, once it is known; and the ticks since it is gone.
 static FRONT: AtomicI32 = AtomicI32::new(0);
 static ORPHANED: AtomicU32 = AtomicU32::new(0);
+
+/// Whether SIGCHLD was blocked before we did that.
+static BLOCKED_BEFORE: AtomicBool = AtomicBool::new(true);
 
 /// So many ticks after the death of the front end the tracer ends in any case. What it traces goes on, as
 /// after any sudden end.
@@ -49,8 +52,13 @@ pub fn listen(tick: Duration) -> Result<()> {
         install(signal, SigHandler::SigAction(note))?;
     }
     install(Nix::SIGALRM, SigHandler::Handler(wake))?;
-    // While it is ignored, children leave no status (wait(2), NOTES); and no stop needs to send one.
+    // While it is ignored, children leave no status (wait(2), NOTES).
     install(Nix::SIGCHLD, SigHandler::SigDfl)?;
+    // It ends a nap of this thread; one that does not block it would take it, and do nothing.
+    let mut all = SigSet::thread_get_mask().unwrap_or_else(|_| SigSet::empty());
+    BLOCKED_BEFORE.store(all.contains(Nix::SIGCHLD), Ordering::Relaxed);
+    all.add(Nix::SIGCHLD);
+    let _ = all.thread_set_mask();
     let interval = libc::timeval {
         tv_sec: tick.as_secs() as libc::time_t,
         tv_usec: tick.subsec_micros() as libc::suseconds_t,
@@ -64,6 +72,15 @@ pub fn listen(tick: Duration) -> Result<()> {
         return Err(Error::last("setitimer"));
     }
     Ok(())
+}
+
+/// In a child that is about to execute a command: signals are blocked as they were before [`listen`].
+pub(super) fn unblock_for_exec() {
+    if !BLOCKED_BEFORE.load(Ordering::Relaxed) {
+        let mut child = SigSet::empty();
+        child.add(Nix::SIGCHLD);
+        let _ = child.thread_unblock();
+    }
 }
 
 /// Takes the request to end, when there is one.

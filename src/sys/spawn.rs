@@ -1,6 +1,7 @@
 //! Starting a command under trace.
 
 use super::fork::fork_alone;
+use super::interrupt;
 use super::ptrace;
 use crate::base::{self, Tid};
 use nix::errno::Errno;
@@ -120,6 +121,7 @@ fn child(command: &Command, args: &[&CStr], env: &[&CStr], go: OwnedFd) -> Faile
     // The runtime of Rust ignores SIGPIPE, and an ignored signal stays ignored across execve(2).
     // SAFETY: no handler is installed, only the default restored.
     let _ = unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) };
+    interrupt::unblock_for_exec();
     for ignored in &command.ignored {
         // SAFETY: no handler is installed, and the number may be any.
         unsafe { libc::signal(ignored.0, libc::SIG_IGN) };
