@@ -119,6 +119,9 @@ impl Space {
                 *point = other(point).unwrap_or_else(|| point.clone());
             }
         }
+        if let Some(recorder) = &mut self.recorder {
+            recorder.replace(by);
+        }
         for breakpoint in self.breakpoints.values_mut() {
             for purpose in &mut breakpoint.purposes {
                 if let Some(point) = purpose.point_mut()

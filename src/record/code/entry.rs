@@ -199,11 +199,19 @@ pub(super) fn body(
     asm.jmp(l.onward)
 }
 
-/// Writes the part of a record that all of the shape's calls have, at `r10`.
-fn record(asm: &mut Asm, shape: &Shape) -> Made {
+/// `rax` = the time, not before what was done so far: a block that comes from another thread is told behind what that one
+/// did with it. Without the fence it may be read before the loads that come first (Intel SDM vol. 2, RDTSC). Clobbers
+/// `rdx`.
+pub(super) fn read_time(asm: &mut Asm) -> Made {
+    asm.lfence()?;
     asm.rdtsc()?;
     asm.shl(rdx, 32)?;
-    asm.or(rax, rdx)?;
+    asm.or(rax, rdx)
+}
+
+/// Writes the part of a record that all of the shape's calls have, at `r10`.
+fn record(asm: &mut Asm, shape: &Shape) -> Made {
+    read_time(asm)?;
     asm.mov(qword_ptr(r10 + 8), rax)?;
     asm.mov(eax, dword_ptr(rsp + frame::NUMBER))?;
     asm.mov(dword_ptr(r10), eax)?;

@@ -113,12 +113,7 @@ fn trampoline(asm: &mut Asm, layout: &Layout) -> Made {
 fn record(asm: &mut Asm, words: u16) -> Made {
     asm.mov(dword_ptr(r10), edx)?;
     asm.mov(dword_ptr(r10 + 4), header_word(Kind::Return, words) as i32)?;
-    // Not before the function has seen what it returns: another thread may have released it just now (Intel SDM vol. 2,
-    // RDTSC). A call's time needs no fence, as stores come behind it.
-    asm.lfence()?;
-    asm.rdtsc()?;
-    asm.shl(rdx, 32)?;
-    asm.or(rax, rdx)?;
+    entry::read_time(asm)?;
     asm.mov(qword_ptr(r10 + 8), rax)?;
     asm.lea(rax, slot(frame::NUMBER))?;
     asm.mov(qword_ptr(r10 + 16), rax)?;

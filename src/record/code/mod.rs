@@ -164,6 +164,25 @@ impl Code {
         Ok(Stub { number, entry })
     }
 
+    /// How the stub with this number finds its function, which is one whose code was moved, or has a slot.
+    pub fn target(&self, number: u32, is_moved: bool, shared: Shared<'_>) -> Option<Target> {
+        let address = Some(shared.load(layout::point(number))).filter(|address| *address != 0)?;
+        Some(match is_moved {
+            true => Target::Code(address),
+            false => Target::Slot(address),
+        })
+    }
+
+    /// Has a stub lead to another from its beginning on. No task may be in it.
+    pub fn redirect(&mut self, stub: u64, to: u64) {
+        // Behind its `endbr64`.
+        let at = stub + 4;
+        let distance = to.wrapping_sub(at + 5) as u32;
+        let mut bytes = vec![0xe9];
+        bytes.extend(distance.to_le_bytes());
+        self.written.push(Written { at, bytes });
+    }
+
     /// Makes a function that stands in for `_dl_find_object`, where a slot holds the address of the real one: calls
     /// through that slot are to be led to it, so that unwinders know our code.
     pub fn add_find_object(&mut self, slot: u64, shared: Shared<'_>) -> Result<u64, Failed> {

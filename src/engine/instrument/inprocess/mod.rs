@@ -209,6 +209,51 @@ impl Recorder {
         Ok(stub.entry)
     }
 
+    /// Puts other tracepoints in the place of those at these addresses of ours, as soon as [`Recorder::write`] is called:
+    /// it is known by now how their calls are typed. Where something else is taken of them, their stub leads to
+    /// another; nobody has come to it, as there was no function to be called.
+    pub fn replace(&mut self, by: &HashMap<*const Tracepoint, Arc<Tracepoint>>) {
+        for number in 1..self.patched.points.len() {
+            let Some(Some(recorded)) = self.patched.points.get_mut(number) else {
+                continue;
+            };
+            let Some(other) = by.get(&Arc::as_ptr(&recorded.point)) else {
+                continue;
+            };
+            let old = std::mem::replace(&mut recorded.point, other.clone());
+            if let Some((_, callee)) = &mut recorded.callee {
+                callee.point = other.clone();
+            }
+            let (stub, entry, callee) = (recorded.stub, recorded.entry, recorded.callee.clone());
+            if let Some(known) = self.patched.stubs.remove(&Arc::as_ptr(&old)) {
+                self.patched.stubs.insert(Arc::as_ptr(other), known);
+            }
+            let Patched { code, caps, .. } = &self.patched;
+            let shape = Shape::asking(other, *caps);
+            let is_same = |shape: Shape| code.shapes().get(number).is_some_and(|s| **s == shape);
+            if shape.map_or(true, is_same) {
+                continue;
+            }
+            let Some(target) = code.target(number as u32, callee.is_some(), self.shared()) else {
+                continue;
+            };
+            // Left as it is, it shows fewer of its arguments.
+            if let Ok(new) = self.add(other, target, callee) {
+                self.patched.code.redirect(stub, new);
+                if let Some(Some(recorded)) = self.patched.points.last_mut() {
+                    recorded.entry = entry;
+                }
+            }
+        }
+        for callees in self.patched.callees.values_mut() {
+            for callee in callees {
+                if let Some(other) = by.get(&Arc::as_ptr(&callee.point)) {
+                    callee.point = other.clone();
+                }
+            }
+        }
+    }
+
     /// Has the calls of a function recorded at its beginning, as soon as [`Recorder::write`] is called: all of them,
     /// or those that are an import's. Every task that may be in it must stand still. `code`: the memory without int3s
     /// of ours.
