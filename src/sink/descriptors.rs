@@ -2,7 +2,9 @@
 //! that another file cannot have the number by then.
 
 use super::Sink;
+use crate::base::Pid;
 use crate::base::Tid;
+use crate::base::snapshot::Snapshot;
 use crate::event::{Event, Kind, Request};
 use crate::plan::descriptors;
 use crate::value::Value;
@@ -71,6 +73,14 @@ impl<S: Sink> Sink for Described<S> {
 
     fn request(&mut self) -> Option<Request> {
         self.inner.request()
+    }
+
+    fn snapshot(&mut self, pid: Pid, snapshot: Option<Snapshot>) -> io::Result<()> {
+        self.inner.snapshot(pid, snapshot)
+    }
+
+    fn tracing_stopped(&mut self) {
+        self.inner.tracing_stopped();
     }
 
     fn status(&self) -> Option<u8> {

@@ -6,6 +6,7 @@ use super::demangle::Names;
 use super::places::Places;
 use crate::base::Pid;
 use crate::base::addr::{Addr, Vaddr};
+use crate::base::snapshot::Snapshot;
 use crate::event::{Event, Kind, Request};
 use crate::plan::ModuleName;
 use crate::stack::{Bytes, Symbols, streams};
@@ -177,6 +178,14 @@ impl<S: Sink> Sink for Named<S> {
 
     fn request(&mut self) -> Option<Request> {
         self.inner.request()
+    }
+
+    fn snapshot(&mut self, pid: Pid, snapshot: Option<Snapshot>) -> io::Result<()> {
+        self.inner.snapshot(pid, snapshot)
+    }
+
+    fn tracing_stopped(&mut self) {
+        self.inner.tracing_stopped();
     }
 
     fn status(&self) -> Option<u8> {

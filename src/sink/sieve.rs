@@ -5,6 +5,7 @@ pub mod condition;
 
 use super::Sink;
 use crate::base::addr::Addr;
+use crate::base::snapshot::Snapshot;
 use crate::base::time::Timestamp;
 use crate::base::{Pid, Tid};
 use crate::event::{CallId, Event, Kind, Request};
@@ -436,6 +437,14 @@ impl<S: Sink> Sink for Sieve<S> {
             true => Some(Request::End),
             false => self.inner.request(),
         }
+    }
+
+    fn snapshot(&mut self, pid: Pid, snapshot: Option<Snapshot>) -> io::Result<()> {
+        self.inner.snapshot(pid, snapshot)
+    }
+
+    fn tracing_stopped(&mut self) {
+        self.inner.tracing_stopped();
     }
 
     fn status(&self) -> Option<u8> {
