@@ -2,10 +2,9 @@
 //! that another file cannot have the number by then.
 
 use super::Sink;
-use crate::base::Pid;
+use super::around::Around;
 use crate::base::Tid;
-use crate::base::snapshot::Snapshot;
-use crate::event::{Event, Kind, Request};
+use crate::event::{Event, Kind};
 use crate::plan::descriptors;
 use crate::value::Value;
 use std::io;
@@ -59,39 +58,19 @@ impl<S: Sink> Described<S> {
     }
 }
 
-impl<S: Sink> Sink for Described<S> {
-    fn begin(&mut self) {
-        self.inner.begin();
+impl<S: Sink> Around for Described<S> {
+    fn inner(&self) -> &dyn Sink {
+        &self.inner
     }
 
-    fn event(&mut self, event: &Event) -> io::Result<()> {
+    fn inner_mut(&mut self) -> &mut dyn Sink {
+        &mut self.inner
+    }
+
+    fn pass(&mut self, event: &Event) -> io::Result<()> {
         match self.described(event) {
             Some(described) => self.inner.event(&described),
             None => self.inner.event(event),
         }
-    }
-
-    fn request(&mut self) -> Option<Request> {
-        self.inner.request()
-    }
-
-    fn snapshot(&mut self, pid: Pid, snapshot: Option<Snapshot>) -> io::Result<()> {
-        self.inner.snapshot(pid, snapshot)
-    }
-
-    fn tracing_stopped(&mut self) {
-        self.inner.tracing_stopped();
-    }
-
-    fn status(&self) -> Option<u8> {
-        self.inner.status()
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.inner.flush()
-    }
-
-    fn finish(&mut self) -> io::Result<()> {
-        self.inner.finish()
     }
 }

@@ -1,5 +1,6 @@
 //! Eaters of events: text lines, the `-c` table, and the reports of leaks.
 
+pub mod around;
 pub mod behind;
 pub mod both;
 pub mod chrome;
@@ -71,39 +72,5 @@ pub struct Nothing;
 impl Sink for Nothing {
     fn event(&mut self, _: &Event) -> io::Result<()> {
         Ok(())
-    }
-}
-
-impl Sink for Box<dyn Sink> {
-    fn begin(&mut self) {
-        (**self).begin();
-    }
-
-    fn event(&mut self, event: &Event) -> io::Result<()> {
-        (**self).event(event)
-    }
-
-    fn request(&mut self) -> Option<Request> {
-        (**self).request()
-    }
-
-    fn snapshot(&mut self, pid: Pid, snapshot: Option<Snapshot>) -> io::Result<()> {
-        (**self).snapshot(pid, snapshot)
-    }
-
-    fn tracing_stopped(&mut self) {
-        (**self).tracing_stopped();
-    }
-
-    fn status(&self) -> Option<u8> {
-        (**self).status()
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        (**self).flush()
-    }
-
-    fn finish(&mut self) -> io::Result<()> {
-        (**self).finish()
     }
 }

@@ -2,12 +2,12 @@
 //! libraries. Anything else that is pointed to has its address as before.
 
 use super::Sink;
+use super::around::Around;
 use super::demangle::Names;
 use super::places::Places;
 use crate::base::Pid;
 use crate::base::addr::{Addr, Vaddr};
-use crate::base::snapshot::Snapshot;
-use crate::event::{Event, Kind, Request};
+use crate::event::{Event, Kind};
 use crate::plan::ModuleName;
 use crate::stack::{Bytes, Symbols, streams};
 use crate::value::Value;
@@ -163,40 +163,20 @@ fn parts_mut(value: &mut Value) -> &mut [Value] {
     }
 }
 
-impl<S: Sink> Sink for Named<S> {
-    fn begin(&mut self) {
-        self.inner.begin();
+impl<S: Sink> Around for Named<S> {
+    fn inner(&self) -> &dyn Sink {
+        &self.inner
     }
 
-    fn event(&mut self, event: &Event) -> io::Result<()> {
+    fn inner_mut(&mut self) -> &mut dyn Sink {
+        &mut self.inner
+    }
+
+    fn pass(&mut self, event: &Event) -> io::Result<()> {
         self.places.event(event);
         match self.named(event) {
             Some(named) => self.inner.event(&named),
             None => self.inner.event(event),
         }
-    }
-
-    fn request(&mut self) -> Option<Request> {
-        self.inner.request()
-    }
-
-    fn snapshot(&mut self, pid: Pid, snapshot: Option<Snapshot>) -> io::Result<()> {
-        self.inner.snapshot(pid, snapshot)
-    }
-
-    fn tracing_stopped(&mut self) {
-        self.inner.tracing_stopped();
-    }
-
-    fn status(&self) -> Option<u8> {
-        self.inner.status()
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.inner.flush()
-    }
-
-    fn finish(&mut self) -> io::Result<()> {
-        self.inner.finish()
     }
 }

@@ -4,8 +4,8 @@
 pub mod condition;
 
 use super::Sink;
+use super::around::Around;
 use crate::base::addr::Addr;
-use crate::base::snapshot::Snapshot;
 use crate::base::time::Timestamp;
 use crate::base::{Pid, Tid};
 use crate::event::{CallId, Event, Kind, Request};
@@ -374,12 +374,16 @@ fn says_failure(result: &Value) -> bool {
     matches!(result, Value::Signed(-1) | Value::Failed(..))
 }
 
-impl<S: Sink> Sink for Sieve<S> {
-    fn begin(&mut self) {
-        self.inner.begin();
+impl<S: Sink> Around for Sieve<S> {
+    fn inner(&self) -> &dyn Sink {
+        &self.inner
     }
 
-    fn event(&mut self, event: &Event) -> io::Result<()> {
+    fn inner_mut(&mut self) -> &mut dyn Sink {
+        &mut self.inner
+    }
+
+    fn pass(&mut self, event: &Event) -> io::Result<()> {
         self.calling.event(event);
         match &event.kind {
             Kind::Call {
@@ -432,31 +436,11 @@ impl<S: Sink> Sink for Sieve<S> {
         }
     }
 
-    fn request(&mut self) -> Option<Request> {
+    fn ask(&mut self) -> Option<Request> {
         match self.is_enough {
             true => Some(Request::End),
             false => self.inner.request(),
         }
-    }
-
-    fn snapshot(&mut self, pid: Pid, snapshot: Option<Snapshot>) -> io::Result<()> {
-        self.inner.snapshot(pid, snapshot)
-    }
-
-    fn tracing_stopped(&mut self) {
-        self.inner.tracing_stopped();
-    }
-
-    fn status(&self) -> Option<u8> {
-        self.inner.status()
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.inner.flush()
-    }
-
-    fn finish(&mut self) -> io::Result<()> {
-        self.inner.finish()
     }
 }
 
