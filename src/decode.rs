@@ -20,7 +20,7 @@ use crate::event::{CallId, Event, Kind};
 use crate::plan::{self, Stack, Tracepoint};
 use crate::proto::Prototype;
 use crate::proto::types::Type;
-use crate::stack::{Bytes, Moment, RawStack};
+use crate::stack::{Bytes, CallStack, Moment, RawStack, WalkedStacks};
 use crate::sys;
 use crate::value::{Limits, Value};
 use arguments::{Arguments, reader};
@@ -49,6 +49,7 @@ pub struct Decoder {
     words: Vec<u64>,
     /// Where stacks are read to.
     stack: Vec<u8>,
+    walked: WalkedStacks,
 }
 
 impl Decoder {
@@ -71,6 +72,7 @@ impl Decoder {
             keeps_words: false,
             words: Vec::new(),
             stack: Vec::new(),
+            walked: WalkedStacks::default(),
         }
     }
 
@@ -298,7 +300,7 @@ impl Decoder {
         hit: &Hit<'_>,
         point: &Tracepoint,
         view: &View<'_>,
-    ) -> Option<Box<RawStack>> {
+    ) -> Option<CallStack> {
         // The unwinder knows no others.
         if point.stack == Stack::Unwanted || view.regs.machine() != Machine::Amd64 {
             return None;
@@ -308,8 +310,7 @@ impl Decoder {
             _ => Moment::Entry,
         };
         if let Some(returns) = view.memory.returns() {
-            let frames = std::iter::once(view.regs.rip).chain(returns.iter().copied());
-            return Some(Box::new(RawStack::of_frames(view.regs, frames.collect())));
+            return Some(CallStack::Walked(self.walked.find(view.regs.rip, returns)));
         }
         self.stack.resize(STACK, 0);
         let got = view.memory.read(Addr(view.regs.rsp), &mut self.stack);
@@ -317,7 +318,8 @@ impl Decoder {
         let scripts = self.pythons.calls(hit.pid, hit.tid, view, bytes);
         let left = self.gos.left(hit.pid, view, bytes, STACK);
         let raw = RawStack::new(view.regs, moment, bytes.into());
-        Some(Box::new(raw.with_scripts(scripts).with_left(left)))
+        let raw = raw.with_scripts(scripts).with_left(left);
+        Some(CallStack::Copied(Box::new(raw)))
     }
 
     /// The process runs another program, or none any more.

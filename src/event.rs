@@ -15,7 +15,7 @@ use crate::base::signal::Signal;
 use crate::base::time::Timestamp;
 use crate::base::{Pid, Tid};
 use crate::plan::{self, ModuleName, Tracepoint};
-use crate::stack::{Bytes, RawStack};
+use crate::stack::{Bytes, CallStack};
 use crate::value::Value;
 use std::ops::Range;
 use std::sync::Arc;
@@ -80,7 +80,7 @@ pub enum Kind {
         /// All arguments as they were passed, the low eight bytes of each, if that is wanted.
         words: Vec<u64>,
         /// Its stack, when the tracepoint wants it.
-        stack: Option<Box<RawStack>>,
+        stack: Option<CallStack>,
     },
     /// A call came back.
     Return {

@@ -7,7 +7,7 @@ use crate::event::{Event, Kind};
 use crate::leak::book::Book;
 use crate::sink::demangle::Names;
 use crate::sink::text::backtrace::{self, Backtrace, Backtraces, Place, Source};
-use crate::stack::{Frame, FrameKind, Location, Module, RawStack, StackId, Symbolizer};
+use crate::stack::{CallStack, Frame, FrameKind, Location, Module, StackId, Symbolizer};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -161,8 +161,8 @@ impl Backtraces for Traces {
         learn(&mut self.book, event);
     }
 
-    fn unwind(&mut self, pid: Pid, raw: &RawStack) -> StackId {
-        self.book.unwind(pid, raw)
+    fn unwind(&mut self, pid: Pid, stack: &CallStack) -> StackId {
+        self.book.unwind(pid, stack)
     }
 
     fn frames(&mut self, pid: Pid, backtrace: Backtrace, most: usize) -> Vec<backtrace::Frame> {

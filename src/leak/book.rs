@@ -9,7 +9,7 @@ use crate::leak::site;
 use crate::leak::symbols::Unnamed;
 use crate::stack::script::{self, Of, ScriptCalls, ScriptLine};
 use crate::stack::{
-    Bytes, End, Frame, FrameKind, Module, ModuleId, RawStack, Root, StackId, Stacks, Unwinder,
+    Bytes, CallStack, End, Frame, FrameKind, Module, ModuleId, Root, StackId, Stacks, Unwinder,
 };
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -38,8 +38,8 @@ struct Space {
     made: MadeCode,
     /// Calls whose stacks were shortened because there are too many.
     merged: u64,
-    /// Stacks by the addresses of their frames, as they were walked.
-    walked: FxHashMap<Box<[u64]>, StackId>,
+    /// Stacks by their numbers, as they were walked.
+    walked: FxHashMap<u64, StackId>,
 }
 
 /// A module in a process.
@@ -184,33 +184,42 @@ impl Book {
         Some(loaded.range.clone())
     }
 
-    /// The stack of a copy.
-    pub fn unwind(&mut self, pid: Pid, raw: &RawStack) -> StackId {
+    /// The stack of a call.
+    pub fn unwind(&mut self, pid: Pid, stack: &CallStack) -> StackId {
         let space = self.spaces.entry(pid).or_default();
-        let walked = raw.walked();
-        if let Some(stack) = walked.and_then(|walked| space.walked.get(walked)) {
-            return *stack;
-        }
-        let unwound = space.unwinder.unwind(raw, self.most);
+        let unwound = match stack {
+            CallStack::Copied(raw) => space.unwinder.unwind(raw, self.most),
+            CallStack::Walked(walked) => {
+                if let Some(known) = space.walked.get(&walked.number) {
+                    return *known;
+                }
+                space.unwinder.walked(walked, self.most)
+            }
+        };
         if unwound.frames.iter().any(|frame| frame.module.is_none()) {
             space.made.meet(pid);
         }
-        let mut frames = match raw.scripts() {
-            Some(scripts) => self.with_scripts(pid, unwound.frames, scripts),
-            None => unwound.frames,
+        let mut frames = match stack {
+            CallStack::Copied(raw) => self.with_scripts(pid, unwound.frames, raw.scripts()),
+            CallStack::Walked(_) => unwound.frames,
         };
         if matches!(unwound.end, End::Limit | End::Cut) {
             frames.push(Frame::CUT);
         }
         let is_shortened = self.shorten(&mut frames);
-        let stack = self.stacks.intern(frames);
+        let id = self.stacks.intern(frames);
         if let Some(space) = self.spaces.get_mut(&pid) {
             space.merged += u64::from(is_shortened);
-            if let Some(walked) = walked.filter(|_| !is_shortened && space.walked.len() < WALKED) {
-                space.walked.insert(walked.into(), stack);
+            if let CallStack::Walked(walked) = stack
+                && !is_shortened
+            {
+                if space.walked.len() == WALKED {
+                    space.walked.clear();
+                }
+                space.walked.insert(walked.number, id);
             }
         }
-        stack
+        id
     }
 
     /// Keeps only the innermost frames of a new stack when there are very many already: a recursion that takes
@@ -238,7 +247,15 @@ impl Book {
     }
 
     /// The lines of scripts in the places of their evaluator.
-    fn with_scripts(&mut self, pid: Pid, frames: Vec<Frame>, scripts: &ScriptCalls) -> Vec<Frame> {
+    fn with_scripts(
+        &mut self,
+        pid: Pid,
+        frames: Vec<Frame>,
+        scripts: Option<&ScriptCalls>,
+    ) -> Vec<Frame> {
+        let Some(scripts) = scripts else {
+            return frames;
+        };
         let loaded = scripts
             .evaluator
             .first()

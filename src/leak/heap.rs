@@ -46,7 +46,7 @@ pub fn live_heap(tracker: &Tracker) -> Amount {
 }
 
 /// The heap's block that begins there.
-pub fn block_at(tracker: &Tracker, start: u64) -> Option<&Live> {
+pub fn block_at(tracker: &Tracker, start: u64) -> Option<Live> {
     let heaps = tracker
         .holdings()
         .filter(|(id, _)| tracker.kinds().kind(*id).is_some_and(has_addresses));

@@ -68,9 +68,24 @@ pub struct Role {
     pub action: Action,
     /// How its calls are understood.
     pub function: Function,
+    /// The symbol.
+    pub symbol: Arc<str>,
     /// It as well as its pair, for a reader: `sqlite3_open -> sqlite3_close`.
-    pub title: Arc<str>,
+    pub title: Title,
 }
+
+/// What a function is called together with its pair.
+#[derive(Clone, Debug)]
+pub struct Title {
+    /// Equal texts have one.
+    pub id: TitleId,
+    /// The text.
+    pub text: Arc<str>,
+}
+
+/// A title, by its place in [`Kinds`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TitleId(pub u16);
 
 /// What a call does.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,6 +105,7 @@ pub struct Kinds {
     /// The functions that may take back what is of the family.
     families: Vec<Vec<Arc<str>>>,
     roles: FxHashMap<String, Vec<Arc<Role>>>,
+    titles: Vec<Arc<str>>,
 }
 
 /// A realloc-like pair with nothing before it whose things it could replace.
@@ -262,6 +278,7 @@ impl Kinds {
         function: &Function,
         title: &str,
     ) {
+        let title = self.title(title);
         let roles = self.roles.entry(name.to_owned()).or_default();
         if roles
             .iter()
@@ -273,8 +290,21 @@ impl Kinds {
             kind,
             action,
             function: function.clone(),
-            title: title.into(),
+            symbol: name.into(),
+            title,
         }));
+    }
+
+    fn title(&mut self, text: &str) -> Title {
+        let known = self.titles.iter().position(|title| **title == *text);
+        let place = known.unwrap_or_else(|| {
+            self.titles.push(text.into());
+            self.titles.len() - 1
+        });
+        Title {
+            id: TitleId(place as u16),
+            text: self.titles[place].clone(),
+        }
     }
 }
 

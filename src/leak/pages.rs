@@ -1,12 +1,12 @@
 //! Which pages an allocator has given small blocks from. What lies between blocks there is its own
 //! bookkeeping, and free blocks with whatever they held: no reason to call anything reachable.
 
-use std::collections::HashMap;
+use rustc_hash::FxHashMap;
 
 /// A set of pages, 64 to a word.
 #[derive(Clone, Debug, Default)]
 pub struct Pages {
-    words: HashMap<u64, u64>,
+    words: FxHashMap<u64, u64>,
 }
 
 const PAGE: u64 = 4096;

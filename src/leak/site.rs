@@ -3,7 +3,7 @@
 use crate::base::Tid;
 use crate::base::addr::Addr;
 use crate::leak::amount::Amount;
-use crate::leak::kinds::KindId;
+use crate::leak::kinds::{KindId, Title, TitleId};
 use crate::stack::StackId;
 use rustc_hash::FxHashMap;
 use std::collections::BTreeSet;
@@ -50,6 +50,8 @@ pub struct Site {
     pub longest: u64,
     /// The threads that asked, as far as they were counted.
     pub threads: BTreeSet<Tid>,
+    /// The one that asked last.
+    last: Option<Tid>,
     /// The last call of interest that its thread had made before it last asked.
     pub after: Option<Arc<Passed>>,
     /// Releases that were refused, by the function and its result.
@@ -62,7 +64,7 @@ pub struct Site {
 #[derive(Clone, Debug, Default)]
 pub struct Sites {
     all: Vec<Site>,
-    index: FxHashMap<(KindId, Arc<str>, Origin), SiteId>,
+    index: FxHashMap<(KindId, TitleId, Origin), SiteId>,
 }
 
 /// More threads than this are told as "more".
@@ -79,6 +81,7 @@ impl Site {
             marked: Amount::default(),
             longest: 0,
             threads: BTreeSet::new(),
+            last: None,
             after: None,
             refused: FxHashMap::default(),
             missed: 0,
@@ -93,7 +96,7 @@ impl Site {
     /// It was given something.
     pub fn gives(&mut self, bytes: u64, thread: Tid, after: Option<Arc<Passed>>) {
         self.allocated += Amount::of(bytes);
-        if self.threads.len() < THREADS {
+        if self.last.replace(thread) != Some(thread) && self.threads.len() < THREADS {
             self.threads.insert(thread);
         }
         if after.is_some() {
@@ -110,13 +113,13 @@ impl Site {
 
 impl Sites {
     /// The site that asks in this way from there.
-    pub fn find(&mut self, kind: KindId, title: &Arc<str>, origin: Origin) -> SiteId {
+    pub fn find(&mut self, kind: KindId, title: &Title, origin: Origin) -> SiteId {
         let all = &mut self.all;
         *self
             .index
-            .entry((kind, title.clone(), origin))
+            .entry((kind, title.id, origin))
             .or_insert_with(|| {
-                all.push(Site::new(kind, title.clone(), origin));
+                all.push(Site::new(kind, title.text.clone(), origin));
                 SiteId((all.len() - 1) as u32)
             })
     }

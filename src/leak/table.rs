@@ -1,10 +1,14 @@
 //! What is live of one kind, keyed by its value: opened, taken back, put back when the release was
 //! refused.
 
+mod owned;
+
 use crate::base::Tid;
 use crate::leak::kinds::Shape;
 use crate::leak::site::SiteId;
+use owned::Owned;
 use rustc_hash::FxHashMap;
+use smallvec::{SmallVec, smallvec};
 use std::collections::BTreeMap;
 
 /// One live thing. There may be millions: what its site can say is said there.
@@ -24,14 +28,14 @@ pub struct Live {
     pub lost: bool,
 }
 
-// With its key and a hash table's spare room this is below 100 bytes a block.
-const _: () = assert!(size_of::<(u64, Live)>() <= 32 + 8);
+/// Things and their values: most often one.
+pub type Taken = SmallVec<[(u64, Live); 1]>;
 
 /// What is live of one kind.
 #[derive(Clone, Debug)]
 pub enum Table {
     /// Things that are handed out once.
-    Owned(FxHashMap<u64, Live>),
+    Owned(Owned),
     /// The last one taken is the first one given back, as far as is known.
     Counted(FxHashMap<u64, Vec<Live>>),
     /// By first address; `size` is the length, and they do not overlap.
@@ -54,7 +58,7 @@ impl Table {
     /// An empty one.
     pub fn new(shape: Shape) -> Table {
         match shape {
-            Shape::Owned => Table::Owned(FxHashMap::default()),
+            Shape::Owned => Table::Owned(Owned::default()),
             Shape::Counted => Table::Counted(FxHashMap::default()),
             Shape::Ranges => Table::Ranges(BTreeMap::new()),
         }
@@ -62,16 +66,12 @@ impl Table {
 
     /// Something was handed out. What comes back is what it takes the place of: its release was missed,
     /// or a mapping was laid over it.
-    pub fn open(&mut self, key: u64, live: Live) -> Vec<(u64, Live)> {
+    pub fn open(&mut self, key: u64, live: Live) -> Taken {
         match self {
-            Table::Owned(all) => all
-                .insert(key, live)
-                .map(|old| (key, old))
-                .into_iter()
-                .collect(),
+            Table::Owned(all) => taken(key, all.insert(key, live)),
             Table::Counted(all) => {
                 all.entry(key).or_default().push(live);
-                Vec::new()
+                Taken::new()
             }
             Table::Ranges(all) => {
                 let size = pages(live.size);
@@ -84,9 +84,9 @@ impl Table {
 
     /// Takes out what is released: the thing of this value, or what of this range is live. `size` is for
     /// ranges; without it the one that begins there is meant.
-    pub fn take(&mut self, key: u64, size: Option<u64>) -> Vec<(u64, Live)> {
+    pub fn take(&mut self, key: u64, size: Option<u64>) -> Taken {
         let one = match self {
-            Table::Owned(all) => all.remove(&key),
+            Table::Owned(all) => all.remove(key),
             Table::Counted(all) => {
                 let last = all.get_mut(&key).and_then(Vec::pop);
                 if all.get(&key).is_some_and(Vec::is_empty) {
@@ -99,17 +99,15 @@ impl Table {
                 None => all.remove(&key),
             },
         };
-        one.map(|live| (key, live)).into_iter().collect()
+        taken(key, one)
     }
 
     /// Gives back what was taken out for a release that was refused. What has come to its place
     /// meanwhile stays.
-    pub fn put_back(&mut self, taken: Vec<(u64, Live)>) {
+    pub fn put_back(&mut self, taken: Taken) {
         for (key, live) in taken {
             match self {
-                Table::Owned(all) => {
-                    all.entry(key).or_insert(live);
-                }
+                Table::Owned(all) => all.insert_new(key, live),
                 Table::Counted(all) => all.entry(key).or_default().push(live),
                 Table::Ranges(all) => {
                     if overlapping(all, key, live.size).is_empty() {
@@ -125,29 +123,29 @@ impl Table {
         let Table::Owned(all) = self else { return None };
         let first = key - key % ALIGNMENT;
         let starts = (0..INSIDE / ALIGNMENT).filter_map(|n| first.checked_sub(n * ALIGNMENT));
-        let mut candidates = starts.filter_map(|start| Some((start, *all.get(&start)?)));
+        let mut candidates = starts.filter_map(|start| Some((start, all.get(start)?)));
         let (start, live) = candidates.next()?;
         (key - start < live.size && start != key).then_some((start, live))
     }
 
     /// The thing of this value, if it is live; of several the last one.
-    pub fn get(&self, key: u64) -> Option<&Live> {
+    pub fn get(&self, key: u64) -> Option<Live> {
         match self {
-            Table::Owned(all) => all.get(&key),
-            Table::Counted(all) => all.get(&key).and_then(|all| all.last()),
-            Table::Ranges(all) => all.get(&key),
+            Table::Owned(all) => all.get(key),
+            Table::Counted(all) => all.get(&key).and_then(|all| all.last()).copied(),
+            Table::Ranges(all) => all.get(&key).copied(),
         }
     }
 
     /// What is live, in no order.
-    pub fn iter(&self) -> Box<dyn Iterator<Item = (u64, &Live)> + '_> {
+    pub fn iter(&self) -> Box<dyn Iterator<Item = (u64, Live)> + '_> {
         match self {
-            Table::Owned(all) => Box::new(all.iter().map(|(key, live)| (*key, live))),
+            Table::Owned(all) => Box::new(all.iter()),
             Table::Counted(all) => Box::new(
                 all.iter()
-                    .flat_map(|(key, all)| all.iter().map(|live| (*key, live))),
+                    .flat_map(|(key, all)| all.iter().map(|live| (*key, *live))),
             ),
-            Table::Ranges(all) => Box::new(all.iter().map(|(key, live)| (*key, live))),
+            Table::Ranges(all) => Box::new(all.iter().map(|(key, live)| (*key, *live))),
         }
     }
 
@@ -167,10 +165,8 @@ impl Table {
 
     /// Notes that this thing is lost.
     pub fn mark_lost(&mut self, key: u64) {
-        if let Table::Owned(all) = self
-            && let Some(live) = all.get_mut(&key)
-        {
-            live.lost = true;
+        if let Table::Owned(all) = self {
+            all.mark_lost(key);
         }
     }
 
@@ -182,6 +178,10 @@ impl Table {
             Table::Ranges(all) => all.clear(),
         }
     }
+}
+
+fn taken(key: u64, live: Option<Live>) -> Taken {
+    live.map_or(Taken::new(), |live| smallvec![(key, live)])
 }
 
 /// The first addresses of the ranges that share an address with this one.
@@ -197,9 +197,9 @@ fn overlapping(all: &BTreeMap<u64, Live>, start: u64, size: u64) -> Vec<u64> {
 }
 
 /// Cuts a range out of all that overlap it.
-fn take_range(all: &mut BTreeMap<u64, Live>, start: u64, size: u64) -> Vec<(u64, Live)> {
+fn take_range(all: &mut BTreeMap<u64, Live>, start: u64, size: u64) -> Taken {
     let end = start.saturating_add(size);
-    let mut taken = Vec::new();
+    let mut taken = Taken::new();
     for at in overlapping(all, start, size) {
         let Some(live) = all.remove(&at) else {
             continue;
@@ -266,10 +266,7 @@ mod tests {
 
     #[track_caller]
     fn check(table: &Table, expected: &str) {
-        assert_eq!(
-            shown(table.iter().map(|(key, live)| (key, *live))),
-            expected
-        );
+        assert_eq!(shown(table.iter()), expected);
         assert_eq!(table.len(), table.iter().count());
     }
 
@@ -279,13 +276,13 @@ mod tests {
         assert!(table.open(0x1000, live(32)).is_empty());
         assert!(table.open(0x2000, live(8)).is_empty());
         assert_eq!(
-            table.open(0x1000, live(16)),
+            table.open(0x1000, live(16)).as_slice(),
             [(0x1000, live(32))],
             "a missed release"
         );
         check(&table, "0x1000+0x10 0x2000+0x8");
         let taken = table.take(0x1000, None);
-        assert_eq!(taken, [(0x1000, live(16))]);
+        assert_eq!(taken.as_slice(), [(0x1000, live(16))]);
         assert!(table.take(0x1000, None).is_empty());
         table.put_back(taken);
         check(&table, "0x1000+0x10 0x2000+0x8");
@@ -321,8 +318,12 @@ mod tests {
         table.open(7, live(2));
         table.open(8, live(3));
         check(&table, "0x7+0x1 0x7+0x2 0x8+0x3");
-        assert_eq!(table.take(7, None), [(7, live(2))], "the last comes first");
-        assert_eq!(table.take(7, None), [(7, live(1))]);
+        assert_eq!(
+            table.take(7, None).as_slice(),
+            [(7, live(2))],
+            "the last comes first"
+        );
+        assert_eq!(table.take(7, None).as_slice(), [(7, live(1))]);
         assert!(table.take(7, None).is_empty());
         check(&table, "0x8+0x3");
     }

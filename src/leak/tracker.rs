@@ -17,7 +17,7 @@ use crate::leak::pages::Pages;
 use crate::leak::recent_frees::RecentFrees;
 use crate::leak::site::{Origin, Passed, Site, SiteId, Sites};
 use crate::leak::system::FileId;
-use crate::leak::table::{Live, Table};
+use crate::leak::table::{Live, Table, Taken};
 use crate::leak::words::Words;
 use crate::plan::pairs::Width;
 use crate::value::Value;
@@ -38,8 +38,8 @@ pub struct Caller<'e> {
     pub time: Timestamp,
     /// Which call.
     pub id: CallId,
-    /// What is called.
-    pub symbol: &'e Arc<str>,
+    /// What the function that is called has to do with any kind.
+    pub roles: &'e [Arc<Role>],
     /// Where that begins: several functions may be called like one.
     pub entry: Vaddr,
     /// From where.
@@ -98,10 +98,18 @@ struct RecentFree {
 #[derive(Clone, Debug, Default)]
 struct Thread {
     open: Vec<Open>,
-    /// Its last release and by which function: operator delete calls free for the same block.
-    last: Option<(KindId, u64, Arc<str>, Vaddr)>,
+    /// Its last release: operator delete calls free for the same block.
+    last: Option<Last>,
     /// The last call of interest.
     after: Option<Arc<Passed>>,
+}
+
+/// What was released, and by which function.
+#[derive(Clone, Debug)]
+struct Last {
+    key: u64,
+    role: Arc<Role>,
+    entry: Vaddr,
 }
 
 /// A call whose effect is known when it returns.
@@ -109,13 +117,12 @@ struct Thread {
 struct Open {
     id: CallId,
     role: Arc<Role>,
-    symbol: Arc<str>,
     entry: Vaddr,
     origin: Origin,
     return_address: Addr,
     words: Words,
     /// What it took out of the table, until it is known to have released it.
-    taken: Vec<(u64, Live)>,
+    taken: Taken,
     /// It is another call's own business.
     is_inner: bool,
 }
@@ -143,27 +150,25 @@ impl Tracker {
     /// A call begins.
     pub fn call(&mut self, caller: &Caller<'_>, args: &[Value]) {
         self.now = self.now.max(caller.time);
-        let kinds = self.kinds.clone();
-        for role in kinds.roles(caller.symbol) {
+        for role in caller.roles {
             let thread = self.threads.entry(caller.thread).or_default();
-            let words = Words::at_entry(args);
             let is_inner = thread
                 .open
                 .iter()
-                .any(|open| open.id != caller.id && hides(&open.role, role, &kinds));
+                .any(|open| open.id != caller.id && hides(&open.role, role, &self.kinds));
+            let words = Words::at_entry(args);
             let taken = match role.action {
                 _ if is_inner => self.take_inner(role, &words),
-                Action::Acquire(_) => Vec::new(),
+                Action::Acquire(_) => Taken::new(),
                 Action::Release => self.take(role, &words),
                 Action::Replace(_) => {
                     let old = role.function.old.and_then(|at| words.arg(at));
-                    old.map_or(Vec::new(), |old| self.take_old(role.kind, old))
+                    old.map_or(Taken::new(), |old| self.take_old(role.kind, old))
                 }
             };
             let open = Open {
                 id: caller.id,
                 role: role.clone(),
-                symbol: caller.symbol.clone(),
                 entry: caller.entry,
                 origin: caller.origin,
                 return_address: caller.return_address,
@@ -360,10 +365,10 @@ impl Tracker {
         Some(open.remove(at))
     }
 
-    fn take(&mut self, role: &Role, words: &Words) -> Vec<(u64, Live)> {
+    fn take(&mut self, role: &Role, words: &Words) -> Taken {
         let size = words.size(&role.function);
         let Some(holdings) = self.tables.get_mut(usize::from(role.kind.0)) else {
-            return Vec::new();
+            return Taken::new();
         };
         let keys = words.keys(&role.function);
         keys.into_iter()
@@ -371,9 +376,9 @@ impl Tracker {
             .collect()
     }
 
-    fn take_old(&mut self, kind: KindId, old: u64) -> Vec<(u64, Live)> {
+    fn take_old(&mut self, kind: KindId, old: u64) -> Taken {
         let holdings = self.tables.get_mut(usize::from(kind.0));
-        holdings.map_or(Vec::new(), |holdings| holdings.table.take(old, None))
+        holdings.map_or(Taken::new(), |holdings| holdings.table.take(old, None))
     }
 
     fn put_back(&mut self, open: Open) {
@@ -473,8 +478,11 @@ impl Tracker {
         }
         self.record_free(&open);
         if let Some(key) = open.words.keys(&open.role.function).first() {
-            let last = (open.role.kind, *key, open.symbol, open.entry);
-            self.threads.entry(thread).or_default().last = Some(last);
+            self.threads.entry(thread).or_default().last = Some(Last {
+                key: *key,
+                entry: open.entry,
+                role: open.role,
+            });
         }
     }
 
@@ -488,7 +496,7 @@ impl Tracker {
             if let Some(site) = self.sites.get_mut(live.site) {
                 *site
                     .refused
-                    .entry((open.symbol.clone(), result))
+                    .entry((open.role.symbol.clone(), result))
                     .or_default() += 1;
             }
         }

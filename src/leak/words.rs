@@ -2,30 +2,45 @@
 
 use crate::plan::pairs::{Function, Source, Width};
 use crate::value::Value;
+use smallvec::SmallVec;
 
 /// The arguments that are known at entry, and later those that are known at return.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Words {
-    args: Vec<Value>,
-    result: Option<Value>,
+    args: SmallVec<[Number; 2]>,
+    result: Number,
 }
+
+/// What a value is as a number.
+#[derive(Clone, Debug, Default)]
+enum Number {
+    /// It is none, could not be read, or is not known yet.
+    #[default]
+    None,
+    One(u64),
+    /// As of `out fd[2]`.
+    Several(Box<[u64]>),
+}
+
+/// What a call hands out or takes back: most often one thing.
+pub(super) type Keys = SmallVec<[u64; 2]>;
 
 impl Words {
     pub(super) fn at_entry(args: &[Value]) -> Words {
         Words {
-            args: args.to_vec(),
-            result: None,
+            args: args.iter().map(Number::of).collect(),
+            result: Number::None,
         }
     }
 
     pub(super) fn at_return(&mut self, out_args: &[Value], result: &Value) {
-        self.args.extend_from_slice(out_args);
-        self.result = Some(result.clone());
+        self.args.extend(out_args.iter().map(Number::of));
+        self.result = Number::of(result);
     }
 
     /// The parameter's number.
     pub(super) fn arg(&self, at: usize) -> Option<u64> {
-        word(self.args.get(at)?)
+        self.args.get(at)?.one()
     }
 
     /// The product of the function's sizes; none when it does not tell any.
@@ -37,43 +52,58 @@ impl Words {
 
     /// What the call hands out or takes back: more than one for `out fd[2]`. Null pointers and negative
     /// descriptors are nothing.
-    pub(super) fn keys(&self, function: &Function) -> Vec<u64> {
-        let value = self.value(function.key);
+    pub(super) fn keys(&self, function: &Function) -> Keys {
         let is_something = |key: &u64| match function.width(function.key) {
             Width::Word => *key != 0,
             Width::Int => *key as i64 >= 0,
         };
-        let words: Vec<Option<u64>> = match value {
-            Some(Value::Struct(several)) => several.iter().map(word).collect(),
-            Some(one) => vec![word(one)],
-            None => Vec::new(),
+        let all = match self.value(function.key) {
+            Some(Number::Several(several)) => several,
+            Some(Number::One(one)) => std::slice::from_ref(one),
+            Some(Number::None) | None => &[],
         };
-        words.into_iter().flatten().filter(is_something).collect()
+        all.iter().copied().filter(is_something).collect()
     }
 
     /// All of the function's tests hold.
     pub(super) fn hold(&self, function: &Function) -> bool {
         function.tests.iter().all(|test| {
-            let word = self.value(test.source).and_then(word);
+            let word = self.value(test.source).and_then(Number::one);
             word.is_some_and(|word| test.operator.holds(word as i64, test.number))
         })
     }
 
     /// The result as a number.
     pub(super) fn result(&self) -> Option<i64> {
-        self.result.as_ref().and_then(word).map(|word| word as i64)
+        self.result.one().map(|word| word as i64)
     }
 
-    fn value(&self, source: Source) -> Option<&Value> {
+    fn value(&self, source: Source) -> Option<&Number> {
         match source {
-            Source::Result => self.result.as_ref(),
+            Source::Result => Some(&self.result),
             Source::Param(at) => self.args.get(at),
         }
     }
 }
 
+impl Number {
+    fn of(value: &Value) -> Number {
+        match value {
+            Value::Struct(several) => Number::Several(several.iter().filter_map(word).collect()),
+            one => word(one).map_or(Number::None, Number::One),
+        }
+    }
+
+    fn one(&self) -> Option<u64> {
+        match self {
+            Number::One(word) => Some(*word),
+            _ => None,
+        }
+    }
+}
+
 /// The number that a value is; none for what is no number or could not be read.
-pub(super) fn word(value: &Value) -> Option<u64> {
+fn word(value: &Value) -> Option<u64> {
     match value {
         Value::Signed(n) | Value::Char(n) => Some(*n as u64),
         Value::Unsigned(n) | Value::Hex(n) | Value::Octal(n) | Value::Guess(n) => Some(*n),

@@ -312,9 +312,9 @@ impl Json {
                 stack,
                 ..
             } => {
-                let backtraces = self.backtraces.as_ref().zip(stack.as_deref());
-                let stack = backtraces.map(|(backtraces, raw)| Backtrace {
-                    stack: backtraces.borrow_mut().unwind(event.pid, raw),
+                let backtraces = self.backtraces.as_ref().zip(stack.as_ref());
+                let stack = backtraces.map(|(backtraces, stack)| Backtrace {
+                    stack: backtraces.borrow_mut().unwind(event.pid, stack),
                     has_callee: point.kind != plan::Kind::SystemCall,
                 });
                 let begun = Begun {

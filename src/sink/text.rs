@@ -33,7 +33,7 @@ use crate::base::addr::Addr;
 use crate::base::printable::printable;
 use crate::event::{CallId, Event, Kind, Why};
 use crate::plan::{self, Tracepoint};
-use crate::stack::RawStack;
+use crate::stack::CallStack;
 use crate::value::Value;
 use anstyle::{AnsiColor, Style as Paint};
 use backtrace::Backtrace;
@@ -219,11 +219,11 @@ impl Text {
         &self,
         event: &Event,
         point: &Tracepoint,
-        stack: Option<&RawStack>,
+        stack: Option<&CallStack>,
     ) -> Option<Backtrace> {
-        let (backtraces, raw) = (self.backtraces.as_ref()?, stack?);
+        let (backtraces, stack) = (self.backtraces.as_ref()?, stack?);
         Some(Backtrace {
-            stack: backtraces.borrow_mut().unwind(event.pid, raw),
+            stack: backtraces.borrow_mut().unwind(event.pid, stack),
             has_callee: point.kind != plan::Kind::SystemCall,
         })
     }
@@ -268,7 +268,7 @@ impl Text {
                     has_args: false,
                     args: 0,
                     return_address: *return_address,
-                    backtrace: self.unwind(event, point, stack.as_deref()),
+                    backtrace: self.unwind(event, point, stack.as_ref()),
                 };
                 self.call(*id, point, begun, args);
             }

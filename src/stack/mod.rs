@@ -17,6 +17,7 @@ mod step;
 mod symbolize;
 mod symbols;
 mod unwind;
+mod walked;
 
 use crate::base::addr::Vaddr;
 use std::num::NonZeroU32;
@@ -32,6 +33,7 @@ pub use stacks::Stacks;
 pub use symbolize::{Location, Progress, Symbolizer};
 pub use symbols::{Symbols, streams};
 pub use unwind::{CallerRule, End, Unwinder, Unwound};
+pub use walked::{CallStack, Walked, WalkedStacks};
 
 /// A module of [`Stacks`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -13,8 +13,6 @@ pub struct RawStack {
     bottom: u64,
     /// The stack from there up.
     bytes: Box<[u8]>,
-    /// The addresses of its frames, where they were found already.
-    frames: Option<Box<[u64]>>,
     /// What an interpreter was running on it.
     scripts: Option<ScriptCalls>,
     /// The stack of the goroutine that has called what runs on this one.
@@ -52,23 +50,9 @@ impl RawStack {
             moment,
             bottom: regs.rsp,
             bytes,
-            frames: None,
             scripts: None,
             left: None,
         }
-    }
-
-    /// A stack whose frames were found already: where the function begins, and the return addresses, innermost first.
-    pub fn of_frames(regs: &Regs, frames: Box<[u64]>) -> RawStack {
-        RawStack {
-            frames: Some(frames),
-            ..RawStack::new(regs, Moment::Entry, Box::default())
-        }
-    }
-
-    /// The addresses of its frames, where they were found already: the same stack has the same.
-    pub fn walked(&self) -> Option<&[u64]> {
-        self.frames.as_deref()
     }
 
     /// The copy, and what an interpreter was running on that stack.

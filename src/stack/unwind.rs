@@ -3,12 +3,13 @@
 use super::cfi::{Cfi, Row};
 use super::emulate::{self, Code};
 use super::raw::{RIP, RSP, Registers};
-use super::{Bytes, Frame, FrameKind, ModuleId, Moment, RawStack, step};
+use super::{Bytes, Frame, FrameKind, ModuleId, Moment, RawStack, Walked, step};
 use crate::base::addr::{Addr, Bias, Vaddr};
 use crate::debug::bytes::Piece;
 use crate::elf::Sections;
 use gimli::UnwindContext;
 use rustc_hash::FxHashMap;
+use std::iter;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -126,9 +127,6 @@ impl Unwinder {
             kind: FrameKind::Exact,
         };
         let mut frames = vec![self.frame(place)];
-        if let Some([_, returns @ ..]) = raw.walked() {
-            return self.walked(frames, returns, limit);
-        }
         let end = loop {
             if frames.len() >= limit {
                 break End::Limit;
@@ -157,16 +155,16 @@ impl Unwinder {
         Unwound { frames, end }
     }
 
-    /// The frames of return addresses that were found already.
-    fn walked(&self, mut frames: Vec<Frame>, returns: &[u64], limit: usize) -> Unwound {
-        let places = returns.iter();
-        let places = places.map(|at| self.place(*at, FrameKind::Return));
-        frames.extend(places.map(|place| self.frame(place)));
-        let end = match frames.len() >= limit {
+    /// The frames of a stack that was walked already.
+    pub fn walked(&self, walked: &Walked, limit: usize) -> Unwound {
+        let kinds = iter::once(FrameKind::Exact).chain(iter::repeat(FrameKind::Return));
+        let places = walked.addresses.iter().zip(kinds);
+        let places = places.map(|(at, kind)| self.place(*at, kind));
+        let frames = places.take(limit).map(|place| self.frame(place)).collect();
+        let end = match walked.addresses.len() >= limit {
             true => End::Limit,
             false => End::Root,
         };
-        frames.truncate(limit);
         Unwound { frames, end }
     }
 

@@ -3,7 +3,7 @@
 use crate::base::addr::{Addr, Vaddr};
 use crate::base::printable::printable;
 use crate::base::{Pid, Tid};
-use crate::event::{CallId, Event, Kind};
+use crate::event::{CallId, Event, Kind, Why};
 use crate::leak::allocators::Allocator;
 use crate::leak::heap::live_heap;
 use crate::leak::kinds::{Action, Role, Shape};
@@ -13,7 +13,7 @@ use crate::leak::options::Thread;
 use crate::leak::site::{Origin, Passed};
 use crate::leak::tracker::{Caller, Knowledge};
 use crate::plan::{self, Tracepoint};
-use crate::stack::RawStack;
+use crate::stack::CallStack;
 use crate::value::Value;
 use crate::value::render;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ impl LeakSink {
                 ..
             } if is_ours(point) => {
                 let origin = match stack {
-                    Some(raw) => self.origin(event.pid, point, raw),
+                    Some(stack) => self.origin(event.pid, point, stack),
                     None => Origin::Caller(*return_address),
                 };
                 self.per_begins(event.pid, &point.symbol);
@@ -49,6 +49,8 @@ impl LeakSink {
                 tracker.returned(event.tid, event.time, *id, out_args, result);
                 self.identify(event.pid, event.tid);
             }
+            // Of one whose return is of no interest all is known.
+            Kind::NoReturn { why, .. } if *why == Why::Unwatched => {}
             Kind::NoReturn { id, point, .. } if is_ours(point) => {
                 self.traced(event.pid).tracker.unwound(event.tid, *id);
             }
@@ -56,9 +58,9 @@ impl LeakSink {
         }
     }
 
-    fn origin(&mut self, pid: Pid, point: &Tracepoint, raw: &RawStack) -> Origin {
+    fn origin(&mut self, pid: Pid, point: &Tracepoint, stack: &CallStack) -> Origin {
         let book = &mut self.setup.book;
-        let stack = book.unwind(pid, raw);
+        let stack = book.unwind(pid, stack);
         if is_of_allocator(point) {
             book.begins_in_allocator(stack);
         }
@@ -92,11 +94,13 @@ impl LeakSink {
             };
             self.traced(event.pid).tracker.passed(event.tid, passed);
         }
+        let kinds = self.setup.kinds.clone();
+        let roles = kinds.roles(symbol);
         let from = Caller {
             thread: event.tid,
             time: event.time,
             id,
-            symbol,
+            roles,
             entry: match point.kind {
                 plan::Kind::Resource { entry, .. } => entry,
                 _ => Vaddr(0),
@@ -106,7 +110,7 @@ impl LeakSink {
         };
         self.learn_allocator(event.pid, point);
         self.learn_name(event.pid, event.tid);
-        if !self.is_own_mapping(event.pid, point, caller) {
+        if !self.is_own_mapping(event.pid, point, roles, caller) {
             self.traced(event.pid).tracker.call(&from, args);
         }
     }
@@ -154,13 +158,19 @@ impl LeakSink {
     }
 
     /// The C library maps memory for itself: thread stacks, an allocator's arenas.
-    fn is_own_mapping(&self, pid: Pid, point: &Tracepoint, caller: Addr) -> bool {
+    fn is_own_mapping(
+        &self,
+        pid: Pid,
+        point: &Tracepoint,
+        roles: &[Arc<Role>],
+        caller: Addr,
+    ) -> bool {
         let kinds = &self.setup.kinds;
         let is_mapping = |role: &Arc<Role>| {
             let shape = kinds.kind(role.kind).map(|kind| kind.shape);
             shape == Some(Shape::Ranges) && role.action != Action::Release
         };
-        kinds.roles(&point.symbol).iter().any(is_mapping)
+        roles.iter().any(is_mapping)
             && !point.module.is_main
             && self
                 .setup

@@ -141,7 +141,7 @@ fn blocks(subject: &Subject, names: &mut dyn Names) -> Vec<Block> {
         .flat_map(|holdings| holdings.table.iter())
         .collect();
     live.sort_unstable_by_key(|(address, _)| *address);
-    let block = |(address, live): (u64, &Live)| {
+    let block = |(address, live): (u64, Live)| {
         let site = tracker.sites.get(live.site)?;
         let stack = names.stack(site.origin);
         let is_told = !is_runtime(&stack, Some(live.size))

@@ -104,7 +104,7 @@ impl Question {
             if is_heap(kind) && kind.label == HEAP {
                 heap.extend(holdings.table.iter().map(|(start, _)| start));
             }
-            let block = |(start, live): (u64, &Live)| Block {
+            let block = |(start, live): (u64, Live)| Block {
                 start,
                 size: live.size,
                 is_root: live.born > born_before,

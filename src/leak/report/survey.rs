@@ -109,7 +109,7 @@ pub fn survey(
                 continue;
             }
             let verdict = match checked.filter(|_| is_checked) {
-                Some(checked) => verdict(checked, key, live),
+                Some(checked) => verdict(checked, key, &live),
                 None => Verdict::Unchecked,
             };
             let quarter = (live.born.saturating_mul(4) / now).min(3) as usize;
@@ -124,7 +124,7 @@ pub fn survey(
                 .groups
                 .entry((id, live.site, verdict))
                 .or_insert_with(new);
-            group.add(key, live, quarter);
+            group.add(key, &live, quarter);
         }
     }
     survey

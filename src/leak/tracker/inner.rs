@@ -1,13 +1,13 @@
 //! Calls inside of others of their kind: what an allocator asks another one for, to hand it out itself.
 
 use crate::leak::kinds::{Action, Role};
-use crate::leak::table::{Live, Table};
+use crate::leak::table::{Table, Taken};
 use crate::leak::tracker::{Open, Tracker};
 use crate::leak::words::Words;
 
 impl Tracker {
     /// A call made for another one of its kind takes back what such a call was handed out, if anything of ours.
-    pub(super) fn take_inner(&mut self, role: &Role, words: &Words) -> Vec<(u64, Live)> {
+    pub(super) fn take_inner(&mut self, role: &Role, words: &Words) -> Taken {
         let key = match role.action {
             Action::Acquire(_) => None,
             Action::Release => words.keys(&role.function).first().copied(),
@@ -18,7 +18,7 @@ impl Tracker {
         {
             holdings.inner.remove(&key);
         }
-        Vec::new()
+        Taken::new()
     }
 
     /// Notes what such a call was handed out.

@@ -15,7 +15,7 @@ impl Tracker {
         for (key, live) in &open.taken {
             let is_right = match replacing {
                 Some(replaced) => self.kinds.may_replace(live.family, replaced),
-                None => self.kinds.may_release(live.family, &open.symbol),
+                None => self.kinds.may_release(live.family, &open.role.symbol),
             };
             if !is_right {
                 wrong = Some((*key, Wrong::Mismatch { site: live.site }));
@@ -34,7 +34,7 @@ impl Tracker {
             wrong = key.and_then(|key| Some((key, self.unknown(thread, open, key)?)));
         }
         let Some((key, wrong)) = wrong else { return };
-        let (symbol, origin) = (open.symbol.clone(), open.origin);
+        let (symbol, origin) = (open.role.symbol.clone(), open.origin);
         self.misuses.add(Misuse {
             kind,
             wrong,
@@ -53,9 +53,9 @@ impl Tracker {
             .threads
             .get(&thread)
             .and_then(|thread| thread.last.as_ref());
-        let told = last.is_some_and(|(k, value, symbol, entry)| {
-            let is_other = *symbol != open.symbol || *entry != open.entry;
-            *k == kind && *value == key && is_other
+        let told = last.is_some_and(|last| {
+            let is_other = last.role.symbol != open.role.symbol || last.entry != open.entry;
+            last.role.kind == kind && last.key == key && is_other
         });
         // operator delete told of it already.
         if told && open.role.action == Action::Release {

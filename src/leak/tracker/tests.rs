@@ -12,6 +12,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 struct Play {
+    kinds: Arc<Kinds>,
     tracker: Tracker,
     open: HashMap<i32, Vec<CallId>>,
     next: u64,
@@ -50,6 +51,7 @@ impl Play {
         let sets: Vec<Set> = shipped.chain(own).collect();
         let kinds = Arc::new(Kinds::new(&sets).expect("kinds"));
         Play {
+            kinds: kinds.clone(),
             tracker: Tracker::new(kinds, knowledge, Timestamp(Duration::ZERO)),
             open: HashMap::new(),
             next: 0,
@@ -72,11 +74,12 @@ impl Play {
         let (name, rest) = rest.split_once('(').expect("a call");
         let (args, end) = rest.split_once(')').expect("arguments");
         let id = CallId(self.next);
+        let kinds = self.kinds.clone();
         let caller = Caller {
             thread: Tid(thread),
             time,
             id,
-            symbol: &name.into(),
+            roles: kinds.roles(name),
             // Each function is called from one place.
             origin: Origin::Caller(Addr(name.len() as u64)),
             entry: Vaddr(0),

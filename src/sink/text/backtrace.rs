@@ -3,7 +3,7 @@
 use crate::base::Pid;
 use crate::base::addr::Addr;
 use crate::event::Event;
-use crate::stack::{RawStack, StackId};
+use crate::stack::{CallStack, StackId};
 use serde::Serialize;
 use std::cell::RefCell;
 use std::fmt::Write as _;
@@ -16,7 +16,7 @@ pub trait Backtraces {
     fn event(&mut self, event: &Event);
 
     /// The stack of a call that has just begun.
-    fn unwind(&mut self, pid: Pid, raw: &RawStack) -> StackId;
+    fn unwind(&mut self, pid: Pid, stack: &CallStack) -> StackId;
 
     /// At most so many calls of a stack, innermost first.
     fn frames(&mut self, pid: Pid, backtrace: Backtrace, most: usize) -> Vec<Frame>;
