@@ -1,9 +1,10 @@
 //! Profiles for other tools and for the eye: folded stacks ([`folded`]), pprof ([`pprof`]), and one
-//! self-contained page ([`html`]). What is written stands here as plain data; it knows nothing of
+//! self-contained page ([`html`]); and how the JSON of traces is written ([`json`]). What is written stands here as plain data; it knows nothing of
 //! where it came from.
 
 pub mod folded;
 pub mod html;
+pub mod json;
 pub mod pprof;
 mod protobuf;
 pub mod trace;

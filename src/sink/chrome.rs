@@ -7,6 +7,7 @@ use super::demangle::Names;
 use crate::base::time::Timestamp;
 use crate::base::{Pid, Tid};
 use crate::event::{CallId, Event, Kind, Why};
+use crate::export::json;
 use crate::plan::{self, Tracepoint};
 use crate::value::Value;
 use crate::value::render::{list, render};
@@ -79,7 +80,7 @@ impl Chrome {
 
     fn entry(&mut self, entry: &Entry<'_>) -> io::Result<()> {
         let mut bytes = b",\n".to_vec();
-        serde_json::to_writer(&mut bytes, entry)?;
+        json::write(&mut bytes, entry)?;
         self.out.write_all(&bytes)
     }
 

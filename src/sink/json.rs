@@ -10,6 +10,7 @@ use crate::base::Pid;
 use crate::base::addr::Addr;
 use crate::base::time::Timestamp;
 use crate::event::{CallId, Event, Kind, Why};
+use crate::export::json;
 use crate::plan::{self, Tracepoint};
 use crate::value::Value;
 use rustc_hash::FxHashMap;
@@ -272,7 +273,8 @@ fn line<T>(event: &Event, time: Timestamp, name: &'static str, of: T) -> Line<T>
 
 /// One object on a line of its own, in a single write: outputs may be shared.
 fn write(out: &mut dyn Write, line: &impl Serialize) -> io::Result<()> {
-    let mut bytes = serde_json::to_vec(line)?;
+    let mut bytes = Vec::new();
+    json::write(&mut bytes, line)?;
     bytes.push(b'\n');
     out.write_all(&bytes)
 }

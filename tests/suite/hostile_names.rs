@@ -177,6 +177,37 @@ fn lines_and_tables() {
 }
 
 #[test]
+fn traces_for_machines() {
+    let Some(hostile) = Hostile::build("machines") else {
+        return;
+    };
+    let dir = scratch("traces");
+    let forms = ["json", "chrome", "html"].map(|name| (name, dir.join(name)));
+    let options = forms.iter().flat_map(|(name, file)| {
+        let option = format!("--{name}");
+        [option, file.to_str().unwrap().to_owned()]
+    });
+    let options: Vec<String> = options.collect();
+    let options: Vec<&str> = options.iter().map(String::as_str).collect();
+    hostile.trace(&[&options, &["-e", "*", "-S", "-s", "200"][..]].concat());
+    for (name, file) in &forms {
+        let text = fs::read_to_string(file).unwrap();
+        assert_clean(name, &text);
+        // The page's calls are packed.
+        assert!(
+            text.contains("program\\u001b]0;T") || *name == "html",
+            "{name}: {text}"
+        );
+    }
+    let lines = fs::read_to_string(&forms[0].1).unwrap();
+    let mut lines = lines
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap());
+    let is_it = |line: &serde_json::Value| line["args"][0]["value"] == format!("{BAD}fd");
+    assert!(lines.any(|line| is_it(&line)), "the name of the file");
+}
+
+#[test]
 fn reports_and_their_files() {
     let Some(hostile) = Hostile::build("reports") else {
         return;
