@@ -1,6 +1,7 @@
 //! One traced thread, as the engine knows it.
 
 use crate::base::Pid;
+use crate::base::signal::Signal;
 use crate::engine::calls::Calls;
 use crate::engine::stacks::Stacks;
 use crate::engine::supervisor::system_calls::SystemCall;
@@ -31,8 +32,8 @@ pub struct Task {
     pub stacks: Stacks,
     /// How many breakpoints its space had when it last stood still.
     pub planted: u64,
-    /// What a SIGTRAP of the program's own carried that was sent once more.
-    pub postponed: Option<SignalInfo>,
+    /// A signal that was sent once more, as there was something to do before it is delivered, and what it carried.
+    pub postponed: Option<(Signal, SignalInfo)>,
     /// What it may ask of its parent, where it is a child that shares our int3s.
     pub tracing: Tracing,
     /// It is in its last stop, or past it.

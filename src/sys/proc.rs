@@ -2,6 +2,7 @@
 
 use super::{file, patience};
 use crate::base::addr::Addr;
+use crate::base::signal::Signal;
 use crate::base::{Pid, Tid};
 use nix::libc;
 use nix::sys::statvfs::{FsFlags, statvfs};
@@ -335,6 +336,28 @@ pub fn is_pending(tid: Tid, signal: i32) -> bool {
 /// The task's process has a handler for the signal (`SigCgt`).
 pub fn is_caught(tid: Tid, signal: i32) -> bool {
     is_in_mask(tid, "SigCgt", signal)
+}
+
+/// The signal's default action is to end the process, which neither has another one for it (`SigCgt`, `SigIgn`) nor is
+/// the first of its pid namespace, which the kernel keeps from that (signal(7), pid_namespaces(7)).
+pub fn is_ended_by(tid: Tid, signal: Signal) -> bool {
+    let is_harmless = matches!(
+        signal.0,
+        libc::SIGCHLD
+            | libc::SIGCONT
+            | libc::SIGURG
+            | libc::SIGWINCH
+            | libc::SIGSTOP
+            | libc::SIGTSTP
+            | libc::SIGTTIN
+            | libc::SIGTTOU
+    );
+    let is_first = || {
+        let ids = status_field(tid, "NStgid");
+        ids.is_none_or(|ids| ids.split_whitespace().next_back() == Some("1"))
+    };
+    let has_other = || is_caught(tid, signal.0) || is_in_mask(tid, "SigIgn", signal.0);
+    !is_harmless && !has_other() && !is_first()
 }
 
 fn is_in_mask(tid: Tid, name: &str, signal: i32) -> bool {

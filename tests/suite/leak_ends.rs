@@ -36,7 +36,8 @@ fn every_end_has_a_verdict() {
     }
 }
 
-/// A child keeps the memory of a large process that ends by itself, which therefore is not held while it is looked at.
+/// A child keeps the memory of a large process that ends by itself or by a signal, which therefore is not held while it
+/// is looked at. SIGKILL leaves no time for that.
 #[test]
 fn a_large_process() {
     let Some(program) = fixture("leak_large") else {
@@ -44,11 +45,18 @@ fn a_large_process() {
     };
     let program = program.to_str().expect("a path");
     for instrument in ["auto", "stop"] {
-        for (way, forked) in [("exit", true), ("_exit", true), ("kill", false)] {
+        for (way, forked, ended) in [
+            ("exit", true, "at exit"),
+            ("_exit", true, "at exit"),
+            ("kill", false, "killed by SIGKILL"),
+            ("term", true, "killed by SIGTERM"),
+            ("fault", true, "killed by SIGSEGV"),
+        ] {
             let args = ["--older", "0", "--instrument", instrument];
             let (report, finished) = report(&args, &[program, way]);
             assert_eq!(report["lost"]["blocks"], 15, "{way}: {}", finished.told());
             assert_eq!(report["check"]["forked"], forked, "{way}: {report:#}");
+            assert_eq!(report["process"]["ended"], ended, "{way}: {report:#}");
             let told = finished.stderr.matches("leak_large (pid ").count();
             assert_eq!(told, 1, "{way}: {}", finished.told());
         }

@@ -1,10 +1,11 @@
 //! The last moment of a process: its tasks stop before they end, with memory and registers as they were
 //! (ptrace(2), PTRACE_O_TRACEEXIT). There is one whatever ends it: exit_group(2) by any thread, the exit of the
 //! last one, a signal, SIGKILL too. A process cannot have a child any more then; so where it has much memory, which a
-//! child is to keep, it is told of when it calls `_exit`.
+//! child is to keep, it is told of when it calls `_exit`, or when a signal is about to be delivered that ends it.
 
 use crate::base::machine::Machine;
 use crate::base::regs::Regs;
+use crate::base::signal::Signal;
 use crate::base::snapshot::TaskState;
 use crate::base::{Pid, Tid};
 use crate::engine::hit::What;
@@ -14,7 +15,8 @@ use crate::engine::supervisor::state::Supervisor;
 use crate::engine::supervisor::{snapshot, snapshot_memory};
 use crate::engine::task::Role;
 use crate::sys;
-use crate::sys::ptrace::{Ends, Stopped};
+use crate::sys::proc;
+use crate::sys::ptrace::{Ends, SignalInfo, Stopped};
 use nix::libc;
 use std::collections::{HashMap, HashSet};
 
@@ -24,7 +26,7 @@ pub(in crate::engine) struct Ending {
     /// It has been told of these.
     told: HashSet<Pid>,
     /// Those of them that have not come to their last stop.
-    called_exit: HashSet<Pid>,
+    early: HashSet<Pid>,
     /// What tasks were like that others have ended, and that may be gone when it is told.
     states: HashMap<Pid, Vec<TaskState>>,
 }
@@ -33,13 +35,13 @@ impl Ending {
     /// The process is gone, or runs another program.
     pub(in crate::engine) fn forget(&mut self, pid: Pid) {
         self.told.remove(&pid);
-        self.called_exit.remove(&pid);
+        self.early.remove(&pid);
         self.states.remove(&pid);
     }
 
     /// It is in its last stop, and that has been told.
     pub(in crate::engine) fn is_last(&self, pid: Pid) -> bool {
-        self.told.contains(&pid) && !self.called_exit.contains(&pid)
+        self.told.contains(&pid) && !self.early.contains(&pid)
     }
 
     /// What tasks of it were like that are about to end, or have ended with it.
@@ -59,15 +61,60 @@ impl Supervisor {
 
     /// A task has called `_exit`.
     pub(in crate::engine) fn about_to_end(&mut self, tid: Tid, out: &mut Out<'_>) {
-        let task = self.tasks.get(&tid).filter(|t| t.role == Role::Shown);
-        let task = task.filter(|task| !self.shares_memory(task));
-        if let Some(pid) = task.map(|task| task.pid)
-            && snapshot_memory::is_much(pid)
+        if let Some(pid) = self.large_process(tid)
             && self.ending.told.insert(pid)
         {
-            self.ending.called_exit.insert(pid);
+            self.ending.early.insert(pid);
             out.tell(pid, tid, What::Exiting);
         }
+    }
+
+    /// A signal is about to be delivered to a task. Where it ends a process with much memory, that is told of; the
+    /// signal makes way for the child that keeps the memory, and is sent once more.
+    pub(in crate::engine) fn told_of_end(
+        &mut self,
+        stopped: &Stopped,
+        signal: Signal,
+        out: &mut Out<'_>,
+    ) -> sys::Result<bool> {
+        let tid = stopped.tid();
+        if !self.plan.resources.want_stacks() || !proc::is_ended_by(tid, signal) {
+            return Ok(false);
+        }
+        let Some(pid) = self.large_process(tid) else {
+            return Ok(false);
+        };
+        if self.ending.told.contains(&pid) {
+            return Ok(false);
+        }
+        let info = stopped.signal_info()?;
+        // To trace another user's process does not take the right to send it signals.
+        if stopped.send(pid, signal).is_err() {
+            return Ok(false);
+        }
+        if let Some(task) = self.tasks.get_mut(&tid) {
+            task.postponed = Some((signal, info));
+        }
+        self.about_to_end(tid, out);
+        Ok(true)
+    }
+
+    /// What a signal carried that was sent once more and now is there.
+    pub(in crate::engine) fn postponed(&mut self, tid: Tid, signal: Signal) -> Option<SignalInfo> {
+        let task = self.tasks.get_mut(&tid)?;
+        let (_, info) = task.postponed.take_if(|(which, _)| *which == signal)?;
+        if !proc::is_ended_by(tid, signal) {
+            // Another thread has set an action for it meanwhile.
+            self.ending.forget(task.pid);
+        }
+        Some(info)
+    }
+
+    /// The process of a task that is shown, if it has so much memory of its own that a child is to keep it.
+    fn large_process(&self, tid: Tid) -> Option<Pid> {
+        let task = self.tasks.get(&tid).filter(|t| t.role == Role::Shown)?;
+        let pid = Some(task.pid).filter(|_| !self.shares_memory(task));
+        pid.filter(|pid| snapshot_memory::is_much(*pid))
     }
 
     /// A task is about to end.
@@ -82,7 +129,7 @@ impl Supervisor {
             return Ok(Resume::Run(stopped));
         };
         task.is_exiting = true;
-        self.ending.called_exit.remove(&task.pid);
+        self.ending.early.remove(&task.pid);
         let (pid, role, space) = (task.pid, task.role, task.space);
         let mut others = self.tasks.values().filter(|task| task.pid == pid);
         let is_last = others.all(|task| task.is_exiting);

@@ -24,6 +24,10 @@ impl Supervisor {
         out: &mut Out<'_>,
     ) -> sys::Result<Resume> {
         let tid = stopped.tid();
+        if let Some(info) = self.postponed(tid, signal) {
+            stopped.set_signal_info(&info)?;
+            return Ok(Resume::Deliver(stopped, signal));
+        }
         if self.interrupted(&stopped, signal)? {
             return Ok(Resume::Run(stopped));
         }
@@ -47,7 +51,10 @@ impl Supervisor {
         if let Some(home) = home {
             self.taken_home(tid, &regs, home);
         }
-        Ok(Resume::Deliver(stopped, signal))
+        match self.told_of_end(&stopped, signal, out)? {
+            true => Ok(Resume::Run(stopped)),
+            false => Ok(Resume::Deliver(stopped, signal)),
+        }
     }
 
     /// A signal took the task out of a slot: the breakpoint will be hit once more.

@@ -91,7 +91,7 @@ impl Supervisor {
         let signal = Signal(libc::SIGTRAP);
         let tid = stopped.tid();
         if let Some(task) = self.tasks.get_mut(&tid) {
-            if let Some(info) = task.postponed.take() {
+            if let Some((_, info)) = task.postponed.take() {
                 stopped.set_signal_info(&info)?;
                 return self.signalled(stopped, signal, out);
             }
@@ -104,7 +104,7 @@ impl Supervisor {
                 let info = stopped.signal_info()?;
                 // To trace another user's process does not take the right to send it signals.
                 if stopped.send(task.pid, signal).is_ok() {
-                    task.postponed = Some(info);
+                    task.postponed = Some((signal, info));
                     space.renew_guard(&stopped);
                     return Ok(Resume::Run(stopped));
                 }
