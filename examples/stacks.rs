@@ -7,7 +7,7 @@ use ltrace::base::addr::Addr;
 use ltrace::base::regs::View;
 use ltrace::config::Launch;
 use ltrace::engine::hit::{Hit, What};
-use ltrace::engine::supervisor::recording::Instrument;
+use ltrace::engine::supervisor::realise::Instrument;
 use ltrace::engine::supervisor::state::{Follow, Supervisor};
 use ltrace::plan::filter::Filter;
 use ltrace::plan::resources::Resources;

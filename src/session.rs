@@ -19,7 +19,7 @@ use crate::config::{Aim, Children, Comparison, Config, Form, Instrument, Launch,
 use crate::debug::below_roots;
 use crate::decode::Decoder;
 use crate::engine::supervisor::attach::AttachError;
-use crate::engine::supervisor::recording;
+use crate::engine::supervisor::realise;
 use crate::engine::supervisor::run::Outcome;
 use crate::engine::supervisor::state::{Ending, Follow, Supervisor};
 use crate::error::Error;
@@ -266,7 +266,7 @@ fn open(to: &Destination) -> Result<Out, Error> {
 }
 
 /// By what calls are seen.
-fn instrument(config: &Config, mode: &dyn Mode) -> recording::Instrument {
+fn instrument(config: &Config, mode: &dyn Mode) -> realise::Instrument {
     // There the order of both matters: of the calls that are shown, those that may write tell where it does.
     let in_order = mode.writes_as_it_goes() && shared_output::is_shared(config);
     let records = match config.instrument {
@@ -275,8 +275,8 @@ fn instrument(config: &Config, mode: &dyn Mode) -> recording::Instrument {
         Instrument::Auto => !in_order || config.selection.is_default,
     };
     match records {
-        false => recording::Instrument::Stop,
-        true => recording::Instrument::Record(Caps {
+        false => realise::Instrument::Stop,
+        true => realise::Instrument::Record(Caps {
             text: config.limits.string,
             array: config.limits.array,
             in_order: in_order && config.instrument == Instrument::Auto,

@@ -11,7 +11,7 @@ use crate::engine::instrument::int3::breakpoint::Purpose;
 use crate::engine::space::{Refused, Space};
 use crate::engine::supervisor::explain::leak_sanitizer;
 use crate::engine::supervisor::out::Out;
-use crate::engine::supervisor::recording::{Instrument, Modules};
+use crate::engine::supervisor::realise::{Instrument, Modules};
 use crate::engine::supervisor::state::Supervisor;
 use crate::engine::task::SpaceId;
 use crate::plan::{Kind, Point, Sites, Wanted};

@@ -13,7 +13,7 @@ use crate::engine::instrument::inprocess::drain::Share;
 use crate::engine::space::Doubt;
 use crate::engine::supervisor::attach;
 use crate::engine::supervisor::out::Out;
-use crate::engine::supervisor::recording::Instrument;
+use crate::engine::supervisor::realise::Instrument;
 use crate::engine::supervisor::resume::{Resume, finish};
 use crate::engine::supervisor::state::{Ending, Supervisor};
 use crate::engine::task::Tracing;

@@ -9,7 +9,7 @@ use crate::engine::instrument::inprocess::Forked;
 use crate::engine::space::{Missing, Space};
 use crate::engine::supervisor::last_stop;
 use crate::engine::supervisor::out::Out;
-use crate::engine::supervisor::recording::Instrument;
+use crate::engine::supervisor::realise::Instrument;
 use crate::engine::supervisor::resume::Resume;
 use crate::engine::task::{SpaceId, Task};
 use crate::plan::Plan;

@@ -1,5 +1,6 @@
 //! Whose ring is which.
 
+use super::Recorder;
 use crate::base::Tid;
 use crate::record::{Layout, Reader, Shared, threads};
 use crate::sys::shared::SharedMemory;
@@ -100,5 +101,30 @@ impl Rings {
             ring.reader.nudge(Shared(memory.words()));
             memory.wake(ring.reader.futex());
         }
+    }
+}
+
+impl Recorder {
+    /// Gives a task with this thread pointer a ring.
+    pub fn assign(&mut self, tid: Tid, thread_pointer: u64) -> bool {
+        let shared = Shared(self.memory.words());
+        thread_pointer != 0 && self.rings.assign(shared, tid, thread_pointer)
+    }
+
+    /// Whose ring is found by this thread pointer.
+    pub fn holder(&self, thread_pointer: u64) -> Option<Tid> {
+        let mut rings = self.rings.used.iter();
+        let ring = rings.find(|ring| ring.thread_pointer == thread_pointer)?;
+        Some(ring.tid)
+    }
+
+    /// A task has gone; what it has recorded has been read.
+    pub fn release(&mut self, tid: Tid) {
+        self.rings.release(Shared(self.memory.words()), tid);
+    }
+
+    /// What a task records from now on is not its own: a child runs in its place that shares its memory.
+    pub fn lend(&mut self, tid: Tid, whose: Whose) {
+        self.rings.lend(tid, whose);
     }
 }

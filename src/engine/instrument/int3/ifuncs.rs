@@ -9,7 +9,7 @@ use crate::elf::{Binding, Import};
 use crate::engine::instrument::int3::breakpoint::Purpose;
 use crate::engine::space::Space;
 use crate::engine::supervisor::out::Out;
-use crate::engine::supervisor::recording::Modules;
+use crate::engine::supervisor::realise::Modules;
 use crate::engine::supervisor::state::Supervisor;
 use crate::engine::task::SpaceId;
 use crate::plan::{Kind, Sites, Tracepoint};
