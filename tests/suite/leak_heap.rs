@@ -5,6 +5,7 @@ use crate::support::fixture::fixture;
 use crate::support::program::{Program, Running};
 use crate::support::skip::unshare;
 use crate::support::text::{wait_until_planted, wait_until_untouched};
+use crate::support::until::wait_until;
 use crate::support::{ltrace, scratch};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -259,15 +260,17 @@ fn a_tracer_killed_among_its_checks() {
         target.say(b"\n");
         target.wait_for_stdout_beyond(so_far, "more");
     }
-    let name = |pid: &str| fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-    let children =
-        fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).expect("children");
-    // The one that had ended and was not waited for is no more than an entry.
-    let alive = children.split_whitespace().filter(|child| {
-        let stat = fs::read_to_string(format!("/proc/{child}/stat")).unwrap_or_default();
-        !stat.contains(") Z ") && !name(child).is_empty()
-    });
-    assert_eq!(alive.count(), 0);
+    let is_alive = || {
+        let children =
+            fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).expect("children");
+        // The one that had ended and was not waited for is no more than an entry.
+        children.split_whitespace().any(|child| {
+            let stat = fs::read_to_string(format!("/proc/{child}/stat")).unwrap_or_default();
+            !stat.is_empty() && !stat.contains(") Z ")
+        })
+    };
+    // They end by themselves, as soon as they get a processor.
+    wait_until("no child is left", || !is_alive());
     target.close_input();
     let ended = target.finish();
     assert!(

@@ -4,13 +4,14 @@ use crate::support::fixture::fixture;
 use crate::support::leaks::{read, told, users};
 use crate::support::program::{Program, Running};
 use crate::support::text::{assert_text_untouched, wait_until_planted};
+use crate::support::until::wait_until;
 use crate::support::{ltrace, scratch};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// A server, and the port it listens at.
 fn server(name: &str) -> Option<(Running, u16)> {
@@ -158,11 +159,9 @@ fn attached_and_left_under_load() {
                 let tracer = ltrace(args).args(["--json", path, "-p", &pid]).start();
                 wait_until_planted(server.pid());
                 let so_far = answered.load(Ordering::Relaxed);
-                let deadline = Instant::now() + Duration::from_secs(60);
-                while answered.load(Ordering::Relaxed) < so_far + 40 {
-                    assert!(Instant::now() < deadline, "it does not answer");
-                    std::thread::sleep(Duration::from_millis(2));
-                }
+                wait_until("forty answers more", || {
+                    answered.load(Ordering::Relaxed) >= so_far + 40
+                });
                 tracer.signal(Signal::SIGINT);
                 let finished = tracer.finish().exits(0);
                 let report = read(&file);

@@ -7,6 +7,7 @@ use crate::support::shape::Shape;
 use crate::support::skip::command;
 use crate::support::text::wait_until_guarded;
 use crate::support::trace::{about, calls};
+use crate::support::until::wait_until;
 use crate::support::{ltrace, scratch};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::Mode;
@@ -139,9 +140,7 @@ fn wait_until_opening(pid: i32) {
         let call = fs::read_to_string(format!("/proc/{pid}/syscall")).unwrap_or_default();
         call.split(' ').next() == Some(&nix::libc::SYS_openat.to_string())
     };
-    while !opens() {
-        std::thread::sleep(std::time::Duration::from_millis(1));
-    }
+    wait_until("the dynamic linker opens the FIFO", opens);
 }
 
 /// What `slow` of a library called that was loaded while the tracer was there.

@@ -6,10 +6,10 @@ use crate::support::program::{Program, Running};
 use crate::support::server::{assert_unharmed, server};
 use crate::support::terminal::{CTRL_C, CTRL_Z, on_terminal};
 use crate::support::text::{tracer_of, wait_until_planted};
+use crate::support::until::wait_until;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::io::Write;
-use std::time::{Duration, Instant};
 
 const LTRACE: &str = env!("CARGO_BIN_EXE_ltrace");
 
@@ -53,11 +53,8 @@ fn idle_policy_is_as_untraced() {
 /// Nobody traces the process any more, within a moment.
 #[track_caller]
 fn assert_let_go(pid: i32) {
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while tracer_of(pid) != 0 {
-        assert!(Instant::now() < deadline, "process {pid} is still traced");
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    let what = format!("process {pid} is traced no more");
+    wait_until(&what, || tracer_of(pid) == 0);
 }
 
 fn attached(server: &Running) -> Running {

@@ -4,6 +4,7 @@ use crate::support::leaks::{read, told};
 use crate::support::program::{Program, Running};
 use crate::support::skip::command;
 use crate::support::text::{assert_text_untouched, tracer_of, wait_until_planted};
+use crate::support::until::wait_until;
 use crate::support::{ltrace, scratch};
 use nix::sys::signal::Signal;
 use std::fs;
@@ -68,11 +69,9 @@ impl Drop for StopOnDrop<'_> {
 
 fn wait_for_answers(answers: &AtomicUsize, more: usize) {
     let wanted = answers.load(Ordering::Relaxed) + more;
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while answers.load(Ordering::Relaxed) < wanted {
-        assert!(Instant::now() < deadline, "the server does not answer");
-        std::thread::sleep(Duration::from_millis(2));
-    }
+    wait_until("the server answers", || {
+        answers.load(Ordering::Relaxed) >= wanted
+    });
 }
 
 /// Attaches to `pid` under load, twice, until calls and answers have come; then leaves.

@@ -8,6 +8,7 @@ use crate::support::server::{assert_still_works, assert_unharmed, server};
 use crate::support::shape::Shape;
 use crate::support::text::{wait_until_planted, wait_until_traced};
 use crate::support::trace::about;
+use crate::support::until::wait_until;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::os::unix::process::ExitStatusExt;
@@ -165,11 +166,9 @@ fn state(pid: i32) -> char {
 }
 
 fn wait_for_state(pid: i32, wanted: char) {
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while state(pid) != wanted {
-        assert!(Instant::now() < deadline, "state {} for ever", state(pid));
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    wait_until(&format!("process {pid} is in state {wanted}"), || {
+        state(pid) == wanted
+    });
 }
 
 /// Nothing more is traced of what stands. What was recorded before is still being written.

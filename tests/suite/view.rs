@@ -5,11 +5,11 @@ use crate::support::fixture::fixture;
 use crate::support::leaks::read;
 use crate::support::program::{Program, Running};
 use crate::support::terminal::{CTRL_C, CTRL_Z, Screen, on_screen};
+use crate::support::until::wait_until;
 use crate::support::{ltrace, scratch};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs;
-use std::time::Duration;
 
 const LTRACE: &str = env!("CARGO_BIN_EXE_ltrace");
 const WIDE: (u16, u16) = (120, 30);
@@ -151,16 +151,9 @@ fn it_stops_and_goes_on() {
     };
     screen.wait_for_text("LOST");
     screen.press(CTRL_Z);
-    let stopped = |screen: &Screen| screen.written.text().contains("stopped");
-    let deadline = std::time::Instant::now() + Duration::from_secs(30);
-    while !stopped(&screen) {
-        assert!(
-            std::time::Instant::now() < deadline,
-            "{}",
-            screen.written.text()
-        );
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    wait_until("it says that it is stopped", || {
+        screen.written.text().contains("stopped")
+    });
     assert!(screen.is_cooked());
     let so_far = screen.written.len();
     screen.press(b"\n");

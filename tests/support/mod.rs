@@ -26,6 +26,7 @@ pub mod stress;
 pub mod terminal;
 pub mod text;
 pub mod trace;
+pub mod until;
 
 use program::Program;
 use std::ffi::OsStr;

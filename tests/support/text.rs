@@ -1,10 +1,10 @@
 //! Looks at a running process: are its instructions those of its files?
 
+use super::until::wait_until;
 use nix::sys::signal::Signal;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 /// Asserts that every executable page that a process maps from a file is byte-equal to that file.
 #[track_caller]
@@ -17,48 +17,36 @@ pub fn assert_text_untouched(pid: i32) {
 /// Waits until a tracer has written its breakpoints into a process and let it go on.
 #[track_caller]
 pub fn wait_until_planted(pid: i32) {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while difference(pid).is_none() {
-        assert!(Instant::now() < deadline, "nobody traces process {pid}");
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    let what = format!("process {pid} has breakpoints");
+    wait_until(&what, || difference(pid).is_some());
     // Each for a moment at least: some may stop all the time.
     let mut held = tasks(pid);
-    while !held.is_empty() {
+    wait_until(&format!("process {pid} is let go on"), || {
         held.retain(|task| is_held(task));
-        assert!(Instant::now() < deadline, "process {pid} is not let go on");
-        std::thread::sleep(Duration::from_millis(1));
-    }
+        held.is_empty()
+    });
 }
 
 /// Waits until a tracer has taken hold of a process.
 #[track_caller]
 pub fn wait_until_traced(pid: i32) {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while tracer_of(pid) == 0 {
-        assert!(Instant::now() < deadline, "nobody traces process {pid}");
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    let what = format!("process {pid} is traced");
+    wait_until(&what, || tracer_of(pid) != 0);
 }
 
 /// Waits until a tracer holds a process to plant its breakpoints: the guard comes first.
 #[track_caller]
 pub fn wait_until_guarded(pid: i32) {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while !handles_sigtrap(pid) {
-        assert!(Instant::now() < deadline, "nobody traces process {pid}");
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    let what = format!("process {pid} has the guard");
+    wait_until(&what, || handles_sigtrap(pid));
 }
 
 /// Waits until a tracer has taken its breakpoints out of a process and let it go on.
 #[track_caller]
 pub fn wait_until_untouched(pid: i32) {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while difference(pid).is_some() || tasks(pid).iter().any(|task| is_held(task)) {
-        assert!(Instant::now() < deadline, "process {pid} is still traced");
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    wait_until(&format!("process {pid} is left alone"), || {
+        difference(pid).is_none() && !tasks(pid).iter().any(|task| is_held(task))
+    });
 }
 
 /// The tasks of a process, as directories of /proc.
