@@ -15,6 +15,7 @@ pub mod error;
 pub mod event;
 pub mod export;
 pub mod leak;
+pub mod mangled;
 pub mod plan;
 pub mod process;
 pub mod program;

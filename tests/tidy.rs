@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 /// What each module may use besides the standard library and itself. A module that is not named here
 /// may use everything.
-const MAY_USE: [(&str, &[&str]); 18] = [
+const MAY_USE: [(&str, &[&str]); 19] = [
     ("base", &[]),
     ("sys", &["base"]),
     ("elf", &["base"]),
@@ -19,7 +19,8 @@ const MAY_USE: [(&str, &[&str]); 18] = [
     ("value", &["base", "proto", "abi"]),
     ("plan", &["base", "elf", "proto", "abi"]),
     ("record", &["base", "elf", "proto", "abi", "plan", "stack"]),
-    ("debug", &["base", "sys", "elf", "proto"]),
+    ("mangled", &["base", "proto", "abi"]),
+    ("debug", &["base", "sys", "elf", "proto", "mangled"]),
     ("stack", &["base", "sys", "elf", "debug"]),
     ("event", &["base", "plan", "value", "stack"]),
     ("process", &["base", "sys", "elf", "debug", "plan"]),

@@ -2,16 +2,16 @@
 //! told by their names, where things lie in them by their members.
 
 use super::entries::{At, Entries, number};
-use crate::proto::types::{Expr, Integer, Laid, Lens, Names, Passing, Struct, Type, Width};
+use crate::proto::held::Held;
+use crate::proto::types::{Passing, Type};
 use gimli::constants as dw;
-use std::sync::Arc;
 
 /// So many members are looked at, and so deep members lie in each other.
 const MOST_MEMBERS: usize = 2048;
 const MOST_DEPTH: usize = 8;
 
 /// What a type holds, and where.
-pub(super) struct Held {
+pub(super) struct Found {
     what: What,
     size: u64,
     passing: Passing,
@@ -29,10 +29,10 @@ enum What {
 }
 
 /// What a structure of this name holds; `None` of most.
-pub(super) fn held(entries: &mut Entries, class: &At, name: &str) -> Option<Held> {
+pub(super) fn held(entries: &mut Entries, class: &At, name: &str) -> Option<Found> {
     let size = number(&class.entry()?, dw::DW_AT_byte_size)?;
     let (what, passing) = what(entries, class, name)?;
-    Some(Held {
+    Some(Found {
         what,
         size,
         passing,
@@ -112,35 +112,25 @@ fn what(entries: &mut Entries, class: &At, name: &str) -> Option<(What, Passing)
 /// Since Rust 1.83; before that, what `inner` holds was `buf`'s own.
 const RUST_POINTER_OF_STRING: &[&str] = &["vec", "buf", "inner", "ptr", "pointer", "pointer"];
 
-impl Held {
+impl Found {
     /// The type that shows it, by the types of entries.
     pub(super) fn shown(self, mut get: impl FnMut(&At) -> Type) -> Type {
-        let word = || Type::Integer(Integer::unsigned(Width::Long)).shown(Lens::Hide);
-        let array = |of: Type, length| Type::Array(Arc::new(of), length).pointer();
-        let (members, offsets) = match self.what {
-            What::Text { at, length } => {
-                let text = Type::text(Type::Character(Integer::CHAR), Expr::Member(2));
-                (vec![text, word()], vec![at, length])
-            }
+        let held = match self.what {
+            What::Text { at, length } => Held::Text { at, length },
             What::Counted { of, at, length } => {
-                let elements = array(get(&of), Expr::Member(2));
-                (vec![elements, word()], vec![at, length])
+                let of = get(&of);
+                Held::Counted { of, at, length }
             }
             What::Spanned { of, at, end } => {
-                let elements = array(get(&of), Expr::UpTo(2));
-                (vec![elements, word()], vec![at, end])
+                let of = get(&of);
+                Held::Spanned { of, at, end }
             }
-            What::One { of, at } => (vec![get(&of).pointer()], vec![at]),
+            What::One { of, at } => {
+                let of = get(&of).pointer();
+                Held::Value { of, at }
+            }
         };
-        let laid = Laid {
-            offsets: offsets.into(),
-            size: self.size,
-            align: 8,
-            passing: self.passing,
-        };
-        let structure = Struct::announced();
-        structure.tell(members, Names::default(), Some(laid));
-        Type::Struct(Arc::new(structure)).shown(Lens::Contents)
+        held.shown(self.size, self.passing)
     }
 }
 

@@ -3,6 +3,8 @@
 use super::{Bytes, Functions, Module, below_roots};
 use crate::base::Pid;
 use crate::base::addr::Vaddr;
+use crate::elf::{Class, Section, Sections};
+use crate::mangled::{self, Classes};
 use crate::proto::Prototype;
 use crate::proto::library::Library;
 use crate::proto::types::{Integer, Lens, Type, Width};
@@ -18,9 +20,46 @@ pub struct Files<K> {
     typedefs: Arc<HashMap<String, Type>>,
 }
 
-enum File {
-    Unread(Box<Module>),
-    Read(Option<Box<Functions>>),
+struct File {
+    module: Module,
+    /// What its debug information tells, once that was looked for.
+    functions: Option<Option<Box<Functions>>>,
+    /// What the file itself has, once that was looked at.
+    linked: Option<Linked>,
+    /// What mangled names have told.
+    by_name: HashMap<(Vaddr, Box<str>), Option<Arc<Prototype>>>,
+}
+
+/// What helps to understand mangled names.
+#[derive(Default)]
+struct Linked {
+    code: Vec<Section>,
+    classes: Classes,
+}
+
+impl Linked {
+    fn of(bytes: &[u8]) -> Linked {
+        let mut linked = Linked::default();
+        let sections = Sections::read(bytes).ok();
+        let Some(sections) = sections.filter(|sections| sections.class() == Class::Elf64) else {
+            return linked;
+        };
+        linked.code.extend(sections.code());
+        for names in [".dynstr", ".strtab"] {
+            let names = sections.get(names).and_then(|s| bytes.get(s.range));
+            linked.classes.add(names.unwrap_or_default());
+        }
+        linked
+    }
+
+    /// The instructions from an address on.
+    fn code<'b>(&self, bytes: &'b [u8], at: u64) -> &'b [u8] {
+        let inside = |section: &Section| {
+            let offset = usize::try_from(at.checked_sub(section.vaddr.0)?).ok()?;
+            bytes.get(section.range.clone())?.get(offset..)
+        };
+        self.code.iter().find_map(inside).unwrap_or_default()
+    }
 }
 
 impl<K: Eq + Hash> Files<K> {
@@ -34,14 +73,18 @@ impl<K: Eq + Hash> Files<K> {
 
     /// Keeps a file for when it is asked for.
     pub fn add(&mut self, key: K, name: &str, path: String, file: Bytes) {
-        let module = Module {
-            name: name.to_owned(),
-            path,
-            build_id: None,
-            root: None,
-            file,
+        let unread = || File {
+            module: Module {
+                name: name.to_owned(),
+                path,
+                build_id: None,
+                root: None,
+                file,
+            },
+            functions: None,
+            linked: None,
+            by_name: HashMap::new(),
         };
-        let unread = || File::Unread(Box::new(module));
         self.files.entry(key).or_insert_with(unread);
     }
 
@@ -54,20 +97,35 @@ impl<K: Eq + Hash> Files<K> {
         symbol: &str,
     ) -> Option<Arc<Prototype>> {
         let file = self.files.get_mut(key)?;
-        if let File::Unread(module) = file {
+        let functions = file.functions.get_or_insert_with(|| {
             let module = Module {
                 root: Root::elsewhere(pid),
-                ..(**module).clone()
+                ..file.module.clone()
             };
             let typedefs = self.typedefs.clone();
             let named = move |name: &str| typedefs.get(name).cloned().or_else(|| usual(name));
-            let functions = Functions::of(module, below_roots, Box::new(named));
-            *file = File::Read(functions.map(Box::new));
+            Functions::of(module, below_roots, Box::new(named)).map(Box::new)
+        });
+        functions.as_mut()?.prototype(at, symbol)
+    }
+
+    /// The same by nothing but its name, where that is one of C++, and its code.
+    pub fn by_name(&mut self, key: &K, at: Vaddr, symbol: &str) -> Option<Arc<Prototype>> {
+        if !symbol.starts_with("_Z") {
+            return None;
         }
-        match file {
-            File::Read(Some(functions)) => functions.prototype(at, symbol),
-            _ => None,
-        }
+        let file = self.files.get_mut(key)?;
+        let known = file.by_name.entry((at, symbol.into()));
+        let told = known.or_insert_with(|| {
+            let bytes: &[u8] = &file.module.file;
+            let linked = file.linked.get_or_insert_with(|| Linked::of(bytes));
+            let around = mangled::Around {
+                code: &|at| linked.code(bytes, at),
+                classes: &linked.classes,
+            };
+            mangled::prototype(symbol, at.0, around).map(Arc::new)
+        });
+        told.clone()
     }
 }
 

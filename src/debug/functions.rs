@@ -253,7 +253,13 @@ impl Functions {
     /// The parameters of a function; `None` in the place of one whose type is not known.
     fn params(&mut self, function: &At, convention: Convention) -> Vec<Option<Param>> {
         let mut params = Vec::new();
-        for at in function.children(MOST_PARAMS) {
+        // What a template's parameter pack stands for is in an entry of its own.
+        let children = function.children(MOST_PARAMS).into_iter();
+        let children = children.flat_map(|at| match at.entry().map(|entry| entry.tag()) {
+            Some(dw::DW_TAG_GNU_formal_parameter_pack) => at.children(MOST_PARAMS),
+            _ => vec![at],
+        });
+        for at in children.take(MOST_PARAMS) {
             let Some(entry) = at.entry() else {
                 continue;
             };

@@ -211,8 +211,9 @@ impl Types {
                 _ => break,
             }
         }
+        let is_reference = entry.tag() != dw::DW_TAG_pointer_type;
         match self.at(entries, &to, steps + 1) {
-            Type::Character(Integer::CHAR) => Type::string(),
+            Type::Character(Integer::CHAR) if !is_reference => Type::string(),
             ty => ty.pointer(),
         }
     }

@@ -70,6 +70,11 @@ impl<'a> Sections<'a> {
         })
     }
 
+    /// The size of addresses.
+    pub fn class(&self) -> Class {
+        self.class
+    }
+
     /// The section with this name, or a debug section by its older, packed name. A section that has
     /// an address only, as those that `objcopy --only-keep-debug` leaves, is none.
     pub fn get(&self, name: &str) -> Option<Section> {

@@ -6,6 +6,7 @@
 pub mod complaint;
 pub mod format;
 pub mod header;
+pub mod held;
 pub mod layout;
 pub mod library;
 pub mod parse;

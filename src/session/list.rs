@@ -101,7 +101,7 @@ struct Found {
     is_main: bool,
 }
 
-/// What is told of the functions in all files, by prototypes and by debug information.
+/// What is told of the functions in all files, by prototypes, by debug information and by their names.
 struct Told {
     files: Vec<(Arc<ModuleName>, Bytes, Image)>,
     debug: Files<usize>,
@@ -131,9 +131,13 @@ impl Told {
             _ => self.provider(symbol),
         };
         let own = Pid(std::process::id() as i32);
-        let prototype = found.and_then(|(file, at)| self.debug.prototype(&file, own, at, symbol));
-        prototype.map_or("unknown".to_owned(), |prototype| {
-            format!("{} (DWARF)", count(&prototype))
+        let by_debug = found.and_then(|(file, at)| self.debug.prototype(&file, own, at, symbol));
+        if let Some(prototype) = by_debug {
+            return format!("{} (DWARF)", count(&prototype));
+        }
+        let by_name = found.and_then(|(file, at)| self.debug.by_name(&file, at, symbol));
+        by_name.map_or("unknown".to_owned(), |prototype| {
+            format!("{} (name)", count(&prototype))
         })
     }
 
@@ -161,9 +165,13 @@ impl Told {
         if let Some(prototype) = by_debug {
             return Some((prototype, format!("debug information of {soname}")));
         }
-        let prototype = prototypes.lookup(function, &[&soname])?;
-        let origin = origin(&prototype);
-        Some((prototype, origin))
+        if let Some(prototype) = prototypes.lookup(function, &[&soname]) {
+            let origin = origin(&prototype);
+            return Some((prototype, origin));
+        }
+        let (file, at) = found?;
+        let by_name = self.debug.by_name(&file, at, function)?;
+        Some((by_name, format!("its name and its code in {soname}")))
     }
 
     /// The file that has a function which is not exported, and where.

@@ -167,6 +167,38 @@ fn of_cxx() {
     }
 }
 
+/// Without debug information, by what the names tell.
+#[test]
+fn of_mangled_names() {
+    for shape in [Shape::Pie, Shape::Clang] {
+        let Some(program) = shaped("mangled", shape) else {
+            return;
+        };
+        let run = ltrace(["-C", "-e", "app::*"]).arg(&program);
+        let run = run.finish().exits(0);
+        let expected = format!("{}+++ exited (status 0) +++\n", run.stdout);
+        same_text(&run.stderr, &expected);
+    }
+    let Some(program) = fixture("mangled") else {
+        return;
+    };
+    let function = "_ZNK3app7counter4nameB5cxx11Ei";
+    let told = ltrace(["--prototype", function]).arg(&program);
+    let told = told.env("LD_LIBRARY_PATH", program.parent().unwrap());
+    let told = told.finish();
+    let known = "(hide(void*), void* this, int);\n    by its name and its code in ";
+    assert!(told.stdout.contains(known), "{}", told.told());
+    let run = ltrace(["-C", "-e", "app::counter::name", "--arg-names"]);
+    let run = run.arg(&program).finish().exits(0);
+    assert!(run.stderr.contains("name(this=0x"), "{}", run.told());
+    // A prototype goes first.
+    let conf = scratch("mangled").join("mangled.conf");
+    std::fs::write(&conf, format!("void {function}(addr, hex(int));\n")).unwrap();
+    let run = ltrace(["-C", "-e", "app::counter::name", "-F"]).arg(&conf);
+    let run = run.arg(&program).finish().exits(0);
+    assert!(run.stderr.contains("= <void>"), "{}", run.told());
+}
+
 /// Headers of what is installed, as the preprocessor leaves them, are understood to the last declaration.
 #[test]
 fn headers_of_c() {

@@ -45,14 +45,12 @@ impl Supervisor {
                 let names: Vec<&str> = own.iter().map(|(m, _)| m.name().name.as_str()).collect();
                 let library = &self.plan.prototypes;
                 let prototype = library.lookup_own(&point.symbol, &names);
+                let key = &provider.planned.key;
+                let code = (symbol.kind == SymbolKind::Func).then_some(symbol.vaddr);
                 let prototype = prototype
-                    .or_else(|| {
-                        let key = &provider.planned.key;
-                        let is_code = symbol.kind == SymbolKind::Func;
-                        let at = is_code.then_some(symbol.vaddr)?;
-                        self.debug.prototype(key, space.pid, at, &point.symbol)
-                    })
-                    .or_else(|| library.lookup(&point.symbol, &names));
+                    .or_else(|| self.debug.prototype(key, space.pid, code?, &point.symbol))
+                    .or_else(|| library.lookup(&point.symbol, &names))
+                    .or_else(|| self.debug.by_name(key, code?, &point.symbol));
                 typed.insert(Arc::as_ptr(point), point.retyped(prototype));
             }
         }
@@ -83,7 +81,13 @@ impl Supervisor {
                 continue;
             }
             let key = &module.planned.key;
-            if let Some(prototype) = self.debug.prototype(key, space.pid, entry, &point.symbol) {
+            let symbol = &point.symbol;
+            let prototype = self.debug.prototype(key, space.pid, entry, symbol);
+            let prototype = prototype.or_else(|| match &point.prototype {
+                Some(_) => None,
+                None => self.debug.by_name(key, entry, symbol),
+            });
+            if let Some(prototype) = prototype {
                 typed.insert(Arc::as_ptr(point), point.retyped(Some(prototype)));
             }
         }
