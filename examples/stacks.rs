@@ -116,7 +116,7 @@ impl Printer {
                 self.unwinder.add_module(id, range.clone(), *bias, &file);
             }
             What::Unloaded { range, .. } => self.unwinder.remove_module(range.start),
-            What::Call { view, .. } if self.sizes.contains(&view.regs.rdi) => self.print(view),
+            What::Call(call) if self.sizes.contains(&call.view.regs.rdi) => self.print(&call.view),
             _ => {}
         }
     }

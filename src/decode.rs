@@ -6,28 +6,33 @@ mod formats;
 mod go;
 mod open;
 mod python;
+mod room;
 #[cfg(test)]
 mod tests;
 
+use crate::abi::location::{Location, Register};
 use crate::abi::{Argument, convention};
 use crate::base::addr::Addr;
 use crate::base::machine::Machine;
 use crate::base::regs::View;
 use crate::base::time::Timestamp;
 use crate::base::{Pid, Tid};
-use crate::engine::hit::{Hit, What};
+use crate::engine::hit::{Call, Hit, What};
 use crate::event::{CallId, Event, Kind};
+use crate::plan::capture::Capture;
 use crate::plan::{self, Stack, Tracepoint};
 use crate::proto::Prototype;
 use crate::proto::types::Type;
 use crate::stack::{Bytes, CallStack, Moment, RawStack, WalkedStacks};
 use crate::sys;
+use crate::value::read::{Plain, Reader};
 use crate::value::{Limits, Value};
 use arguments::{Arguments, reader};
 use formats::Formats;
 use go::Gos;
 use open::{Open, OpenCalls};
 use python::Pythons;
+use room::Room;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,9 +41,10 @@ pub struct Decoder {
     limits: Limits,
     open: OpenCalls,
     formats: Formats,
-    /// The event that was made last. Its list of values is used again.
-    last: Event,
-    values: Vec<Value>,
+    /// Events of calls and returns.
+    room: Room,
+    /// The last event of another kind.
+    other: Event,
     /// Arguments of calls that are over, their room used again.
     spare: Vec<Arguments>,
     pythons: Pythons,
@@ -59,13 +65,13 @@ impl Decoder {
             limits,
             open: OpenCalls::default(),
             formats: Formats::default(),
-            last: Event {
+            room: Room::default(),
+            other: Event {
                 pid: Pid(0),
                 tid: Tid(0),
                 time: Timestamp::default(),
                 kind: Kind::Tick,
             },
-            values: Vec::new(),
             spare: Vec::new(),
             pythons: Pythons::default(),
             gos: Gos::default(),
@@ -86,64 +92,9 @@ impl Decoder {
 
     /// The event that a hit means. What cannot be read is shown as such.
     pub fn event(&mut self, hit: &Hit<'_>) -> &Event {
-        if let Kind::Call { args: values, .. }
-        | Kind::Return {
-            out_args: values, ..
-        } = &mut self.last.kind
-        {
-            self.values = std::mem::take(values);
-            self.values.clear();
-        }
-        self.last = Event {
-            pid: hit.pid,
-            tid: hit.tid,
-            time: hit.time,
-            kind: self.kind(hit),
-        };
-        &self.last
-    }
-
-    fn kind(&mut self, hit: &Hit<'_>) -> Kind {
-        match &hit.what {
-            What::Call {
-                id,
-                depth,
-                point,
-                return_address,
-                view,
-            } => Kind::Call {
-                id: *id,
-                depth: *depth,
-                point: (*point).clone(),
-                return_address: *return_address,
-                args: self.call(hit, *id, point, view),
-                words: std::mem::take(&mut self.words),
-                stack: self.copy_stack(hit, point, view),
-            },
-            What::Return {
-                id,
-                depth,
-                point,
-                return_address,
-                view,
-            } => {
-                let open = self.open.take(hit.tid, *id);
-                let elapsed = elapsed(hit.time, open.as_ref());
-                let (out_args, result) = self.returned(point, open, view);
-                Kind::Return {
-                    id: *id,
-                    depth: *depth,
-                    point: (*point).clone(),
-                    return_address: *return_address,
-                    out_args,
-                    result,
-                    word: match self.keeps_words {
-                        true => word(point, view),
-                        false => 0,
-                    },
-                    elapsed,
-                }
-            }
+        let kind = match &hit.what {
+            What::Call(call) => return self.called(hit, call),
+            What::Return(call) => return self.came_back(hit, call),
             What::ReturnedAgain {
                 depth,
                 point,
@@ -251,7 +202,81 @@ impl Decoder {
             What::NoAllocator { what } => Kind::NoAllocator {
                 what: (*what).to_owned(),
             },
+        };
+        self.other = Event {
+            pid: hit.pid,
+            tid: hit.tid,
+            time: hit.time,
+            kind,
+        };
+        &self.other
+    }
+
+    fn called(&mut self, hit: &Hit<'_>, call: &Call<'_>) -> &Event {
+        let Call { point, view, .. } = call;
+        let mut values = self.room.arguments(point);
+        self.words.clear();
+        self.call(hit, call.id, point, view, &mut values);
+        let raw = self.copy_stack(hit, point, view);
+        let event = self.room.call(hit, point);
+        if let Kind::Call {
+            id,
+            depth,
+            return_address,
+            args,
+            words,
+            stack,
+            ..
+        } = &mut event.kind
+        {
+            (*id, *depth, *return_address) = (call.id, call.depth, call.return_address);
+            (*args, *stack) = (values, raw);
+            std::mem::swap(words, &mut self.words);
         }
+        event
+    }
+
+    fn came_back(&mut self, hit: &Hit<'_>, call: &Call<'_>) -> &Event {
+        let Call { point, view, .. } = call;
+        let mut values = self.room.out_arguments(point);
+        let open = self.open.take(hit.tid, call.id);
+        let took = open
+            .as_ref()
+            .map_or(Duration::ZERO, |open| hit.time.since(open.since));
+        let plain = match open.as_ref().and_then(|open| open.arguments.as_ref()) {
+            Some(_) => None,
+            None => self.plain_result(point, view),
+        };
+        let value = match plain {
+            Some(_) => Value::Void,
+            None => self.returned(point, open, view, &mut values),
+        };
+        let low = match self.keeps_words {
+            true => word(point, view),
+            false => 0,
+        };
+        let event = self.room.returned(hit, point);
+        if let Kind::Return {
+            id,
+            depth,
+            return_address,
+            out_args,
+            result,
+            word,
+            elapsed,
+            ..
+        } = &mut event.kind
+        {
+            (*id, *depth, *return_address) = (call.id, call.depth, call.return_address);
+            *out_args = values;
+            // Not moved: a value is large.
+            *result = match plain {
+                Some(plain) => plain.into(),
+                None => value,
+            };
+            (*word, *elapsed) = (low, took);
+        }
+        event
     }
 
     /// Notes the call and shows what is known of it.
@@ -261,21 +286,31 @@ impl Decoder {
         id: CallId,
         point: &Tracepoint,
         view: &View<'_>,
-    ) -> Vec<Value> {
-        let mut values = std::mem::take(&mut self.values);
+        values: &mut Vec<Value>,
+    ) {
         let mut call = Open {
             id,
             since: hit.time,
             arguments: None,
         };
         match point.typed(view.regs.machine()) {
+            Some((prototype, capture))
+                if !self.keeps_words
+                    && capture.is_flat
+                    && flat(
+                        prototype,
+                        capture,
+                        view,
+                        &reader(view, self.limits, &[], None),
+                        values,
+                    ) => {}
             Some((prototype, capture)) => {
                 let mut arguments = self.spare.pop().unwrap_or_default();
                 arguments.take(prototype, capture, view, &mut self.formats);
                 if self.keeps_words {
                     self.words.extend(arguments.words());
                 }
-                arguments.at_entry(prototype, capture, view, self.limits, &mut values);
+                arguments.at_entry(prototype, capture, view, self.limits, values);
                 match arguments.shown_at_return(prototype, capture) {
                     true => call.arguments = Some(arguments),
                     false => self.spare.push(arguments),
@@ -291,7 +326,6 @@ impl Decoder {
             }
         }
         self.open.push(hit.tid, call);
-        values
     }
 
     /// The registers and the top of the stack, to be unwound later, if they are wanted.
@@ -328,14 +362,23 @@ impl Decoder {
         self.gos.forget(pid);
     }
 
+    /// The result, when nothing else is shown and it is in a general register.
+    fn plain_result(&self, point: &Tracepoint, view: &View<'_>) -> Option<Plain> {
+        if view.regs.machine() != Machine::Amd64 || point.kind == plan::Kind::SystemCall {
+            return None;
+        }
+        let prototype = point.prototype.as_ref()?;
+        reader(view, self.limits, &[], None).plain(&prototype.result, view.regs.rax)
+    }
+
     /// The values that are shown at the return, and the result.
     fn returned(
         &mut self,
         point: &Tracepoint,
         open: Option<Open>,
         view: &View<'_>,
-    ) -> (Vec<Value>, Value) {
-        let mut values = std::mem::take(&mut self.values);
+        values: &mut Vec<Value>,
+    ) -> Value {
         let arguments = open.and_then(|open| open.arguments);
         let typed = point.typed(view.regs.machine());
         let result = result(point, view);
@@ -343,14 +386,13 @@ impl Decoder {
             (Some(mut arguments), Some((prototype, capture)), Some(result)) => {
                 arguments.has_failed = failure(point, view).is_some();
                 let limits = self.limits;
-                let value =
-                    arguments.at_return(prototype, capture, result, view, limits, &mut values);
+                let value = arguments.at_return(prototype, capture, result, view, limits, values);
                 self.spare.push(arguments);
                 value
             }
             _ => self.result(&result, view),
         };
-        (values, failure(point, view).unwrap_or(value))
+        failure(point, view).unwrap_or(value)
     }
 
     fn result(&self, result: &Option<Argument<'_>>, view: &View<'_>) -> Value {
@@ -359,6 +401,32 @@ impl Decoder {
             None => guess(view.regs.rax, view),
         }
     }
+}
+
+/// The values of arguments that are in general registers and need nothing behind them. `false` when some do: then there
+/// are none.
+fn flat(
+    prototype: &Prototype,
+    capture: &Capture,
+    view: &View<'_>,
+    reader: &Reader<'_>,
+    values: &mut Vec<Value>,
+) -> bool {
+    for (param, location) in prototype.params.iter().zip(&capture.locations) {
+        let value = match location {
+            Location::Registers(Register::General(number), None) => {
+                let word = convention::word(view, usize::from(*number));
+                reader.plain(&param.ty, word)
+            }
+            _ => None,
+        };
+        let Some(value) = value else {
+            values.clear();
+            return false;
+        };
+        values.push(value.into());
+    }
+    true
 }
 
 fn elapsed(now: Timestamp, open: Option<&Open>) -> Duration {

@@ -6,7 +6,7 @@ use crate::base::memory::Stretch;
 use crate::base::regs::{FloatRegs, Floats, Regs, View};
 use crate::base::time::Timestamp;
 use crate::base::{Pid, Tid};
-use crate::engine::hit::{Hit, What};
+use crate::engine::hit::{self, Hit, What};
 use crate::event::{CallId, Event, Kind, Why};
 use crate::plan::{self, ModuleName, Returns, Tracepoint};
 use crate::proto::tests::prototype;
@@ -121,13 +121,13 @@ fn call<'e>(point: &'e Arc<Tracepoint>, target: &'e Target) -> Hit<'e> {
     let return_address = Addr(0x40);
     hit(
         10,
-        What::Call {
+        What::Call(hit::Call {
             id: CallId(7),
             depth: 0,
             point,
             return_address,
             view,
-        },
+        }),
     )
 }
 
@@ -136,13 +136,13 @@ fn back<'e>(point: &'e Arc<Tracepoint>, target: &'e Target) -> Hit<'e> {
     let return_address = Addr(0x40);
     hit(
         13,
-        What::Return {
+        What::Return(hit::Call {
             id: CallId(7),
             depth: 0,
             point,
             return_address,
             view,
-        },
+        }),
     )
 }
 

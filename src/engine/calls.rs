@@ -56,6 +56,11 @@ impl OpenCall {
         self.frame.wrapping_add(self.machine.word() as u64)
     }
 
+    /// It is of the task's own stack, in this place.
+    fn is_at(&self, address: Addr, frame: u64) -> bool {
+        (self.stack, self.frame, self.return_address) == (Stack::Own, frame, address)
+    }
+
     /// Whether a task comes back from it that has come to `address` with this stack pointer.
     fn is_back(&self, address: Addr, rsp: u64) -> bool {
         self.return_address == address && self.machine.returns_to(self.frame, rsp)
@@ -98,8 +103,8 @@ pub struct Calls {
     passed: Option<OpenCall>,
     /// Where a signal took the task away from the breakpoint of a return, which it will hit once more.
     interrupted: Option<Landing>,
-    /// The last return that was recorded: its place, its address and its function.
-    recorded: Option<(u64, Addr, Arc<Tracepoint>)>,
+    /// The last return that was recorded: its place, its address and where its tracepoint is.
+    recorded: Option<(u64, Addr, usize)>,
 }
 
 /// Where a call has come back, as far as it tells one return from another.
@@ -153,6 +158,24 @@ impl Calls {
     /// Notes a call whose return is not watched.
     pub fn pass(&mut self, call: OpenCall) {
         self.passed = Some(call);
+    }
+
+    /// Whether a call in this place, on the stack that the task was born with, lies below all that are open: then it
+    /// leaves them as they are.
+    pub fn are_above(&self, frame: u64) -> bool {
+        let last = self.open.last();
+        last.is_none_or(|call| call.stack == Stack::Own && call.frame > frame)
+    }
+
+    /// Takes out the innermost call when it, and no other one, returns to `address` from this place: what most
+    /// returns do.
+    pub fn returned_alone(&mut self, address: Addr, frame: u64) -> Option<OpenCall> {
+        let [.., outer, call] = self.open.as_slice() else {
+            let call = self.open.last()?;
+            return call.is_at(address, frame).then(|| self.open.pop())?;
+        };
+        let is_outside = outer.stack == Stack::Own && outer.frame > frame;
+        (is_outside && call.is_at(address, frame)).then(|| self.open.pop())?
     }
 
     /// Whether this is the last of those, its breakpoint hit once more after a signal.
@@ -309,13 +332,14 @@ impl Calls {
     /// Whether a recorded return is one with the last: of a function that has led to the other by a tail call, whose
     /// return has closed this call as well.
     pub fn is_same_return(&mut self, frame: u64, address: Addr, point: &Arc<Tracepoint>) -> bool {
-        let last = self.recorded.as_ref();
-        if last
-            .is_some_and(|(at, to, of)| (*at, *to) == (frame, address) && !Arc::ptr_eq(of, point))
+        let here = Arc::as_ptr(point).addr();
+        if let Some((at, to, of)) = self.recorded
+            && (at, to) == (frame, address)
+            && of != here
         {
             return true;
         }
-        self.recorded = Some((frame, address, point.clone()));
+        self.recorded = Some((frame, address, here));
         false
     }
 

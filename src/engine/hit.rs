@@ -23,23 +23,25 @@ pub struct Hit<'e> {
     pub what: What<'e>,
 }
 
+/// A call, as it was at its beginning or its end.
+pub struct Call<'e> {
+    /// Which.
+    pub id: CallId,
+    /// How many traced calls of its task were open before it.
+    pub depth: usize,
+    /// The function.
+    pub point: &'e Arc<Tracepoint>,
+    /// Where it will return to, or has.
+    pub return_address: Addr,
+    /// What can be seen at that moment.
+    pub view: View<'e>,
+}
+
 /// What an engine can see. The kinds are those of [`crate::event::Kind`], not yet decoded.
 #[allow(missing_docs)]
 pub enum What<'e> {
-    Call {
-        id: CallId,
-        depth: usize,
-        point: &'e Arc<Tracepoint>,
-        return_address: Addr,
-        view: View<'e>,
-    },
-    Return {
-        id: CallId,
-        depth: usize,
-        point: &'e Arc<Tracepoint>,
-        return_address: Addr,
-        view: View<'e>,
-    },
+    Call(Call<'e>),
+    Return(Call<'e>),
     ReturnedAgain {
         depth: usize,
         point: &'e Arc<Tracepoint>,

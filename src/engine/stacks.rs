@@ -101,7 +101,21 @@ impl Stacks {
     }
 
     /// Which stack the task runs on, when something happens at this stack pointer.
+    #[inline]
     pub fn meet(&mut self, rsp: u64, runner: Runner<'_>) -> Stack {
+        match self.own.get() {
+            Some(Some(own)) if self.interrupted.is_none() && self.signal.is_none() => {
+                if own.contains(&rsp) {
+                    Stack::Own
+                } else {
+                    Stack::Elsewhere
+                }
+            }
+            _ => self.meet_any(rsp, runner),
+        }
+    }
+
+    fn meet_any(&mut self, rsp: u64, runner: Runner<'_>) -> Stack {
         let contains = |range: &Range<u64>| range.contains(&rsp);
         let on_own = self.own(runner).is_some_and(|own| contains(&own));
         if let Some((sp, ip)) = self.interrupted.take()

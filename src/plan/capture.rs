@@ -22,6 +22,8 @@ pub struct Capture {
     /// Which of the six general argument registers (bit 0 is `rdi`) point to something that is shown at
     /// entry, so that it is worth reading with the stack.
     pub pointers: u8,
+    /// Each argument is in a general register of its own, and shown at entry.
+    pub is_flat: bool,
 }
 
 impl Capture {
@@ -44,13 +46,24 @@ impl Capture {
         let pointers = shown.filter_map(pointer).fold(0, |mask, n| mask | 1 << n);
         let formats = prototype.params.iter().enumerate();
         let mut formats = formats.filter_map(|(index, param)| Some((index, param.ty.format()?)));
+        let format = formats.next();
+        let result_by_arguments = prototype.result.needs_arguments();
+        let is_general = |location: &Location| {
+            matches!(location, Location::Registers(Register::General(_), None))
+        };
+        let is_flat = machine == Machine::Amd64
+            && format.is_none()
+            && !result_by_arguments
+            && at_entry == locations.len()
+            && locations.iter().all(is_general);
         Capture {
-            format: formats.next(),
+            format,
             locations: locations.into(),
             behind: cursor,
             at_entry,
-            result_by_arguments: prototype.result.needs_arguments(),
+            result_by_arguments,
             pointers,
+            is_flat,
         }
     }
 }

@@ -11,6 +11,7 @@ pub mod pairs;
 pub mod quiet;
 pub mod resources;
 mod returns;
+pub mod spare;
 pub mod system_calls;
 pub mod written;
 

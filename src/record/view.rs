@@ -4,7 +4,6 @@ use super::ring::{Kind, Record};
 use crate::base::addr::Addr;
 use crate::base::memory::{Memory, Unreadable};
 use crate::base::regs::{FloatRegs, Floats, Regs, View};
-use smallvec::SmallVec;
 
 /// The selector of 64-bit code (arch/x86/include/asm/segment.h, __USER_CS).
 const USER_CS: u64 = 0x33;
@@ -16,9 +15,10 @@ pub struct Seen<'r> {
     /// The low halves of `xmm0` and up, and what `st(0)` holds: made into registers where a value is in one.
     vector: &'r [u64],
     x87: &'r [u64],
-    stretches: SmallVec<[Stretch<'r>; 8]>,
-    /// The return addresses of the stack.
-    returns: Option<&'r [u64]>,
+    /// The stack behind the return address.
+    stack: Stretch<'r>,
+    /// Other memory: of each stretch its address, its length and its bytes.
+    blobs: &'r [u64],
 }
 
 /// What stands in the place of the address before the return addresses of a stack.
@@ -32,28 +32,88 @@ struct Stretch<'r> {
     words: &'r [u64],
 }
 
+/// Stretches in a record. What does not fit into it is not there.
+struct Stretches<'r>(&'r [u64]);
+
+impl<'r> Iterator for Stretches<'r> {
+    type Item = Stretch<'r>;
+
+    fn next(&mut self) -> Option<Stretch<'r>> {
+        let [at, length, rest @ ..] = self.0 else {
+            return None;
+        };
+        let bytes = usize::try_from(*length).unwrap_or(usize::MAX);
+        let (words, rest) = rest.split_at_checked(bytes.div_ceil(8))?;
+        self.0 = rest;
+        Some(Stretch {
+            at: *at,
+            bytes,
+            words,
+        })
+    }
+}
+
 impl<'r> Seen<'r> {
     /// What a record shows, of a thread with this thread pointer. `ip`: where it was at the call, or where it has
     /// returned to.
+    #[inline]
     pub fn new(record: &Record<'r>, thread_pointer: u64, ip: u64) -> Seen<'r> {
-        let mut seen = Seen {
-            regs: Regs {
-                cs: USER_CS,
-                fs_base: thread_pointer,
-                rip: ip,
-                ..Regs::default()
-            },
-            vector: &[],
+        let regs = Regs {
+            cs: USER_CS,
+            fs_base: thread_pointer,
+            rip: ip,
+            ..Regs::default()
+        };
+        match record.kind {
+            Kind::Return => Seen::returned(record, regs),
+            _ => Seen::called(record, regs),
+        }
+    }
+
+    /// The argument registers, and the stack behind the return address.
+    #[inline]
+    fn called(record: &Record<'r>, mut regs: Regs) -> Seen<'r> {
+        let shape = record.shape;
+        let (general, rest) = split(record.words, shape.general);
+        let (vector, rest) = split(rest, shape.vector);
+        let (stack, blobs) = split(rest, shape.stack);
+        let word = |number: usize| general.get(number).copied().unwrap_or_default();
+        (regs.rdi, regs.rsi, regs.rdx) = (word(0), word(1), word(2));
+        (regs.rcx, regs.r8, regs.r9) = (word(3), word(4), word(5));
+        regs.rsp = record.frame;
+        Seen {
+            regs,
+            vector,
             x87: &[],
-            stretches: SmallVec::new(),
-            returns: None,
-        };
-        let blobs = match record.kind {
-            Kind::Return => seen.returned(record),
-            _ => seen.called(record),
-        };
-        seen.add_blobs(blobs);
-        seen
+            stack: Stretch {
+                at: record.frame.wrapping_add(8),
+                bytes: 8 * stack.len(),
+                words: stack,
+            },
+            blobs,
+        }
+    }
+
+    #[inline]
+    fn returned(record: &Record<'r>, mut regs: Regs) -> Seen<'r> {
+        let result = record.shape.result;
+        let (rdx, rest) = split(record.words, u8::from(result.rdx));
+        let (vector, rest) = split(rest, result.vector);
+        let (x87, blobs) = split(rest, 2 * u8::from(result.x87));
+        regs.rax = record.word;
+        regs.rdx = rdx.first().copied().unwrap_or_default();
+        regs.rsp = record.frame.wrapping_add(8);
+        Seen {
+            regs,
+            vector,
+            x87,
+            stack: Stretch {
+                at: 0,
+                bytes: 0,
+                words: &[],
+            },
+            blobs,
+        }
     }
 
     /// As the decoder takes it.
@@ -63,67 +123,6 @@ impl<'r> Seen<'r> {
             memory: self,
             floats: self,
             errno: None,
-        }
-    }
-
-    /// The registers, and the stack behind the return address. Gives what is behind them.
-    fn called(&mut self, record: &Record<'r>) -> &'r [u64] {
-        let shape = record.shape;
-        let (general, rest) = split(record.words, shape.general);
-        let (vector, rest) = split(rest, shape.vector);
-        let (stack, rest) = split(rest, shape.stack);
-        let word = |number: usize| general.get(number).copied().unwrap_or_default();
-        self.regs = Regs {
-            rdi: word(0),
-            rsi: word(1),
-            rdx: word(2),
-            rcx: word(3),
-            r8: word(4),
-            r9: word(5),
-            rsp: record.frame,
-            ..self.regs
-        };
-        self.vector = vector;
-        self.stretches.push(Stretch {
-            at: record.frame.wrapping_add(8),
-            bytes: 8 * stack.len(),
-            words: stack,
-        });
-        rest
-    }
-
-    fn returned(&mut self, record: &Record<'r>) -> &'r [u64] {
-        let result = record.shape.result;
-        let (rdx, rest) = split(record.words, u8::from(result.rdx));
-        let (vector, rest) = split(rest, result.vector);
-        let (x87, rest) = split(rest, 2 * u8::from(result.x87));
-        self.regs = Regs {
-            rax: record.word,
-            rdx: rdx.first().copied().unwrap_or_default(),
-            rsp: record.frame.wrapping_add(8),
-            ..self.regs
-        };
-        self.vector = vector;
-        self.x87 = x87;
-        rest
-    }
-
-    /// Each is its address, its length and its bytes. What does not fit into the record is not there.
-    fn add_blobs(&mut self, mut words: &'r [u64]) {
-        while let [at, length, rest @ ..] = words {
-            let bytes = usize::try_from(*length).unwrap_or(usize::MAX);
-            let Some(blob) = rest.get(..bytes.div_ceil(8)) else {
-                break;
-            };
-            match *at {
-                RETURNS => self.returns = Some(blob),
-                at => self.stretches.push(Stretch {
-                    at,
-                    bytes,
-                    words: blob,
-                }),
-            }
-            words = &rest[blob.len()..];
         }
     }
 }
@@ -155,7 +154,8 @@ impl Memory for Seen<'_> {
         if buf.is_empty() {
             return Ok(0);
         }
-        let most = self.stretches.iter().max_by_key(|s| s.behind(at));
+        let others = Stretches(self.blobs).filter(|stretch| stretch.at != RETURNS);
+        let most = others.chain([self.stack]).max_by_key(|s| s.behind(at));
         let Some(stretch) = most.filter(|stretch| stretch.behind(at) > 0) else {
             return Err(Unreadable(at));
         };
@@ -165,7 +165,8 @@ impl Memory for Seen<'_> {
     }
 
     fn returns(&self) -> Option<&[u64]> {
-        self.returns
+        let found = Stretches(self.blobs).find(|stretch| stretch.at == RETURNS);
+        found.map(|stretch| stretch.words)
     }
 }
 

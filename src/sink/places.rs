@@ -4,7 +4,7 @@ use crate::base::Pid;
 use crate::base::addr::{Addr, Bias, Vaddr};
 use crate::event::{Event, Kind};
 use crate::plan::ModuleName;
-use std::collections::HashMap;
+use rustc_hash::FxHashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use std::sync::Arc;
 #[derive(Default)]
 pub struct Places {
     /// In the order of their addresses.
-    processes: HashMap<Pid, Vec<Place>>,
+    processes: FxHashMap<Pid, Vec<Place>>,
 }
 
 #[derive(Clone)]

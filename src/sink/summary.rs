@@ -19,6 +19,7 @@ use crate::event::{Event, Kind};
 use crate::plan::{self, Tracepoint};
 use crate::value::Value;
 use histogram::Histogram;
+use rustc_hash::FxHashMap;
 use std::collections::HashMap;
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -29,9 +30,13 @@ pub struct Summary {
     names: Names,
     out: Box<dyn Write>,
     table: Table,
-    tallies: HashMap<Name, Tally>,
+    tallies: Vec<(Name, Tally)>,
+    /// Where among those a name is.
+    by_name: HashMap<Name, usize>,
+    /// Where calls of a tracepoint are counted, by its place in memory, which it keeps.
+    by_point: FxHashMap<*const Tracepoint, (usize, Arc<Tracepoint>)>,
     /// Of each task, what calls within those that are open took so far, by depth.
-    within: HashMap<Tid, Vec<Duration>>,
+    within: FxHashMap<Tid, Vec<Duration>>,
     tells_losses: bool,
     /// Whether the table is asked for while the trace goes on.
     is_asked: Box<dyn FnMut() -> bool>,
@@ -71,8 +76,10 @@ impl Summary {
             names,
             out,
             table: Table::default(),
-            tallies: HashMap::new(),
-            within: HashMap::new(),
+            tallies: Vec::new(),
+            by_name: HashMap::new(),
+            by_point: FxHashMap::default(),
+            within: FxHashMap::default(),
             tells_losses: true,
             is_asked: Box::new(|| false),
             looked: None,
@@ -100,17 +107,15 @@ impl Summary {
         &mut self,
         event: &Event,
         depth: usize,
-        point: &Tracepoint,
+        point: &Arc<Tracepoint>,
         result: Option<&Value>,
         elapsed: Duration,
     ) {
         let own = elapsed.saturating_sub(self.within(event.tid, depth, elapsed));
-        let name = Name {
-            symbol: Arc::clone(&point.symbol),
-            is_system_call: point.kind == plan::Kind::SystemCall,
-            module: self.table.has(Column::Module).then(|| point.module.clone()),
+        let tally = self.tally(point);
+        let Some((_, tally)) = self.tallies.get_mut(tally) else {
+            return;
         };
-        let tally = self.tallies.entry(name).or_default();
         tally.calls += 1;
         tally.errors += u64::from(result.is_some_and(is_error));
         tally.time = tally.time.saturating_add(elapsed);
@@ -120,6 +125,26 @@ impl Summary {
         if self.table.wants_quantiles() {
             tally.times.add(elapsed);
         }
+    }
+
+    /// Where calls of a tracepoint are counted.
+    fn tally(&mut self, point: &Arc<Tracepoint>) -> usize {
+        if let Some((index, _)) = self.by_point.get(&Arc::as_ptr(point)) {
+            return *index;
+        }
+        let name = Name {
+            symbol: Arc::clone(&point.symbol),
+            is_system_call: point.kind == plan::Kind::SystemCall,
+            module: self.table.has(Column::Module).then(|| point.module.clone()),
+        };
+        let new = self.tallies.len();
+        let index = *self.by_name.entry(name.clone()).or_insert(new);
+        if index == new {
+            self.tallies.push((name, Tally::default()));
+        }
+        let kept = (index, point.clone());
+        self.by_point.insert(Arc::as_ptr(point), kept);
+        index
     }
 
     /// What the calls within one took that has just ended, and which itself is within the next one out.

@@ -233,7 +233,8 @@ impl Text {
         if let (Some(backtraces), Some(backtrace)) = (&self.backtraces, begun.backtrace) {
             let mut backtraces = backtraces.borrow_mut();
             let frames = backtraces.frames(event.pid, backtrace, self.style.frames);
-            backtrace::write(&frames, self.line.lines());
+            self.line
+                .add_lines(|lines| backtrace::write(&frames, lines));
         }
     }
 

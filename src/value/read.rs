@@ -43,6 +43,28 @@ pub struct Reader<'r> {
     pub errno: Option<Addr>,
 }
 
+/// A number, or an address that nothing is shown behind: small enough for registers, where a [`Value`] is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Plain {
+    Signed(i64),
+    Unsigned(u64),
+    Pointer(Addr),
+    Void,
+}
+
+impl From<Plain> for Value {
+    #[inline]
+    fn from(plain: Plain) -> Value {
+        match plain {
+            Plain::Signed(number) => Value::Signed(number),
+            Plain::Unsigned(number) => Value::Unsigned(number),
+            Plain::Pointer(at) => Value::Pointer(at),
+            Plain::Void => Value::Void,
+        }
+    }
+}
+
 /// Where a value is read from.
 #[derive(Clone, Copy)]
 enum Source<'b> {
@@ -75,6 +97,11 @@ struct Absent(Value);
 impl Reader<'_> {
     /// The value of an argument or of the result.
     pub fn read(&self, argument: &Argument<'_>) -> Value {
+        if let Place::Bytes(_) = &argument.place
+            && let Some(value) = self.plain(argument.ty, argument.place.low())
+        {
+            return value.into();
+        }
         let limits = Limits {
             string: self.limits.string.min(MAX_LIMIT),
             array: self.limits.array.min(MAX_LIMIT),
@@ -88,6 +115,30 @@ impl Reader<'_> {
             total_left: None,
         };
         reading.value(argument.ty, None, Source::of(&argument.place), None)
+    }
+
+    /// What most arguments and results are, of a word: `None` when it is something else, or may tell of a failure.
+    #[inline]
+    pub fn plain(&self, ty: &Type, word: u64) -> Option<Plain> {
+        match ty {
+            Type::Integer(integer) => {
+                let number = self.number_of(word, *integer);
+                Some(match integer.signed {
+                    true => Plain::Signed(number.extended()),
+                    false => Plain::Unsigned(number.unsigned()),
+                })
+            }
+            Type::Pointer(to) if self.model == Model::Lp64 && !to.is_complete() => {
+                Some(Plain::Pointer(Addr(word)))
+            }
+            Type::Void => Some(Plain::Void),
+            Type::Shown(Lens::Errno, inner) => match self.plain(inner, word)? {
+                Plain::Pointer(Addr(0 | u64::MAX)) | Plain::Signed(-1) => None,
+                value @ (Plain::Pointer(_) | Plain::Signed(_)) => Some(value),
+                _ => None,
+            },
+            _ => None,
+        }
     }
 
     /// The call has failed, by what its result means.
@@ -136,13 +187,17 @@ impl Reader<'_> {
     }
 
     fn integer(&self, source: Source<'_>, integer: Integer) -> Result<number::Number, Absent> {
-        let size = self.model.integer(integer);
-        Ok(number::Number {
-            bits: self.uint(source, size)?,
-            unused: 64 - 8 * size as u32,
+        let bits = self.uint(source, self.model.integer(integer))?;
+        Ok(self.number_of(bits, integer))
+    }
+
+    fn number_of(&self, bits: u64, integer: Integer) -> number::Number {
+        number::Number {
+            bits,
+            unused: 64 - 8 * self.model.integer(integer) as u32,
             integer,
             model: self.model,
-        })
+        }
     }
 
     /// A bit-field.

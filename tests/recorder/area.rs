@@ -5,7 +5,7 @@ use ltrace::base::regs::View;
 use ltrace::base::time::Timestamp;
 use ltrace::base::{Pid, Tid};
 use ltrace::decode::Decoder;
-use ltrace::engine::hit::{Hit, What};
+use ltrace::engine::hit::{self, Hit, What};
 use ltrace::event::{CallId, Kind as EventKind};
 use ltrace::plan::{self, ModuleName, Returns, Stack, Tracepoint};
 use ltrace::proto::parse::parse;
@@ -193,20 +193,20 @@ pub(crate) fn shown(
 ) -> String {
     let (id, depth, return_address) = (CallId(id), 0, Addr(0));
     let what = match kind {
-        Kind::Return => What::Return {
+        Kind::Return => What::Return(hit::Call {
             id,
             depth,
             point,
             return_address,
             view,
-        },
-        _ => What::Call {
+        }),
+        _ => What::Call(hit::Call {
             id,
             depth,
             point,
             return_address,
             view,
-        },
+        }),
     };
     let event = decoder.event(&Hit {
         pid: Pid(1),

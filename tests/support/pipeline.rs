@@ -7,7 +7,7 @@ use ltrace::base::regs::{FloatRegs, Floats, Regs, View};
 use ltrace::base::time::Timestamp;
 use ltrace::base::{Pid, Tid};
 use ltrace::decode::Decoder;
-use ltrace::engine::hit::{Hit, What};
+use ltrace::engine::hit::{self, Hit, What};
 use ltrace::event::CallId;
 use ltrace::plan::{Kind, ModuleName, Returns, Stack, Tracepoint};
 use ltrace::proto::library::Library;
@@ -171,22 +171,22 @@ impl Pipe<'_> {
         let id = CallId(self.next);
         self.next += 1;
         let return_address = Addr(0x40_0000);
-        self.lines.take(What::Call {
+        self.lines.take(What::Call(hit::Call {
             id,
             depth: 0,
             point,
             return_address,
             view: view(&regs, &self.page),
-        });
+        }));
         regs.rax = result;
         regs.rsp += 8;
-        self.lines.take(What::Return {
+        self.lines.take(What::Return(hit::Call {
             id,
             depth: 0,
             point,
             return_address,
             view: view(&regs, &self.page),
-        });
+        }));
     }
 }
 

@@ -13,6 +13,7 @@ use crate::engine::supervisor::realise::Instrument;
 use crate::engine::supervisor::resume::Resume;
 use crate::engine::task::{SpaceId, Task};
 use crate::plan::Plan;
+use crate::plan::spare::Spare;
 use crate::process::module::{FileKey, Planned};
 use crate::sys::front::Link;
 use crate::sys::interrupt;
@@ -55,6 +56,8 @@ pub struct Supervisor {
     pub(in crate::engine) debug: Files<FileKey>,
     pub(in crate::engine) complained: HashSet<String>,
     pub(in crate::engine) next_call: u64,
+    /// Tracepoints of calls that are over.
+    pub(in crate::engine) spare_points: Spare,
     pub(in crate::engine) next_space: u32,
     pub(in crate::engine) launched: Option<Launched>,
     /// Something was found to trace.
@@ -121,6 +124,7 @@ impl Supervisor {
             images: HashMap::new(),
             complained: HashSet::new(),
             next_call: 0,
+            spare_points: Spare::default(),
             next_space: 0,
             launched: None,
             planted: false,

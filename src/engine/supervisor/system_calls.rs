@@ -4,7 +4,7 @@ use crate::base::addr::Addr;
 use crate::base::machine::Machine;
 use crate::base::memory::{Memory, Unreadable};
 use crate::base::regs::{FloatRegs, Floats, Regs, View};
-use crate::engine::hit::What;
+use crate::engine::hit::{self, What};
 use crate::engine::supervisor::out::Out;
 use crate::engine::supervisor::state::Supervisor;
 use crate::engine::task::{Role, Task};
@@ -82,13 +82,13 @@ impl Supervisor {
                         cs: selector(call.machine),
                         ..Regs::default()
                     };
-                    let what = What::Return {
+                    let what = What::Return(hit::Call {
                         id: call.id,
                         depth: call.depth,
                         point: &call.point,
                         return_address: ip,
                         view: view(&regs, &space.memory),
-                    };
+                    });
                     out.tell(task.pid, stopped.tid(), what);
                 }
             }
@@ -118,13 +118,13 @@ fn entered(
         _ => passed.regs(),
     };
     let depth = task.calls.depth();
-    let what = What::Call {
+    let what = What::Call(hit::Call {
         id,
         depth,
         point,
         return_address: ip,
         view: view(&regs, &passed),
-    };
+    });
     out.tell(task.pid, stopped.tid(), what);
     task.system_call = Some(SystemCall {
         id,

@@ -10,7 +10,9 @@ use std::io::{self, Write};
 /// column outlives its text.
 pub(super) struct Line {
     text: String,
+    /// The column that the line had reached at this byte of the text.
     column: usize,
+    counted: usize,
     coloured: bool,
     charset: Charset,
 }
@@ -22,6 +24,7 @@ impl Line {
         Line {
             text: String::new(),
             column: 0,
+            counted: 0,
             coloured,
             charset: Charset::Ascii,
         }
@@ -33,18 +36,19 @@ impl Line {
     }
 
     pub(super) fn push(&mut self, text: &str) {
-        self.add(|line| line.push_str(text));
+        self.text.push_str(text);
     }
 
     pub(super) fn push_value(&mut self, value: &Value) {
-        let charset = self.charset;
-        self.add(|line| render_in(line, value, charset));
+        render_in(&mut self.text, value, self.charset);
     }
 
     /// Adds what another line holds.
     pub(super) fn push_line(&mut self, line: &Line) {
+        self.count();
         self.text.push_str(&line.text);
-        self.column += line.column;
+        self.counted = self.text.len();
+        self.column += line.column + width(&line.text.as_bytes()[line.counted..]);
     }
 
     /// Adds text in a colour, if colours are wanted. They take no column.
@@ -58,6 +62,7 @@ impl Line {
 
     /// Blanks up to `column`.
     pub(super) fn pad_to(&mut self, column: usize) {
+        self.count();
         self.blanks(column.saturating_sub(self.column));
     }
 
@@ -68,18 +73,24 @@ impl Line {
             self.text.push_str(&BLANKS[..some]);
             left -= some;
         }
-        self.column += count;
     }
 
-    /// What whole lines are added to, when one has ended.
-    pub(super) fn lines(&mut self) -> &mut String {
-        &mut self.text
+    /// Counts the columns of what was added.
+    fn count(&mut self) {
+        self.column += width(&self.text.as_bytes()[self.counted..]);
+        self.counted = self.text.len();
+    }
+
+    /// Adds whole lines, when one has ended.
+    pub(super) fn add_lines(&mut self, add: impl FnOnce(&mut String)) {
+        self.escape(add);
     }
 
     /// Ends the line.
     pub(super) fn end(&mut self) {
         self.text.push('\n');
         self.column = 0;
+        self.counted = self.text.len();
     }
 
     /// Writes all of it in one go: standard error is shared with the traced program.
@@ -87,27 +98,29 @@ impl Line {
         if self.text.is_empty() {
             return Ok(());
         }
+        self.count();
         let result = out.write_all(self.text.as_bytes());
         self.text.clear();
+        self.counted = 0;
         result
     }
 
     /// Whatever `add` adds, in a colour.
     pub(super) fn painted(&mut self, style: Style, add: impl FnOnce(&mut Line)) {
-        if self.coloured {
-            // Writing to memory does not fail.
-            let _ = fmt::Write::write_fmt(&mut self.text, format_args!("{style}"));
+        if !self.coloured {
+            return add(self);
         }
+        // Writing to memory does not fail.
+        self.escape(|text| _ = fmt::Write::write_fmt(text, format_args!("{style}")));
         add(self);
-        if self.coloured {
-            let _ = fmt::Write::write_fmt(&mut self.text, format_args!("{style:#}"));
-        }
+        self.escape(|text| _ = fmt::Write::write_fmt(text, format_args!("{style:#}")));
     }
 
-    fn add(&mut self, add: impl FnOnce(&mut String)) {
-        let from = self.text.len();
+    /// Adds what takes no column.
+    fn escape(&mut self, add: impl FnOnce(&mut String)) {
+        self.count();
         add(&mut self.text);
-        self.column += width(&self.text.as_bytes()[from..]);
+        self.counted = self.text.len();
     }
 }
 

@@ -29,7 +29,7 @@ impl Number {
         }
     }
 
-    fn unsigned(self) -> u64 {
+    pub(super) fn unsigned(self) -> u64 {
         self.bits << self.unused >> self.unused
     }
 

@@ -8,11 +8,12 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Clock {
     began: Option<(u64, Timestamp)>,
-    now: (u64, Timestamp),
+    /// Moments here are nanoseconds since the epoch, which last for 584 years.
+    now: (u64, u64),
     /// Nanoseconds a tick, in 2^-32.
     rate: u64,
     /// The last moment that was told.
-    latest: Timestamp,
+    latest: u64,
 }
 
 /// So many ticks may pass while both clocks are read: more are an interruption.
@@ -24,9 +25,9 @@ impl Clock {
     pub(super) fn new() -> Clock {
         Clock {
             began: None,
-            now: (0, Timestamp::default()),
+            now: (0, 0),
             rate: 0,
-            latest: Timestamp::default(),
+            latest: 0,
         }
     }
 
@@ -55,16 +56,16 @@ impl Clock {
         if let Some(rate) = (nanos << 32).checked_div(passed) {
             self.rate = rate as u64;
         }
-        self.now = (ticks, now);
+        self.now = (ticks, u64::try_from(now.0.as_nanos()).unwrap_or(u64::MAX));
     }
 
     /// When that was: before what was [`set`](Clock::set) last, and not before what was told last.
     pub(super) fn time(&mut self, ticks: u64) -> Timestamp {
         let (last, now) = self.now;
         let passed = (u128::from(last.saturating_sub(ticks)) * u128::from(self.rate)) >> 32;
-        let passed = Duration::from_nanos(u64::try_from(passed).unwrap_or(u64::MAX));
-        self.latest = self.latest.max(Timestamp(now.0.saturating_sub(passed)));
-        self.latest
+        let passed = u64::try_from(passed).unwrap_or(u64::MAX);
+        self.latest = self.latest.max(now.saturating_sub(passed));
+        Timestamp(Duration::from_nanos(self.latest))
     }
 }
 

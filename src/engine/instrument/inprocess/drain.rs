@@ -126,6 +126,7 @@ impl Supervisor {
             space,
             thread_pointer: ring.thread_pointer,
             next_call: &mut self.next_call,
+            spare: &mut self.spare_points,
             out,
         };
         let mut count = 0;

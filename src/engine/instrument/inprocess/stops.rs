@@ -88,6 +88,7 @@ impl Supervisor {
             space,
             thread_pointer: regs.fs_base,
             next_call: &mut self.next_call,
+            spare: &mut self.spare_points,
             out,
         };
         let memory = Translated {

@@ -7,13 +7,14 @@ use crate::base::machine::Machine;
 use crate::base::memory::Memory;
 use crate::base::regs::View;
 use crate::engine::calls::{OpenCall, Position};
-use crate::engine::hit::What;
+use crate::engine::hit::{self, What};
 use crate::engine::instrument::int3::hits::called;
 use crate::engine::space::Space;
-use crate::engine::stacks::Runner;
+use crate::engine::stacks::{Runner, Stack};
 use crate::engine::supervisor::out::Out;
 use crate::engine::task::Task;
 use crate::event::{CallId, Why};
+use crate::plan::spare::Spare;
 use crate::plan::{Returns, Tracepoint};
 use smallvec::SmallVec;
 use std::collections::HashMap;
@@ -26,6 +27,7 @@ pub(super) struct Teller<'a, 'o> {
     pub(super) space: &'a Space,
     pub(super) thread_pointer: u64,
     pub(super) next_call: &'a mut u64,
+    pub(super) spare: &'a mut Spare,
     pub(super) out: &'a mut Out<'o>,
 }
 
@@ -82,25 +84,27 @@ impl Teller<'_, '_> {
             return;
         };
         let position = self.position(frame);
-        let unwound = self.task.calls.unwound_by_call(position, return_address);
-        self.unwound(unwound);
-        let unwound = self.task.calls.replaced(frame, return_address, point);
-        self.unwound(unwound);
+        if position.stack != Stack::Own || !self.task.calls.are_above(frame) {
+            let unwound = self.task.calls.unwound_by_call(position, return_address);
+            self.unwound(unwound);
+            let unwound = self.task.calls.replaced(frame, return_address, point);
+            self.unwound(unwound);
+        }
         let id = CallId(*self.next_call);
         *self.next_call += 1;
         let depth = self.task.calls.depth();
-        let what = What::Call {
+        let what = What::Call(hit::Call {
             id,
             depth,
             point,
             return_address,
             view,
-        };
+        });
         self.out.tell(pid, self.tid, what);
         let call = OpenCall {
             id,
             pid,
-            point: point.clone(),
+            point: self.spare.take(point),
             frame,
             return_address,
             stack: position.stack,
@@ -133,6 +137,13 @@ impl Teller<'_, '_> {
             return;
         }
         let position = self.position(frame.wrapping_add(8));
+        let calls = &mut self.task.calls;
+        if position.stack == Stack::Own
+            && let Some(call) = calls.returned_alone(return_address, frame)
+        {
+            self.came_back(call, return_address, view);
+            return;
+        }
         let returned = self.task.calls.returned(return_address, position);
         let unwound = self.task.calls.unwound_by_return(position);
         self.unwound(unwound);
@@ -148,17 +159,22 @@ impl Teller<'_, '_> {
             self.out.tell(call.pid, self.tid, what);
         }
         for call in returned {
-            let what = What::Return {
-                id: call.id,
-                depth: call.depth,
-                point: &call.point,
-                return_address,
-                view,
-            };
-            self.out.tell(call.pid, self.tid, what);
-            if call.point.returns == Returns::Again {
-                self.task.calls.may_return_again(call);
-            }
+            self.came_back(call, return_address, view);
+        }
+    }
+
+    fn came_back(&mut self, call: OpenCall, return_address: Addr, view: View<'_>) {
+        let what = What::Return(hit::Call {
+            id: call.id,
+            depth: call.depth,
+            point: &call.point,
+            return_address,
+            view,
+        });
+        self.out.tell(call.pid, self.tid, what);
+        match call.point.returns {
+            Returns::Again => self.task.calls.may_return_again(call),
+            _ => self.spare.give(call.point),
         }
     }
 

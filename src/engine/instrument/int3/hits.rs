@@ -4,7 +4,7 @@ use crate::base::addr::Addr;
 use crate::base::memory::Memory;
 use crate::base::regs::{FloatRegs, Floats, Regs, View};
 use crate::engine::calls::{Landing, OpenCall, Position};
-use crate::engine::hit::What;
+use crate::engine::hit::{self, What};
 use crate::engine::instrument::int3::breakpoint::{Breakpoint, Purpose};
 use crate::engine::instrument::int3::clones::told_of;
 use crate::engine::space::Space;
@@ -387,13 +387,13 @@ impl<'a> Teller<'a, '_> {
         let id = CallId(*self.next_call);
         *self.next_call += 1;
         let depth = self.task.calls.depth();
-        let what = What::Call {
+        let what = What::Call(hit::Call {
             id,
             depth,
             point,
             return_address: *return_address,
             view,
-        };
+        });
         self.out.tell(pid, self.stopped.tid(), what);
         let call = OpenCall {
             id,
@@ -486,13 +486,13 @@ impl<'a> Teller<'a, '_> {
         }
         let mut resolvers = Vec::new();
         for call in returned {
-            let what = What::Return {
+            let what = What::Return(hit::Call {
                 id: call.id,
                 depth: call.depth,
                 point: &call.point,
                 return_address: at,
                 view,
-            };
+            });
             self.out.tell_at(time, call.pid, tid, what);
             if matches!(call.point.kind, Kind::Resolver { .. }) {
                 resolvers.push(call.point);

@@ -1,0 +1,115 @@
+//! Events that were made, kept for the next ones of their functions: their values use the same room, and nobody has to
+//! count how many have the tracepoint, which costs as much as to decode a call.
+
+use crate::base::addr::Addr;
+use crate::engine::hit::Hit;
+use crate::event::{CallId, Event, Kind};
+use crate::plan::Tracepoint;
+use crate::value::Value;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The last call and the last return of some functions.
+#[derive(Default)]
+pub(super) struct Room {
+    calls: Slots,
+    returns: Slots,
+}
+
+/// The functions that share a slot have some bits of their tracepoint's address in common.
+const SLOTS: usize = 1 << BITS;
+const BITS: u32 = 4;
+
+#[derive(Default)]
+struct Slots([Option<Event>; SLOTS]);
+
+impl Room {
+    /// An event of a call of this function; all but that is to be filled in.
+    pub(super) fn call(&mut self, hit: &Hit<'_>, point: &Arc<Tracepoint>) -> &mut Event {
+        self.calls.event(hit, point, || Kind::Call {
+            id: CallId(0),
+            depth: 0,
+            point: point.clone(),
+            return_address: Addr(0),
+            args: Vec::new(),
+            words: Vec::new(),
+            stack: None,
+        })
+    }
+
+    /// The same of a return.
+    pub(super) fn returned(&mut self, hit: &Hit<'_>, point: &Arc<Tracepoint>) -> &mut Event {
+        self.returns.event(hit, point, || Kind::Return {
+            id: CallId(0),
+            depth: 0,
+            point: point.clone(),
+            return_address: Addr(0),
+            out_args: Vec::new(),
+            result: Value::Void,
+            word: 0,
+            elapsed: Duration::ZERO,
+        })
+    }
+
+    /// The room for the values of a call.
+    pub(super) fn arguments(&mut self, point: &Arc<Tracepoint>) -> Vec<Value> {
+        self.calls.values(point)
+    }
+
+    /// The same of a return.
+    pub(super) fn out_arguments(&mut self, point: &Arc<Tracepoint>) -> Vec<Value> {
+        self.returns.values(point)
+    }
+}
+
+impl Slots {
+    fn event(
+        &mut self,
+        hit: &Hit<'_>,
+        point: &Arc<Tracepoint>,
+        new: impl FnOnce() -> Kind,
+    ) -> &mut Event {
+        let slot = &mut self.0[slot(point)];
+        if !slot.as_ref().is_some_and(|event| is_of(event, point)) {
+            *slot = None;
+        }
+        let event = slot.get_or_insert_with(|| Event {
+            pid: hit.pid,
+            tid: hit.tid,
+            time: hit.time,
+            kind: new(),
+        });
+        (event.pid, event.tid, event.time) = (hit.pid, hit.tid, hit.time);
+        event
+    }
+
+    fn values(&mut self, point: &Arc<Tracepoint>) -> Vec<Value> {
+        let Some(Event {
+            kind:
+                Kind::Call { args: values, .. }
+                | Kind::Return {
+                    out_args: values, ..
+                },
+            ..
+        }) = &mut self.0[slot(point)]
+        else {
+            return Vec::new();
+        };
+        let mut values = std::mem::take(values);
+        values.clear();
+        values
+    }
+}
+
+fn is_of(event: &Event, point: &Arc<Tracepoint>) -> bool {
+    matches!(
+        &event.kind,
+        Kind::Call { point: of, .. } | Kind::Return { point: of, .. } if Arc::ptr_eq(of, point)
+    )
+}
+
+/// Fibonacci hashing: addresses of equal things differ in few bits.
+fn slot(point: &Arc<Tracepoint>) -> usize {
+    let address = Arc::as_ptr(point).addr() as u64;
+    (address.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - BITS)) as usize
+}
