@@ -4,7 +4,6 @@
 mod arguments;
 mod formats;
 mod go;
-mod open;
 mod python;
 mod room;
 #[cfg(test)]
@@ -30,16 +29,16 @@ use crate::value::{Limits, Value};
 use arguments::{Arguments, reader};
 use formats::Formats;
 use go::Gos;
-use open::{Open, OpenCalls};
 use python::Pythons;
 use room::Room;
+use rustc_hash::FxHashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// Makes events of hits.
 pub struct Decoder {
     limits: Limits,
-    open: OpenCalls,
+    /// Arguments of open calls of which something is still to be shown.
+    open: FxHashMap<CallId, Arguments>,
     formats: Formats,
     /// Events of calls and returns.
     room: Room,
@@ -63,7 +62,7 @@ impl Decoder {
     pub fn new(limits: Limits) -> Decoder {
         Decoder {
             limits,
-            open: OpenCalls::default(),
+            open: FxHashMap::default(),
             formats: Formats::default(),
             room: Room::default(),
             other: Event {
@@ -94,7 +93,7 @@ impl Decoder {
     pub fn event(&mut self, hit: &Hit<'_>) -> &Event {
         let kind = match &hit.what {
             What::Call(call) => return self.called(hit, call),
-            What::Return(call) => return self.came_back(hit, call),
+            What::Return { call, began } => return self.came_back(hit, call, *began),
             What::ReturnedAgain {
                 depth,
                 point,
@@ -111,13 +110,19 @@ impl Decoder {
                 depth,
                 point,
                 why,
-            } => Kind::NoReturn {
-                id: *id,
-                depth: *depth,
-                point: (*point).clone(),
-                why: *why,
-                elapsed: elapsed(hit.time, self.open.take(hit.tid, *id).as_ref()),
-            },
+                began,
+            } => {
+                if let Some(arguments) = self.open.remove(id) {
+                    self.spare.push(arguments);
+                }
+                Kind::NoReturn {
+                    id: *id,
+                    depth: *depth,
+                    point: (*point).clone(),
+                    why: *why,
+                    elapsed: hit.time.since(*began),
+                }
+            }
             What::Signal { signal, ip } => Kind::Signal {
                 signal: *signal,
                 ip: *ip,
@@ -144,7 +149,6 @@ impl Decoder {
             What::Exiting => Kind::Exiting,
             What::Unfollowed => Kind::Unfollowed,
             What::Exited { status, last } => {
-                self.open.forget(hit.tid);
                 if *last {
                     self.forget(hit.pid);
                 }
@@ -154,7 +158,6 @@ impl Decoder {
                 }
             }
             What::Killed { signal, last } => {
-                self.open.forget(hit.tid);
                 if *last {
                     self.forget(hit.pid);
                 }
@@ -163,10 +166,7 @@ impl Decoder {
                     last: *last,
                 }
             }
-            What::Detached => {
-                self.open.forget(hit.tid);
-                Kind::Detached
-            }
+            What::Detached => Kind::Detached,
             What::Loaded {
                 module,
                 range,
@@ -216,7 +216,7 @@ impl Decoder {
         let Call { point, view, .. } = call;
         let mut values = self.room.arguments(point);
         self.words.clear();
-        self.call(hit, call.id, point, view, &mut values);
+        self.call(call.id, point, view, &mut values);
         let raw = self.copy_stack(hit, point, view);
         let event = self.room.call(hit, point);
         if let Kind::Call {
@@ -236,20 +236,17 @@ impl Decoder {
         event
     }
 
-    fn came_back(&mut self, hit: &Hit<'_>, call: &Call<'_>) -> &Event {
+    fn came_back(&mut self, hit: &Hit<'_>, call: &Call<'_>, began: Timestamp) -> &Event {
         let Call { point, view, .. } = call;
         let mut values = self.room.out_arguments(point);
-        let open = self.open.take(hit.tid, call.id);
-        let took = open
-            .as_ref()
-            .map_or(Duration::ZERO, |open| hit.time.since(open.since));
-        let plain = match open.as_ref().and_then(|open| open.arguments.as_ref()) {
+        let arguments = self.open.remove(&call.id);
+        let plain = match arguments {
             Some(_) => None,
             None => self.plain_result(point, view),
         };
         let value = match plain {
             Some(_) => Value::Void,
-            None => self.returned(point, open, view, &mut values),
+            None => self.returned(point, arguments, view, &mut values),
         };
         let low = match self.keeps_words {
             true => word(point, view),
@@ -274,25 +271,13 @@ impl Decoder {
                 Some(plain) => plain.into(),
                 None => value,
             };
-            (*word, *elapsed) = (low, took);
+            (*word, *elapsed) = (low, hit.time.since(began));
         }
         event
     }
 
     /// Notes the call and shows what is known of it.
-    fn call(
-        &mut self,
-        hit: &Hit<'_>,
-        id: CallId,
-        point: &Tracepoint,
-        view: &View<'_>,
-        values: &mut Vec<Value>,
-    ) {
-        let mut call = Open {
-            id,
-            since: hit.time,
-            arguments: None,
-        };
+    fn call(&mut self, id: CallId, point: &Tracepoint, view: &View<'_>, values: &mut Vec<Value>) {
         match point.typed(view.regs.machine()) {
             Some((prototype, capture))
                 if !self.keeps_words
@@ -312,7 +297,7 @@ impl Decoder {
                 }
                 arguments.at_entry(prototype, capture, view, self.limits, values);
                 match arguments.shown_at_return(prototype, capture) {
-                    true => call.arguments = Some(arguments),
+                    true => drop(self.open.insert(id, arguments)),
                     false => self.spare.push(arguments),
                 }
             }
@@ -325,7 +310,6 @@ impl Decoder {
                 values.extend((0..4).map(|number| guess(convention::word(view, number), view)));
             }
         }
-        self.open.push(hit.tid, call);
     }
 
     /// The registers and the top of the stack, to be unwound later, if they are wanted.
@@ -375,11 +359,10 @@ impl Decoder {
     fn returned(
         &mut self,
         point: &Tracepoint,
-        open: Option<Open>,
+        arguments: Option<Arguments>,
         view: &View<'_>,
         values: &mut Vec<Value>,
     ) -> Value {
-        let arguments = open.and_then(|open| open.arguments);
         let typed = point.typed(view.regs.machine());
         let result = result(point, view);
         let value = match (arguments, typed, &result) {
@@ -427,10 +410,6 @@ fn flat(
         values.push(value.into());
     }
     true
-}
-
-fn elapsed(now: Timestamp, open: Option<&Open>) -> Duration {
-    open.map_or(Duration::ZERO, |open| now.since(open.since))
 }
 
 fn guess(word: u64, view: &View<'_>) -> Value {

@@ -202,6 +202,17 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// It is about a call.
+    pub fn is_of_call(&self) -> bool {
+        matches!(
+            self,
+            Kind::Call { .. }
+                | Kind::Return { .. }
+                | Kind::ReturnedAgain { .. }
+                | Kind::NoReturn { .. }
+        )
+    }
+
     /// It is about a call that only those want to know of who keep the books of a resource.
     pub fn is_bookkeeping(&self) -> bool {
         let (Kind::Call { point, .. }

@@ -8,6 +8,7 @@
 use crate::base::Pid;
 use crate::base::addr::Addr;
 use crate::base::machine::Machine;
+use crate::base::time::Timestamp;
 use crate::engine::hit::What;
 use crate::engine::stacks::Stack;
 use crate::event::{CallId, Why};
@@ -38,6 +39,8 @@ pub struct OpenCall {
     pub at_callee: bool,
     /// The code that made it.
     pub machine: Machine,
+    /// When it was told of.
+    pub began: Timestamp,
 }
 
 impl OpenCall {
@@ -48,6 +51,7 @@ impl OpenCall {
             depth: self.depth,
             point: &self.point,
             why,
+            began: self.began,
         }
     }
 
@@ -327,6 +331,11 @@ impl Calls {
             interrupted: None,
             recorded: None,
         }
+    }
+
+    /// A call has come back that was never among the open ones; it is the last return that was recorded.
+    pub fn came_back(&mut self, frame: u64, address: Addr, point: &Arc<Tracepoint>) {
+        self.recorded = Some((frame, address, Arc::as_ptr(point).addr()));
     }
 
     /// Whether a recorded return is one with the last: of a function that has led to the other by a tail call, whose

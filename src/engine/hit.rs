@@ -23,7 +23,7 @@ pub struct Hit<'e> {
     pub what: What<'e>,
 }
 
-/// A call, as it was at its beginning or its end.
+/// A call, at its beginning or its end.
 pub struct Call<'e> {
     /// Which.
     pub id: CallId,
@@ -41,7 +41,10 @@ pub struct Call<'e> {
 #[allow(missing_docs)]
 pub enum What<'e> {
     Call(Call<'e>),
-    Return(Call<'e>),
+    Return {
+        call: Call<'e>,
+        began: Timestamp,
+    },
     ReturnedAgain {
         depth: usize,
         point: &'e Arc<Tracepoint>,
@@ -53,6 +56,7 @@ pub enum What<'e> {
         depth: usize,
         point: &'e Arc<Tracepoint>,
         why: Why,
+        began: Timestamp,
     },
     Signal {
         signal: Signal,

@@ -291,9 +291,13 @@ impl Reader {
 }
 
 fn kind(header: u64) -> Option<Kind> {
-    [Kind::Call, Kind::CallOnly, Kind::Return, Kind::Skip]
-        .into_iter()
-        .find(|kind| *kind as u64 == header >> 32 & 0xff)
+    Some(match header >> 32 & 0xff {
+        n if n == Kind::Call as u64 => Kind::Call,
+        n if n == Kind::CallOnly as u64 => Kind::CallOnly,
+        n if n == Kind::Return as u64 => Kind::Return,
+        n if n == Kind::Skip as u64 => Kind::Skip,
+        _ => return None,
+    })
 }
 
 #[cfg(test)]

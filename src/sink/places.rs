@@ -5,6 +5,7 @@ use crate::base::addr::{Addr, Bias, Vaddr};
 use crate::event::{Event, Kind};
 use crate::plan::ModuleName;
 use rustc_hash::FxHashMap;
+use std::cell::Cell;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -13,6 +14,8 @@ use std::sync::Arc;
 pub struct Places {
     /// In the order of their addresses.
     processes: FxHashMap<Pid, Vec<Place>>,
+    /// Between which addresses of a process nothing was found last: most often there is nothing again.
+    gap: Cell<Option<(Pid, u64, u64)>>,
 }
 
 #[derive(Clone)]
@@ -26,6 +29,9 @@ impl Places {
     /// Modules come and go, processes fork and end.
     pub fn event(&mut self, event: &Event) {
         let pid = event.pid;
+        if !event.kind.is_of_call() {
+            self.gap.set(None);
+        }
         match &event.kind {
             Kind::Started { parent, .. } => {
                 if let Some(places) = parent.and_then(|parent| self.processes.get(&parent).cloned())
@@ -79,9 +85,25 @@ impl Places {
     }
 
     fn place(&self, pid: Pid, at: Addr) -> Option<&Place> {
+        if let Some((of, from, to)) = self.gap.get()
+            && of == pid
+            && (from..to).contains(&at.0)
+        {
+            return None;
+        }
         let places = self.processes.get(&pid)?;
         let after = places.partition_point(|place| place.range.start <= at.0);
-        let place = places.get(after.checked_sub(1)?)?;
-        place.range.contains(&at.0).then_some(place)
+        let before = after.checked_sub(1).and_then(|before| places.get(before));
+        if let Some(place) = before
+            && place.range.contains(&at.0)
+        {
+            return Some(place);
+        }
+        let from = before.map_or(0, |place| place.range.end);
+        let to = places
+            .get(after)
+            .map_or(u64::MAX, |place| place.range.start);
+        self.gap.set(Some((pid, from, to)));
+        None
     }
 }

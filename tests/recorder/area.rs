@@ -193,13 +193,16 @@ pub(crate) fn shown(
 ) -> String {
     let (id, depth, return_address) = (CallId(id), 0, Addr(0));
     let what = match kind {
-        Kind::Return => What::Return(hit::Call {
-            id,
-            depth,
-            point,
-            return_address,
-            view,
-        }),
+        Kind::Return => What::Return {
+            call: hit::Call {
+                id,
+                depth,
+                point,
+                return_address,
+                view,
+            },
+            began: Timestamp(Duration::ZERO),
+        },
         _ => What::Call(hit::Call {
             id,
             depth,

@@ -180,13 +180,16 @@ impl Pipe<'_> {
         }));
         regs.rax = result;
         regs.rsp += 8;
-        self.lines.take(What::Return(hit::Call {
-            id,
-            depth: 0,
-            point,
-            return_address,
-            view: view(&regs, &self.page),
-        }));
+        self.lines.take(What::Return {
+            call: hit::Call {
+                id,
+                depth: 0,
+                point,
+                return_address,
+                view: view(&regs, &self.page),
+            },
+            began: Timestamp(Duration::ZERO),
+        });
     }
 }
 

@@ -191,6 +191,7 @@ impl World {
             again: false,
             at_callee: false,
             machine: Machine::Amd64,
+            began: crate::base::time::Timestamp::default(),
         });
         self.calls = calls;
         id

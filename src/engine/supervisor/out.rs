@@ -44,8 +44,11 @@ impl<'a> Out<'a> {
         self.at = time;
     }
 
-    pub(in crate::engine) fn tell(&mut self, pid: Pid, tid: Tid, what: What<'_>) {
-        self.tell_at(self.at.unwrap_or_else(|| self.now()), pid, tid, what);
+    /// Tells what was seen; gives when that was.
+    pub(in crate::engine) fn tell(&mut self, pid: Pid, tid: Tid, what: What<'_>) -> Timestamp {
+        let time = self.at.unwrap_or_else(|| self.now());
+        self.tell_at(time, pid, tid, what);
+        time
     }
 
     pub(in crate::engine) fn tell_at(

@@ -4,6 +4,7 @@ use crate::base::addr::Addr;
 use crate::base::machine::Machine;
 use crate::base::memory::{Memory, Unreadable};
 use crate::base::regs::{FloatRegs, Floats, Regs, View};
+use crate::base::time::Timestamp;
 use crate::engine::hit::{self, What};
 use crate::engine::supervisor::out::Out;
 use crate::engine::supervisor::state::Supervisor;
@@ -21,6 +22,7 @@ pub struct SystemCall {
     depth: usize,
     point: Arc<Tracepoint>,
     machine: Machine,
+    began: Timestamp,
 }
 
 impl SystemCall {
@@ -31,6 +33,7 @@ impl SystemCall {
             depth: self.depth,
             point: &self.point,
             why,
+            began: self.began,
         }
     }
 }
@@ -82,13 +85,16 @@ impl Supervisor {
                         cs: selector(call.machine),
                         ..Regs::default()
                     };
-                    let what = What::Return(hit::Call {
-                        id: call.id,
-                        depth: call.depth,
-                        point: &call.point,
-                        return_address: ip,
-                        view: view(&regs, &space.memory),
-                    });
+                    let what = What::Return {
+                        call: hit::Call {
+                            id: call.id,
+                            depth: call.depth,
+                            point: &call.point,
+                            return_address: ip,
+                            view: view(&regs, &space.memory),
+                        },
+                        began: call.began,
+                    };
                     out.tell(task.pid, stopped.tid(), what);
                 }
             }
@@ -125,12 +131,13 @@ fn entered(
         return_address: ip,
         view: view(&regs, &passed),
     });
-    out.tell(task.pid, stopped.tid(), what);
+    let began = out.tell(task.pid, stopped.tid(), what);
     task.system_call = Some(SystemCall {
         id,
         depth,
         point: point.clone(),
         machine,
+        began,
     });
     Ok(())
 }

@@ -128,6 +128,7 @@ impl Supervisor {
             next_call: &mut self.next_call,
             spare: &mut self.spare_points,
             out,
+            last: None,
         };
         let mut count = 0;
         let is_next = |time: Option<u64>| time.is_some_and(|time| time <= until);
@@ -154,6 +155,7 @@ impl Supervisor {
                 }
             }
         }
+        teller.settle();
         // Looked at and not taken.
         count.max(1)
     }
@@ -213,10 +215,10 @@ impl Recorder {
     }
 }
 
-fn called(
-    teller: &mut Teller<'_, '_>,
+fn called<'a>(
+    teller: &mut Teller<'a, '_>,
     record: &Record<'_>,
-    recorded: &Recorded,
+    recorded: &'a Recorded,
     return_address: Addr,
 ) {
     let call = Call {

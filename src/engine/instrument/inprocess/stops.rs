@@ -90,6 +90,7 @@ impl Supervisor {
             next_call: &mut self.next_call,
             spare: &mut self.spare_points,
             out,
+            last: None,
         };
         let memory = Translated {
             memory: &space.memory,
@@ -134,6 +135,7 @@ impl Supervisor {
                 }
             }
         }
+        teller.settle();
         let id = task.space;
         if let Some(raw) = unknown
             && let Some(space) = self.spaces.get_mut(&id)

@@ -1,11 +1,12 @@
 //! Calls and returns that code in the target has seen: matched with each other, and told.
 
 use super::{Callee, Recorded};
-use crate::base::Tid;
 use crate::base::addr::Addr;
 use crate::base::machine::Machine;
 use crate::base::memory::Memory;
 use crate::base::regs::View;
+use crate::base::time::Timestamp;
+use crate::base::{Pid, Tid};
 use crate::engine::calls::{OpenCall, Position};
 use crate::engine::hit::{self, What};
 use crate::engine::instrument::int3::hits::called;
@@ -29,6 +30,21 @@ pub(super) struct Teller<'a, 'o> {
     pub(super) next_call: &'a mut u64,
     pub(super) spare: &'a mut Spare,
     pub(super) out: &'a mut Out<'o>,
+    /// The call that was told of last, while nothing else was: most calls come back next, and need not be put among
+    /// the open ones.
+    pub(super) last: Option<Last<'a>>,
+}
+
+/// A call on the stack that its task was born with, whose return will be recorded.
+pub(super) struct Last<'p> {
+    id: CallId,
+    pid: Pid,
+    point: &'p Arc<Tracepoint>,
+    frame: u64,
+    return_address: Addr,
+    depth: usize,
+    at_callee: bool,
+    began: Timestamp,
 }
 
 /// A call at the function's first instruction.
@@ -42,7 +58,7 @@ pub(super) struct Call<'p> {
     pub(super) at_callee: bool,
 }
 
-impl Teller<'_, '_> {
+impl<'a> Teller<'a, '_> {
     /// Whether a call is one of this tracepoint. At an imported function arrive calls of other modules and other
     /// imports, and those that were seen where they are made.
     pub(super) fn is_meant(
@@ -55,6 +71,7 @@ impl Teller<'_, '_> {
         let Some((at, callee)) = &recorded.callee else {
             return true;
         };
+        self.settle();
         let callees = callees.get(at).into_iter().flatten();
         let callees: SmallVec<[(&Arc<Tracepoint>, Addr, Addr); 4]> = callees
             .filter(|callee| callee.caller.contains(&return_address.0))
@@ -73,7 +90,8 @@ impl Teller<'_, '_> {
         innermost.is_none_or(|call| Arc::ptr_eq(&call.point, &recorded.point) && call.at_callee)
     }
 
-    pub(super) fn called(&mut self, call: &Call<'_>, view: View<'_>) {
+    pub(super) fn called(&mut self, call: &Call<'a>, view: View<'_>) {
+        self.settle();
         let Call {
             point,
             frame,
@@ -100,11 +118,24 @@ impl Teller<'_, '_> {
             return_address,
             view,
         });
-        self.out.tell(pid, self.tid, what);
+        let began = self.out.tell(pid, self.tid, what);
+        if position.stack == Stack::Own && point.returns == Returns::Once {
+            self.last = Some(Last {
+                id,
+                pid,
+                point,
+                frame,
+                return_address,
+                depth,
+                at_callee,
+                began,
+            });
+            return;
+        }
         let call = OpenCall {
             id,
             pid,
-            point: self.spare.take(point),
+            point: point.clone(),
             frame,
             return_address,
             stack: position.stack,
@@ -112,6 +143,7 @@ impl Teller<'_, '_> {
             again: false,
             at_callee,
             machine: Machine::Amd64,
+            began,
         };
         match point.returns {
             Returns::Unwatched => {
@@ -123,6 +155,12 @@ impl Teller<'_, '_> {
 
     /// Where a call of this function returns to whose return address was in this place.
     pub(super) fn caller(&self, frame: u64, point: &Arc<Tracepoint>) -> Option<Addr> {
+        if let Some(last) = &self.last
+            && last.frame == frame
+            && Arc::ptr_eq(last.point, point)
+        {
+            return Some(last.return_address);
+        }
         self.task.calls.caller(frame, point)
     }
 
@@ -133,6 +171,25 @@ impl Teller<'_, '_> {
         return_address: Addr,
         view: View<'_>,
     ) {
+        if let Some(last) = self.last.take() {
+            let calls = &mut self.task.calls;
+            if last.frame == frame && Arc::ptr_eq(last.point, point) && calls.are_above(frame) {
+                calls.came_back(frame, return_address, point);
+                let what = What::Return {
+                    call: hit::Call {
+                        id: last.id,
+                        depth: last.depth,
+                        point,
+                        return_address,
+                        view,
+                    },
+                    began: last.began,
+                };
+                self.out.tell(last.pid, self.tid, what);
+                return;
+            }
+            self.open(last);
+        }
         if self.task.calls.is_same_return(frame, return_address, point) {
             return;
         }
@@ -164,18 +221,44 @@ impl Teller<'_, '_> {
     }
 
     fn came_back(&mut self, call: OpenCall, return_address: Addr, view: View<'_>) {
-        let what = What::Return(hit::Call {
-            id: call.id,
-            depth: call.depth,
-            point: &call.point,
-            return_address,
-            view,
-        });
+        let what = What::Return {
+            call: hit::Call {
+                id: call.id,
+                depth: call.depth,
+                point: &call.point,
+                return_address,
+                view,
+            },
+            began: call.began,
+        };
         self.out.tell(call.pid, self.tid, what);
         match call.point.returns {
             Returns::Again => self.task.calls.may_return_again(call),
             _ => self.spare.give(call.point),
         }
+    }
+
+    /// Puts the call that was told of last among the open ones.
+    pub(super) fn settle(&mut self) {
+        if let Some(last) = self.last.take() {
+            self.open(last);
+        }
+    }
+
+    fn open(&mut self, call: Last<'_>) {
+        self.task.calls.push(OpenCall {
+            id: call.id,
+            pid: call.pid,
+            point: self.spare.take(call.point),
+            frame: call.frame,
+            return_address: call.return_address,
+            stack: Stack::Own,
+            depth: call.depth,
+            again: false,
+            at_callee: call.at_callee,
+            machine: Machine::Amd64,
+            began: call.began,
+        });
     }
 
     fn position(&mut self, rsp: u64) -> Position<'static> {

@@ -394,7 +394,7 @@ impl<'a> Teller<'a, '_> {
             return_address: *return_address,
             view,
         });
-        self.out.tell(pid, self.stopped.tid(), what);
+        let began = self.out.tell(pid, self.stopped.tid(), what);
         let call = OpenCall {
             id,
             pid,
@@ -406,6 +406,7 @@ impl<'a> Teller<'a, '_> {
             again: false,
             at_callee: arrival.seen == Seen::AtCallee,
             machine: regs.machine(),
+            began,
         };
         let unwatched = match point.returns {
             Returns::Unwatched => true,
@@ -486,13 +487,16 @@ impl<'a> Teller<'a, '_> {
         }
         let mut resolvers = Vec::new();
         for call in returned {
-            let what = What::Return(hit::Call {
-                id: call.id,
-                depth: call.depth,
-                point: &call.point,
-                return_address: at,
-                view,
-            });
+            let what = What::Return {
+                call: hit::Call {
+                    id: call.id,
+                    depth: call.depth,
+                    point: &call.point,
+                    return_address: at,
+                    view,
+                },
+                began: call.began,
+            };
             self.out.tell_at(time, call.pid, tid, what);
             if matches!(call.point.kind, Kind::Resolver { .. }) {
                 resolvers.push(call.point);
