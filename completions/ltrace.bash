@@ -23,7 +23,7 @@ _ltrace() {
 
     case "${cmd}" in
         ltrace)
-            opts="-e -l -x -L -S -z -Z -P -p -f -E -u -o -c -C -b -t -r -T -i -w -k -n -a -s -y -A -F -D -h -V --library --list --prototype --list-filters --syscalls --min-time --successful-only --failed-only --depth --caller --arg --path --trigger --stop --until --attach --detach --follow-forks --instrument --env --user --output --tree --format --json --chrome --html --record --replay --serve --append --summary-only --summary-columns --sort --summary --demangle --no-signals --color --timestamps --relative-timestamps --call-times --instruction-pointer --where --stack-trace --indent --align --string-limit --arg-names --decode-fds --config --leaks --for --every --window --top --kinds --check --freeze --older --min-size --max-size --site --thread --skip-first --suppress --per --context --contents --frames --pairs --pair --no-heap --alloc-sym --pprof --folded --save --diff --gen-suppress --fail-on --debug --help --help-all --version"
+            opts="-e -l -x -L -S -z -Z -P -p -f -E -u -o -c -C -b -t -r -T -i -w -k -n -a -s -y -A -F -D -h -V --library --list --prototype --list-filters --syscalls --min-time --successful-only --failed-only --depth --caller --arg --path --trigger --stop --until --attach --detach --follow-forks --instrument --env --user --output --tree --format --json --chrome --html --record --replay --serve --append --summary-only --summary-columns --sort --summary --demangle --no-signals --color --timestamps --relative-timestamps --call-times --instruction-pointer --where --stack-trace --indent --align --string-limit --arg-names --decode-fds --config --leaks --for --every --window --sample --top --kinds --check --freeze --older --min-size --max-size --site --thread --skip-first --suppress --per --context --contents --frames --pairs --pair --no-heap --alloc-sym --pprof --folded --save --diff --gen-suppress --fail-on --debug --help --help-all --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -222,6 +222,10 @@ _ltrace() {
                     return 0
                     ;;
                 --window)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --sample)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -40,6 +40,7 @@ complete -c ltrace -s F -l config -d 'Prototypes: files, and directories to look
 complete -c ltrace -l for -d 'Watch for so long, then report and let go: 10s, 5m' -r
 complete -c ltrace -l every -d 'Report so often [default: 5s with -p, 1s in the view]' -r
 complete -c ltrace -l window -d 'Trap calls only so long, then let the program run at full speed; what of it is still there is found out by the C library\'s heap' -r
+complete -c ltrace -l sample -d 'See few allocations: one byte in so many is drawn, and the blocks of these are followed; amounts are estimates, and who holds what is not checked: 512KiB' -r
 complete -c ltrace -l top -d 'Sites to show [default: 10]' -r
 complete -c ltrace -l kinds -d 'Verdicts to show: lost,indirect,possible,reachable [default: lost,possible, and what grows]' -r
 complete -c ltrace -l check -d 'When it is checked who still holds what, for which the process is held for some milliseconds: report (each one), final or off [default: report]' -r

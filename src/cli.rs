@@ -256,6 +256,7 @@ impl Args {
             json: self.json.as_deref(),
             html: self.html.as_deref(),
             sort: self.sort.as_deref(),
+            is_by_stops: self.instrument == How::Stop,
         };
         let (options, suppressions) = self.leaks.options(columns, &shared)?;
         let has_entries = !selection.entries.is_empty();

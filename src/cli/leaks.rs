@@ -41,6 +41,11 @@ pub(super) struct LeakArgs {
     #[arg(long, value_name = "TIME", help_heading = LEAKS, hide_short_help = true)]
     window: Option<String>,
 
+    /// See few allocations: one byte in so many is drawn, and the blocks of these are followed; amounts are
+    /// estimates, and who holds what is not checked: 512KiB
+    #[arg(long, value_name = "BYTES", help_heading = LEAKS, hide_short_help = true)]
+    sample: Option<String>,
+
     /// Sites to show [default: 10]
     #[arg(long, value_name = "N", help_heading = LEAKS, hide_short_help = true)]
     top: Option<String>,
@@ -164,7 +169,12 @@ pub(super) struct Shared<'a> {
     pub(super) json: Option<&'a OsStr>,
     pub(super) html: Option<&'a OsStr>,
     pub(super) sort: Option<&'a str>,
+    /// Calls are seen by stops.
+    pub(super) is_by_stops: bool,
 }
+
+/// No two bytes of `--sample` are farther apart.
+const MOST_APART: u64 = 1 << 40;
 
 impl LeakArgs {
     /// What the user wants to know, on a terminal of so many columns.
@@ -179,10 +189,14 @@ impl LeakArgs {
             aliases: self.aliases()?,
             every: time("every", self.every.as_deref())?,
             window: time("window", self.window.as_deref())?,
+            sample: self.interval(shared)?,
             watch: time("for", self.watch.as_deref())?,
             top: size("top", self.top.as_deref())?.map_or(usual.top, |top| top as usize),
             sort: word("sort", shared.sort, &SORTS)?,
-            checks: word("check", self.check.as_deref(), &CHECKS)?,
+            checks: match self.sample {
+                Some(_) => Checks::Off,
+                None => word("check", self.check.as_deref(), &CHECKS)?,
+            },
             snapshot_method: word("freeze", self.freeze.as_deref(), &SNAPSHOT_METHODS)?,
             kinds: match &self.kinds {
                 Some(list) => each("kinds", list, |one| choose("kinds", one, &VERDICTS))?,
@@ -220,6 +234,30 @@ impl LeakArgs {
         };
         Kinds::new(&options.sets).map_err(|why| format!("ltrace: --pair: {why}"))?;
         Ok((options, self.suppressions()?))
+    }
+
+    /// The bytes of `--sample`, and nothing beside that needs to see all blocks.
+    fn interval(&self, shared: &Shared<'_>) -> Result<Option<u64>, String> {
+        let Some(text) = self.sample.as_deref() else {
+            return Ok(None);
+        };
+        let interval = size("sample", Some(text))?.filter(|bytes| (1..=MOST_APART).contains(bytes));
+        let refused = [
+            (
+                "--check",
+                self.check.as_deref().is_some_and(|when| when != "off"),
+            ),
+            ("--window", self.window.is_some()),
+            ("--contents", self.contents),
+            ("--fail-on", self.fail_on.is_some()),
+            ("--format mtrace", shared.format == Some("mtrace")),
+            ("--instrument stop", shared.is_by_stops),
+        ];
+        if let Some((other, _)) = refused.iter().find(|(_, is_given)| *is_given) {
+            return Err(format!("ltrace: --sample sees too little for {other}"));
+        }
+        let wrong = || format!("ltrace: --sample: `{text}' is not from 1 to 1024G");
+        interval.ok_or_else(wrong).map(Some)
     }
 
     /// The two reports to compare, if that is what is wanted.

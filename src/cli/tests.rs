@@ -639,3 +639,32 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn samples_need_what_sees_them() {
+    let with = |more: &[&'static str]| [&["--leaks", "--sample", "512KiB"], more, &["ls"]].concat();
+    let refused: [&[&'static str]; 6] = [
+        &["--check", "final"],
+        &["--window", "2s"],
+        &["--contents"],
+        &["--fail-on", "lost"],
+        &["--format", "mtrace"],
+        &["--instrument", "stop"],
+    ];
+    for more in refused {
+        let other = match more {
+            ["--check", _] => "--check".to_owned(),
+            ["--window" | "--fail-on", _] => more[0].to_owned(),
+            _ => more.join(" "),
+        };
+        check_error(
+            &with(more),
+            &format!("ltrace: --sample sees too little for {other}"),
+        );
+    }
+    check_error(
+        &["--leaks", "--sample", "0", "ls"],
+        "ltrace: --sample: `0' is not from 1 to 1024G",
+    );
+    check_launch(&with(&["--check", "off"]), &["ls"]);
+}

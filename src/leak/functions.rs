@@ -1,9 +1,11 @@
 //! The functions whose calls the leak tracker needs to see, and what of each.
 
+use crate::leak::heap;
 use crate::leak::kinds::{Action, Kinds, Role};
 use crate::leak::options::Options;
 use crate::plan::pairs::{Function, Param, Source, Width};
 use crate::plan::resources::{Functions, Resources, Watch};
+use crate::plan::sample::Sample;
 use crate::plan::{Holder, Returns, Stack};
 use crate::proto::Prototype;
 use crate::proto::library::Library;
@@ -37,7 +39,14 @@ pub fn resources(kinds: &Kinds, options: &Options, prototypes: &Library) -> Reso
             true => Stack::Wanted,
             false => Stack::Unwanted,
         };
-        let prototype = Arc::new(merged(roles).prototype(name));
+        let function = merged(roles);
+        let sample = options.sample.filter(|_| is_of_heap(kinds, roles));
+        let sample = match sample.map(|interval| Sample::of(&function, interval)) {
+            // What calls a function whose size is not known is seen there.
+            Some(None) => continue,
+            other => other.flatten(),
+        };
+        let prototype = Arc::new(sampled(function, sample).prototype(name));
         let has_descriptors = |role: &Arc<Role>| {
             let kind = kinds.kind(role.kind);
             kind.is_some_and(|kind| kind.has_descriptors())
@@ -47,6 +56,7 @@ pub fn resources(kinds: &Kinds, options: &Options, prototypes: &Library) -> Reso
                 true => Holder::Process,
                 false => Holder::Memory,
             },
+            sample,
             ..watch(prototype, returns, stack)
         };
         functions.insert(name.to_owned(), watch);
@@ -86,6 +96,7 @@ fn watch(prototype: Arc<Prototype>, returns: Returns, stack: Stack) -> Watch {
         returns,
         stack,
         holder: Holder::Memory,
+        sample: None,
     }
 }
 
@@ -97,6 +108,22 @@ fn nothing(name: &str) -> Arc<Prototype> {
 fn wants_stack(kinds: &Kinds, role: &Role) -> bool {
     let is_sized = kinds.kind(role.kind).is_some_and(|kind| kind.sized);
     role.action != Action::Release || !is_sized
+}
+
+/// All that it has to do with is blocks of a heap.
+fn is_of_heap(kinds: &Kinds, roles: &[Arc<Role>]) -> bool {
+    let mut kinds = roles.iter().filter_map(|role| kinds.kind(role.kind));
+    kinds.all(heap::is_heap)
+}
+
+/// The signature with the argument by which it is told what was drawn.
+fn sampled(function: Function, sample: Option<Sample>) -> Function {
+    let told = sample.and_then(|sample| sample.told);
+    let own = function.params.iter().copied();
+    Function {
+        params: own.chain(told.map(|_| Param::In(Width::Word))).collect(),
+        ..function
+    }
 }
 
 /// One signature for all that a function has to do with.

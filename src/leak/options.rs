@@ -19,6 +19,8 @@ pub struct Options {
     pub every: Option<Duration>,
     /// How long to trap calls; afterwards it is found out by the heap what is still there.
     pub window: Option<Duration>,
+    /// Of the bytes that the heap hands out one in so many is drawn, and only the blocks that these are in are seen.
+    pub sample: Option<u64>,
     /// How long to watch.
     pub watch: Option<Duration>,
     /// Sites to tell.
@@ -198,6 +200,7 @@ impl Default for Options {
             sets: Vec::new(),
             aliases: Vec::new(),
             every: None,
+            sample: None,
             window: None,
             watch: None,
             top: 10,

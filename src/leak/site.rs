@@ -94,8 +94,8 @@ impl Site {
     }
 
     /// It was given something.
-    pub fn gives(&mut self, bytes: u64, thread: Tid, after: Option<Arc<Passed>>) {
-        self.allocated += Amount::of(bytes);
+    pub fn gives(&mut self, what: Amount, thread: Tid, after: Option<Arc<Passed>>) {
+        self.allocated += what;
         if self.last.replace(thread) != Some(thread) && self.threads.len() < THREADS {
             self.threads.insert(thread);
         }
@@ -105,8 +105,8 @@ impl Site {
     }
 
     /// Something was taken back after so many microseconds.
-    pub fn takes(&mut self, bytes: u64, life: u64) {
-        self.freed += Amount::of(bytes);
+    pub fn takes(&mut self, what: Amount, life: u64) {
+        self.freed += what;
         self.longest = self.longest.max(life);
     }
 }

@@ -10,6 +10,8 @@ use crate::base::Tid;
 use crate::base::addr::{Addr, Vaddr};
 use crate::base::time::Timestamp;
 use crate::event::CallId;
+use crate::leak::amount::Amount;
+use crate::leak::heap;
 use crate::leak::kinds::{Action, FamilyId, Kind, KindId, Kinds, Role, Shape};
 pub use crate::leak::knowledge::Knowledge;
 use crate::leak::misuse::Misuses;
@@ -53,6 +55,8 @@ pub struct Caller<'e> {
 pub struct Tracker {
     kinds: Arc<Kinds>,
     knowledge: Knowledge,
+    /// Of so many bytes of heaps one is drawn; `None`: all blocks are seen.
+    sample: Option<u64>,
     start: Timestamp,
     now: Timestamp,
     /// Since when calls are seen no more.
@@ -135,6 +139,7 @@ impl Tracker {
             tables: kinds.all().map(holdings).collect(),
             kinds,
             knowledge,
+            sample: None,
             pages: Pages::default(),
             allocator: 0..0,
             start,
@@ -145,6 +150,11 @@ impl Tracker {
             misuses: Misuses::default(),
             fresh: Vec::new(),
         }
+    }
+
+    /// The same, of whose heaps samples are seen.
+    pub fn sampled(self, sample: Option<u64>) -> Tracker {
+        Tracker { sample, ..self }
     }
 
     /// A call begins.
@@ -300,7 +310,8 @@ impl Tracker {
             }
             for (_, live) in keys.iter().flat_map(|key| holdings.table.take(*key, None)) {
                 if let Some(site) = self.sites.get_mut(live.site) {
-                    site.takes(live.size, now.saturating_sub(live.born));
+                    // Without all releases there are no samples.
+                    site.takes(Amount::of(live.size), now.saturating_sub(live.born));
                 }
             }
         }
@@ -322,6 +333,17 @@ impl Tracker {
     /// Where the heap's small blocks are given from.
     pub fn pages(&self) -> &Pages {
         &self.pages
+    }
+
+    /// Of how many bytes one is drawn of a kind whose blocks are not all seen.
+    pub fn sample(&self, kind: KindId) -> Option<u64> {
+        let is_heap = || self.kinds.kind(kind).is_some_and(heap::is_heap);
+        self.sample.filter(|_| is_heap())
+    }
+
+    /// What a live thing stands for.
+    pub fn amount(&self, kind: KindId, key: u64, live: &Live) -> Amount {
+        amount(self.sample(kind), key, live.size)
     }
 
     /// The kinds that are tracked.
@@ -414,12 +436,13 @@ impl Tracker {
         let born = self.micros(self.now);
         let kind = self.kinds.kind(open.role.kind);
         let has_descriptors = kind.is_some_and(Kind::has_descriptors);
+        let sample = self.sample(open.role.kind);
         for key in open.words.keys(function) {
             if has_descriptors {
                 self.fresh.push((open.role.kind, key));
             }
             if let Some(site) = self.sites.get_mut(site) {
-                site.gives(size, thread, after.clone());
+                site.gives(amount(sample, key, size), thread, after.clone());
             }
             let live = Live {
                 size,
@@ -441,10 +464,11 @@ impl Tracker {
             let replaced = holdings.table.open(key, live);
             // A mapping may be laid over another; anything else was released behind our back.
             let unseen = matches!(holdings.table, Table::Owned(_));
-            for (_, old) in replaced {
+            for (key, old) in replaced {
                 holdings.missed += u64::from(unseen);
                 if let Some(site) = self.sites.get_mut(old.site) {
-                    site.takes(old.size, born.saturating_sub(old.born));
+                    let what = amount(sample, key, old.size);
+                    site.takes(what, born.saturating_sub(old.born));
                     site.missed += u64::from(unseen);
                 }
             }
@@ -461,7 +485,10 @@ impl Tracker {
         }
         self.judge(thread, &open, Some(family));
         self.record_free(&open);
-        if succeeded {
+        // The engine tells behind the arguments whether it was drawn.
+        let told = open.role.function.params.len();
+        let is_seen = self.sample(open.role.kind).is_none() || open.words.arg(told) == Some(1);
+        if succeeded && is_seen {
             self.acquire(thread, &open, family);
         }
     }
@@ -506,9 +533,13 @@ impl Tracker {
     /// Notes what was taken back.
     fn record_free(&mut self, open: &Open) {
         let now = self.micros(self.now);
+        let sample = self.sample(open.role.kind);
         for (key, live) in &open.taken {
             if let Some(site) = self.sites.get_mut(live.site) {
-                site.takes(live.size, now.saturating_sub(live.born));
+                site.takes(
+                    amount(sample, *key, live.size),
+                    now.saturating_sub(live.born),
+                );
             }
             if let Some(holdings) = self.tables.get_mut(usize::from(open.role.kind.0)) {
                 holdings.recent_frees.record(
@@ -533,6 +564,13 @@ impl Holdings {
             older_released: 0,
             missed: 0,
         }
+    }
+}
+
+fn amount(sample: Option<u64>, key: u64, size: u64) -> Amount {
+    match sample {
+        Some(interval) => Amount::estimate(size, interval, key),
+        None => Amount::of(size),
     }
 }
 

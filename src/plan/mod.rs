@@ -11,6 +11,7 @@ pub mod pairs;
 pub mod quiet;
 pub mod resources;
 mod returns;
+pub mod sample;
 pub mod spare;
 pub mod system_calls;
 pub mod written;
@@ -23,6 +24,7 @@ use crate::proto::library::Library;
 use capture::Capture;
 use filter::{Filter, LibraryPattern};
 use resources::Resources;
+use sample::Sample;
 use std::collections::HashSet;
 use std::sync::{Arc, OnceLock};
 use system_calls::SystemCalls;
@@ -60,6 +62,14 @@ impl Tracepoint {
     pub fn holder(&self) -> Option<Holder> {
         match self.kind {
             Kind::Resource { holder, .. } => Some(holder),
+            _ => None,
+        }
+    }
+
+    /// Which of its calls are seen, if not all.
+    pub fn sample(&self) -> Option<&Sample> {
+        match &self.kind {
+            Kind::Resource { sample, .. } => sample.as_ref(),
             _ => None,
         }
     }
@@ -121,6 +131,8 @@ pub enum Kind {
         allocator: Option<&'static str>,
         /// Whose the things are.
         holder: Holder,
+        /// Which of its calls are seen, if not all.
+        sample: Option<Sample>,
     },
     /// A system call, by `-S`.
     SystemCall,

@@ -2,6 +2,7 @@
 //! traced where the dynamic linker finds it first, in the module that provides it for the whole process.
 
 use super::allocators::{self, Known};
+use super::sample::Sample;
 use super::written::{Written, taken_as};
 use super::{Holder, Kind, ModuleName, Point, Returns, Sites, Stack, Tracepoint, Wanted};
 use crate::base::addr::Vaddr;
@@ -24,6 +25,8 @@ pub struct Watch {
     pub stack: Stack,
     /// Whose the things are. About a process's the kernel is asked, in the call's own moment.
     pub holder: Holder,
+    /// Which calls are to be seen, if not all.
+    pub sample: Option<Sample>,
 }
 
 /// A function that a program has by another name, or by none (`--alloc-sym`).
@@ -107,6 +110,11 @@ impl Resources {
         self.functions
             .values()
             .any(|watch| watch.stack == Stack::Wanted)
+    }
+
+    /// Of some function's calls samples are seen, each while its task stands still.
+    pub fn want_samples(&self) -> bool {
+        self.functions.values().any(|watch| watch.sample.is_some())
     }
 
     /// The function is one of those that are expected.
@@ -287,6 +295,7 @@ fn known_point(module: &Arc<ModuleName>, known: Known, watch: &Watch) -> Point {
         entry: known.at,
         allocator: Some(known.allocator),
         holder: watch.holder,
+        sample: watch.sample,
     };
     Point {
         tracepoint: tracepoint(module, known.usual, kind, watch),
@@ -300,6 +309,7 @@ fn point(module: &Arc<ModuleName>, symbol: &str, entry: Vaddr, watch: &Watch) ->
         entry,
         allocator: None,
         holder: watch.holder,
+        sample: watch.sample,
     };
     Point {
         tracepoint: tracepoint(module, symbol, kind, watch),

@@ -87,6 +87,15 @@ pub mod head {
     pub const STACK_START: u64 = 48;
     /// The first byte behind it.
     pub const STACK_END: u64 = 56;
+    /// So many bytes may be allocated before one is drawn. Set by the tracer.
+    pub const LEFT: u64 = 192;
+    /// Of the last allocation whose return address was another one, or elsewhere: where that lay. What the function
+    /// led to by a tail call, which is its own business, has the same.
+    pub const LAST_FRAME: u64 = 200;
+    /// Its return address.
+    pub const LAST_RETURN: u64 = 208;
+    /// Its tracepoint.
+    pub const LAST_NUMBER: u64 = 216;
     /// As far as the tracer has read.
     pub const TAIL: u64 = 64;
     /// The thread waits for room.
@@ -223,7 +232,10 @@ pub(super) const PATCHES: u64 = TABLE + TRAMPOLINE * MOST_TRAMPOLINES;
 /// Places in the hash of rules by which stacks are walked, 16 bytes each: return address and rule.
 pub(super) const RULES_LOG2: u32 = 16;
 pub(super) const RULES: u64 = PATCHES + 16 * MOST_PATCHES;
-const HEADS: u64 = RULES + (16 << RULES_LOG2);
+/// Numbers of 16 bits, by a hash of addresses: how many blocks there are whose releases are to be seen.
+pub(super) const BLOCKS_LOG2: u32 = 20;
+pub(super) const BLOCKS: u64 = RULES + (16 << RULES_LOG2);
+const HEADS: u64 = BLOCKS + (2 << BLOCKS_LOG2);
 
 #[cfg(test)]
 mod tests {

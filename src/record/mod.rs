@@ -21,6 +21,7 @@
 //! 7. To leave: clear the byte, [`Reader::nudge`] and wake all threads, take them out, give the call sites back.
 //!    The code stays mapped as long as a frame may return to a trampoline.
 
+mod blocks;
 mod code;
 pub mod labels;
 pub mod layout;
@@ -33,6 +34,7 @@ mod tables;
 pub mod threads;
 pub mod view;
 
+pub use blocks::Blocks;
 pub use code::{Code, Failed, Stub, Target, Written};
 pub use labels::{Asked, Labels, Out, When};
 pub use layout::{Layout, MOST_PATCHES, head, header};

@@ -13,6 +13,7 @@ use crate::abi::sysv;
 use crate::base::machine::Machine;
 use crate::plan::capture::Capture;
 use crate::plan::quiet::is_quiet;
+use crate::plan::sample::Sample;
 use crate::plan::{self, Stack, Tracepoint};
 use crate::proto::Prototype;
 use crate::proto::types::Language;
@@ -39,6 +40,8 @@ pub struct Shape {
     pub(super) walks: bool,
     /// Whether returns are recorded.
     pub(super) returns: Returns,
+    /// Which calls are seen, if not all.
+    pub(super) sample: Option<Sample>,
     /// What the tracer looks at itself, while the thread stands still.
     pub(super) asks: Asks,
 }
@@ -189,14 +192,16 @@ impl Shape {
                 returned = Err(Refused::MayWrite);
             }
         }
+        // Few calls are drawn, and it is to be known at once which blocks are theirs.
+        let is_sampled = shape.sample.is_some();
         shape.asks = Asks {
-            at_entry: entry.is_err(),
-            at_return: returned.is_err(),
+            at_entry: entry.is_err() || is_sampled,
+            at_return: returned.is_err() || is_sampled,
         };
-        if entry.is_err() {
+        if shape.asks.at_entry {
             shape.at_entry = Box::default();
         }
-        if returned.is_err() {
+        if shape.asks.at_return {
             shape.at_return = Box::default();
             shape.kept = Box::default();
         }
@@ -240,6 +245,7 @@ impl Parts {
             },
         };
         parts.shape.walks = point.stack == Stack::Wanted;
+        parts.shape.sample = point.sample().copied();
         Ok(parts)
     }
 

@@ -40,6 +40,7 @@ mod leak_options;
 mod leak_pairs;
 mod leak_programs;
 mod leak_python;
+mod leak_sample;
 mod leak_servers;
 mod leak_shared_memory;
 mod leak_stacks;

@@ -63,10 +63,18 @@ pub(in crate::cli) fn time(option: &str, text: Option<&str>) -> Result<Option<Du
     }
 }
 
-/// `4096`, `4K`, `1M`, `1G`.
+/// `4096`, `4K`, `1M`, `1G`, and the same with `iB`.
 pub(super) fn size(option: &str, text: Option<&str>) -> Result<Option<u64>, String> {
     let Some(text) = text else { return Ok(None) };
-    const UNITS: [(&str, u64); 4] = [("K", 1 << 10), ("M", 1 << 20), ("G", 1 << 30), ("", 1)];
+    const UNITS: [(&str, u64); 7] = [
+        ("K", 1 << 10),
+        ("M", 1 << 20),
+        ("G", 1 << 30),
+        ("KiB", 1 << 10),
+        ("MiB", 1 << 20),
+        ("GiB", 1 << 30),
+        ("", 1),
+    ];
     let parsed = UNITS.iter().find_map(|(unit, bytes)| {
         let number: u64 = text.strip_suffix(unit)?.parse().ok()?;
         number.checked_mul(*bytes)

@@ -271,6 +271,15 @@ impl Supervisor {
             if self.is_ending() {
                 break;
             }
+            // An int3 sees all calls.
+            if let Some(point) = purpose.point().filter(|point| point.sample().is_some()) {
+                let what = format!(
+                    "no samples are taken of {}: its calls cannot be recorded",
+                    point.module.name
+                );
+                self.complain(stopped.tid(), &what, out);
+                continue;
+            }
             self.plant(stopped, id, at, purpose, out);
         }
     }

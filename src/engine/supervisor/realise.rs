@@ -113,7 +113,9 @@ impl Supervisor {
             ),
             (!is_enabled, "its tasks cannot be told apart any more"),
             (
-                self.plan.want_stacks() && space.modules.iter().any(runs_scripts),
+                self.plan.want_stacks()
+                    && !self.plan.resources.want_samples()
+                    && space.modules.iter().any(runs_scripts),
                 "stacks with the frames of scripts are read while a task stands still",
             ),
             // It looks at return addresses for that.

@@ -72,7 +72,8 @@ impl LeakSink {
         let (setup, now) = (&self.setup, self.clock.now());
         self.first.get_or_insert(pid);
         self.processes.entry(pid).or_insert_with(|| Traced {
-            tracker: Tracker::new(setup.kinds.clone(), setup.knowledge, now),
+            tracker: Tracker::new(setup.kinds.clone(), setup.knowledge, now)
+                .sampled(setup.options.sample),
             name: setup.system.program(pid).unwrap_or_default(),
             allocators: Vec::new(),
             no_allocator: false,

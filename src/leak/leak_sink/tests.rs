@@ -133,6 +133,7 @@ fn allocates(sink: &mut LeakSink) {
             entry: Vaddr(0),
             allocator: None,
             holder: plan::Holder::Memory,
+            sample: None,
         },
         prototype: None,
         capture: Default::default(),

@@ -92,6 +92,7 @@ pub fn build(subject: &Subject, names: &mut dyn Names) -> Report {
     report.pairs = open::pairs(subject, &survey, names);
     report.misuses = misuses::misuses(subject, names);
     report.merged = names.merged();
+    report.sample = options.sample;
     report
 }
 

@@ -23,6 +23,7 @@ pub fn profile(report: &Report) -> Profile {
         samples: report.all().map(sample).collect(),
         duration: Duration::try_from_secs_f64(report.process.seconds).ok(),
         program: Some(report.process.name.clone()),
+        comments: report.sample.map(numbers::estimated).into_iter().collect(),
         ..Profile::default()
     }
 }
@@ -45,6 +46,10 @@ pub fn page(report: &Report, before: Option<&Report>) -> Page {
             blocks(report.heap.live.blocks, report.heap.live.bytes),
         ),
         ("lost", blocks(report.lost.blocks, report.lost.bytes)),
+        (
+            "amounts",
+            report.sample.map(numbers::estimated).unwrap_or_default(),
+        ),
     ];
     let told = facts.into_iter().filter(|(_, fact)| !fact.is_empty());
     Page {

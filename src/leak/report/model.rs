@@ -45,6 +45,8 @@ pub struct Report {
     pub misuses: Vec<MisuseEntry>,
     /// Calls by stacks of which only the innermost frames are told, as there were too many different ones.
     pub merged: u64,
+    /// Of so many bytes of the heap one was drawn, and amounts are estimated by the blocks of these.
+    pub sample: Option<u64>,
     /// The sum of everything that is lost, with what hangs on it.
     pub lost: Amount,
     /// At how many sites.

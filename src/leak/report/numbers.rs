@@ -36,6 +36,14 @@ pub(in crate::leak) fn of(number: u64, one: &str) -> String {
     }
 }
 
+/// Says of amounts that they are estimated by the blocks of bytes so far apart.
+pub(in crate::leak) fn estimated(interval: u64) -> String {
+    format!(
+        "estimates: of every {} of the heap one byte was drawn, and only its block was seen",
+        bytes(interval)
+    )
+}
+
 /// `0.32 ms`, `0.9 ms`, `637 ms`: three digits that say something.
 pub(in crate::leak) fn millis(ms: f64) -> String {
     match ms {

@@ -58,8 +58,8 @@ impl Group {
         self.live.blocks >= 4 && is_long && is_throughout
     }
 
-    fn add(&mut self, key: u64, live: &Live, quarter: usize) {
-        self.live += Amount::of(live.size);
+    fn add(&mut self, key: u64, live: &Live, what: Amount, quarter: usize) {
+        self.live += what;
         self.size = self.size.filter(|size| *size == live.size);
         self.born = (self.born.0.min(live.born), self.born.1.max(live.born));
         if let Some(count) = self.quarters.get_mut(quarter) {
@@ -105,7 +105,7 @@ pub fn survey(
                 continue;
             }
             if live.born > born_before {
-                survey.young += Amount::of(live.size);
+                survey.young += tracker.amount(id, key, &live);
                 continue;
             }
             let verdict = match checked.filter(|_| is_checked) {
@@ -124,7 +124,7 @@ pub fn survey(
                 .groups
                 .entry((id, live.site, verdict))
                 .or_insert_with(new);
-            group.add(key, &live, quarter);
+            group.add(key, &live, tracker.amount(id, key, &live), quarter);
         }
     }
     survey

@@ -11,6 +11,10 @@ impl Tracker {
     /// Is it right to take this back, in this way?
     pub(super) fn judge(&mut self, thread: Tid, open: &Open, replacing: Option<FamilyId>) {
         let kind = open.role.kind;
+        // What is not known may be a block that is not seen.
+        if open.taken.is_empty() && self.sample(kind).is_some() {
+            return;
+        }
         let mut wrong = None;
         for (key, live) in &open.taken {
             let is_right = match replacing {

@@ -126,7 +126,8 @@ fn head(picture: &Picture<'_>, columns: usize) -> Vec<Line> {
         let width = Table::new(columns).trend.max(8) * 2;
         let rate = picture.total.rate().map(rate_text).unwrap_or_default();
         let drawn = picture.total.line(width, picture.glyphs);
-        lines.push(Line::plain(&format!("  live {drawn} {rate}")));
+        let estimated = report.sample.map_or("", |_| "   estimates");
+        lines.push(Line::plain(&format!("  live {drawn} {rate}{estimated}")));
     }
     lines
 }

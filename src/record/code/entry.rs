@@ -1,16 +1,19 @@
 //! The code that a call goes through: a stub for each tracepoint, which tells its number, and a body for each kind
 //! of tracepoint, which writes the record and goes on to the function.
 
+use super::super::blocks;
 use super::super::labels::Place;
 use super::super::layout::{self, Layout, head};
 use super::super::ring::{CALL_FIXED, Kind, header_word};
 use super::super::shape::{Returns, Shape, Source};
 use super::asm::{Asm, Made, frame, slot};
 use super::{Common, Target, blobs, common, trampolines};
-use iced_x86::Register::{R11, RAX};
+use crate::plan::sample::Sample;
+use iced_x86::Register::{R10, R11, RAX, RDX};
 use iced_x86::code_asm::{
     AsmRegister64, AsmRegisterXmm, CodeLabel, byte_ptr, dword_ptr, eax, ptr, qword_ptr, r8, r9,
-    r10, r10d, r11, rax, rcx, rdi, rdx, rsi, rsp, xmm0, xmm1, xmm2, xmm3, xmm4, xmm5, xmm6, xmm7,
+    r10, r10d, r11, rax, rcx, rdi, rdx, rsi, rsp, word_ptr, xmm0, xmm1, xmm2, xmm3, xmm4, xmm5,
+    xmm6, xmm7,
 };
 use std::ops::Range;
 
@@ -153,6 +156,9 @@ pub(super) fn body(
         onward: asm.create_label(),
     };
     enter(asm)?;
+    if let Some(sample) = &shape.sample {
+        draw(asm, layout, common, sample, l.unrecorded)?;
+    }
     common::ring(asm, layout, common.find, l.unrecorded)?;
     match shape.returns {
         Returns::Recorded => trampolines::choose(asm, layout, common.insert)?,
@@ -197,6 +203,61 @@ pub(super) fn body(
     asm.here(&mut l.unrecorded)?;
     asm.mov(slot(frame::TRAMPOLINE), 0)?;
     asm.jmp(l.onward)
+}
+
+/// Goes on for calls that are to be seen: one of the bytes is drawn that they ask for, or the release is wanted of what
+/// they take back. To `none` for others. Clobbers `rax`, `rdx`, `r10`, `r11`.
+///
+/// A call that is drawn leaves the count as it is: after a signal it begins anew. The tracer draws the next byte.
+fn draw(asm: &mut Asm, layout: &Layout, common: &Common, sample: &Sample, none: CodeLabel) -> Made {
+    let mut drawn = asm.create_label();
+    if let [Some(size), times] = sample.sizes {
+        common::ring(asm, layout, common.find, none)?;
+        let register = general(asm, size)?;
+        asm.mov(r10, register)?;
+        if let Some(times) = times {
+            let register = general(asm, times)?;
+            asm.imul_2(r10, register)?;
+        }
+        asm.cmp(qword_ptr(r11 + head::LEFT as i32), r10)?;
+        asm.jb(drawn)?;
+        asm.sub(qword_ptr(r11 + head::LEFT as i32), r10)?;
+    }
+    if let Some(old) = sample.old {
+        let register = general(asm, old)?;
+        asm.mov(rax, register)?;
+        asm.shr(rax, blocks::IGNORED)?;
+        asm.mov(rdx, rax)?;
+        asm.shr(rdx, blocks::FOLDED)?;
+        asm.xor(rax, rdx)?;
+        asm.and(eax, blocks::MASK as i32)?;
+        asm.lea_at(RDX, layout.in_shared(layout::BLOCKS))?;
+        asm.cmp(word_ptr(rdx + rax * 2), 0)?;
+        asm.jne(drawn)?;
+    }
+    if sample.key.is_some() {
+        let mut other = asm.create_label();
+        asm.lea(rax, slot(frame::RETURN_ADDRESS))?;
+        asm.mov(rdx, qword_ptr(rax))?;
+        asm.cmp(qword_ptr(r11 + head::LAST_FRAME as i32), rax)?;
+        asm.jne(other)?;
+        asm.cmp(qword_ptr(r11 + head::LAST_RETURN as i32), rdx)?;
+        asm.je(none)?;
+        asm.here(&mut other)?;
+        // That of a trampoline was led to by a call that is seen.
+        let pool = layout.pool();
+        asm.lea_at(R10, pool.start)?;
+        asm.neg(r10)?;
+        asm.add(r10, rdx)?;
+        asm.cmp(r10, (pool.end - pool.start) as i32)?;
+        asm.jb(none)?;
+        asm.mov(qword_ptr(r11 + head::LAST_FRAME as i32), rax)?;
+        asm.mov(qword_ptr(r11 + head::LAST_RETURN as i32), rdx)?;
+        asm.mov(eax, dword_ptr(rsp + frame::NUMBER))?;
+        asm.mov(qword_ptr(r11 + head::LAST_NUMBER as i32), rax)?;
+    }
+    asm.jmp(none)?;
+    asm.here(&mut drawn)
 }
 
 /// `rax` = the time, not before what was done so far: a block that comes from another thread is told behind what that one

@@ -68,6 +68,7 @@ impl Forked {
         let shared = area::map_shared(stopped, remote, memory, patched.layout, fill)?;
         patched.code.make_missing_trampolines(memory);
         patched.walks.for_child();
+        patched.samples.for_child(Shared(shared.words()));
         let mut recorder = Recorder {
             rings: Rings::new(patched.layout),
             clock: Clock::new(),

@@ -13,6 +13,7 @@ pub mod left;
 mod patches;
 mod removal;
 mod rings;
+mod samples;
 mod stops;
 mod stubs;
 mod tell;
@@ -33,6 +34,7 @@ use detours::Detours;
 use islands::Islands;
 use patches::Patches;
 use rings::Rings;
+use samples::Samples;
 use stubs::Recorded;
 use walks::Walks;
 
@@ -80,6 +82,7 @@ struct Patched {
     islands: Islands,
     detours: Detours,
     walks: Walks,
+    samples: Samples,
     patches: Patches,
 }
 
@@ -126,6 +129,7 @@ impl Recorder {
                 islands,
                 detours,
                 walks: Walks::default(),
+                samples: Samples::default(),
                 patches: Patches::default(),
             },
             memory: shared,

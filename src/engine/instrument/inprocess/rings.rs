@@ -22,7 +22,7 @@ pub(super) struct Ring {
     pub(super) thread_pointer: u64,
     pub(super) reader: Reader,
     pub(super) whose: Whose,
-    number: u32,
+    pub(super) number: u32,
 }
 
 /// Whose calls are in a ring.
@@ -108,7 +108,9 @@ impl Recorder {
     /// Gives a task with this thread pointer a ring.
     pub fn assign(&mut self, tid: Tid, thread_pointer: u64) -> bool {
         let shared = Shared(self.memory.words());
-        thread_pointer != 0 && self.rings.assign(shared, tid, thread_pointer)
+        let is_given = thread_pointer != 0 && self.rings.assign(shared, tid, thread_pointer);
+        self.draw_first(thread_pointer);
+        is_given
     }
 
     /// Whose ring is found by this thread pointer.

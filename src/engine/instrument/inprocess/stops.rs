@@ -69,13 +69,22 @@ impl Supervisor {
         let Some(task) = self.tasks.get_mut(&tid) else {
             return false;
         };
+        let Some(space) = self.spaces.get_mut(&task.space) else {
+            return false;
+        };
+        let Some(recorder) = &mut space.recorder else {
+            return false;
+        };
+        let Some(mut asked) = recorder.asked(regs, &space.memory) else {
+            return false;
+        };
+        if !recorder.is_told(tid, &mut asked, &space.modules, &space.memory) {
+            return true;
+        }
         let Some(space) = self.spaces.get(&task.space) else {
             return false;
         };
         let Some(recorder) = &space.recorder else {
-            return false;
-        };
-        let Some(asked) = recorder.asked(regs, &space.memory) else {
             return false;
         };
         let point = recorder.patched.points.get(asked.number as usize);
@@ -121,7 +130,8 @@ impl Supervisor {
                         ..*asked.regs
                     };
                     teller.called(&call, view(&regs));
-                    let is_walked = point.point.stack == Stack::Wanted;
+                    let is_walked =
+                        point.point.stack == Stack::Wanted && point.point.sample().is_none();
                     unknown = is_walked.then(|| stack(&regs, &memory));
                 }
             }

@@ -238,6 +238,8 @@ impl Recorder {
             },
         };
         let recorded = self.patched.points.iter().flatten();
+        // Of all calls samples cannot be told.
+        let recorded = recorded.filter(|recorded| recorded.point.sample().is_none());
         recorded
             .map(|recorded| (Addr(recorded.stub), purpose(recorded)))
             .collect()

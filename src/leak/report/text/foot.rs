@@ -1,7 +1,7 @@
 //! The last lines of a report: what is not worth a paragraph, what is not counted, and the sum.
 
 use crate::leak::report::model::{Amount, Entry, Report, Since, Verdict};
-use crate::leak::report::numbers::{bytes, count, millis, of};
+use crate::leak::report::numbers::{bytes, count, estimated, millis, of};
 use crate::leak::report::text::{amount, is_of_heap_only, is_unseen};
 use std::fmt::Write as _;
 
@@ -38,6 +38,9 @@ pub(super) fn foot(text: &mut String, report: &Report) {
             text,
             "  too many different stacks: of {calls} only the innermost frames are told, and what is alike is merged"
         );
+    }
+    if let Some(sample) = &report.sample {
+        let _ = writeln!(text, "  {}", estimated(*sample));
     }
     let not_counted = not_counted(report);
     if !not_counted.is_empty() {
