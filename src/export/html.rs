@@ -8,6 +8,9 @@ use std::collections::HashMap;
 use std::io::{self, Write};
 
 const PAGE: &str = include_str!("html/page.html");
+/// What all pages begin and end with.
+const HEAD: &str = include_str!("html/head.html");
+const FOOT: &str = include_str!("html/foot.html");
 /// Colours and what pages have in common.
 pub(super) const SHARED_STYLE: &str = include_str!("html/page.css");
 /// In the order in which they stand in the page.
@@ -29,19 +32,21 @@ pub fn write(page: &Page, out: &mut dyn Write) -> io::Result<()> {
     })
 }
 
-/// Writes a template, and what its places are filled with.
+/// Writes a page around this body, and what the places of its template are filled with.
 pub(super) fn fill(
-    template: &str,
+    body: &str,
     out: &mut dyn Write,
     mut filled: impl FnMut(&str, &mut dyn Write) -> io::Result<()>,
 ) -> io::Result<()> {
-    let mut rest = template;
-    while let Some((before, name, after)) = next_place(rest) {
-        out.write_all(before.as_bytes())?;
-        filled(name, out)?;
-        rest = after;
+    for mut rest in [HEAD, body, FOOT] {
+        while let Some((before, name, after)) = next_place(rest) {
+            out.write_all(before.as_bytes())?;
+            filled(name, out)?;
+            rest = after;
+        }
+        out.write_all(rest.as_bytes())?;
     }
-    out.write_all(rest.as_bytes())
+    Ok(())
 }
 
 /// What a script reads, as JSON that no name in it can break out of: within a script element only `<`
