@@ -18,6 +18,7 @@ use nix::unistd::{Pid, getsid, setsid};
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// After so many stops we look where the target runs, and twice as many each time that it has not moved,
@@ -33,8 +34,16 @@ const STARVED: Duration = Duration::from_micros(150);
 const PROOF: Duration = Duration::from_millis(50);
 /// So many stops are looked at together.
 const WINDOW: u32 = 4096;
-/// How many stops are served without any art, after starving.
+/// How many stops are served as the scheduler has it, after starving.
 const REST: u32 = 20_000;
+
+/// Whether the tracer is left where the scheduler puts it.
+static TO_SCHEDULER: AtomicBool = AtomicBool::new(false);
+
+/// Leaves the tracer where the scheduler puts it: with that `benches/placement` compares.
+pub fn leave_to_scheduler() {
+    TO_SCHEDULER.store(true, Ordering::Relaxed);
+}
 
 /// The way the tracer shares the machine with its target.
 #[derive(Debug, Default)]
@@ -75,7 +84,7 @@ impl Placement {
         let own_session = leave_session();
         let ordinary = policy() == libc::SCHED_OTHER;
         let own_share = own_session && has_autogroups();
-        let mode = if !ordinary {
+        let mode = if !ordinary || TO_SCHEDULER.load(Ordering::Relaxed) {
             Mode::Alone
         } else if (own_share || may_raise()) && set_policy(libc::SCHED_IDLE) {
             Mode::Following
