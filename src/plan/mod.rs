@@ -58,7 +58,7 @@ impl Tracepoint {
         Some((prototype, capture))
     }
 
-    /// Whose the things are that it hands out, if its books are kept.
+    /// Whose the things are that it hands out, if they are tracked.
     pub fn holder(&self) -> Option<Holder> {
         match self.kind {
             Kind::Resource { holder, .. } => Some(holder),
@@ -269,11 +269,11 @@ pub struct Plan {
     pub stacks: Stack,
     /// `-S`: system calls.
     pub system_calls: Option<SystemCalls>,
-    /// Functions whose books are kept, by their symbols.
+    /// Functions that are tracked, by their symbols.
     pub resources: Resources,
     /// The prototypes.
     pub prototypes: Library,
-    /// Code is to be named: whoever hears of a module is given its file.
+    /// Code is to be named: each module is told of with its file.
     pub files: bool,
 }
 

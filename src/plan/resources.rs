@@ -1,4 +1,4 @@
-//! Functions whose books are kept: the allocator's, and other pairs that hand out and take back. Each is
+//! Functions whose resources are tracked: the allocator's, and other pairs that hand out and take back. Each is
 //! traced where the dynamic linker finds it first, in the module that provides it for the whole process.
 
 use super::allocators::{self, Known};

@@ -34,7 +34,7 @@ pub(super) enum Place {
     /// In a subroutine that has saved more.
     Saved,
     /// The record is complete, or there is none.
-    Onward,
+    Done,
     /// In a trampoline.
     Pool,
 }
@@ -180,7 +180,7 @@ impl Labels {
         let place = self.place(regs.rip);
         let restarted = match place {
             Place::Elsewhere => return Out::Not,
-            Place::Onward => return Out::Step,
+            Place::Done => return Out::Step,
             Place::Stub => self.at_stub(*regs),
             Place::Checking => {
                 let rax = word(memory, regs.rsp, 0);

@@ -18,7 +18,7 @@ pub const COMMON_BYTES: u64 = 0x1_0000;
 pub const MOST_TRAMPOLINES: u64 = 0x1_0000;
 /// What one trampoline takes, and its entry in the table.
 pub const TRAMPOLINE: u64 = 16;
-/// So many tracepoints there can be; number 0 is none's.
+/// So many tracepoints there can be; number 0 stands for none.
 pub const MOST_POINTS: u64 = 0x2_0000;
 /// So many instructions can be led to stubs.
 pub const MOST_PATCHES: u64 = 0x10_0000;
@@ -41,7 +41,7 @@ const HEAD_BYTES: u64 = 8192;
 /// they have cache lines of their own.
 pub mod header {
     /// The tracer's robust futex: the kernel clears the thread id in it when the tracer dies
-    /// (Documentation/locking/robust-futexes.rst). No id: nobody reads the rings.
+    /// (Documentation/locking/robust-futexes.rst). No id: the rings are not read.
     pub const OWNER: u64 = 0;
     /// The number of the next trampoline; 1 at first.
     pub const NEXT_TRAMPOLINE: u64 = 64;

@@ -6,7 +6,7 @@
 //! 1. A [`Layout`] tells what is to be mapped. [`Code::new`] makes the common code, [`Code::add`] a [`Stub`] for
 //!    each tracepoint that has a [`Shape`] ([`Shape::of`] tells why not). What [`Code::take_written`] gives is to be
 //!    written into the target, then [`Code::publish`] lets it be used, then call sites may be led to the stubs.
-//! 2. The futex [`header::OWNER`] holds the tracer's thread id and is on its robust list. Nobody records
+//! 2. The futex [`header::OWNER`] holds the tracer's thread id and is on its robust list. Nothing is recorded
 //!    before the byte at [`Layout::enabled`] is set, nor before a thread has a thread pointer: code reads `fs:0`.
 //! 3. [`Reader::new`] makes a ring ready, [`threads::assign`] gives it to a thread: when the thread is born, or when
 //!    it asks at [`Labels::claim`]; it then goes on at [`Labels::retry`]. A ring that is used again

@@ -61,7 +61,7 @@ pub enum Returns {
     /// The call goes through a trampoline.
     #[default]
     Recorded,
-    /// The function is jumped to: it never returns, or nobody wants to know.
+    /// The function is jumped to: it never returns, or its return is not asked for.
     Unrecorded,
 }
 
@@ -165,7 +165,7 @@ pub enum Refused {
 pub(super) const MOST_KEPT: usize = 6;
 const MOST_STACK: u64 = 32;
 
-/// Words of a function that nobody knows.
+/// Words that are shown of a function without a prototype.
 const UNKNOWN: u8 = 4;
 
 impl Shape {

@@ -85,7 +85,7 @@ impl SharedMemory {
         unsafe { libc::madvise(words.cast(), end - start, libc::MADV_REMOVE) };
     }
 
-    /// Unlocks it: the tracee sees that nobody is here any more.
+    /// Unlocks it: the tracee sees that there is no tracer any more.
     pub fn release(&self) {
         // SAFETY: the mutex was made, and is on this thread's list or unlocked; one that the tracee has overwritten is
         // refused.

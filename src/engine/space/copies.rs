@@ -1,5 +1,5 @@
 //! A forked child's copy of a space. What was planted after the kernel had copied the memory, and before
-//! the fork was told of, stands in the books only.
+//! the fork was told of, stands in our tables only.
 
 use crate::base::Pid;
 use crate::base::addr::Addr;
@@ -54,7 +54,7 @@ impl Space {
         self.planted
     }
 
-    /// Takes those off the books of a copy that it lacks. Only what was planted after the first `before` may
+    /// Forgets those of a copy's int3s that it lacks. Only what was planted after the first `before` may
     /// be missing: then the task that forked was last seen not to have done so yet.
     pub fn take_missing(&mut self, before: u64) -> Vec<Missing> {
         let memory: &dyn Memory = &self.memory;

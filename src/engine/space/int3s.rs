@@ -164,7 +164,7 @@ impl Space {
     }
 
     /// Where a task really is, when its instruction pointer is in one of our slots.
-    pub fn home(&self, rip: u64) -> Option<Original> {
+    pub fn original(&self, rip: u64) -> Option<Original> {
         let area = self.areas.iter().find(|a| a.contains(rip))?;
         let offset = (rip - area.start) as usize;
         let at = *area.slots.get(offset / SLOT)?;

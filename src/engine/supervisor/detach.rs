@@ -9,7 +9,7 @@ use crate::engine::instrument::inprocess::drain::Share;
 use crate::engine::space::{Original, Space};
 use crate::engine::supervisor::fork_exec_exit::clone_flags;
 use crate::engine::supervisor::out::Out;
-use crate::engine::supervisor::resume::{Resume, finish, put_back_home};
+use crate::engine::supervisor::resume::{Resume, finish, move_out_of_slot};
 use crate::engine::supervisor::state::{Ending, Supervisor};
 use crate::engine::supervisor::stop_all::kernel::Linux;
 use crate::engine::supervisor::stop_all::{Limits, Next, Policy, StopAll, Want};
@@ -182,7 +182,7 @@ impl Supervisor {
             return Ok(Some(Addr(rip)));
         }
         // Only an int3's SIGTRAP comes from the kernel so (arch/x86/kernel/traps.c, do_int3).
-        let served = matches!(space.home(rip), Some(Original::Before(_)))
+        let served = matches!(space.original(rip), Some(Original::Before(_)))
             && stopped.signal_info()?.code() == libc::SI_KERNEL;
         Ok(served.then_some(Addr(rip)))
     }
@@ -224,8 +224,8 @@ impl Policy<Stopped> for Everyone<'_, '_, '_> {
 /// Moves a stopped task to where the program would be without us.
 pub(in crate::engine) fn put_back(stopped: &Stopped, space: &Space) -> sys::Result<()> {
     let mut regs = stopped.regs()?;
-    if let Some(home) = space.home(regs.rip) {
-        put_back_home(&mut regs, home);
+    if let Some(original) = space.original(regs.rip) {
+        move_out_of_slot(&mut regs, original);
         stopped.set_regs(&regs)?;
     }
     let recorder = space.recorder.as_ref();

@@ -274,7 +274,7 @@ impl Supervisor {
         Resume::Nothing
     }
 
-    /// Takes a task off the books, its open calls closed.
+    /// Forgets a task, its open calls closed.
     pub(in crate::engine) fn close(
         &mut self,
         tid: Tid,

@@ -284,7 +284,7 @@ impl Supervisor {
         }
     }
 
-    /// What comes with functions that `-x` means, in whatever they run, and with the books of resources.
+    /// What comes with functions that `-x` means, in whatever they run, and with resources that are tracked.
     fn watch_functions(&mut self, stopped: &Stopped, id: SpaceId, out: &mut Out<'_>) {
         let Some(space) = self.spaces.get(&id) else {
             return;

@@ -20,7 +20,7 @@ use nix::libc;
 use std::collections::HashSet;
 use std::time::Duration;
 
-/// How long we sleep at least and at most when nothing was recorded: a reader on its heels would slow a thread down.
+/// How long we sleep at least and at most when nothing was recorded: a reader right behind it would slow a thread down.
 const SHORT: Duration = Duration::from_micros(50);
 const LONG: Duration = Duration::from_millis(10);
 

@@ -48,8 +48,8 @@ impl<S> Resume<S> {
 }
 
 /// Moves a task out of a slot, to where it would be without us.
-pub(in crate::engine) fn put_back_home(regs: &mut Regs, home: Original) {
-    match home {
+pub(in crate::engine) fn move_out_of_slot(regs: &mut Regs, original: Original) {
+    match original {
         Original::Before(at) | Original::After(at) => regs.rip = at.0,
         Original::Pushed(at) => {
             regs.rip = at.0;

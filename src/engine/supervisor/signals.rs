@@ -8,7 +8,7 @@ use crate::engine::calls::Landing;
 use crate::engine::hit::What;
 use crate::engine::space::Original;
 use crate::engine::supervisor::out::Out;
-use crate::engine::supervisor::resume::{Resume, put_back_home};
+use crate::engine::supervisor::resume::{Resume, move_out_of_slot};
 use crate::engine::supervisor::state::Supervisor;
 use crate::engine::task::Role;
 use crate::sys;
@@ -36,10 +36,10 @@ impl Supervisor {
             return Ok(Resume::Deliver(stopped, signal));
         };
         let space = self.spaces.get(&task.space);
-        let home = space.and_then(|space| space.home(regs.rip));
+        let original = space.and_then(|space| space.original(regs.rip));
         let dying = space.is_some_and(|space| space.is_guard(Addr(regs.rip)));
-        if let Some(home) = home {
-            put_back_home(&mut regs, home);
+        if let Some(original) = original {
+            move_out_of_slot(&mut regs, original);
             stopped.set_regs(&regs)?;
         }
         task.stacks.interrupt(&regs);
@@ -48,8 +48,8 @@ impl Supervisor {
             let ip = Addr(regs.rip);
             out.tell(task.pid, tid, What::Signal { signal, ip });
         }
-        if let Some(home) = home {
-            self.taken_home(tid, &regs, home);
+        if let Some(original) = original {
+            self.taken_back(tid, &regs, original);
         }
         match self.told_of_end(&stopped, signal, out)? {
             true => Ok(Resume::Run(stopped)),
@@ -58,17 +58,17 @@ impl Supervisor {
     }
 
     /// A signal took the task out of a slot: the breakpoint will be hit once more.
-    fn taken_home(&mut self, tid: Tid, regs: &Regs, home: Original) {
+    fn taken_back(&mut self, tid: Tid, regs: &Regs, original: Original) {
         self.enter_goroutine(tid, regs);
         if let Some(task) = self.tasks.get_mut(&tid) {
-            if let Original::Before(address) = home {
+            if let Original::Before(address) = original {
                 task.calls.lands_again(Landing {
                     address,
                     rsp: regs.rsp,
                     result: regs.rax,
                 });
             }
-            if !matches!(home, Original::After(_)) {
+            if !matches!(original, Original::After(_)) {
                 task.calls.entered_again(regs.rsp);
             }
         }

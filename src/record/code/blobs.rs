@@ -48,7 +48,7 @@ pub(super) fn set_length(asm: &mut Asm) -> Made {
     asm.mov(word_ptr(rdx + 6), ax)
 }
 
-/// `rax` = where errno is; goes to `without` when the result tells of no failure, or nobody knows where.
+/// `rax` = where errno is; goes to `without` when the result tells of no failure, or its place is not known.
 fn errno(asm: &mut Asm, layout: &Layout, failure: Failure, without: CodeLabel) -> Made {
     asm.mov(rax, slot(frame::RAX))?;
     match failure {

@@ -83,7 +83,7 @@ pub(super) struct Ask {
     pub(super) asked: CodeLabel,
 }
 
-/// Stops the thread, so that the tracer sees a call or a return itself, unless nobody is there to do so: the zero flag
+/// Stops the thread, so that the tracer sees a call or a return itself, unless there is no tracer: the zero flag
 /// is set then. Behind the stop a thread only goes on.
 ///
 /// One int3 serves all stubs, those of earlier tracers as well.
@@ -94,17 +94,17 @@ pub(super) fn ask(asm: &mut Asm, layout: &Layout) -> Made<Ask> {
     asm.test_at(layout.in_shared(header::OWNER), OWNER_ID)?;
     asm.je(out)?;
     asm.int3()?;
-    asm.mark(Place::Onward)?;
+    asm.mark(Place::Done)?;
     let asked = asm.label_here()?;
     asm.here(&mut out)?;
     asm.ret()?;
     Ok(Ask { start, asked })
 }
 
-/// Calls [`ask`]; goes to `none` when nobody is there.
+/// Calls [`ask`]; goes to `none` when there is no tracer.
 pub(super) fn call_ask(asm: &mut Asm, ask: u64, none: CodeLabel) -> Made {
     asm.call(ask)?;
-    asm.mark(Place::Onward)?;
+    asm.mark(Place::Done)?;
     asm.je(none)
 }
 
@@ -116,7 +116,7 @@ pub(super) struct Find {
 }
 
 /// The same where the hash's first place is another thread's. A thread that is not in it stops at an int3, unless
-/// nobody is there to serve it.
+/// there is no tracer to serve it.
 pub(super) fn find(asm: &mut Asm, layout: &Layout) -> Made<Find> {
     let mut hit = asm.create_label();
     let mut ask = asm.create_label();

@@ -137,7 +137,7 @@ struct Body {
     full: CodeLabel,
     unrecorded: CodeLabel,
     unknown: CodeLabel,
-    onward: CodeLabel,
+    done: CodeLabel,
 }
 
 /// The body of all tracepoints of this shape whose functions are found in the same way.
@@ -153,7 +153,7 @@ pub(super) fn body(
         full: asm.create_label(),
         unrecorded: asm.create_label(),
         unknown: asm.create_label(),
-        onward: asm.create_label(),
+        done: asm.create_label(),
     };
     enter(asm)?;
     if let Some(sample) = &shape.sample {
@@ -196,13 +196,13 @@ pub(super) fn body(
             asm.jmp(l.unrecorded)?;
             asm.here(&mut l.unknown)?;
             common::call_ask(asm, common.ask, l.unrecorded)?;
-            asm.jmp(l.onward)?;
+            asm.jmp(l.done)?;
             asm.mark(Place::Body)?;
         }
     }
     asm.here(&mut l.unrecorded)?;
     asm.mov(slot(frame::TRAMPOLINE), 0)?;
-    asm.jmp(l.onward)
+    asm.jmp(l.done)
 }
 
 /// Goes on for calls that are to be seen: one of the bytes is drawn that they ask for, or the release is wanted of what
@@ -354,8 +354,8 @@ pub(super) fn entry_source(asm: &mut Asm, source: Source) -> Made<AsmRegister64>
 /// On to the function: by the trampoline, or as if nothing had happened.
 fn go_on(asm: &mut Asm, layout: &Layout, l: &mut Body, shape: &Shape, target: Target) -> Made {
     let mut by_jump = asm.create_label();
-    asm.mark(Place::Onward)?;
-    asm.here(&mut l.onward)?;
+    asm.mark(Place::Done)?;
+    asm.here(&mut l.done)?;
     asm.mov(r10d, dword_ptr(rsp + frame::NUMBER))?;
     asm.shl(r10d, 4)?;
     asm.lea_at(RAX, layout.in_shared(layout::POINTS))?;

@@ -40,7 +40,7 @@ pub(super) fn exit(asm: &mut Asm, layout: &Layout, find: u64, space: u64) -> Mad
     record(asm, RETURN_FIXED)?;
     asm.add(r10, i32::from(RETURN_FIXED) * 8)?;
     asm.mov(qword_ptr(r11 + head::WRITE as i32), r10)?;
-    asm.mark(Place::Onward)?;
+    asm.mark(Place::Done)?;
     asm.here(&mut leave)?;
     trampoline(asm, layout)?;
     asm.mov(rax, qword_ptr(rax))?;
@@ -66,9 +66,9 @@ pub(super) fn special(asm: &mut Asm, layout: &Layout, common: &Common, shape: &S
     let mut full = asm.create_label();
     asm.mark(Place::Body)?;
     if shape.asks.at_return {
-        // Whether somebody was there or not.
+        // Whether a tracer was there or not.
         asm.call(common.ask)?;
-        asm.mark(Place::Onward)?;
+        asm.mark(Place::Done)?;
         return asm.jmp(common.leave);
     }
     let again = asm.label_here()?;
@@ -91,7 +91,7 @@ pub(super) fn special(asm: &mut Asm, layout: &Layout, common: &Common, shape: &S
     registers(asm, shape)?;
     blobs::add(asm, layout, common, fixed, &shape.at_return)?;
     asm.mov(qword_ptr(r11 + head::WRITE as i32), r10)?;
-    asm.mark(Place::Onward)?;
+    asm.mark(Place::Done)?;
     asm.jmp(common.leave)?;
     asm.mark(Place::Body)?;
     asm.here(&mut full)?;
@@ -136,8 +136,8 @@ fn registers(asm: &mut Asm, shape: &Shape) -> Made {
     if shape.result.x87 {
         asm.mov(qword_ptr(r10 + at + 8), 0)?;
         asm.fld(st0)?;
-        // The register that was pushed for a moment would be one too many for whoever comes in between.
-        asm.mark(Place::Onward)?;
+        // The register that was pushed for a moment would be one too many for a handler that comes in between.
+        asm.mark(Place::Done)?;
         asm.fstp(tbyte_ptr(r10 + at))?;
         asm.mark(Place::Body)?;
     }

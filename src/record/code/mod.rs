@@ -33,7 +33,7 @@ const ALIGN: u64 = 16;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
     /// Its address is in the slot at this address, each time anew: the dynamic linker may fill it late. Such
-    /// calls, as all through a PLT, leave `r11` to whoever is in between (psABI, "Procedure Linkage Table").
+    /// calls, as all through a PLT, leave `r11` to what is in between (psABI, "Procedure Linkage Table").
     Slot(u64),
     /// It is this address: a function's code that was moved aside. All registers are what they were.
     Code(u64),

@@ -124,7 +124,7 @@ fn distance(from: u64, to: u64) -> [u8; 4] {
 pub(super) fn find_object(asm: &mut Asm, layout: &Layout, tables: u64, original: u64) -> Made {
     let mut other = asm.create_label();
     let code = layout.code();
-    asm.mark(Place::Onward)?;
+    asm.mark(Place::Done)?;
     asm.endbr64()?;
     asm.lea_at(RAX, code.start)?;
     asm.mov(rcx, rdi)?;

@@ -60,7 +60,7 @@ pub(super) fn map(
     };
     let code = libc::PROT_READ | libc::PROT_EXEC;
     let data = libc::PROT_READ | libc::PROT_WRITE;
-    // All of it at once, so that nobody gets in between.
+    // All of it at once, so that no other mapping gets in between.
     map(base, size, code, libc::MAP_FIXED_NOREPLACE)?;
     let control = layout.control();
     let bytes = control.end - control.start;

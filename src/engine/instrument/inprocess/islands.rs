@@ -28,7 +28,7 @@ pub(super) struct Islands {
 struct Group {
     start: u64,
     used: u64,
-    /// By an earlier tracer: a signal that nobody saw may have found a task there, and will have it come back.
+    /// By an earlier tracer: a signal that we did not see may have found a task there, and will have it come back.
     is_left: bool,
     by_stub: HashMap<u64, u64>,
 }

@@ -1,7 +1,7 @@
-//! Code in the target that records calls into rings, which are read here: a call stops nobody.
+//! Code in the target that records calls into rings, which are read here: a call stops no thread.
 //!
 //! The instructions by which a module uses the slot of an import are led to the stub of its tracepoint. What code
-//! is made, what lies where and what stands in a ring is the business of [`crate::record`].
+//! is made, what lies where and what stands in a ring is told by [`crate::record`].
 
 pub(in crate::engine) mod area;
 mod clock;
@@ -113,7 +113,7 @@ impl Recorder {
         };
         let islands = Islands::left(memory, Shared(shared.words()));
         let detours = Detours::left(memory, Shared(shared.words()));
-        // The first is none's.
+        // The first stands for none.
         let points = vec![None; code.shapes().len()];
         let mut recorder = Recorder {
             patched: Patched {

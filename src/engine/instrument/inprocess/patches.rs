@@ -177,7 +177,7 @@ fn write_all(
 }
 
 /// `call *slot(%rip)` becomes `addr32 call target`, which is as long, so that the return address is the same;
-/// `jmp *slot(%rip)`, perhaps with a `bnd` or `notrack` before it, becomes `jmp target`, whose last byte nobody executes
+/// `jmp *slot(%rip)`, perhaps with a `bnd` or `notrack` before it, becomes `jmp target`, whose last byte is not executed
 /// (Intel SDM vol. 2, CALL and JMP).
 fn patch(code: &[u8], at: u64, slot: u64, target: u64) -> Option<(u64, Patch)> {
     let prefix = usize::from(matches!(code.first(), Some(0xf2 | 0x3e)));

@@ -44,7 +44,7 @@ impl Recorder {
         self.patched.unwinders.retain(|slot| !range.contains(slot));
     }
 
-    /// Puts the instructions back and has nobody record any more. Our code stays: calls return there.
+    /// Puts the instructions back and ends all recording. Our code stays: calls return there.
     pub fn remove(&mut self, memory: &ProcessMemory) {
         self.disable(memory);
         // From now on no thread stops for us.

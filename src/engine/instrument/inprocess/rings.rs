@@ -95,7 +95,7 @@ impl Rings {
         }
     }
 
-    /// Has everybody who waits for room look around.
+    /// Wakes all threads that wait for room, to look whether they still have to.
     pub(super) fn wake_all(&self, memory: &SharedMemory) {
         for ring in &self.used {
             ring.reader.nudge(Shared(memory.words()));

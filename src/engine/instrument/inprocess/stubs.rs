@@ -85,7 +85,7 @@ impl Recorder {
 
     /// Puts other tracepoints in the place of those at these addresses of ours, as soon as [`Recorder::write`] is called:
     /// it is known by now how their calls are typed. Where something else is taken of them, their stub leads to
-    /// another; nobody has come to it, as there was no function to be called.
+    /// another; no task has come to it, as there was no function to be called.
     pub fn replace(&mut self, by: &HashMap<*const Tracepoint, Arc<Tracepoint>>) {
         for number in 1..self.patched.points.len() {
             let Some(Some(recorded)) = self.patched.points.get_mut(number) else {

@@ -365,7 +365,7 @@ impl Guard {
         has(self.code) && has(self.table)
     }
 
-    /// Takes int3s (by the address behind them) and their slots off the books of a copy whose table was made
+    /// Forgets int3s (by the address behind them) and their slots of a copy whose table was made
     /// before they came. All that came later is among them, so nothing that stays had to make way for one.
     pub fn forget(&mut self, keys: &HashSet<u64>) {
         self.taken.retain(|_, key| !keys.contains(key));

@@ -449,7 +449,7 @@ impl<'a> Teller<'a, '_> {
         seen_again || same && is_entry && self.space.comes_back(entry, goroutine)
     }
 
-    /// Closes the calls that return here with this stack pointer. Without any, somebody else's call has
+    /// Closes the calls that return here with this stack pointer. Without any, a call that is not traced has
     /// returned, which is passed in silence. The result are those that were of resolvers.
     fn come_back(&mut self, at: Addr, regs: &Regs) -> Vec<Arc<Tracepoint>> {
         let tid = self.stopped.tid();
