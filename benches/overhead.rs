@@ -1,110 +1,293 @@
-//! What tracing costs: the same programs bare, under this tracer, and under the distribution's
-//! ltrace, in one run, taking turns. Prints Markdown for `docs/performance.md`.
+//! What tracing costs: the same programs bare, under this tracer by both of its instruments, under the distribution's
+//! ltrace and under uftrace, in one run, taking turns. Prints Markdown for `docs/performance.md`.
 //!
-//! `cargo bench --bench overhead [-- CALLS]`. Figures are medians of five rounds; the first and the
-//! last of the sorted rounds stand beside them.
+//! `cargo bench --bench overhead [-- NAME]`: all workloads, or those whose name begins so. Figures are medians of five
+//! rounds; the first and the last of the sorted rounds stand beside them.
 #![allow(clippy::print_stdout)]
 
-mod common;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
-use common::{PEER, Placement, Tool, Workload, median, peer_version, per_call};
-use std::time::Duration;
-
+const PEER: &str = "/usr/bin/ltrace";
 const ROUNDS: usize = 5;
+
+/// So many calls a round are enough for what stops at each, and for what does not.
+const FEW: usize = 10_000;
+const MANY: usize = 2_000_000;
+
+const DIR: &str = env!("CARGO_TARGET_TMPDIR");
+const TRACE: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/overhead-trace");
+const UFTRACE: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/overhead-uftrace");
 
 fn main() {
     if !std::env::args().any(|arg| arg == "--bench") {
         return;
     }
-    let calls = std::env::args()
-        .find_map(|arg| arg.parse().ok())
-        .unwrap_or(20_000);
-    let peer = peer_version();
-    match &peer {
-        Some(version) => println!("Peer: `{PEER}`, {version}. Rounds: {ROUNDS}.\n"),
-        None => println!("No peer: {PEER} is not there.\n"),
-    }
-    let mut tools = vec![Tool::bare(), Tool::ours()];
-    tools.extend(peer.map(|_| Tool::peer()));
-    println!("(each workload is {calls} calls of malloc and free)\n");
-    println!("| workload | placement | tool | µs a call | spread | ratio to peer | died |");
-    println!("|---|---|---|---:|---:|---:|---:|");
-    let one = Workload::new("1 thread", "many", &[calls / 2], calls);
-    let four = Workload::new("4 threads", "threads", &[4, calls / 8], calls);
-    for workload in [&one, &four] {
-        for placement in [Placement::Scheduler, Placement::OneCpu] {
-            compare(workload, placement, &tools);
-        }
-    }
-    println!();
-    println!("| `python3 -c 'print(1)'`, output to a file | s |");
-    println!("|---|---:|");
-    let python = Workload {
-        name: "python3".to_owned(),
-        command: vec!["/usr/bin/python3".into(), "-c".into(), "print(1)".into()],
-        calls: 1,
-        threads: 1,
-    };
-    for tool in &tools {
-        let took: Vec<_> = (0..3)
-            .filter_map(|_| tool.run(&python, Placement::Scheduler))
-            .collect();
-        println!("| {} | {} |", tool.name, seconds(&took));
+    let name = std::env::args().skip(1).find(|arg| !arg.starts_with('-'));
+    let is_wanted = |workload: &&Workload| name.iter().all(|name| workload.name.starts_with(name));
+    println!("| workload | tool | a call, µs; or a run, s | spread | ratio to Debian's ltrace |");
+    println!("|---|---|---:|---:|---:|");
+    for workload in workloads().iter().filter(is_wanted) {
+        compare(workload);
     }
 }
 
-/// One row for each tool; the rounds of the tools take turns.
-fn compare(workload: &Workload, placement: Placement, tools: &[Tool]) {
-    let mut took: Vec<Vec<Duration>> = vec![Vec::new(); tools.len()];
-    let mut died = vec![0; tools.len()];
-    for round in 0..3 * ROUNDS {
-        for (index, tool) in tools.iter().enumerate() {
-            // A tool some of whose runs die gets more of them, up to three times as many.
-            if round >= ROUNDS && took[index].len() >= ROUNDS {
-                continue;
-            }
-            match tool.run(workload, placement) {
-                Some(time) => took[index].push(time),
-                None => died[index] += 1,
+/// What is traced.
+struct Workload {
+    name: &'static str,
+    command: Vec<PathBuf>,
+    /// Options of both ltraces.
+    options: &'static [&'static str],
+    to: &'static str,
+    size: Size,
+}
+
+/// How much a workload does.
+enum Size {
+    /// So many calls as it is told by its last argument: the time of one counts, without the program's own.
+    Calls,
+    /// All of its run counts.
+    Run,
+}
+
+fn workloads() -> Vec<Workload> {
+    let loops = build("loops");
+    let threads = build("threads");
+    let source = generated_source();
+    let calls = |name, kind: &str, options, to| Workload {
+        name,
+        command: vec![loops.clone(), kind.into()],
+        options,
+        to,
+        size: Size::Calls,
+    };
+    let run = |name, words: &[&str]| Workload {
+        name,
+        command: words.iter().map(PathBuf::from).collect(),
+        options: &[],
+        to: TRACE,
+        size: Size::Run,
+    };
+    let compiler = Command::new("gcc").arg("-print-prog-name=cc1plus").output();
+    let compiler = compiler.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
+    vec![
+        calls("malloc and free, to /dev/null", "heap", &[], "/dev/null"),
+        calls("malloc and free, into a file", "heap", &[], TRACE),
+        calls("malloc and free, -c", "heap", &["-c"], TRACE),
+        Workload {
+            name: "malloc and free, 4 threads",
+            command: vec![threads, "4".into()],
+            options: &["-f"],
+            to: TRACE,
+            size: Size::Calls,
+        },
+        calls("strcpy and strlen of 32 bytes", "text", &[], "/dev/null"),
+        calls("printf(\"%d %s\\n\")", "printf", &[], "/dev/null"),
+        run(
+            "python3 -c 'print(1)'",
+            &["/usr/bin/python3", "-c", "print(1)"],
+        ),
+        run("true", &["/bin/true"]),
+        run("openssl dgst", &["/usr/bin/openssl", "dgst", "/etc/passwd"]),
+        run("sqlite3 .quit", &["/usr/bin/sqlite3", ":memory:", ".quit"]),
+        run("git --version", &["/usr/bin/git", "--version"]),
+        Workload {
+            options: &["-e", "*"],
+            ..run(
+                "cc1plus -O2, all imports",
+                &[
+                    &compiler.unwrap_or_default(),
+                    "-quiet",
+                    "-O2",
+                    &source,
+                    "-o",
+                    "/dev/null",
+                ],
+            )
+        },
+    ]
+}
+
+/// Builds a fixture.
+fn build(fixture: &str) -> PathBuf {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("fixtures/{fixture}.c"));
+    let program = Path::new(DIR).join(fixture);
+    let built = Command::new("gcc")
+        .args(["-O1", "-fno-builtin", "-pthread"])
+        .arg(source)
+        .arg("-o")
+        .arg(&program)
+        .status();
+    assert!(built.expect("gcc").success(), "cannot build {fixture}");
+    program
+}
+
+/// C++ that takes a compiler a second, its headers in it.
+fn generated_source() -> String {
+    let at = format!("{DIR}/overhead.ii");
+    let text = "#include <map>\n#include <regex>\n#include <string>\n\
+                int main() { std::map<std::string, std::regex> m; m[\"a\"] = std::regex(\"b*\"); return m.size(); }\n";
+    std::fs::write(format!("{DIR}/overhead.cc"), text).expect("a file");
+    let made = Command::new("g++")
+        .args(["-E", &format!("{DIR}/overhead.cc"), "-o", &at])
+        .status();
+    assert!(made.expect("g++").success(), "cannot make {at}");
+    at
+}
+
+/// Who runs it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Tool {
+    Bare,
+    Ours,
+    OurStops,
+    Debian,
+    /// uftrace, recording only, and with the text of what it has recorded.
+    Uftrace {
+        replays: bool,
+    },
+}
+
+const TOOLS: [Tool; 6] = [
+    Tool::Bare,
+    Tool::Ours,
+    Tool::OurStops,
+    Tool::Debian,
+    Tool::Uftrace { replays: false },
+    Tool::Uftrace { replays: true },
+];
+
+impl Tool {
+    fn name(self) -> &'static str {
+        match self {
+            Tool::Bare => "untraced",
+            Tool::Ours => "this ltrace",
+            Tool::OurStops => "this ltrace, --instrument stop",
+            Tool::Debian => "Debian's ltrace",
+            Tool::Uftrace { replays: false } => "uftrace record -l -a",
+            Tool::Uftrace { replays: true } => "the same, and replay",
+        }
+    }
+
+    /// How many calls it is given.
+    fn calls(self) -> usize {
+        match self {
+            Tool::OurStops | Tool::Debian => FEW,
+            _ => MANY,
+        }
+    }
+
+    fn words(self, workload: &Workload) -> Vec<&str> {
+        let ltrace = |path, more: &[&'static str]| {
+            let mut words = vec![path];
+            words.extend(more);
+            words.extend(workload.options);
+            words.extend(["-o", workload.to]);
+            words
+        };
+        match self {
+            Tool::Bare => Vec::new(),
+            Tool::Ours => ltrace(env!("CARGO_BIN_EXE_ltrace"), &[]),
+            Tool::OurStops => ltrace(env!("CARGO_BIN_EXE_ltrace"), &["--instrument", "stop"]),
+            Tool::Debian => ltrace(PEER, &[]),
+            Tool::Uftrace { .. } => {
+                vec!["uftrace", "record", "--force", "-l", "-a", "-d", UFTRACE]
             }
         }
     }
-    let bare = median(&took[0]);
-    let cost = |index: usize| Some(per_call(median(&took[index])?, bare?, workload.calls));
-    let peer = (tools.len() > 2).then(|| cost(tools.len() - 1)).flatten();
-    for (index, tool) in tools.iter().enumerate().skip(1) {
-        let place = match placement {
-            Placement::Scheduler => "scheduler",
-            Placement::OneCpu => "one CPU",
+
+    /// How long a run took; `None` when it did not end well.
+    fn run(self, workload: &Workload) -> Option<Duration> {
+        let mut words: Vec<PathBuf> = self.words(workload).iter().map(PathBuf::from).collect();
+        words.extend(workload.command.iter().cloned());
+        if let Size::Calls = workload.size {
+            let threads = if workload.command.len() == 2 && workload.options == ["-f"] {
+                8
+            } else {
+                1
+            };
+            words.push((self.calls() / threads).to_string().into());
+        }
+        let began = Instant::now();
+        quietly(&words)?;
+        if self == (Tool::Uftrace { replays: true }) {
+            quietly(&["uftrace", "replay", "--no-pager", "-d", UFTRACE].map(PathBuf::from))?;
+        }
+        let took = began.elapsed();
+        // A killed program is a failed run, whatever the tracer says.
+        let is_peer = self == Tool::Debian && workload.to == TRACE;
+        (!is_peer || !tells_of_a_kill()).then_some(took)
+    }
+}
+
+fn quietly(words: &[PathBuf]) -> Option<()> {
+    let (program, arguments) = words.split_first()?;
+    let status = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    status.is_ok_and(|status| status.success()).then_some(())
+}
+
+fn compare(workload: &Workload) {
+    let mut took: [Vec<f64>; TOOLS.len()] = Default::default();
+    for _ in 0..ROUNDS {
+        for (tool, took) in TOOLS.iter().zip(&mut took) {
+            took.extend(tool.run(workload).map(|time| figure(workload, *tool, time)));
+        }
+    }
+    let bare = median(&mut took[0]).unwrap_or_default();
+    let own = match workload.size {
+        Size::Calls => bare,
+        Size::Run => 0.0,
+    };
+    let peer = TOOLS.iter().position(|tool| *tool == Tool::Debian);
+    let peer = peer
+        .and_then(|peer| median(&mut took[peer]))
+        .map(|figure| figure - own);
+    for (tool, figures) in TOOLS.iter().zip(&mut took) {
+        let own = if *tool == Tool::Bare { 0.0 } else { own };
+        let Some(middle) = median(figures) else {
+            println!("| {} | {} | failed | – | – |", workload.name, tool.name());
+            continue;
         };
-        let text = |value: Option<f64>, unit: &str| {
-            value.map_or_else(|| "–".to_owned(), |value| format!("{value:.1}{unit}"))
-        };
-        let edge = |time: Option<&Duration>| {
-            let time = time.copied().zip(bare);
-            text(
-                time.map(|(time, bare)| per_call(time, bare, workload.calls)),
-                "",
-            )
-        };
-        let ratio = cost(index).zip(peer).map(|(ours, peer)| ours / peer);
+        let edges =
+            [figures.first(), figures.last()].map(|edge| edge.map_or(0.0, |edge| edge - own));
+        let ratio = peer
+            .filter(|_| *tool != Tool::Bare)
+            .map(|peer| (middle - own) / peer);
         println!(
-            "| {} | {place} | {} | {} | {}–{} | {} | {} of {} |",
+            "| {} | {} | {:.3} | {:.3}–{:.3} | {} |",
             workload.name,
-            tool.name,
-            text(cost(index), ""),
-            edge(took[index].iter().min()),
-            edge(took[index].iter().max()),
-            ratio.map_or_else(|| "–".to_owned(), |ratio| format!("{ratio:.3}")),
-            died[index],
-            died[index] + took[index].len(),
+            tool.name(),
+            middle - own,
+            edges[0],
+            edges[1],
+            ratio.map_or_else(|| "–".to_owned(), |ratio| format!("{ratio:.4}")),
         );
     }
 }
 
-fn seconds(times: &[Duration]) -> String {
-    median(times).map_or_else(
-        || "died".to_owned(),
-        |time| format!("{:.2}", time.as_secs_f64()),
-    )
+/// Microseconds a call, or seconds a run.
+fn figure(workload: &Workload, tool: Tool, time: Duration) -> f64 {
+    match workload.size {
+        Size::Calls => time.as_secs_f64() * 1e6 / tool.calls() as f64,
+        Size::Run => time.as_secs_f64(),
+    }
+}
+
+fn median(figures: &mut [f64]) -> Option<f64> {
+    figures.sort_by(f64::total_cmp);
+    figures.get(figures.len() / 2).copied()
+}
+
+/// The last trace says that its program was killed.
+fn tells_of_a_kill() -> bool {
+    std::fs::read(TRACE).is_ok_and(|trace| {
+        let last = &trace[trace.len().saturating_sub(4096)..];
+        String::from_utf8_lossy(last).contains("+++ killed by")
+    })
 }

@@ -1,7 +1,6 @@
-//! What two benches share: what is traced, by which tool, and how long that takes.
+//! What the bench of placement traces, by which tool, and how long that takes.
 
-// Each of the two uses a part of it.
-#![allow(dead_code, missing_docs, unreachable_pub)]
+#![allow(missing_docs, unreachable_pub)]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

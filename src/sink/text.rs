@@ -108,18 +108,11 @@ impl Text {
         Text { backtraces, ..self }
     }
 
-    /// The left half of a call's line.
-    fn call(&mut self, id: CallId, point: &Arc<Tracepoint>, begun: Begun, args: &[Value]) {
-        self.line.push_line(&self.heads.of(point).call);
-        let begun = self.args(point, args, begun);
-        self.half = Some((id, begun));
-    }
-
-    /// Shows arguments, the first after a comma if others stand before it; with the call as it has begun then.
-    fn args(&mut self, point: &Tracepoint, args: &[Value], begun: Begun) -> Begun {
-        let mut any = begun.has_args;
+    /// Shows arguments behind so many others, the first after a comma if any of those was shown: whether there is one now.
+    fn args(&mut self, point: &Tracepoint, args: &[Value], before: usize, has_args: bool) -> bool {
+        let mut any = has_args;
         let mut again = false;
-        for (value, number) in args.iter().zip(begun.args..) {
+        for (value, number) in args.iter().zip(before..) {
             if *value == Value::Hidden {
                 continue;
             }
@@ -140,11 +133,7 @@ impl Text {
             self.line.push_value(value);
             any = true;
         }
-        Begun {
-            has_args: any,
-            args: begun.args + args.len(),
-            ..begun
-        }
+        any
     }
 
     /// The right half of a line, from the parenthesis on.
@@ -265,13 +254,15 @@ impl Text {
                 ..
             } => {
                 self.begin(event, *return_address, *depth);
+                self.line.push_line(&self.heads.of(point).call);
+                let has_args = self.args(point, args, 0, false);
                 let begun = Begun {
-                    has_args: false,
-                    args: 0,
+                    has_args,
+                    args: args.len(),
                     return_address: *return_address,
                     backtrace: self.unwind(event, point, stack.as_ref()),
                 };
-                self.call(*id, point, begun, args);
+                self.half = Some((*id, begun));
             }
             Kind::Return {
                 id,
@@ -283,7 +274,7 @@ impl Text {
                 ..
             } => {
                 let begun = self.resume(event, *id, *depth, point);
-                let begun = self.args(point, out_args, begun);
+                self.args(point, out_args, begun.args, begun.has_args);
                 self.result(result);
                 self.elapsed(*elapsed);
                 self.line.end();

@@ -126,7 +126,10 @@ impl Line {
 
 /// How many columns a text takes: each byte that begins a character counts.
 fn width(text: &[u8]) -> usize {
-    text.iter().filter(|byte| **byte & 0xc0 != 0x80).count()
+    match text.is_ascii() {
+        true => text.len(),
+        false => text.iter().filter(|byte| **byte & 0xc0 != 0x80).count(),
+    }
 }
 
 impl fmt::Write for Line {
