@@ -223,6 +223,42 @@ fn told_how_calls_are_seen() {
     assert_eq!(told(&["--instrument", "stop"]), "");
 }
 
+/// Nearly all functions of a library are led to a stub at their first instructions, and all imports of a program. Not
+/// counted are resolvers, and functions that look at their caller.
+#[test]
+fn of_nearly_all_functions() {
+    let share = |what: &str, options: &[&str], command: &[&str]| {
+        let run =
+            ltrace(options.iter().copied()).args(["-o", "/dev/null", "--debug", "instrument"]);
+        let told = run.args(command).finish().exits(0).stderr;
+        let count = |ending: fn(&str) -> bool| told.lines().filter(|line| ending(line)).count();
+        let recorded = count(|line| line.ends_with(": recorded"));
+        let refused = count(|line| {
+            let is_of_its_own = line.ends_with("as it is no function's entry")
+                || line.ends_with("as the function looks at who called it");
+            line.contains(": int3, ") && !is_of_its_own
+        });
+        println!("{what}: {recorded} recorded, {refused} not");
+        (recorded, refused)
+    };
+    for (what, command) in [
+        ("*@libc.so*", &["/bin/true"][..]),
+        ("*@libcrypto.so*", &["/usr/bin/openssl", "version"]),
+    ] {
+        let (recorded, refused) = share(what, &["-x", what], command);
+        assert!(
+            refused * 99 <= recorded,
+            "{what}: {recorded}, not {refused}"
+        );
+    }
+    let python = ["/usr/bin/python3", "-c", "1"];
+    let (recorded, refused) = share("imports", &["-e", "*"], &python);
+    assert!(
+        recorded > 100 && refused * 99 <= recorded,
+        "{recorded}, not {refused}"
+    );
+}
+
 /// A program that only few system calls are allowed: recording its calls needs no other.
 #[test]
 fn in_a_sandbox() {
