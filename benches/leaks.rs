@@ -280,7 +280,7 @@ fn memory() {
     let tracer = child_of(tool.id()).unwrap_or(tool.id());
     target.ask("keep 1000\n");
     let before = resident(tracer, "VmRSS");
-    let count = 1_000_000;
+    let count = 10_000_000;
     target.ask(&format!("keep {count}\n"));
     let kept = resident(tracer, "VmRSS");
     let peak = resident(tracer, "VmHWM");
