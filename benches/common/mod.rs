@@ -60,14 +60,6 @@ pub struct Tool {
 }
 
 impl Tool {
-    pub fn bare() -> Tool {
-        Tool {
-            name: "bare",
-            words: Vec::new(),
-            for_threads: None,
-        }
-    }
-
     pub fn ours() -> Tool {
         Tool {
             name: "this ltrace",
