@@ -19,8 +19,9 @@ pub mod written;
 use crate::base::addr::Vaddr;
 use crate::base::machine::Machine;
 use crate::elf;
-use crate::proto::Prototype;
 use crate::proto::library::Library;
+use crate::proto::types::Type;
+use crate::proto::{Param, Prototype};
 use capture::Capture;
 use filter::{Filter, LibraryPattern};
 use resources::Resources;
@@ -78,6 +79,29 @@ impl Tracepoint {
     pub fn arg_name(&self, number: usize) -> Option<&str> {
         let params = &self.prototype.as_ref()?.params;
         params.get(number)?.name.as_deref()
+    }
+
+    /// What its source calls all of them, as far as any has a name.
+    pub fn arg_names(&self) -> Option<Vec<Option<Arc<str>>>> {
+        let params = &self.prototype.as_ref()?.params;
+        let names = || params.iter().map(|param| param.name.clone());
+        names()
+            .any(|name| name.is_some())
+            .then(|| names().collect())
+    }
+
+    /// A function of which nothing is known but these names.
+    pub fn with_arg_names(self, names: Vec<Option<Arc<str>>>) -> Tracepoint {
+        let params = names.into_iter().map(|name| Param {
+            ty: Type::Void,
+            name,
+            at_return: false,
+        });
+        let prototype = Prototype::new(&self.symbol, Type::Void, params.collect());
+        Tracepoint {
+            prototype: Some(Arc::new(prototype)),
+            ..self
+        }
     }
 
     /// The same function with this prototype.

@@ -57,6 +57,9 @@ impl Writer {
         }
         let number = self.kept.len() as u32;
         self.item(&Item::Point(Point::of(point)))?;
+        if let Some(names) = point.arg_names() {
+            self.item(&Item::ArgNames(names))?;
+        }
         self.points.insert(Arc::as_ptr(point), number);
         self.kept.push(point.clone());
         Ok(number)
@@ -173,6 +176,12 @@ impl<R: Read> Iterator for Reader<R> {
         while !self.has_ended {
             match self.item() {
                 Some(Item::Point(point)) => self.points.push(Arc::new(point.tracepoint())),
+                Some(Item::ArgNames(names)) => {
+                    if let Some(last) = self.points.last_mut() {
+                        let named = Tracepoint::clone(last).with_arg_names(names);
+                        *last = Arc::new(named);
+                    }
+                }
                 Some(item) => {
                     let Some(event) = item.event(&self.points) else {
                         continue;

@@ -167,6 +167,17 @@ fn survive_types(bytes: Vec<u8>, functions: &[(Vaddr, String)]) {
 
 #[test]
 fn types_of_functions() {
+    damage_types(400);
+}
+
+#[test]
+#[ignore = "it takes an hour"]
+fn types_of_functions_damaged_100_000_times() {
+    damage_types(50_000);
+}
+
+/// So many ways to damage each of two files.
+fn damage_types(count: usize) {
     for name in ["libtypes.so", "stacks"] {
         let Some(program) = fixture(if name == "stacks" { name } else { "types" }) else {
             return;
@@ -188,7 +199,7 @@ fn types_of_functions() {
         let parts: Vec<Range<usize>> = sections.collect();
         survive_types(bytes.clone(), &functions);
         let mut numbers = Numbers(0x1234_5678_9abc_def1);
-        for _ in 0..400 {
+        for _ in 0..count {
             let mut bytes = bytes.clone();
             for _ in 0..=numbers.below(2) {
                 // Most of it is in the first two.

@@ -21,6 +21,8 @@ pub(super) enum Item {
         nanos: u64,
         what: What,
     },
+    /// What the arguments of the last tracepoint are called.
+    ArgNames(Vec<Option<Arc<str>>>),
 }
 
 #[derive(Debug, Serialize, Deserialize)]

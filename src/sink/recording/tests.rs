@@ -21,7 +21,9 @@ impl Write for Bytes {
 }
 
 fn events() -> Vec<Event> {
-    let (f, g) = (imported("f"), defined("g", "libg.so.1"));
+    let names = vec![Some("number".into()), None, Some("where".into())];
+    let f = Tracepoint::clone(&imported("f")).with_arg_names(names);
+    let (f, g) = (Arc::new(f), defined("g", "libg.so.1"));
     vec![
         ONE.started(),
         ONE.call(
@@ -62,7 +64,11 @@ fn recorded(events: &[Event]) -> Vec<u8> {
 
 fn lines(events: impl IntoIterator<Item = Event>) -> String {
     let written = Written::default();
-    let mut sink = Text::new(Style::default(), Box::new(written.clone()));
+    let style = Style {
+        arg_names: true,
+        ..Style::default()
+    };
+    let mut sink = Text::new(style, Box::new(written.clone()));
     for event in events {
         sink.event(&event).expect("written");
     }
@@ -74,7 +80,9 @@ fn lines(events: impl IntoIterator<Item = Event>) -> String {
 fn what_was_recorded_comes_back() {
     let bytes = recorded(&events());
     let reader = Reader::new(&bytes[..]).expect("a recording");
-    assert_eq!(lines(reader), lines(events()));
+    let shown = lines(reader);
+    assert_eq!(shown, lines(events()));
+    assert!(shown.contains("f(number=-1, "), "{shown}");
 }
 
 #[test]
