@@ -1,9 +1,9 @@
 //! What happened in the traced program, owned and decoded: the language between decoder and sinks.
 //!
 //! Five promises of every event stream, whichever engine made it:
-//! 1. Every `Call` is followed by exactly one `Return` or `NoReturn` with its id. `NoReturn` says why:
-//!    unwound (longjmp, exception), gone (exit, exec, kill) or detached. A second return of setjmp,
-//!    vfork or getcontext is `ReturnedAgain`, bound to no open call.
+//! 1. Every `Call` is followed by exactly one `Return` or `NoReturn` with its id, unless a sink asks for the end before.
+//!    `NoReturn` says why: unwound (longjmp, exception), gone (exit, exec, kill) or detached. A second return of
+//!    setjmp, vfork or getcontext is `ReturnedAgain`, bound to no open call.
 //! 2. Events of one task are in order, and their times do not run backwards.
 //! 3. An event owns its data.
 //! 4. What was lost is told.

@@ -52,6 +52,8 @@ pub struct Space {
     pub exported_r_debug: Option<Addr>,
     /// Copies of files that are gone, made before the process was stopped.
     pub gone_files: GoneFiles,
+    /// Each of its tasks has a thread pointer of its own, by which its records are known.
+    pub tells_tasks_apart: bool,
     /// What records calls there without a stop, if anything does.
     pub recorder: Option<Recorder>,
     /// The patches of its maker's recorder, if it was forked and has none of its own.
@@ -87,6 +89,7 @@ impl Space {
             r_debug: None,
             exported_r_debug: None,
             gone_files: GoneFiles::default(),
+            tells_tasks_apart: true,
             recorder: None,
             inherited: None,
             errno: None,

@@ -97,7 +97,10 @@ impl Consumer {
         let result = match self.failure.take() {
             Some(why) => Err(why),
             None => {
-                if let Some(promises) = &mut self.promises {
+                // Who has asked for the end is told nothing more, of open calls neither.
+                if let Some(promises) = &mut self.promises
+                    && self.sink.request() != Some(Request::End)
+                {
                     promises.finish();
                 }
                 self.sink.finish()

@@ -32,8 +32,17 @@ pub struct Named<S> {
 struct Known {
     open: Open,
     names: Names,
-    files: FxHashMap<Arc<ModuleName>, File>,
+    files: Vec<File>,
+    /// Which of the files a module is.
+    by_name: FxHashMap<Arc<ModuleName>, usize>,
+    /// The same by its place in memory, which it keeps: nothing is hashed but that.
+    by_place: FxHashMap<*const ModuleName, (usize, Arc<ModuleName>)>,
+    /// What was found in a file.
+    found: FxHashMap<(usize, Vaddr), Arc<str>>,
 }
+
+/// So many modules are known by their place, of all processes.
+const PLACES: usize = 4096;
 
 /// The names of one file.
 struct File {
@@ -50,7 +59,10 @@ impl<S: Sink> Named<S> {
             known: Known {
                 open,
                 names,
-                files: FxHashMap::default(),
+                files: Vec::new(),
+                by_name: FxHashMap::default(),
+                by_place: FxHashMap::default(),
+                found: FxHashMap::default(),
             },
         }
     }
@@ -117,18 +129,45 @@ impl<S: Sink> Named<S> {
 
 impl Known {
     fn name(&mut self, pid: Pid, module: &Arc<ModuleName>, at: Vaddr) -> Option<Arc<str>> {
-        if !self.files.contains_key(module) {
-            let files = (self.open)(pid, module);
-            self.files.insert(module.clone(), File::read(&files));
+        let index = self.file(pid, module);
+        if let Some(name) = self.found.get(&(index, at)) {
+            return Some(name.clone());
         }
-        let file = self.files.get(module)?;
+        let file = self.files.get(index)?;
         if let Some((_, name)) = file.streams.iter().find(|(vaddr, _)| *vaddr == at) {
             return Some(name.clone());
         }
         let (symbol, offset) = file.functions.find(at)?;
         // Behind it a version may stand.
         let symbol = symbol.split('@').next().filter(|name| !name.is_empty())?;
-        (offset == 0).then(|| self.names.of(&Arc::from(symbol)))
+        if offset != 0 {
+            return None;
+        }
+        let name = self.names.of(&Arc::from(symbol));
+        self.found.insert((index, at), name.clone());
+        Some(name)
+    }
+
+    /// Which of the files a module is; it is read when it is asked for first.
+    fn file(&mut self, pid: Pid, module: &Arc<ModuleName>) -> usize {
+        if let Some((index, _)) = self.by_place.get(&Arc::as_ptr(module)) {
+            return *index;
+        }
+        let index = match self.by_name.get(module) {
+            Some(index) => *index,
+            None => {
+                let files = (self.open)(pid, module);
+                self.files.push(File::read(&files));
+                self.by_name.insert(module.clone(), self.files.len() - 1);
+                self.files.len() - 1
+            }
+        };
+        if self.by_place.len() >= PLACES {
+            self.by_place.clear();
+        }
+        let kept = (index, module.clone());
+        self.by_place.insert(Arc::as_ptr(module), kept);
+        index
     }
 }
 

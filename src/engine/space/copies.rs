@@ -28,6 +28,7 @@ impl Space {
             modules: self.modules.clone(),
             r_debug: self.r_debug,
             exported_r_debug: self.exported_r_debug,
+            tells_tasks_apart: true,
             gone_files: GoneFiles::default(),
             recorder: None,
             inherited: match &self.recorder {

@@ -134,6 +134,8 @@ impl Supervisor {
         let machine = first.0.regs().map(|regs| regs.machine());
         let mut space = Space::new(pid, machine.unwrap_or_default());
         space.gone_files = copies;
+        space.tells_tasks_apart =
+            process.values().all(|owner| *owner == pid) || have_thread_pointers_of_their_own(&held);
         let id = self.add_space(space);
         for tid in held.iter().map(|(s, _)| s.tid()).chain(asleep) {
             let owner = process.get(&tid).copied().unwrap_or(pid);
@@ -179,6 +181,15 @@ fn planter(held: &[(Stopped, Stop)], is_own: impl Fn(&Stopped) -> bool) -> Optio
     let mut all = held.iter();
     all.position(is_free)
         .or_else(|| held.iter().position(|(stopped, _)| is_own(stopped)))
+}
+
+/// Processes that share their memory may have one thread pointer.
+fn have_thread_pointers_of_their_own(held: &[(Stopped, Stop)]) -> bool {
+    let mut seen = HashSet::new();
+    // One that is gone by now is nobody's double.
+    let all = held.iter().filter_map(|(stopped, _)| stopped.regs().ok());
+    all.map(|regs| regs.thread_pointer())
+        .all(|pointer| seen.insert(pointer))
 }
 
 /// A remote call has woken it from its group-stop: interrupted, it falls back into it before it executes

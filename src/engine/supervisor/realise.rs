@@ -111,6 +111,10 @@ impl Supervisor {
                 space.memory.machine() != Machine::Amd64,
                 "the program is one of 32 bits",
             ),
+            (
+                !space.tells_tasks_apart,
+                "processes that share its memory have one thread pointer",
+            ),
             (!is_enabled, "its tasks cannot be told apart any more"),
             (
                 self.plan.want_stacks()
