@@ -23,6 +23,13 @@ pub enum Destination {
     Pipe(OsString),
 }
 
+/// So much is written at once to a file: a write costs the kernel as much as some hundred lines.
+const BUFFER: usize = 64 << 10;
+
+fn buffered<W: Write>(out: W) -> BufWriter<W> {
+    BufWriter::with_capacity(BUFFER, out)
+}
+
 impl Destination {
     /// Opens it, or what there is for what belongs to no process. Nothing of it is left open in a program that is started afterwards: the standard
     /// library opens files and pipes close-on-exec.
@@ -31,11 +38,11 @@ impl Destination {
             // Not buffered: what the program itself writes must come before and after the right lines.
             Destination::Stderr => Box::new(Willing::new(io::stderr(), unwanted)),
             Destination::File(path) => {
-                Box::new(BufWriter::new(Willing::new(File::create(path)?, unwanted)))
+                Box::new(buffered(Willing::new(File::create(path)?, unwanted)))
             }
             Destination::Appended(path) => {
                 let file = File::options().append(true).create(true).open(path)?;
-                Box::new(BufWriter::new(Willing::new(file, unwanted)))
+                Box::new(buffered(Willing::new(file, unwanted)))
             }
             Destination::PerProcess(path) => {
                 // To be known before anything runs.
