@@ -1,5 +1,5 @@
-//! Events that were made, kept for the next ones of their functions: their values use the same room, and nobody has to
-//! count how many have the tracepoint, which costs as much as to decode a call.
+//! Events that were made, kept for the next ones of their functions: their values use the same room, and it is not
+//! counted how many have the tracepoint, which costs as much as to decode a call.
 
 use crate::base::addr::Addr;
 use crate::engine::hit::Hit;

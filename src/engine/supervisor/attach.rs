@@ -186,7 +186,7 @@ fn planter(held: &[(Stopped, Stop)], is_own: impl Fn(&Stopped) -> bool) -> Optio
 /// Processes that share their memory may have one thread pointer.
 fn have_thread_pointers_of_their_own(held: &[(Stopped, Stop)]) -> bool {
     let mut seen = HashSet::new();
-    // One that is gone by now is nobody's double.
+    // One that is gone by now records nothing.
     let all = held.iter().filter_map(|(stopped, _)| stopped.regs().ok());
     all.map(|regs| regs.thread_pointer())
         .all(|pointer| seen.insert(pointer))
