@@ -5,6 +5,7 @@ use crate::base::addr::Addr;
 use crate::engine::hit::Hit;
 use crate::event::{CallId, Event, Kind};
 use crate::plan::Tracepoint;
+use crate::plan::spare::slot;
 use crate::value::Value;
 use std::sync::Arc;
 use std::time::Duration;
@@ -69,7 +70,7 @@ impl Slots {
         point: &Arc<Tracepoint>,
         new: impl FnOnce() -> Kind,
     ) -> &mut Event {
-        let slot = &mut self.0[slot(point)];
+        let slot = &mut self.0[slot(point, BITS)];
         if !slot.as_ref().is_some_and(|event| is_of(event, point)) {
             *slot = None;
         }
@@ -91,7 +92,7 @@ impl Slots {
                     out_args: values, ..
                 },
             ..
-        }) = &mut self.0[slot(point)]
+        }) = &mut self.0[slot(point, BITS)]
         else {
             return Vec::new();
         };
@@ -106,10 +107,4 @@ fn is_of(event: &Event, point: &Arc<Tracepoint>) -> bool {
         &event.kind,
         Kind::Call { point: of, .. } | Kind::Return { point: of, .. } if Arc::ptr_eq(of, point)
     )
-}
-
-/// Fibonacci hashing: addresses of equal things differ in few bits.
-fn slot(point: &Arc<Tracepoint>) -> usize {
-    let address = Arc::as_ptr(point).addr() as u64;
-    (address.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - BITS)) as usize
 }

@@ -33,7 +33,7 @@ pub(super) fn word() -> Type {
     Type::Integer(Integer::LONG).shown(Lens::Guess)
 }
 
-/// A type by value; `None` when nobody can tell how it is passed.
+/// A type by value; `None` when it is not known how it is passed.
 pub(super) fn by_value(tree: &Tree) -> Option<Shown> {
     Some(Shown::As(match tree {
         Tree::Builtin(builtin) => of_language(*builtin),

@@ -26,7 +26,7 @@ impl Spare {
     /// As a clone of this one.
     #[inline]
     pub fn take(&mut self, point: &Arc<Tracepoint>) -> Arc<Tracepoint> {
-        let kept = &mut self.kept[place(point)];
+        let kept = &mut self.kept[slot(point, BITS)];
         let same = kept.take_if(|kept| Arc::ptr_eq(kept, point));
         same.unwrap_or_else(|| point.clone())
     }
@@ -34,13 +34,15 @@ impl Spare {
     /// For the next who wants it.
     #[inline]
     pub fn give(&mut self, point: Arc<Tracepoint>) {
-        let place = place(&point);
-        self.kept[place] = Some(point);
+        let slot = slot(&point, BITS);
+        self.kept[slot] = Some(point);
     }
 }
 
-/// Fibonacci hashing: addresses of equal things differ in few bits.
-fn place(point: &Arc<Tracepoint>) -> usize {
+/// A number of so many bits, at least one, that a tracepoint has by its place in memory. Fibonacci hashing, as addresses
+/// of equal things differ in few bits.
+#[inline]
+pub fn slot(point: &Arc<Tracepoint>, bits: u32) -> usize {
     let address = Arc::as_ptr(point).addr() as u64;
-    (address.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - BITS)) as usize
+    (address.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - bits)) as usize
 }

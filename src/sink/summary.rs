@@ -142,6 +142,9 @@ impl Summary {
         if index == new {
             self.tallies.push((name, Tally::default()));
         }
+        if self.by_point.len() >= POINTS {
+            self.by_point.clear();
+        }
         let kept = (index, point.clone());
         self.by_point.insert(Arc::as_ptr(point), kept);
         index
@@ -204,6 +207,9 @@ impl Summary {
         self.out.flush()
     }
 }
+
+/// So many tracepoints are known by their place, of all processes.
+const POINTS: usize = 1 << 16;
 
 /// However deep calls are nested, no more is kept of them.
 const DEEPEST: usize = 10_000;
