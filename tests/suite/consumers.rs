@@ -3,7 +3,7 @@
 use crate::support::browser::Browser;
 use crate::support::fixture::fixture;
 use crate::support::program::Program;
-use crate::support::skip::{command, skip};
+use crate::support::skip::{command, skip_optional};
 use crate::support::{ltrace, root, scratch};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -24,17 +24,26 @@ fn json() -> Option<(PathBuf, usize)> {
     Some((file, calls))
 }
 
+/// Where tests/run puts readers that Debian does not have.
+fn installed() -> PathBuf {
+    root().join("target/consumers")
+}
+
 /// What a Python script says of the file, where its module is there.
 fn python(module: &str, script: &str, file: &Path) -> Option<String> {
     let python = command("python3")?;
     let import = format!("import {module}");
-    if Program::new(&python).args(["-c", &import]).finish().code() != 0 {
-        skip(&format!("python3 has no {module}"));
+    let run = |script: &str| {
+        let modules = installed().join("python");
+        Program::new(&python)
+            .args(["-c", script])
+            .env("PYTHONPATH", modules)
+    };
+    if run(&import).finish().code() != 0 {
+        skip_optional(&format!("python3 has no {module}"));
         return None;
     }
-    let script = format!("import sys\n{import}\n{script}");
-    let run = Program::new(python)
-        .args(["-c", &script])
+    let run = run(&format!("import sys\n{import}\n{script}"))
         .arg(file)
         .finish()
         .exits(0);
@@ -65,18 +74,12 @@ fn duckdb() {
     assert_eq!(said, format!("{calls} 100 True"));
 }
 
-/// speedscope's own page, if npm has installed it: it finds every call to end before what is around it.
+/// speedscope's own page: it finds every call to end before what is around it.
 #[test]
 fn speedscope() {
-    let Some(npm) = command("npm") else { return };
-    let modules = Program::new(npm)
-        .args(["root", "-g"])
-        .finish()
-        .exits(0)
-        .stdout;
-    let page = Path::new(modules.trim()).join("speedscope/dist/release/index.html");
+    let page = installed().join("node_modules/speedscope/dist/release/index.html");
     if !page.exists() {
-        return skip("speedscope is not installed (npm install -g speedscope)");
+        return skip_optional("speedscope is not installed");
     }
     let (Some(program), Some(browser)) = (fixture("threads"), Browser::start("speedscope")) else {
         return;

@@ -27,6 +27,11 @@ pub fn skip(reason: &str) {
         .expect("list of skipped cases");
 }
 
+/// Records that the calling test cannot run for want of something from a registry that CI may not reach.
+pub fn skip_optional(reason: &str) {
+    skip(&format!("optional: {reason}"));
+}
+
 /// Where a command is, looked for on PATH and where servers live. Without it the case is skipped.
 pub fn command(name: &str) -> Option<PathBuf> {
     let found = find(name);
