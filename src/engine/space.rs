@@ -27,7 +27,7 @@ use crate::sys::ptrace::Stopped;
 use crate::sys::remote::Remote;
 use crate::sys::snapshot_process::SnapshotProcess;
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -60,7 +60,7 @@ pub struct Space {
     inherited: Option<Inherited>,
     /// Where a thread's errno is, against its thread pointer.
     errno: Option<i64>,
-    breakpoints: HashMap<u64, Breakpoint>,
+    breakpoints: BTreeMap<u64, Breakpoint>,
     /// How many were ever planted.
     planted: u64,
     areas: Vec<Area>,
@@ -93,7 +93,7 @@ impl Space {
             recorder: None,
             inherited: None,
             errno: None,
-            breakpoints: HashMap::new(),
+            breakpoints: BTreeMap::new(),
             planted: 0,
             areas: Vec::new(),
             old_slots: HashMap::new(),

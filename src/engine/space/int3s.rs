@@ -61,10 +61,9 @@ impl Space {
 
     /// Puts back what stood there before our int3s.
     pub(super) fn without_int3s(&self, at: Addr, code: &mut [u8]) {
-        for (byte, at) in code.iter_mut().zip(at.0..) {
-            if let Some(breakpoint) = self.breakpoints.get(&at) {
-                *byte = breakpoint.original;
-            }
+        let end = at.0.saturating_add(code.len() as u64);
+        for (there, breakpoint) in self.breakpoints.range(at.0..end) {
+            code[(there - at.0) as usize] = breakpoint.original;
         }
     }
 
@@ -155,7 +154,7 @@ impl Space {
 
     /// Takes every int3 out of the memory, where it still stands. The slots stay: a task may be in one.
     pub(super) fn remove_int3s(&mut self) {
-        for (at, breakpoint) in self.breakpoints.drain() {
+        for (at, breakpoint) in std::mem::take(&mut self.breakpoints) {
             // Twice, as an int3 that stays kills the program; nothing better can be done for a page that has
             // become unwritable meanwhile.
             let _ = lift(&self.memory, Addr(at), breakpoint.original)
