@@ -6,16 +6,20 @@
 //! `/etc/ltrace.conf`). In a layer, the file of the symbol's library comes before those that are good
 //! for every library.
 
+mod shipped;
+
+use self::shipped::Shipped;
 use super::complaint::{Complaint, Severity};
 use super::parse::{self, Imports, Parsed};
+use super::shipped::FILES;
 use super::types::Type;
-use super::{Prototype, header, shipped};
+use super::{Prototype, header};
 use crate::base::message;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 /// How much of a file is read.
 const MAX_FILE: u64 = 16 << 20;
@@ -31,10 +35,6 @@ pub struct Library {
     shipped: Shipped,
     system: Layer,
 }
-
-/// The files that come with the program, each parsed when it is first asked.
-#[derive(Clone, Debug)]
-struct Shipped([OnceLock<Option<Arc<Parsed>>>; shipped::FILES.len()]);
 
 /// Files of one origin.
 #[derive(Clone, Debug, Default)]
@@ -99,7 +99,7 @@ impl Library {
     pub fn shipped() -> Library {
         Library {
             user: Vec::new(),
-            shipped: Shipped([const { OnceLock::new() }; shipped::FILES.len()]),
+            shipped: Shipped::new(),
             system: Layer::default(),
         }
     }
@@ -138,9 +138,8 @@ impl Library {
     /// name, too.
     pub fn lookup_own(&self, symbol: &str, sonames: &[&str]) -> Option<Arc<Prototype>> {
         let mut user = self.user.iter();
-        user.find_map(|layer| layer.find(symbol, sonames))
+        user.find_map(|layer| layer.find(symbol, sonames).cloned())
             .or_else(|| self.shipped.find_own(symbol, sonames))
-            .cloned()
     }
 
     /// The types that the user's files name.
@@ -156,10 +155,9 @@ impl Library {
     /// serve every library in the end.
     pub fn lookup(&self, symbol: &str, sonames: &[&str]) -> Option<Arc<Prototype>> {
         let mut user = self.user.iter();
-        user.find_map(|layer| layer.find(symbol, sonames))
+        user.find_map(|layer| layer.find(symbol, sonames).cloned())
             .or_else(|| self.shipped.find(symbol, sonames))
-            .or_else(|| self.system.find(symbol, sonames))
-            .cloned()
+            .or_else(|| self.system.find(symbol, sonames).cloned())
     }
 }
 
@@ -175,12 +173,9 @@ impl Library {
             });
             found.collect::<Vec<_>>()
         };
-        let shipped = shipped::FILES.iter().filter_map(|(name, _)| {
-            let prototype = self.shipped.file(name)?.functions.get(symbol)?;
-            Some((
-                prototype.clone(),
-                format!("{name}.conf, which comes with ltrace"),
-            ))
+        let shipped = FILES.iter().filter_map(|(name, _)| {
+            let prototype = self.shipped.function(name, symbol)?;
+            Some((prototype, format!("{name}.conf, which comes with ltrace")))
         });
         let mut all: Vec<_> = self.user.iter().flat_map(of_layer).collect();
         all.extend(shipped);
@@ -204,30 +199,9 @@ impl Library {
             let found = layer.find(&old, &SYSTEM_CALLS);
             found.or_else(|| layer.find(name, &SYSTEM_CALLS)).cloned()
         };
-        let shipped = || self.shipped.find(name, &SYSTEM_CALLS).cloned();
+        let shipped = || self.shipped.find(name, &SYSTEM_CALLS);
         let user = self.user.iter().find_map(of);
         user.or_else(shipped).or_else(|| of(&self.system))
-    }
-}
-
-impl Shipped {
-    fn find(&self, symbol: &str, sonames: &[&str]) -> Option<&Arc<Prototype>> {
-        let mut everywhere = shipped::EVERYWHERE.iter();
-        self.find_own(symbol, sonames)
-            .or_else(|| everywhere.find_map(|name| self.file(name)?.functions.get(symbol)))
-    }
-
-    fn find_own(&self, symbol: &str, sonames: &[&str]) -> Option<&Arc<Prototype>> {
-        let mut names = sonames.iter().flat_map(|soname| snipped(soname));
-        names.find_map(|name| self.file(name)?.functions.get(symbol))
-    }
-
-    fn file(&self, name: &str) -> Option<&Parsed> {
-        let index = shipped::FILES
-            .iter()
-            .position(|(known, _)| *known == name)?;
-        let parse = || Loader::new(Vec::new()).import(name).ok();
-        self.0[index].get_or_init(parse).as_deref()
     }
 }
 
@@ -382,7 +356,7 @@ impl Imports for Loader {
                 .file(&path)
                 .map_err(|e| format!("'{name}': {}", message(&e)));
         }
-        match shipped::FILES.iter().find(|(known, _)| *known == name) {
+        match FILES.iter().find(|(known, _)| *known == name) {
             Some((_, text)) => Ok(self.text(&path, text)),
             None => Err(format!("there is no '{file_name}'")),
         }

@@ -35,7 +35,7 @@ pub trait Imports {
 }
 
 /// For text that stands alone: nothing can be imported.
-struct Alone;
+pub(super) struct Alone;
 
 impl Imports for Alone {
     fn import(&mut self, _name: &str) -> Result<Arc<Parsed>, String> {
@@ -77,6 +77,21 @@ pub fn parse_with(
         complaints.extend(outcome.err().map(|fault| complain(Severity::Error, fault)));
     }
     (parsed, complaints)
+}
+
+/// Adds what one line says to what is known, where there was no mistake in it.
+pub(super) fn add_line(
+    line: &str,
+    parsed: &mut Parsed,
+    imports: &mut dyn Imports,
+) -> Result<(), Fault> {
+    let mut item = Item {
+        scanner: Scanner::new(line),
+        parsed,
+        announced: &mut 0,
+        warnings: Vec::new(),
+    };
+    item.read(imports)
 }
 
 /// One line, on its way into what the file says.

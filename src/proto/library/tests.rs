@@ -1,6 +1,6 @@
 //! Which file wins, what may be missing, and what the files that come with the program say.
 
-use super::{Layer, Library, Loader, Sources, is_text, shipped};
+use super::{FILES, Layer, Library, Loader, Sources, is_text};
 use crate::proto::parse::{self, Imports};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -60,7 +60,7 @@ fn check(library: &Library, symbol: &str, sonames: &[&str], result: &str) {
 #[test]
 fn shipped_files_are_understood() {
     let mut loader = Loader::new(Vec::new());
-    for (name, _) in shipped::FILES {
+    for (name, _) in FILES {
         let parsed = loader.import(name).unwrap();
         assert!(!parsed.functions.is_empty(), "{name}");
     }
@@ -97,9 +97,7 @@ fn every_prototype_file_is_shipped() {
     let entries = directory.read_dir().unwrap().flatten();
     let names = entries.map(|entry| entry.file_name().into_string().unwrap());
     let mut there: Vec<String> = names.collect();
-    let mut shipped: Vec<String> = shipped::FILES
-        .map(|(name, _)| format!("{name}.conf"))
-        .into();
+    let mut shipped: Vec<String> = FILES.map(|(name, _)| format!("{name}.conf")).into();
     there.sort();
     shipped.sort();
     assert_eq!(there, shipped);
