@@ -8,11 +8,11 @@ use nix::libc;
 use nix::sys::statvfs::{FsFlags, statvfs};
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read};
 use std::ops::Range;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 /// One line of /proc/PID/maps.
@@ -66,9 +66,21 @@ pub fn path(pid: Pid, name: &str) -> PathBuf {
     PathBuf::from(format!("/proc/{}/{name}", living_task(pid)))
 }
 
+/// What is in a file of proc. Such a file says that it is empty, so that std would read it piece by piece.
+fn read(path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
+    const USUAL: usize = 4096;
+    let mut text = Vec::with_capacity(USUAL);
+    File::open(path)?.take(u64::MAX).read_to_end(&mut text)?;
+    Ok(text)
+}
+
+fn read_text(path: impl AsRef<Path>) -> io::Result<String> {
+    String::from_utf8(read(path)?).map_err(io::Error::other)
+}
+
 /// The mappings of a process, in the order of their addresses.
 pub fn maps(pid: Pid) -> io::Result<Vec<Mapping>> {
-    let text = fs::read(path(pid, "maps"))?;
+    let text = read(path(pid, "maps"))?;
     Ok(text.split(|&b| b == b'\n').filter_map(mapping).collect())
 }
 
@@ -99,7 +111,7 @@ fn mapping(line: &[u8]) -> Option<Mapping> {
 /// Mappings that a child does not get, or gets empty (madvise(2), MADV_DONTFORK and MADV_WIPEONFORK; the
 /// flags: proc_pid_smaps(5), "VmFlags").
 pub fn withheld(pid: Pid) -> Vec<Range<u64>> {
-    let text = fs::read(path(pid, "smaps")).unwrap_or_default();
+    let text = read(path(pid, "smaps")).unwrap_or_default();
     let mut last = 0..0;
     let mut found = Vec::new();
     for line in text.split(|&b| b == b'\n') {
@@ -176,7 +188,7 @@ pub fn tasks(pid: Pid) -> io::Result<Vec<Tid>> {
 
 /// The processes that are children of any task of a process at this moment.
 pub fn children(pid: Pid) -> Vec<Pid> {
-    let of = |tid: Tid| fs::read_to_string(format!("/proc/{pid}/task/{tid}/children"));
+    let of = |tid: Tid| read_text(format!("/proc/{pid}/task/{tid}/children"));
     let lists = tasks(pid)
         .unwrap_or_default()
         .into_iter()
@@ -202,7 +214,7 @@ pub fn shares_memory(a: Pid, b: Pid) -> bool {
 
 /// What a task does, by its letter: `R`, `S`, `D`, `t` … (proc_pid_stat(5)).
 pub fn state(tid: Tid) -> Option<char> {
-    let stat = fs::read_to_string(format!("/proc/{tid}/stat")).ok()?;
+    let stat = read_text(format!("/proc/{tid}/stat")).ok()?;
     stat.rsplit_once(") ")?.1.chars().next()
 }
 
@@ -210,7 +222,7 @@ pub fn state(tid: Tid) -> Option<char> {
 /// the name (proc_pid_stat(5)).
 pub fn is_kernel_thread(tid: Tid) -> bool {
     const PF_KTHREAD: u64 = 0x0020_0000;
-    let stat = fs::read_to_string(format!("/proc/{tid}/stat")).unwrap_or_default();
+    let stat = read_text(format!("/proc/{tid}/stat")).unwrap_or_default();
     let flags = stat
         .rsplit_once(") ")
         .and_then(|(_, fields)| fields.split(' ').nth(6)?.parse().ok());
@@ -225,7 +237,7 @@ pub fn tracer(tid: Tid) -> i32 {
 
 /// One line of /proc/TID/status, without its name.
 pub fn status_field(tid: Tid, name: &str) -> Option<String> {
-    let text = fs::read_to_string(format!("/proc/{tid}/status")).ok()?;
+    let text = read_text(format!("/proc/{tid}/status")).ok()?;
     let field = |line: &str| {
         Some(
             line.strip_prefix(name)?
@@ -239,7 +251,7 @@ pub fn status_field(tid: Tid, name: &str) -> Option<String> {
 
 /// A variable of the environment that a process was started with.
 pub fn environment(pid: Pid, name: &str) -> Option<String> {
-    let all = fs::read(path(pid, "environ")).ok()?;
+    let all = read(path(pid, "environ")).ok()?;
     let mut variables = all.split(|byte| *byte == 0);
     let value = variables.find_map(|variable| {
         let rest = variable.strip_prefix(name.as_bytes())?;
@@ -277,10 +289,10 @@ pub fn users(pid: Pid) -> Vec<u32> {
 /// When a process began, to a hundredth of a second (proc_pid_stat(5), "starttime": since boot, in the ticks that
 /// x86-64 has a hundred of in a second; proc_uptime(5)).
 pub fn began(pid: Pid) -> Option<SystemTime> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let stat = read_text(format!("/proc/{pid}/stat")).ok()?;
     // The 22nd field; the second, the name, may hold anything.
     let ticks: f64 = stat.rsplit_once(") ")?.1.split(' ').nth(19)?.parse().ok()?;
-    let uptime = fs::read_to_string("/proc/uptime").ok()?;
+    let uptime = read_text("/proc/uptime").ok()?;
     let uptime: f64 = uptime.split(' ').next()?.parse().ok()?;
     let age = Duration::try_from_secs_f64((uptime - ticks / 100.0).max(0.0)).ok()?;
     SystemTime::now().checked_sub(age)
@@ -317,12 +329,12 @@ pub fn open_program(pid: Pid) -> io::Result<File> {
 
 /// The bytes of a program's auxiliary vector (getauxval(3)): words, as long as its machine has them.
 pub fn auxv(pid: Pid) -> io::Result<Vec<u8>> {
-    fs::read(path(pid, "auxv"))
+    read(path(pid, "auxv"))
 }
 
 /// Where the stack of a process began, with the count of its arguments (proc_pid_stat(5), "startstack").
 pub fn start_of_stack(pid: Pid) -> Option<Addr> {
-    let stat = fs::read_to_string(path(pid, "stat")).ok()?;
+    let stat = read_text(path(pid, "stat")).ok()?;
     // The second field, the name, may hold anything; this is the 28th.
     let field = stat.rsplit_once(") ")?.1.split(' ').nth(25)?;
     field.parse().ok().filter(|&at| at != 0).map(Addr)
