@@ -81,12 +81,11 @@ fn scan(
     mut found: impl FnMut(Use, Vaddr, Vaddr),
 ) {
     let (first, span) = (slots.start().0, slots.end().0 - slots.start().0);
-    let has_short_moves = matches!(addressing, Addressing::Absolute { .. });
-    let mut here = at.0;
-    for window in code.windows(6) {
-        let &[opcode, modrm, a, b, c, d] = window else {
+    let mut look = |index: usize| {
+        let Some(&[opcode, modrm, a, b, c, d]) = code[index..].first_chunk() else {
             return;
         };
+        let here = at.0.wrapping_add(index as u64);
         let displacement = i32::from_le_bytes([a, b, c, d]);
         let operand = addressing.operand(modrm, displacement, here.wrapping_add(6));
         if let Some(operand) = operand
@@ -95,14 +94,37 @@ fn scan(
             found(Use::of(opcode, modrm), Vaddr(here), Vaddr(operand));
         }
         // mov slot, %eax has a form without a ModRM byte (Intel SDM 2, MOV, moffs32).
-        if has_short_moves && opcode == 0xa1 {
+        if matches!(addressing, Addressing::Absolute { .. }) && opcode == 0xa1 {
             let operand = u64::from(u32::from_le_bytes([modrm, a, b, c]));
             if operand.wrapping_sub(first) <= span {
                 found(Use::Other, Vaddr(here), Vaddr(operand));
             }
         }
-        here = here.wrapping_add(1);
+    };
+    match addressing {
+        Addressing::Relative => relative_modrms(code).for_each(|modrm| look(modrm - 1)),
+        Addressing::Absolute { .. } => (0..code.len()).for_each(look),
     }
+}
+
+/// Where bytes behind the first are that may be the ModRM byte of an operand relative to the next instruction: mod is 0,
+/// r/m is 5. Eight bytes are looked at together, as there are megabytes.
+fn relative_modrms(code: &[u8]) -> impl Iterator<Item = usize> {
+    const EACH: u64 = u64::from_le_bytes([1; 8]);
+    const WORD: usize = 8;
+    let words = code.get(1..).unwrap_or_default().chunks(WORD);
+    words.enumerate().flat_map(|(number, bytes)| {
+        let mut word = [0; WORD];
+        word[..bytes.len()].copy_from_slice(bytes);
+        // The bytes that are zero now, and perhaps some behind one that is.
+        let zero = (u64::from_le_bytes(word) & (0xc7 * EACH)) ^ (5 * EACH);
+        let mut marks = zero.wrapping_sub(EACH) & !zero & (0x80 * EACH);
+        std::iter::from_fn(move || {
+            let mark = (marks != 0).then(|| marks.trailing_zeros() as usize / 8);
+            marks &= marks.wrapping_sub(1);
+            mark.map(|index| 1 + number * WORD + index)
+        })
+    })
 }
 
 impl Use {

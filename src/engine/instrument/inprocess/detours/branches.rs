@@ -8,29 +8,29 @@ const SHORT: usize = 130;
 /// Decoding that begins at an instruction or in one is right from some instructions on.
 const PHASES: usize = 15;
 
-/// Where the branches with 32-bit displacements lead to that a stretch of code may hold. `from` and the results are
-/// offsets from the same place. Sorted.
-pub(super) fn far_targets(code: &[u8]) -> Vec<u32> {
-    let mut targets = Vec::new();
+/// The longest branch with a displacement of 32 bits, its own length with it.
+pub(super) const LONGEST: usize = 6;
+
+/// Adds where the branches with 32-bit displacements lead to that this part of a text may hold: it begins at this offset
+/// of the text, which is `length` long. What begins in the last bytes may be cut off.
+pub(super) fn add_far_targets(part: &[u8], offset: usize, length: usize, targets: &mut Vec<u32>) {
     // Calls do not lead into a function's middle.
-    for at in memchr::memchr2_iter(0xe9, 0x0f, code) {
-        let length = match (code[at], code.get(at + 1)) {
+    for at in memchr::memchr2_iter(0xe9, 0x0f, part) {
+        let opcode = match (part[at], part.get(at + 1)) {
             (0xe9, _) => 1,
             // Jcc rel32
             (_, Some(0x80..=0x8f)) => 2,
             _ => continue,
         };
-        let Some(displacement) = code[at + length..].first_chunk() else {
+        let Some(displacement) = part[at + opcode..].first_chunk() else {
             continue;
         };
-        let end = (at + length + 4) as i64;
+        let end = (offset + at + opcode + 4) as i64;
         let target = end + i64::from(i32::from_le_bytes(*displacement));
-        if (0..code.len() as i64).contains(&target) {
+        if (0..length as i64).contains(&target) {
             targets.push(target as u32);
         }
     }
-    targets.sort_unstable();
-    targets
 }
 
 /// Whether one of these leads there.
@@ -99,7 +99,7 @@ pub(super) fn comes_back(code: &[u8], first: &Range<usize>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{comes_back, far_targets, leads_to, short_leads_to};
+    use super::{add_far_targets, comes_back, leads_to, short_leads_to};
 
     #[test]
     fn loops() {
@@ -117,13 +117,16 @@ mod tests {
 
     #[test]
     fn branches_with_32_bits() {
-        let mut code = vec![0x90; 64];
+        let mut code = [0x90; 64];
         code[10..15].copy_from_slice(&[0xe9, 1, 0, 0, 0]);
         code[40..46].copy_from_slice(&[0x0f, 0x84, 0xd4, 0xff, 0xff, 0xff]);
         // Out of the code, and cut off.
         code[50..55].copy_from_slice(&[0xe9, 0, 1, 0, 0]);
         code[62] = 0xe9;
-        let targets = far_targets(&code);
+        let mut targets = Vec::new();
+        add_far_targets(&code[..30], 0, code.len(), &mut targets);
+        add_far_targets(&code[30..], 30, code.len(), &mut targets);
+        targets.sort_unstable();
         assert_eq!(targets, [2, 16]);
         assert!(leads_to(&targets, &(16..17)));
         assert!(leads_to(&targets, &(0..5)));

@@ -260,11 +260,8 @@ impl Detours {
         let maps = proc::maps(memory.pid()).map_err(|why| why.to_string())?;
         let mapping = maps.iter().find(|m| m.executable && m.contains(Addr(at)));
         let range = mapping.ok_or("there is no code")?.range.clone();
-        let mut code = vec![0; (range.end - range.start) as usize];
-        let got = program.read(Addr(range.start), &mut code);
-        code.truncate(got.map_err(|_| "the code around it cannot be read".to_owned())?);
         let text = Arc::new(Text {
-            far_targets: branches::far_targets(&code),
+            far_targets: far_targets(program, &range).ok_or("the code around it cannot be read")?,
             range: range.clone(),
         });
         self.branches.insert(range.start, text.clone());
@@ -309,4 +306,27 @@ impl Detours {
         group.used += SLOT;
         Ok((slot, copy))
     }
+}
+
+/// Where branches with 32-bit displacements in this code lead to; offsets from its beginning, sorted.
+fn far_targets(program: &dyn Memory, range: &Range<u64>) -> Option<Vec<u32>> {
+    // Large enough for few system calls, small enough to be no fresh memory each time.
+    const PART: usize = 1 << 16;
+    let length = (range.end - range.start) as usize;
+    let mut part = vec![0; PART + branches::LONGEST];
+    let mut targets = Vec::new();
+    for offset in (0..length).step_by(PART) {
+        let wanted = part.len().min(length - offset);
+        let at = Addr(range.start + offset as u64);
+        let got = program.read(at, &mut part[..wanted]);
+        let got = match got {
+            Ok(got) => got,
+            Err(_) if offset == 0 => return None,
+            Err(_) => break,
+        };
+        branches::add_far_targets(&part[..got], offset, length, &mut targets);
+    }
+    targets.sort_unstable();
+    targets.dedup();
+    Some(targets)
 }
