@@ -1,0 +1,62 @@
+//! Types of a language itself.
+
+use super::super::entries::{Entry, number};
+use crate::proto::types::{Integer, Lens, Real, Struct, Type, Width};
+use gimli::{AttributeValue, DwAte, constants as dw};
+use std::sync::Arc;
+
+/// A type of a language itself.
+pub(super) fn base(name: &str, entry: &Entry) -> Type {
+    let size = number(entry, dw::DW_AT_byte_size).unwrap_or_default();
+    let encoding = match entry.attr_value(dw::DW_AT_encoding) {
+        Some(AttributeValue::Encoding(encoding)) => encoding,
+        _ => DwAte(0),
+    };
+    let number = |signed| match size {
+        1 | 2 | 4 | 8 => Type::Integer(integer(size, signed)),
+        _ => halves(size, &Type::Integer(integer(8, false)).shown(Lens::Hex)),
+    };
+    match encoding {
+        dw::DW_ATE_boolean => number(false).shown(Lens::Bool),
+        dw::DW_ATE_signed if name == "wchar_t" => Type::Character(Integer::INT),
+        dw::DW_ATE_signed => number(true),
+        dw::DW_ATE_signed_char if name == "char" => Type::Character(Integer::CHAR),
+        dw::DW_ATE_signed_char => Type::Character(integer(1, true)),
+        dw::DW_ATE_unsigned_char if name == "u8" => number(false),
+        dw::DW_ATE_unsigned_char => Type::Character(integer(1, false)),
+        dw::DW_ATE_UTF => Type::Character(integer(size, false)),
+        dw::DW_ATE_address => Type::addr(),
+        dw::DW_ATE_float => match size {
+            4 => Type::Real(Real::Single),
+            8 => Type::Real(Real::Double),
+            12 | 16 if name == "long double" => Type::Real(Real::Extended),
+            _ => number(false),
+        },
+        dw::DW_ATE_complex_float => {
+            let part = match size {
+                8 => Real::Single,
+                16 => Real::Double,
+                _ => Real::Extended,
+            };
+            Type::Struct(Arc::new(Struct::new(vec![Type::Real(part); 2])))
+        }
+        _ if size == 0 => Type::Void,
+        _ => number(false),
+    }
+}
+
+/// A value of another size, as so many words.
+fn halves(size: u64, word: &Type) -> Type {
+    let count = size.div_ceil(8).min(8) as usize;
+    Type::Struct(Arc::new(Struct::new(vec![word.clone(); count])))
+}
+
+pub(super) fn integer(size: u64, signed: bool) -> Integer {
+    let width = match size {
+        1 => Width::W8,
+        2 => Width::W16,
+        4 => Width::W32,
+        _ => Width::W64,
+    };
+    Integer { width, signed }
+}
