@@ -20,7 +20,7 @@ const MAY_USE: [(&str, &[&str]); 19] = [
     ("plan", &["base", "elf", "proto", "abi"]),
     ("record", &["base", "elf", "proto", "abi", "plan", "stack"]),
     ("mangled", &["base", "proto", "abi"]),
-    ("debug", &["base", "sys", "elf", "proto", "mangled"]),
+    ("debug", &["base", "sys", "elf", "proto", "abi", "mangled"]),
     ("stack", &["base", "sys", "elf", "debug"]),
     ("event", &["base", "plan", "value", "stack"]),
     ("process", &["base", "sys", "elf", "debug", "plan"]),

@@ -245,6 +245,7 @@ impl Scalars {
                     self.add(element, base.saturating_add(i * size));
                 }
             }
+            Type::Void => {}
             Type::Real(Real::Extended) => self.extended += 1,
             scalar => {
                 let Layout { size, align } = MODEL.layout(scalar);

@@ -226,6 +226,9 @@ impl Functions {
         let mut params = Vec::new();
         for _ in 0..MOST_STEPS {
             let entry = at.entry()?;
+            if is_called_otherwise(&entry) {
+                return None;
+            }
             if params.is_empty() {
                 params = self.params(&at, convention);
             }
@@ -246,6 +249,10 @@ impl Functions {
             Convention::Rust => rust::returned(result)?,
         };
         let params: Vec<Param> = params.into_iter().collect::<Option<_>>()?;
+        let params = match convention {
+            Convention::Platform => params,
+            Convention::Rust => rust::placed(params, &result),
+        };
         self.types.finish(&mut self.entries);
         Some(Prototype::new(symbol, result, params))
     }
@@ -321,6 +328,14 @@ fn passed(ty: Type) -> Type {
         },
         _ => ty.decayed(),
     }
+}
+
+/// A compiler that knows all callers calls it in a way of its own (DWARF 5, 3.3.1.1).
+fn is_called_otherwise(entry: &Entry) -> bool {
+    matches!(
+        entry.attr_value(dw::DW_AT_calling_convention),
+        Some(AttributeValue::CallingConvention(dw::DW_CC_nocall))
+    )
 }
 
 /// Clones of functions, made by a compiler that knows all callers, need not take what their source says.

@@ -1,28 +1,74 @@
 //! How Rust passes values between its own functions: not documented, and stable enough in practice. What is one scalar,
-//! or two, is passed in as many registers, each by itself; what is larger than two words by its address.
+//! or two, is passed in as many registers, each by itself; other structures in one register, the larger ones by their
+//! address, while results may take two (`rustc_ty_utils::abi`).
 
+use crate::abi::location::Location;
+use crate::abi::sysv::Cursor;
+use crate::proto::Param;
 use crate::proto::layout::Model;
-use crate::proto::types::{Laid, Passing, Struct, Type};
+use crate::proto::types::{Integer, Laid, Lens, Passing, Real, Struct, Type};
 use std::sync::Arc;
 
 /// So many scalars are looked at.
 const MOST: usize = 16;
-/// What two registers hold.
+/// What one register holds, and two.
+const WORD: u64 = 8;
 const TWO_WORDS: u64 = 16;
 
 /// A parameter as it is passed; `None` when that cannot be told.
 pub(super) fn passed(ty: Type) -> Option<Type> {
-    let is_large = matches!(ty.unshown(), Type::Struct(s)
-        if s.laid().is_some_and(|laid| laid.size > TWO_WORDS));
-    match is_large {
+    let size = Model::Lp64.layout(&ty).size;
+    let is_structure = matches!(ty.unshown(), Type::Struct(s) if s.laid().is_some());
+    let by_value = if is_scalars(&ty) { TWO_WORDS } else { WORD };
+    match is_structure && size > by_value {
         true => Some(ty.pointer()),
         false => returned(ty),
     }
 }
 
+/// Parameters as they are placed: of two scalars, the second one may be the first that has no register any more. Then each
+/// is shown by itself.
+pub(super) fn placed(params: Vec<Param>, result: &Type) -> Vec<Param> {
+    let mut cursor = Cursor::new(result);
+    let mut placed = Vec::new();
+    for param in params {
+        let mut scalars = Vec::new();
+        add(&param.ty, 0, &mut scalars);
+        let words = match unite(&mut scalars) {
+            true => scalars.iter().map(Scalar::word).collect(),
+            false => Vec::new(),
+        };
+        let whole = cursor.clone().next(&param.ty);
+        let fits = |ty: &Type| matches!(cursor.clone().next(ty), Location::Registers(..));
+        if let [first, second] = &words[..]
+            && matches!(whole, Location::Stack { .. })
+            && (fits(first) || fits(second))
+        {
+            for ty in words {
+                cursor.next(&ty);
+                placed.push(Param {
+                    ty,
+                    ..param.clone()
+                });
+            }
+        } else {
+            cursor.next(&param.ty);
+            placed.push(param);
+        }
+    }
+    placed
+}
+
+/// It is one scalar, or two.
+fn is_scalars(ty: &Type) -> bool {
+    let mut scalars = Vec::new();
+    add(ty, 0, &mut scalars);
+    unite(&mut scalars) && scalars.len() <= 2
+}
+
 /// A result as it is returned.
 pub(super) fn returned(ty: Type) -> Option<Type> {
-    let Type::Struct(s) = &ty else {
+    let Type::Struct(s) = ty.unshown() else {
         return Some(ty);
     };
     let Some(laid) = s.laid().filter(|laid| laid.size <= TWO_WORDS) else {
@@ -30,28 +76,46 @@ pub(super) fn returned(ty: Type) -> Option<Type> {
     };
     let mut scalars = Vec::new();
     add(&ty, 0, &mut scalars);
+    if !unite(&mut scalars) {
+        // Numbers of several kinds in the place of each other are passed as integers.
+        let has_real = scalars.iter().any(|scalar| scalar.is_real);
+        return (!has_real).then_some(ty);
+    }
     match &scalars[..] {
         [] if laid.size > 0 => None,
-        [(0, _), (second, _)] if *second < 8 => Some(apart(s, laid, *second)),
+        [first, second] if first.at == 0 && second.at < 8 => Some(apart(&ty, second.at)),
         _ => Some(ty),
     }
 }
 
-/// The same structure with what begins at this offset in a word of its own.
-fn apart(s: &Struct, laid: &Laid, second: u64) -> Type {
+/// Cases lie one over the other: scalars that are the same in all of them count once. False when others are in their place.
+fn unite(scalars: &mut Vec<Scalar>) -> bool {
+    scalars.sort_by_key(|scalar| scalar.at);
+    scalars.dedup();
+    scalars
+        .windows(2)
+        .all(|pair| pair[0].at + pair[0].size <= pair[1].at)
+}
+
+/// The same type with what begins at this offset in a word of its own.
+fn apart(ty: &Type, second: u64) -> Type {
+    let (s, laid) = match ty {
+        Type::Shown(lens, ty) => return Type::Shown(lens.clone(), Arc::new(apart(ty, second))),
+        Type::Struct(s) => match s.laid() {
+            Some(laid) => (s, laid),
+            None => return ty.clone(),
+        },
+        ty => return ty.clone(),
+    };
     let members = s.members().unwrap_or_default();
     let begins = |offset: u64| match offset {
         offset if offset >= second => 8 + offset - second,
         offset => offset,
     };
     // Both scalars may be in one member.
-    let is_split = laid.offsets.contains(&second);
-    let member = |(ty, offset): (&Type, &u64)| match ty {
-        Type::Struct(inner) if !is_split => match inner.laid() {
-            Some(laid) => apart(inner, laid, second.saturating_sub(*offset)),
-            None => ty.clone(),
-        },
-        ty => ty.clone(),
+    let member = |(ty, offset): (&Type, &u64)| match second.checked_sub(*offset) {
+        None | Some(0) => ty.clone(),
+        Some(second) => apart(ty, second),
     };
     let members = members.iter().zip(&laid.offsets).map(member).collect();
     let apart = Struct::announced();
@@ -68,19 +132,52 @@ fn apart(s: &Struct, laid: &Laid, second: u64) -> Type {
     Type::Struct(Arc::new(apart))
 }
 
+/// One number of a type.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Scalar {
+    at: u64,
+    size: u64,
+    is_real: bool,
+}
+
+impl Scalar {
+    /// A word that holds it.
+    fn word(&self) -> Type {
+        match (self.is_real, self.size) {
+            (true, 4) => Type::Real(Real::Single),
+            (true, _) => Type::Real(Real::Double),
+            (false, _) => Type::Integer(Integer::LONG).shown(Lens::Guess),
+        }
+    }
+}
+
 /// The scalars of a type, and where they are.
-fn add<'t>(ty: &'t Type, base: u64, scalars: &mut Vec<(u64, &'t Type)>) {
+fn add(ty: &Type, base: u64, scalars: &mut Vec<Scalar>) {
     if scalars.len() >= MOST {
         return;
     }
+    let scalar = |is_real| Scalar {
+        at: base,
+        size: Model::Lp64.layout(ty).size,
+        is_real,
+    };
     match ty.unshown() {
+        Type::Void => {}
         Type::Struct(s) => {
             for (offset, member) in Model::Lp64.offsets(s) {
                 add(member, base.saturating_add(offset), scalars);
             }
         }
-        // Three of nothing are more than two scalars.
-        Type::Array(..) => scalars.extend([(base, ty); 3]),
-        _ => scalars.push((base, ty)),
+        // An array is more than two scalars.
+        Type::Array(..) => {
+            let part = |n| Scalar {
+                at: base.saturating_add(n),
+                size: 1,
+                is_real: false,
+            };
+            scalars.extend([part(0), part(1), part(2)]);
+        }
+        Type::Real(_) => scalars.push(scalar(true)),
+        _ => scalars.push(scalar(false)),
     }
 }

@@ -7,9 +7,10 @@ mod member;
 mod passing;
 mod pointer;
 mod structure;
+mod variants;
 
 use super::contents;
-use super::entries::{At, Entries, Entry, Key};
+use super::entries::{At, Entries, Entry, Key, number};
 use crate::proto::types::{Integer, Lens, Struct, Type};
 use base::base;
 use gimli::constants as dw;
@@ -147,9 +148,20 @@ impl Types {
         }
         // What it holds may hold such again.
         self.contents.insert(at.key(), None);
-        let held = contents::held(entries, at, name);
         let depth = self.depth;
-        let shown = held.map(|held| held.shown(|of| self.at(entries, of, MOST_STEPS / 2)));
+        let held = contents::held(entries, at, name, &mut |entries, of| {
+            self.at(entries, of, MOST_STEPS / 2)
+        });
+        let shown = held.and_then(|(held, passing)| {
+            let entry = at.entry()?;
+            match (passing, number(&entry, dw::DW_AT_byte_size)) {
+                (Some(passing), Some(size)) => Some(held.shown(size, 8, passing)),
+                _ => match self.structure(entries, at, &entry, 0) {
+                    Type::Struct(structure) => held.shown_in(structure),
+                    _ => None,
+                },
+            }
+        });
         self.depth = depth;
         self.contents.insert(at.key(), shown.clone());
         shown

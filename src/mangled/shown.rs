@@ -131,27 +131,23 @@ fn object(named: &Named) -> Option<Shown> {
     let arguments = named.arguments.as_deref().unwrap_or_default();
     let first = arguments.first().map(|tree| tree.plain());
     let is_of = |builtin| first == Some(&Tree::Builtin(builtin));
-    let two_words = |held: Held| Some(Shown::As(held.shown(16, Passing::ByMembers)));
-    let in_memory = |held: Held, size| Some(Shown::As(held.shown(size, Passing::InMemory)));
+    let two_words = |held: Held| Some(Shown::As(held.shown(16, 8, Passing::ByMembers)));
+    let in_memory = |held: Held, size| Some(Shown::As(held.shown(size, 8, Passing::InMemory)));
+    let unit = Integer::CHAR;
+    let text = |at, length| Held::Text { unit, at, length };
     match &*named.path {
         // libstdc++, bits/basic_string.h: where the characters are, how many, and room for a few.
-        "std::__cxx11::basic_string" if is_of(Builtin::Char) => {
-            in_memory(Held::Text { at: 0, length: 8 }, 32)
-        }
+        "std::__cxx11::basic_string" if is_of(Builtin::Char) => in_memory(text(0, 8), 32),
         // Of before C++11, bits/cow_string.h: where the characters are, which end with a NUL.
         "std::basic_string" if is_of(Builtin::Char) => {
             let of = Type::string();
             in_memory(Held::Value { of, at: 0 }, 8)
         }
         // libstdc++, std/string_view: how many, and where they are.
-        "std::basic_string_view" if is_of(Builtin::Char) => {
-            two_words(Held::Text { at: 8, length: 0 })
-        }
+        "std::basic_string_view" if is_of(Builtin::Char) => two_words(text(8, 0)),
         // libc++, string_view; LLVM, ADT/StringRef.h: the other way round.
-        "std::__1::basic_string_view" if is_of(Builtin::Char) => {
-            two_words(Held::Text { at: 0, length: 8 })
-        }
-        "llvm::StringRef" => two_words(Held::Text { at: 0, length: 8 }),
+        "std::__1::basic_string_view" if is_of(Builtin::Char) => two_words(text(0, 8)),
+        "llvm::StringRef" => two_words(text(0, 8)),
         // libstdc++, initializer_list; LLVM, ADT/ArrayRef.h: where the elements are, and how many.
         "std::initializer_list" | "llvm::ArrayRef" | "llvm::MutableArrayRef" => {
             let of = elements(first);

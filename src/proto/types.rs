@@ -1,10 +1,12 @@
 //! Types, lenses and length expressions of the prototype language.
 
+mod held;
 mod spelling;
 mod structure;
 
 use std::sync::Arc;
 
+pub use held::{Blocks, First, Nodes, When};
 pub use structure::{Laid, Names, Passing, Struct};
 
 /// How many bytes of a structure or array are shown as bits.
@@ -127,6 +129,14 @@ pub enum Lens {
     If(Condition),
     /// Of a structure, what is not hidden: one member, without braces.
     Contents,
+    /// Of a member, only if another member says so.
+    When(Arc<When>),
+    /// Of a pointer to an array, elements that are in nodes of their own.
+    Nodes(Nodes),
+    /// Of a pointer to an array, elements that are in blocks: it points to a table of those.
+    Blocks(Blocks),
+    /// A number that is one more than what is stored.
+    OneMore,
     /// A failure with what errno says of it.
     Errno,
     /// An error's own number: its name.
@@ -276,6 +286,7 @@ impl Lens {
                 | Lens::Lp64
                 | Lens::Total(_)
                 | Lens::Again(_)
+                | Lens::When(_)
         )
     }
 }

@@ -187,7 +187,9 @@ fn parts(value: &Value) -> &[Value] {
         Value::Struct(values)
         | Value::Members { values, .. }
         | Value::Array { items: values, .. } => values,
-        Value::Again(value) | Value::Failed(value, _) => std::slice::from_ref(value),
+        Value::Again(value) | Value::Failed(value, _) | Value::Case(_, value) => {
+            std::slice::from_ref(value)
+        }
         _ => &[],
     }
 }
@@ -197,7 +199,9 @@ fn parts_mut(value: &mut Value) -> &mut [Value] {
         Value::Struct(values)
         | Value::Members { values, .. }
         | Value::Array { items: values, .. } => values,
-        Value::Again(value) | Value::Failed(value, _) => std::slice::from_mut(value),
+        Value::Again(value) | Value::Failed(value, _) | Value::Case(_, value) => {
+            std::slice::from_mut(value)
+        }
         _ => &mut [],
     }
 }

@@ -136,6 +136,8 @@ pub enum Value {
     },
     /// What an argument that was shown at the call holds at the return. Lines show `=>` before the first of them.
     Again(#[serde(deserialize_with = "nested")] Box<Value>),
+    /// One of several cases with what it holds: `Some(1)`, `Circle { r=1 }`, `None`.
+    Case(Arc<str>, #[serde(deserialize_with = "nested")] Box<Value>),
 }
 
 /// The numbers that a word without a type is shown as in decimal.

@@ -2,15 +2,18 @@
 //! size of a value stay within limits.
 
 mod endpoint;
+mod nodes;
 mod number;
 mod text;
 
 use super::{Limits, Value};
 use crate::abi::{Argument, Place};
 use crate::base::addr::Addr;
-use crate::base::memory::{Memory, Unreadable};
+use crate::base::memory::{Memory, Text, Unreadable};
 use crate::proto::layout::Model;
-use crate::proto::types::{Condition, Expr, Failure, Integer, Lens, Part, Struct, Type, Width};
+use crate::proto::types::{
+    Condition, Expr, Failure, Integer, Lens, Part, Struct, Type, When, Width,
+};
 use smallvec::SmallVec;
 
 /// How deep values may nest.
@@ -77,6 +80,8 @@ enum Source<'b> {
 struct Around<'a> {
     structure: &'a Struct,
     source: Source<'a>,
+    /// It is not shown itself, but what it holds.
+    is_around_contents: bool,
     outer: Option<&'a Around<'a>>,
 }
 
@@ -165,6 +170,7 @@ impl Reader<'_> {
                 let at = self.uint(source, self.model.pointer()).ok()?;
                 self.number_at(to, Source::Memory(Addr(at)))
             }
+            Type::Part(part) => Some(self.part(source, *part).ok()?.extended()),
             _ => None,
         }
     }
@@ -283,6 +289,7 @@ impl Reading<'_> {
                     Value::Hidden
                 };
             }
+            Type::Shown(Lens::When(when), ty) => return self.case(when, ty, source, around),
             Type::Shown(Lens::Errno, inner) => {
                 let value = self.value(inner, lens, source, around);
                 return match self.reader.error(ty, source) {
@@ -340,6 +347,10 @@ impl Reading<'_> {
     ) -> Result<Value, Absent> {
         match (ty, lens) {
             (Type::Void | Type::Shown(..), _) => Ok(Value::Void),
+            (Type::Pointer(to), Some(Lens::Nodes(nodes))) => self.nodes(*nodes, to, source, around),
+            (Type::Pointer(to), Some(Lens::Blocks(blocks))) => {
+                self.blocks(*blocks, to, source, around)
+            }
             (Type::Pointer(to), _) => self.pointer(to, lens, source, around),
             (_, Some(Lens::Bits)) => self.bits(ty, source, around),
             (_, Some(Lens::Set(names))) => self.set(ty, names, source, around),
@@ -372,6 +383,9 @@ impl Reading<'_> {
             && let Some(name) = number::name_of(names, at.0, 64 - 8 * size as u32)
         {
             return Ok(name);
+        }
+        if at == Addr(0) && is_contents(to, around) {
+            return Ok(nothing(lens));
         }
         if at == Addr(0) || !to.is_complete() {
             return Ok(match lens {
@@ -412,6 +426,7 @@ impl Reading<'_> {
         let around = Around {
             structure: s,
             source,
+            is_around_contents: lens == Some(&Lens::Contents),
             outer,
         };
         let mut values = Vec::new();
@@ -553,6 +568,32 @@ impl Reading<'_> {
         span.checked_div(size).unwrap_or(0)
     }
 
+    /// A member that another one tells of.
+    fn case(
+        &mut self,
+        when: &When,
+        ty: &Type,
+        source: Source<'_>,
+        around: Option<&Around<'_>>,
+    ) -> Value {
+        let told = match when.member {
+            0 => Some(0),
+            member => around.and_then(|around| self.member(member, around)),
+        };
+        if !told.is_some_and(|told| when.holds(told as u64)) {
+            return Value::Hidden;
+        }
+        // A case by itself holds nothing.
+        let value = match ty.is_complete() {
+            true => self.value(ty, None, source, around),
+            false => Value::Struct(Vec::new()),
+        };
+        match &when.name {
+            Some(name) => Value::Case(name.clone(), Box::new(value)),
+            None => value,
+        }
+    }
+
     fn holds(&self, condition: Condition) -> bool {
         let number = self.subject(&Expr::Argument(condition.argument), None);
         number.is_some_and(|number| number as u64 & condition.mask != 0)
@@ -588,8 +629,30 @@ fn leads_far(to: &Type, around: Option<&Around<'_>>) -> bool {
     let Type::Struct(s) = to.unshown() else {
         return false;
     };
-    let others = outers(around).filter(|around| !std::ptr::eq(around.structure, &**s));
+    let is_other =
+        |around: &&Around<'_>| !std::ptr::eq(around.structure, &**s) && !around.is_around_contents;
+    let others = outers(around).filter(is_other);
     s.laid().is_some() && others.count() >= MAX_KINDS
+}
+
+/// What a pointer leads to is all that is shown of a structure, which also tells how much of it there is.
+fn is_contents(to: &Type, around: Option<&Around<'_>>) -> bool {
+    let is_told = matches!(to, Type::Array(_, Expr::Member(_) | Expr::UpTo(_)));
+    is_told && around.is_some_and(|around| around.is_around_contents)
+}
+
+/// Text or elements of which there are none.
+fn nothing(lens: Option<&Lens>) -> Value {
+    match lens {
+        Some(Lens::Text) => Value::Bytes {
+            bytes: Text::new(),
+            cut: false,
+        },
+        _ => Value::Array {
+            items: Vec::new(),
+            cut: false,
+        },
+    }
 }
 
 fn outers<'a>(around: Option<&'a Around<'a>>) -> impl Iterator<Item = &'a Around<'a>> {

@@ -94,6 +94,7 @@ pub fn render_in(out: &mut String, value: &Value, charset: Charset) {
         }
         Value::Bits { runs, inverted } => bits(out, runs, *inverted),
         Value::Again(value) => render_in(out, value, charset),
+        Value::Case(name, value) => case(out, name, value, charset),
         Value::Hidden => {}
         Value::Void => out.push_str("<void>"),
         Value::Recurse(levels) => {
@@ -136,6 +137,28 @@ fn members(out: &mut String, names: &[Arc<str>], values: &[Value], charset: Char
             out.push('=');
         }
         render_in(out, value, charset);
+    }
+}
+
+/// Rust's own way to write one of several cases.
+fn case(out: &mut String, name: &str, value: &Value, charset: Charset) {
+    out.push_str(&printable_text(name));
+    match value {
+        Value::Struct(values) if values.is_empty() => {}
+        Value::Struct(values) => {
+            out.push('(');
+            list_in(out, values, charset);
+            out.push(')');
+        }
+        Value::Members { .. } => {
+            out.push(' ');
+            render_in(out, value, charset);
+        }
+        value => {
+            out.push('(');
+            render_in(out, value, charset);
+            out.push(')');
+        }
     }
 }
 
@@ -532,6 +555,23 @@ mod tests {
         check(set(0, false), "[ ]");
         check(set(1, true), "~[ SIGINT ]");
         check(set(0, true), "~[ ]");
+    }
+
+    #[test]
+    fn cases() {
+        let case = |value| Value::Case("A".into(), Box::new(value));
+        let one = Value::Signed(1);
+        check(case(Value::Struct(vec![])), "A");
+        check(
+            case(Value::Struct(vec![one.clone(), one.clone()])),
+            "A(1, 1)",
+        );
+        check(case(one.clone()), "A(1)");
+        let members = Value::Members {
+            names: ["r".into()].into(),
+            values: vec![one],
+        };
+        check(case(members), "A { r=1 }");
     }
 
     #[test]

@@ -10,6 +10,8 @@ use crate::proto::layout::Model;
 use crate::proto::tests::{EVERYTHING, fuzz::Random, prototype};
 use crate::proto::{parse, types::Type};
 
+mod held;
+
 /// Where the tests' memory begins.
 const AT: u64 = 0x1000;
 

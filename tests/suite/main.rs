@@ -49,6 +49,7 @@ mod leaks;
 mod leaving;
 mod leftovers;
 mod libraries;
+mod library_types;
 mod linker;
 mod listing;
 mod m32;

@@ -33,6 +33,21 @@ pub fn shaped_32(name: &str, shape: Shape) -> Option<PathBuf> {
     build(name, shape, &format!("{}-32", shape.name()), &["-m32"])
 }
 
+/// The same by clang with LLVM's library of C++, where that is installed.
+pub fn with_libcxx(name: &str) -> Option<PathBuf> {
+    const FLAGS: &[&str] = &["-stdlib=libc++"];
+    let mut clang = Command::new("clang++");
+    let try_it = clang
+        .args(FLAGS)
+        .args(["-fsyntax-only", "-include", "string", "-x", "c++"]);
+    let tried = try_it.arg("/dev/null").output();
+    if !tried.is_ok_and(|tried| tried.status.success()) {
+        skip("there is no libc++ for clang");
+        return None;
+    }
+    build(name, Shape::Clang, "libcxx", FLAGS)
+}
+
 fn build(name: &str, shape: Shape, kind: &str, flags: &[&str]) -> Option<PathBuf> {
     let source = source(name);
     let text = fs::read_to_string(&source).expect("fixture");

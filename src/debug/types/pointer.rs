@@ -1,7 +1,7 @@
 //! Pointers: what they lead to is read later, as it may lead back.
 
 use super::super::entries::{At, Entries, Entry, flag};
-use super::{MOST_DEPTH, MOST_STEPS, Types};
+use super::{MOST_DEPTH, MOST_STEPS, Types, variants};
 use crate::proto::types::{Integer, Struct, Type};
 use gimli::constants as dw;
 use std::sync::Arc;
@@ -68,7 +68,7 @@ impl Types {
             self.waiting
                 .push_back((at.clone(), structure.clone(), depth));
         }
-        Type::Struct(structure)
+        variants::shown(at, structure)
     }
 
     pub(super) fn structure_at(&mut self, at: &At) -> Arc<Struct> {

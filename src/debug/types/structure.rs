@@ -3,7 +3,7 @@
 use super::super::entries::{At, Entries, Entry, flag, number};
 use super::member::{bit_field, member_location, with_part};
 use super::passing::{calling_convention, copies_or_destroys, is_in_memory};
-use super::{MOST_MEMBERS, Types};
+use super::{MOST_MEMBERS, Types, variants};
 use crate::proto::layout::Model;
 use crate::proto::types::{Laid, Lens, Names, Passing, Struct, Type};
 use gimli::constants as dw;
@@ -16,12 +16,27 @@ const MOST_WEIGHT: usize = 4096;
 
 /// Members on their way into a structure.
 #[derive(Default)]
-struct Members {
+pub(super) struct Members {
     types: Vec<Type>,
     offsets: Vec<u64>,
     names: Vec<Arc<str>>,
     /// Objects point to a table of virtual functions.
     is_polymorphic: bool,
+    /// One of them is a structure that this one is part of by some detour, and so holds a pointer.
+    is_recursive: bool,
+}
+
+impl Members {
+    /// Adds one that has no name.
+    pub(super) fn push(&mut self, ty: Type, offset: u64) {
+        self.types.push(ty);
+        self.offsets.push(offset);
+        self.names.push("".into());
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.types.len()
+    }
 }
 
 impl Types {
@@ -38,7 +53,7 @@ impl Types {
         if self.is_nearer(at, entry, self.depth) {
             self.tell(entries, at, &structure, steps + 1);
         }
-        Type::Struct(structure)
+        variants::shown(at, structure)
     }
 
     pub(super) fn tell(
@@ -66,6 +81,9 @@ impl Types {
                     if members.types.len() < MOST_MEMBERS =>
                 {
                     self.member(entries, &at, &entry, steps, &mut members);
+                }
+                dw::DW_TAG_variant_part => {
+                    self.variants(entries, &at, &entry, steps, &mut members);
                 }
                 dw::DW_TAG_subprogram if passing.is_none() => {
                     let does = copies_or_destroys(entries, class, &at, &entry);
@@ -142,6 +160,7 @@ impl Types {
             members.is_polymorphic = true;
         }
         if !ty.is_complete() {
+            members.is_recursive |= matches!(ty, Type::Struct(_));
             return;
         }
         members.types.push(ty);
@@ -174,6 +193,7 @@ fn natural_alignment(members: &Members, size: u64) -> u64 {
         }
     });
     let align = aligns.max().unwrap_or(1);
+    let align = if members.is_recursive { 8 } else { align };
     // The size is a multiple of it.
     let by_size = 1_u64.checked_shl(size.trailing_zeros());
     align.min(by_size.unwrap_or(u64::MAX))

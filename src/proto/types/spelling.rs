@@ -67,6 +67,10 @@ fn lens_word(lens: &Lens) -> &'static str {
         Lens::Format(_) => "format",
         Lens::If(_) => "if",
         Lens::Contents => "contents",
+        Lens::When(_) => "when",
+        Lens::Nodes(_) => "nodes",
+        Lens::Blocks(_) => "blocks",
+        Lens::OneMore => "one_more",
         Lens::Errno => "errno",
         Lens::Error => "error",
     }

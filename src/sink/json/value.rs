@@ -100,7 +100,19 @@ impl Serialize for Meaning<'_> {
                 map.end()
             }
             Value::Failed(value, _) | Value::Again(value) => Meaning(value).serialize(out),
-            Value::Struct(members) => all(out, members),
+            Value::Struct(members) => {
+                let shown = members.iter().filter(|member| **member != Value::Hidden);
+                out.collect_seq(shown.map(Meaning))
+            }
+            Value::Case(name, value) => match &**value {
+                Value::Struct(values) if values.is_empty() => out.serialize_str(name),
+                value => {
+                    let mut map = out.serialize_map(Some(2))?;
+                    map.serialize_entry("case", &**name)?;
+                    map.serialize_entry("holds", &Meaning(value))?;
+                    map.end()
+                }
+            },
             Value::Array { items, cut: false } => all(out, items),
             Value::Array { items, cut: true } => {
                 let items: Vec<Meaning<'_>> = items.iter().map(Meaning).collect();
@@ -221,6 +233,10 @@ mod tests {
         check(set(false), json!(["SIGINT", 40]));
         check(set(true), json!({"all_but": ["SIGINT", 40]}));
         check(Value::Again(Box::new(Value::Signed(1))), json!(1));
+        let case = |values| Value::Case("A".into(), Box::new(Value::Struct(values)));
+        check(case(Vec::new()), json!("A"));
+        let one = vec![Value::Signed(1), Value::Hidden];
+        check(case(one), json!({"case": "A", "holds": [1]}));
         let items = vec![Value::Signed(1), Value::Struct(vec![Value::Signed(2)])];
         let array = |cut| Value::Array {
             items: items.clone(),

@@ -82,7 +82,9 @@ impl Number {
                     .filter(|n| *n != 0)?;
                 Some(Value::Failed(Box::new(Value::Signed(number)), error))
             }
+            Lens::OneMore => Some(Value::Signed(self.extended().wrapping_add(1))),
             Lens::Bits
+            | Lens::Blocks(_)
             | Lens::Contents
             | Lens::Endpoint
             | Lens::Hide
@@ -91,6 +93,8 @@ impl Number {
             | Lens::If(_)
             | Lens::Set(_)
             | Lens::Lp64
+            | Lens::Nodes(_)
+            | Lens::When(_)
             | Lens::Total(_)
             | Lens::Again(_)
             | Lens::Switch(_)

@@ -1,0 +1,289 @@
+//! Library types in memory that was made by hand, and in memory that makes no sense.
+
+use super::{AT, ints, words};
+use crate::abi::{Argument, Place};
+use crate::base::addr::Addr;
+use crate::base::memory::Stretch;
+use crate::proto::held::{Begin, Case, Held};
+use crate::proto::layout::Model;
+use crate::proto::tests::fuzz::Random;
+use crate::proto::types::{Integer, Nodes, Passing, Type};
+use crate::value::read::Reader;
+use crate::value::render::render;
+use crate::value::{Limits, Value};
+
+const CHAIN: Nodes = Nodes::Chain { next: 0, header: 8 };
+const TREE: Nodes = Nodes::Tree {
+    left: 0,
+    right: 8,
+    parent: 16,
+    header: 25,
+};
+
+fn int() -> Type {
+    Type::Integer(Integer::INT)
+}
+
+/// What such an object holds, at the beginning of memory that consists of these bytes.
+fn value(held: Held, size: u64, bytes: &[u8], limits: Limits) -> Value {
+    let memory = Stretch {
+        at: Addr(AT),
+        bytes: bytes.to_vec(),
+    };
+    let ty = held.shown(size, 8, Passing::InMemory).pointer();
+    let argument = Argument {
+        ty: &ty,
+        place: Place::word(AT),
+    };
+    let reader = Reader {
+        memory: &memory,
+        model: Model::Lp64,
+        limits,
+        arguments: &[],
+        result: None,
+        errno: None,
+    };
+    reader.read(&argument)
+}
+
+#[track_caller]
+fn check(held: &Held, bytes: &[u8], shown: &str) {
+    let value = value(held.clone(), 64, bytes, Limits::default());
+    assert_eq!(render(&value), shown, "{held:?}");
+}
+
+/// An address in the memory of these tests.
+const fn at(offset: u64) -> u64 {
+    AT + offset
+}
+
+#[test]
+fn chains() {
+    let counted = Held::Nodes {
+        of: int(),
+        nodes: CHAIN,
+        at: 0,
+        length: Some(8),
+    };
+    let two = words(&[at(16), 2, at(32), 1, at(16), 2]);
+    check(&counted, &two, "[ 1, 2 ]");
+    check(&counted, &words(&[0, 0]), "[  ]");
+    check(&counted, &words(&[7, 0]), "[  ]");
+    // It leads in a circle.
+    let mut round = two.clone();
+    round[8..16].fill(0xff);
+    check(&counted, &round, "[  ]");
+    round[8..16].copy_from_slice(&i64::MAX.to_le_bytes());
+    check(&counted, &round, "[ 1, 2, 1, 2... ]");
+    check(&counted, &words(&[1, 5]), "[ 0x9 ]");
+    let uncounted = Held::Nodes {
+        of: int(),
+        nodes: CHAIN,
+        at: 0,
+        length: None,
+    };
+    check(&uncounted, &two, "[ 1, 2, 1, 2... ]");
+    check(&uncounted, &words(&[at(8), 0, 5]), "[ 5 ]");
+}
+
+/// A node with its pointers to the left, to the right and up, and its number behind a colour.
+fn node(left: u64, right: u64, parent: u64, number: u32) -> Vec<u8> {
+    let mut node = words(&[left, right, parent]);
+    node.extend(ints(&[0, number]));
+    node
+}
+
+#[test]
+fn trees() {
+    let tree = Held::Nodes {
+        of: int(),
+        nodes: TREE,
+        at: 0,
+        length: Some(8),
+    };
+    let (root, left, right, inner) = (at(32), at(64), at(96), at(128));
+    let of = |count| {
+        let header = words(&[left, count, 0, 0]);
+        let nodes = [
+            node(left, right, AT, 3),
+            node(0, inner, root, 1),
+            node(0, 0, root, 4),
+            node(0, 0, left, 2),
+        ];
+        [header, nodes.concat()].concat()
+    };
+    check(&tree, &of(4), "[ 1, 2, 3, 4 ]");
+    check(&tree, &of(3), "[ 1, 2, 3 ]");
+    check(&tree, &of(0), "[  ]");
+    check(&tree, &words(&[left, 4]), "[ 0x105c ]");
+    // A node that is its own parent and child, on each side.
+    for (right, parent) in [(left, left), (0, left), (left, 0)] {
+        let looped = [words(&[left, u64::MAX >> 1, 0, 0]), vec![0; 32]].concat();
+        let looped = [looped, node(left, right, parent, 7)].concat();
+        let value = value(tree.clone(), 64, &looped, Limits::default());
+        let shown = render(&value);
+        assert!(shown.starts_with("[ 7"), "{shown}");
+    }
+}
+
+#[test]
+fn blocks() {
+    let by_address = Held::Blocks {
+        of: int(),
+        at: 0,
+        first: Begin::Address { first: 8, end: 16 },
+        bytes: 8,
+        least: 1,
+    };
+    let table = words(&[at(40), at(48)]);
+    let elements = ints(&[1, 2, 3, 4]);
+    let of = |first, end| {
+        [
+            words(&[at(24), first, end]),
+            table.clone(),
+            elements.clone(),
+        ]
+        .concat()
+    };
+    check(&by_address, &of(at(44), at(52)), "[ 2, 3 ]");
+    check(&by_address, &of(at(44), at(44)), "[  ]");
+    // What is told does not fit together.
+    check(
+        &by_address,
+        &of(0, 0),
+        "[ 3, 4, 0x200000001, 0x200000005... ]",
+    );
+    check(&by_address, &words(&[3]), "0x3");
+    let by_index = Held::Blocks {
+        of: int(),
+        at: 0,
+        first: Begin::Index {
+            first: 8,
+            length: 16,
+        },
+        bytes: 8,
+        least: 1,
+    };
+    check(&by_index, &of(1, 3), "[ 2, 3, 4 ]");
+    check(&by_index, &of(3, 1), "[ 4 ]");
+    check(&by_index, &of(u64::MAX, 1), "[ 0x5 ]");
+}
+
+#[test]
+fn choices() {
+    let choice = Held::Choice {
+        tag: 8,
+        size: 1,
+        cases: vec![
+            Case::Named("nullopt"),
+            Case::Value { of: int(), at: 0 },
+            Case::Value {
+                of: Type::string(),
+                at: 0,
+            },
+        ],
+        other: "valueless",
+    };
+    check(&choice, &words(&[5, 0]), "nullopt");
+    check(&choice, &words(&[5, 0xff01]), "5");
+    check(&choice, &words(&[at(16), 2, 0x6261]), "\"ab\"");
+    check(&choice, &words(&[5, 3]), "valueless");
+    check(&choice, &words(&[5, 255]), "valueless");
+}
+
+#[test]
+fn owners() {
+    let of = |is_one_less| Held::Shared {
+        of: int(),
+        at: 0,
+        block: 8,
+        count: 8,
+        is_one_less,
+    };
+    let memory = words(&[at(16), at(24), 7, 0, 2]);
+    check(&of(false), &memory, "{ 7, use_count=2 }");
+    check(&of(true), &memory, "{ 7, use_count=3 }");
+    check(&of(false), &words(&[0, 0]), "nil");
+    check(&of(false), &words(&[at(16), 0, 7]), "7");
+    check(&of(false), &words(&[1, 1]), "{ 0x1, use_count=0x1 }");
+    let together = Held::Together {
+        of: int(),
+        at: 0,
+        value: 16,
+        count: 0,
+    };
+    check(&together, &words(&[at(8), 3, 1, 7]), "{ 7, strong=3 }");
+    check(&together, &words(&[0]), "nil");
+}
+
+#[test]
+fn texts() {
+    let text = Held::ShortText {
+        unit: Integer::CHAR,
+        tag: 0,
+        short: 1,
+        at: 16,
+        length: 8,
+    };
+    let mut memory = b"\x06abc\0".to_vec();
+    memory.resize(24, 0);
+    check(&text, &memory, "\"abc\"");
+    memory[0] = 0;
+    check(&text, &memory, "\"\"");
+    check(&text, &words(&[0x11, 3, at(24), 0x64_6362]), "\"bcd\"");
+    check(&text, &words(&[0x11, u64::MAX, 0]), "\"\"");
+    check(&text, &words(&[0x11, 3, 5]), "0x5");
+    let empty = Held::Spanned {
+        of: int(),
+        at: 0,
+        end: 8,
+    };
+    check(&empty, &words(&[0, 0]), "[  ]");
+    check(&empty, &words(&[at(16), at(24), 1 | 2 << 32]), "[ 1, 2 ]");
+}
+
+/// Whatever memory holds, a value stays small and is read at once.
+#[test]
+fn nonsense() {
+    let mut random = Random(1);
+    let inner = |n| {
+        let of = match n % 3 {
+            0 => int(),
+            1 => Type::string(),
+            _ => {
+                let of = int();
+                let length = Some(8);
+                let nodes = CHAIN;
+                let at = 0;
+                let held = Held::Nodes {
+                    of,
+                    nodes,
+                    at,
+                    length,
+                };
+                held.shown(16, 8, Passing::InMemory)
+            }
+        };
+        Held::Nodes {
+            of,
+            nodes: if n % 2 == 0 { CHAIN } else { TREE },
+            at: 0,
+            length: Some(8),
+        }
+    };
+    for round in 0..20_000 {
+        // Most words lead to others.
+        let word = |random: &mut Random| match random.below(4) {
+            0 => random.below(64) as u64,
+            1 => u64::MAX >> random.below(64),
+            _ => at(8 * random.below(64) as u64),
+        };
+        let memory: Vec<u64> = (0..64).map(|_| word(&mut random)).collect();
+        let limits = Limits {
+            string: 32,
+            array: 1 << 20,
+        };
+        let value = value(inner(round), 64, &words(&memory), limits);
+        assert!(render(&value).len() < 8 << 10);
+    }
+}
