@@ -115,8 +115,8 @@ pub enum Lens {
     WaitStatus,
     /// `'a'`; what no plain character stands for as a number.
     Ascii,
-    /// Of an address: in programs of 32 bits, where what is behind it lies in another way, only that.
-    Lp64,
+    /// In programs of 32 bits, where things lie in another way, this type; without one, an address.
+    Lp64(Option<Arc<Type>>),
     /// All texts in it have together so many elements at most.
     Total(Expr),
     /// What this argument, counted from 1, holds when the call returns. Nothing more is passed.
@@ -125,6 +125,8 @@ pub enum Lens {
     Switch(Arc<Switch>),
     /// Text that tells of further arguments.
     Format(Format),
+    /// Of text, the name of a type as C++ mangles it: as its source writes it.
+    TypeName,
     /// Only if another argument says so.
     If(Condition),
     /// Of a structure, what is not hidden: one member, without braces.
@@ -283,9 +285,10 @@ impl Lens {
             Lens::Format(_)
                 | Lens::If(_)
                 | Lens::Errno
-                | Lens::Lp64
+                | Lens::Lp64(_)
                 | Lens::Total(_)
                 | Lens::Again(_)
+                | Lens::TypeName
                 | Lens::When(_)
         )
     }

@@ -312,11 +312,16 @@ impl Reading<'_> {
                     value => Value::Again(Box::new(value)),
                 };
             }
-            Type::Shown(Lens::Lp64, ty) => {
+            Type::Shown(Lens::Lp64(other), ty) => {
                 let address = Type::addr();
-                let is_known = self.reader.model == Model::Lp64;
-                return self.value(if is_known { ty } else { &address }, lens, source, around);
+                let ty = match (self.reader.model, other) {
+                    (Model::Lp64, _) => ty,
+                    (Model::Ilp32, Some(other)) => other,
+                    (Model::Ilp32, None) => &address,
+                };
+                return self.value(ty, lens, source, around);
             }
+            Type::Shown(Lens::TypeName, ty) => return self.type_name(ty, source, around),
             Type::Shown(Lens::Total(total), ty) => {
                 let outer = self.total_left;
                 self.total_left = Some(self.length(total, around));

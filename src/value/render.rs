@@ -305,12 +305,31 @@ fn printable(code: u32) -> Option<char> {
     char::from_u32(code).filter(|c| is_plain(*c))
 }
 
-/// As `%f` of printf(3).
+/// Numbers of which six decimals say nothing, and those of more digits than they have.
+const SMALL: f64 = 1e-5;
+const LARGE: f64 = 1e16;
+
+/// As `%f` of printf(3); with an exponent where that would be mostly zeros.
 fn float(out: &mut String, n: f64) {
-    if n.is_finite() {
-        push(out, format_args!("{n:.6}"));
-    } else {
-        not_finite(out, n);
+    match n.abs() {
+        _ if !n.is_finite() => not_finite(out, n),
+        0.0 | SMALL..LARGE => push(out, format_args!("{n:.6}")),
+        _ => exponential(out, n),
+    }
+}
+
+/// The shortest text that means this number, with two digits of the exponent at least, as C has it.
+fn exponential(out: &mut String, n: f64) {
+    let text = format!("{n:e}");
+    match text.split_once('e') {
+        Some((digits, exponent)) => {
+            let (sign, exponent) = match exponent.strip_prefix('-') {
+                Some(exponent) => ('-', exponent),
+                None => ('+', exponent),
+            };
+            push(out, format_args!("{digits}e{sign}{exponent:0>2}"));
+        }
+        None => out.push_str(&text),
     }
 }
 
@@ -470,7 +489,11 @@ mod tests {
     fn reals() {
         check(Value::Float(2.5), "2.500000");
         check(Value::Float(-0.0), "-0.000000");
-        check(Value::Float(1e22), "10000000000000000000000.000000");
+        check(Value::Float(1e15), "1000000000000000.000000");
+        check(Value::Float(1e16), "1e+16");
+        check(Value::Float(-1.5e100), "-1.5e+100");
+        check(Value::Float(1e-5), "0.000010");
+        check(Value::Float(2.5e-7), "2.5e-07");
         check(Value::Float(f64::INFINITY), "inf");
         check(Value::Float(f64::NEG_INFINITY), "-inf");
         check(Value::Float(f64::NAN), "nan");

@@ -221,6 +221,25 @@ fn failures_with_their_errors() {
     check("error(int)", -512_i64 as u64, "-512 ERESTARTSYS");
 }
 
+#[test]
+fn names_of_types_as_their_source_writes_them() {
+    check_at(
+        "type_name(string)",
+        b"St13runtime_error\0",
+        "std::runtime_error",
+    );
+    check_at("type_name(string)", b"*N3app5thingE\0", "app::thing");
+    check_at("type_name(string)", b"i\0", "int");
+    check_at("type_name(string)", b"no type\0", "\"no type\"");
+    check_at("type_name(string)", b"", "0x1000");
+    let info = [words(&[7, AT + 16]), b"2my\0".to_vec()].concat();
+    check_at(
+        "contents(struct(hide(addr), type_name(string)))*",
+        &info,
+        "my",
+    );
+}
+
 /// Four bytes of memory of a 32-bit program for each word, and a pointer to them.
 #[track_caller]
 fn check_32(text: &str, words: &[u32], shown: &str) {
@@ -245,6 +264,12 @@ fn longs_and_pointers_of_32_bits() {
         "struct(addr, llong, char, short)*",
         &[0x8048000, 1, 0, 0x20061],
         "{ 0x8048000, 1, 'a', 2 }",
+    );
+    check_32("lp64(struct(long, long)*)", &[1, 2], "0x1000");
+    check_32(
+        "lp64(struct(long, long)*, struct(int, int)*)",
+        &[1, 2],
+        "{ 1, 2 }",
     );
     check_32("array(addr, 2)*", &[0x8048000, 0], "[ 0x8048000, nil ]");
     check_32("list*", &[1, AT as u32], "{ 1, recurse }");

@@ -80,6 +80,11 @@ fn exceptions_through_a_traced_call() {
     assert_eq!(returns(&run, "qsort"), 0, "{}", run.told());
     assert_eq!(calls(&run, "__cxa_throw"), 20, "{}", run.told());
     assert_eq!(returns(&run, "__cxa_throw"), 0, "{}", run.told());
+    assert!(
+        run.stderr.contains(", std::runtime_error, "),
+        "{}",
+        run.told()
+    );
 }
 
 #[test]

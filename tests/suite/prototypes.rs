@@ -91,6 +91,8 @@ fn curl() {
         return;
     };
     check_share(&trace);
+    assert!(trace.contains("CURLOPT_URL, \"file:///"), "{trace}");
+    assert!(trace.contains("CURLOPT_NOPROGRESS, "), "{trace}");
 }
 
 #[test]

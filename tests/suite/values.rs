@@ -1,7 +1,7 @@
 //! Arguments and results, as fixtures that know them say.
 
 use crate::support::expect::same_text;
-use crate::support::fixture::{file, fixture, shaped};
+use crate::support::fixture::{file, fixture, shaped, shaped_32};
 use crate::support::shape::Shape;
 use crate::support::{ltrace, scratch};
 
@@ -52,6 +52,17 @@ fn structures_that_calls_take_and_fill() {
             let expected = format!("{}+++ exited (status 0) +++\n", run.stdout);
             same_text(&run.stderr, &expected);
         }
+    }
+}
+
+#[test]
+fn numbers_and_where_they_end() {
+    let program = shaped("numbers", Shape::Pie);
+    let of_32_bits = shaped_32("numbers", Shape::Pie);
+    for program in program.into_iter().chain(of_32_bits) {
+        let run = ltrace([&program]).finish().exits(0);
+        let expected = format!("{}+++ exited (status 0) +++\n", run.stdout);
+        same_text(&run.stderr, &expected);
     }
 }
 

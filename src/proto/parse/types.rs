@@ -369,7 +369,9 @@ impl Item<'_> {
             "ascii" => (Lens::Ascii, Type::Integer(Integer::INT)),
             "wait_status" => (Lens::WaitStatus, Type::Integer(Integer::INT)),
             "set" => (Lens::Set(Arc::default()), Type::Integer(Integer::ULONG)),
-            "lp64" => (Lens::Lp64, Type::addr()),
+            "lp64" => (Lens::Lp64(None), Type::addr()),
+            "contents" => (Lens::Contents, Type::Void),
+            "type_name" => (Lens::TypeName, Type::string()),
             _ => {
                 let message = format!("unknown type '{word}'");
                 return Err(Fault { at, message });
@@ -379,6 +381,12 @@ impl Item<'_> {
             return Ok(alone.shown(lens));
         }
         let ty = self.ty(depth + 1)?;
+        let lens = match lens {
+            Lens::Lp64(_) if self.scanner.eat(',') => {
+                Lens::Lp64(Some(Arc::new(self.ty(depth + 1)?)))
+            }
+            lens => lens,
+        };
         self.scanner.expect(')')?;
         Ok(ty.shown(lens))
     }

@@ -35,6 +35,7 @@ impl fmt::Display for Type {
             Type::Shown(Lens::Set(names), ty) if names.is_empty() => write!(f, "set({ty})"),
             Type::Shown(Lens::Set(names), ty) => write_names(f, "set", ty, names),
             Type::Shown(Lens::Again(argument), ty) => write!(f, "again(arg{argument}, {ty})"),
+            Type::Shown(Lens::Lp64(Some(other)), ty) => write!(f, "lp64({ty}, {other})"),
             Type::Shown(Lens::Total(total), ty) => write!(f, "total({total}, {ty})"),
             Type::Shown(Lens::Switch(switch), _) => write_switch(f, switch),
             Type::Shown(Lens::If(Condition { argument, mask }), ty) => {
@@ -60,7 +61,8 @@ fn lens_word(lens: &Lens) -> &'static str {
         Lens::Set(_) => "set",
         Lens::WaitStatus => "wait_status",
         Lens::Ascii => "ascii",
-        Lens::Lp64 => "lp64",
+        Lens::Lp64(_) => "lp64",
+        Lens::TypeName => "type_name",
         Lens::Total(_) => "total",
         Lens::Again(_) => "again",
         Lens::Switch(_) => "switch",

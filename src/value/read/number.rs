@@ -92,7 +92,8 @@ impl Number {
             | Lens::Format(_)
             | Lens::If(_)
             | Lens::Set(_)
-            | Lens::Lp64
+            | Lens::Lp64(_)
+            | Lens::TypeName
             | Lens::Nodes(_)
             | Lens::When(_)
             | Lens::Total(_)
