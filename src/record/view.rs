@@ -11,7 +11,7 @@ const USER_CS: u64 = 0x33;
 /// What can be seen of a call or a return: what was recorded, and nothing else.
 #[derive(Debug)]
 pub struct Seen<'r> {
-    regs: Regs,
+    regs: &'r Regs,
     /// The low halves of `xmm0` and up, and what `st(0)` holds: made into registers where a value is in one.
     vector: &'r [u64],
     x87: &'r [u64],
@@ -54,16 +54,20 @@ impl<'r> Iterator for Stretches<'r> {
 }
 
 impl<'r> Seen<'r> {
-    /// What a record shows, of a thread with this thread pointer. `ip`: where it was at the call, or where it has
-    /// returned to.
-    #[inline]
-    pub fn new(record: &Record<'r>, thread_pointer: u64, ip: u64) -> Seen<'r> {
-        let regs = Regs {
+    /// The registers of a thread with this thread pointer, for its records to be put in.
+    pub fn registers(thread_pointer: u64) -> Regs {
+        Regs {
             cs: USER_CS,
             fs_base: thread_pointer,
-            rip: ip,
             ..Regs::default()
-        };
+        }
+    }
+
+    /// What a record shows. `regs`: as [`Seen::registers`] gave them, or as they are after another record. `ip`: where the
+    /// thread was at the call, or where it has returned to.
+    #[inline]
+    pub fn new(record: &Record<'r>, regs: &'r mut Regs, ip: u64) -> Seen<'r> {
+        regs.rip = ip;
         match record.kind {
             Kind::Return => Seen::returned(record, regs),
             _ => Seen::called(record, regs),
@@ -72,7 +76,7 @@ impl<'r> Seen<'r> {
 
     /// The argument registers, and the stack behind the return address.
     #[inline]
-    fn called(record: &Record<'r>, mut regs: Regs) -> Seen<'r> {
+    fn called(record: &Record<'r>, regs: &'r mut Regs) -> Seen<'r> {
         let shape = record.shape;
         let (general, rest) = split(record.words, shape.general);
         let (vector, rest) = split(rest, shape.vector);
@@ -80,7 +84,7 @@ impl<'r> Seen<'r> {
         let word = |number: usize| general.get(number).copied().unwrap_or_default();
         (regs.rdi, regs.rsi, regs.rdx) = (word(0), word(1), word(2));
         (regs.rcx, regs.r8, regs.r9) = (word(3), word(4), word(5));
-        regs.rsp = record.frame;
+        (regs.rax, regs.rsp) = (0, record.frame);
         Seen {
             regs,
             vector,
@@ -95,11 +99,12 @@ impl<'r> Seen<'r> {
     }
 
     #[inline]
-    fn returned(record: &Record<'r>, mut regs: Regs) -> Seen<'r> {
+    fn returned(record: &Record<'r>, regs: &'r mut Regs) -> Seen<'r> {
         let result = record.shape.result;
         let (rdx, rest) = split(record.words, u8::from(result.rdx));
         let (vector, rest) = split(rest, result.vector);
         let (x87, blobs) = split(rest, 2 * u8::from(result.x87));
+        (regs.rdi, regs.rsi, regs.rcx, regs.r8, regs.r9) = (0, 0, 0, 0, 0);
         regs.rax = record.word;
         regs.rdx = rdx.first().copied().unwrap_or_default();
         regs.rsp = record.frame.wrapping_add(8);
@@ -119,7 +124,7 @@ impl<'r> Seen<'r> {
     /// As the decoder takes it.
     pub fn view(&self) -> View<'_> {
         View {
-            regs: &self.regs,
+            regs: self.regs,
             memory: self,
             floats: self,
             errno: None,

@@ -175,7 +175,8 @@ impl Area {
                 id
             }
         };
-        let seen = Seen::new(record, thread_pointer(), 0);
+        let mut regs = Seen::registers(thread_pointer());
+        let seen = Seen::new(record, &mut regs, 0);
         let line = shown(decoder, point, (record.kind, id), seen.view());
         match record.kind {
             Kind::CallOnly => line + " only",

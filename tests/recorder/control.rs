@@ -328,7 +328,8 @@ fn stacks_behind_other_stubs() {
     let mut returns = Vec::new();
     while reader.time(area.shared, area.code.shapes()).is_some() {
         let record = reader.take(area.code.shapes()).expect("a record");
-        let seen = Seen::new(&record, 1, 2);
+        let mut regs = Seen::registers(1);
+        let seen = Seen::new(&record, &mut regs, 2);
         returns.extend(seen.view().memory.returns().map(<[u64]>::to_vec));
     }
     assert_eq!(returns, [[first, second, third]]);

@@ -267,7 +267,8 @@ fn records_show_what_the_moment_shows() {
                 (record.kind, record.number, record.frame),
                 (kind, stub.number, frame)
             );
-            let seen = Seen::new(&record, 0, 0);
+            let mut regs = Seen::registers(0);
+            let seen = Seen::new(&record, &mut regs, 0);
             let view = View {
                 errno: Some(Addr(page)),
                 ..seen.view()

@@ -113,6 +113,36 @@ fn a_reader_that_has_stopped() {
     assert!(reader.time(area.shared, area.code.shapes()).is_some());
 }
 
+/// It reads other threads' rings, and comes to this one late.
+#[test]
+fn a_reader_that_is_busy() {
+    let mut area = Area::new(1, 0);
+    let stub = area.stub(Some("long f(long);"), same as *const () as usize);
+    let mut reader = area.ring();
+    area.enable(1);
+    let f = as_function!(stub.entry, Same);
+    let calls = area.layout.ring_bytes() as c_long / 40;
+    let area = &area;
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            for round in 1..=100 {
+                std::thread::sleep(std::time::Duration::from_millis(20));
+                area.shared.store(header::PROGRESS, round);
+            }
+            let shapes = area.code.shapes();
+            while reader.time(area.shared, shapes).is_some() {
+                assert!(reader.take(shapes).is_some());
+            }
+            assert!(reader.release(area.shared));
+            wake(area.shared, &reader);
+            assert_eq!(reader.take_lost(area.shared), 0);
+        });
+        for number in 0..calls {
+            assert_eq!(f(number), number);
+        }
+    });
+}
+
 #[test]
 fn a_reader_that_is_dead() {
     let mut area = Area::new(1, 0);

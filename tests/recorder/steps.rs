@@ -438,7 +438,8 @@ fn walked(rule: Option<CallerRule>, asked: &[When]) -> Vec<u64> {
         assert_eq!(stops, asked, "put back at {at}");
         while reader.time(area.shared, area.code.shapes()).is_some() {
             let record = reader.take(area.code.shapes()).expect("a record");
-            let seen = Seen::new(&record, 1, 2);
+            let mut regs = Seen::registers(1);
+            let seen = Seen::new(&record, &mut regs, 2);
             let view = seen.view();
             if record.kind == Kind::Call {
                 assert_eq!(view.regs.rdi, 7);
