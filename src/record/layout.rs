@@ -49,6 +49,8 @@ pub mod header {
     pub const TRAMPOLINES: u64 = 128;
     /// From 1 to 4095. When the tracer changes it, pages that were found readable are looked at anew.
     pub const EPOCH: u64 = 192;
+    /// Changes as long as the tracer reads rings.
+    pub const PROGRESS: u64 = 200;
     /// Where the next stub will be: for a later tracer that goes on with this area.
     pub const NEXT_CODE: u64 = 256;
     /// Its number.
@@ -102,6 +104,8 @@ pub mod head {
     pub const WAITING: u64 = 128;
     /// The futex that it waits on, its low 32 bits.
     pub const SEQUENCE: u64 = 136;
+    /// The tracer's progress when the thread looked last. The thread's own.
+    pub const PROGRESS: u64 = 144;
     /// 64 words: pages found readable, each with the epoch in its low bits.
     pub const PAGES: u64 = 512;
     /// 64 entries of 8 words: what calls keep for their returns. Frame, tracepoint, six words.

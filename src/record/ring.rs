@@ -74,6 +74,8 @@ pub struct Reader {
     wrapped: bool,
     /// What was copied ends somewhere.
     cut: bool,
+    /// As far as room was given back: an offset.
+    released: u64,
     /// How often the ring made no sense.
     corrupted: u64,
 }
@@ -120,6 +122,7 @@ impl Reader {
             length: 0,
             wrapped: false,
             cut: false,
+            released: 0,
             corrupted: 0,
         }
     }
@@ -157,19 +160,28 @@ impl Reader {
         })
     }
 
-    /// Gives the room of all records that were taken back to the thread. Whether it waits for that: it is then to
-    /// be woken at the futex [`head::SEQUENCE`], whose value has been changed.
+    /// Gives the room of all records that were taken back to the thread. Whether it is to be woken at the futex
+    /// [`head::SEQUENCE`], whose value has been changed: if it waits for room, and half of the ring is free, as each time
+    /// costs both sides as much as dozens of records.
     #[must_use]
     pub fn release(&mut self, shared: Shared<'_>) -> bool {
-        let tail = self.base + self.at + 8 * self.next as u64;
-        shared.swap(self.head + head::TAIL, tail);
-        let waits = shared.load(self.head + head::WAITING) != 0;
-        if waits {
-            shared.store(self.head + head::WAITING, 0);
-            let sequence = self.head + head::SEQUENCE;
-            shared.store(sequence, shared.load(sequence).wrapping_add(1));
+        let at = self.at + 8 * self.next as u64;
+        if at != self.released {
+            self.released = at;
+            shared.swap(self.head + head::TAIL, self.base + at);
         }
-        waits
+        if shared.load(self.head + head::WAITING) == 0 {
+            return false;
+        }
+        let is_half_free = self.write(shared).is_none_or(|write| {
+            let used = (write + self.bytes).wrapping_sub(at) % self.bytes;
+            used <= self.bytes / 2
+        });
+        if is_half_free {
+            shared.store(self.head + head::WAITING, 0);
+            self.nudge(shared);
+        }
+        is_half_free
     }
 
     /// Changes the futex, so that a thread that waits looks around; it is then to be woken.
@@ -185,7 +197,10 @@ impl Reader {
 
     /// How many records found no room since this was asked last.
     pub fn take_lost(&self, shared: Shared<'_>) -> u64 {
-        shared.swap(self.head + head::LOST, 0)
+        match shared.load(self.head + head::LOST) {
+            0 => 0,
+            _ => shared.swap(self.head + head::LOST, 0),
+        }
     }
 
     /// How often the ring made no sense: what was in it then is lost.
@@ -344,7 +359,8 @@ mod tests {
         let mut count = 0;
         while reader.time(shared, shapes).is_some() {
             let record = reader.take(shapes).expect("a record that was found");
-            let seen = Seen::new(&record, 1, 2);
+            let mut regs = Seen::registers(1);
+            let seen = Seen::new(&record, &mut regs, 2);
             let view = seen.view();
             for at in [0, record.frame, record.frame.wrapping_add(8), !0] {
                 let _ = view.memory.read_c_string(Addr(at), 100);

@@ -16,9 +16,12 @@ const OWNER_ID: i32 = 0x3fff_ffff;
 /// System calls by their numbers (arch/x86/entry/syscalls/syscall_64.tbl), and how one of them ends.
 const FUTEX: i32 = 202;
 const ETIMEDOUT: i32 = 110;
-/// How often a thread wakes that waits for room, and how often until it gives up: 1 s in all.
+/// How often a thread wakes that waits for room.
 const WAIT: [u64; 2] = [0, 50_000_000];
-const PATIENCE: i32 = 20;
+/// It gives up after 1 s of a tracer that reads nothing, or 60 s of one that reads other rings only: it may have little of
+/// the processors.
+const PATIENCE: i32 = 1200;
+const IN_VAIN: i32 = 60;
 /// As often it looks meanwhile where it may make no system call: some 50 ms, too.
 const SPINS: i32 = 1 << 20;
 /// How many places of the hash of threads are looked at.
@@ -239,6 +242,7 @@ fn wait(asm: &mut Asm, layout: &Layout, l: &mut Space, time: CodeLabel) -> Made 
     let mut lost = asm.create_label();
     let mut spin = asm.create_label();
     let mut waited = asm.create_label();
+    let mut counted = asm.create_label();
     asm.here(&mut l.wait)?;
     asm.cmp(qword_ptr(r9 + head::STALLED as i32), r10)?;
     asm.je(lost)?;
@@ -260,7 +264,14 @@ fn wait(asm: &mut Asm, layout: &Layout, l: &mut Space, time: CodeLabel) -> Made 
     asm.cmp(eax, -ETIMEDOUT)?;
     asm.jne(l.again)?;
     asm.here(&mut waited)?;
-    asm.inc(r8d)?;
+    asm.load_at(RAX, layout.in_shared(header::PROGRESS))?;
+    asm.mov(edx, 1)?;
+    asm.cmp(qword_ptr(r9 + head::PROGRESS as i32), rax)?;
+    asm.mov(qword_ptr(r9 + head::PROGRESS as i32), rax)?;
+    asm.jne(counted)?;
+    asm.mov(edx, IN_VAIN)?;
+    asm.here(&mut counted)?;
+    asm.add(r8d, edx)?;
     asm.cmp(r8d, PATIENCE)?;
     asm.jb(l.again)?;
     asm.mov(r10, qword_ptr(r9 + head::TAIL as i32))?;

@@ -5,7 +5,7 @@ use super::tell::{Call, Teller};
 use super::{Patched, Recorded, Recorder};
 use crate::base::Pid;
 use crate::base::addr::Addr;
-use crate::base::regs::View;
+use crate::base::regs::{Regs, View};
 use crate::engine::hit::What;
 use crate::engine::supervisor::out::Out;
 use crate::engine::supervisor::state::Supervisor;
@@ -13,7 +13,7 @@ use crate::engine::task::SpaceId;
 use crate::event::Request;
 use crate::plan::Tracepoint;
 use crate::record::ring::Kind;
-use crate::record::{Record, Seen, Shared};
+use crate::record::{Record, Seen, Shared, header};
 use crate::sys::ticks;
 use std::sync::Arc;
 
@@ -69,13 +69,20 @@ impl Supervisor {
             .forget_pages(Shared(recorder.memory.words()));
         // What comes meanwhile is for the next time: a thread may be faster than we are.
         let now = ticks::now();
-        let mut count = 0;
+        let mut queue = recorder.queue(now);
+        let (mut count, mut given_back) = (0, 0);
         while share.goes_on(count, out)
-            && let Some((index, until)) = recorder.earliest(now)
+            && let Some((index, until)) = queue.pop(now)
         {
             count += self.drain_ring(&mut recorder, (index, until), id, share, out);
-            recorder.make_room(out);
+            recorder.queue_up(&mut queue, index, now);
+            if count - given_back >= BATCH {
+                given_back = count;
+                recorder.make_room(out);
+            }
         }
+        recorder.queue = queue;
+        recorder.make_room(out);
         out.at(None);
         if let Some(space) = self.spaces.get(&id) {
             recorder.make_trampolines(&space.memory);
@@ -116,8 +123,8 @@ impl Supervisor {
         let Ring { reader, .. } = ring;
         let task = self.tasks.get_mut(&tid).filter(|task| task.space == id);
         let (Some(task), Some(space)) = (task, self.spaces.get(&id)) else {
-            // Nobody is there who could have written it.
-            while reader.take(code.shapes()).is_some() {}
+            // No task is there that could have written it.
+            reader.take(code.shapes());
             return 1;
         };
         let mut teller = Teller {
@@ -130,6 +137,7 @@ impl Supervisor {
             out,
             last: None,
         };
+        let mut regs = Seen::registers(ring.thread_pointer);
         let mut count = 0;
         let is_next = |time: Option<u64>| time.is_some_and(|time| time <= until);
         while count < BATCH
@@ -146,11 +154,11 @@ impl Supervisor {
             };
             teller.out.at(Some(clock.time(record.time)));
             match record.kind {
-                Kind::Return => returned(&mut teller, &record, &point.point),
+                Kind::Return => returned(&mut teller, (&record, &mut regs), &point.point),
                 _ => {
                     let return_address = Addr(code.caller(record.word, shared));
                     if teller.is_meant(point, callees, record.frame, return_address) {
-                        called(&mut teller, &record, point, return_address);
+                        called(&mut teller, (&record, &mut regs), point, return_address);
                     }
                 }
             }
@@ -162,37 +170,13 @@ impl Supervisor {
 }
 
 impl Recorder {
-    /// The ring with the earliest record before `now`, and up to when it alone has any.
-    fn earliest(&mut self, now: u64) -> Option<(usize, u64)> {
-        let Recorder {
-            patched: Patched { code, .. },
-            memory,
-            rings,
-            ..
-        } = self;
-        let shared = Shared(memory.words());
-        let mut first: Option<(u64, usize)> = None;
-        let mut second = now;
-        for (index, ring) in rings.used.iter_mut().enumerate() {
-            let Some(time) = ring.reader.time(shared, code.shapes()) else {
-                continue;
-            };
-            match first {
-                Some((earliest, _)) if time >= earliest => second = second.min(time),
-                _ => {
-                    second = first.map_or(second, |(time, _)| time.min(second));
-                    first = Some((time, index));
-                }
-            }
-        }
-        let (_, index) = first.filter(|(time, _)| *time <= now)?;
-        Some((index, second))
-    }
-
-    /// Gives the room of what was read back, wakes who waits for it, and tells what found none. Who waits for a ring
-    /// that is read later is woken as well: it would give up if nothing happened for long.
+    /// Gives the room of what was read back, wakes who waits for it, and tells what found none.
     fn make_room(&mut self, out: &mut Out<'_>) {
         let shared = Shared(self.memory.words());
+        shared.store(
+            header::PROGRESS,
+            shared.load(header::PROGRESS).wrapping_add(1),
+        );
         for ring in &mut self.rings.used {
             if ring.reader.release(shared) {
                 self.memory.wake(ring.reader.futex());
@@ -217,7 +201,7 @@ impl Recorder {
 
 fn called<'a>(
     teller: &mut Teller<'a, '_>,
-    record: &Record<'_>,
+    (record, regs): (&Record<'_>, &mut Regs),
     recorded: &'a Recorded,
     return_address: Addr,
 ) {
@@ -228,13 +212,17 @@ fn called<'a>(
         at_callee: recorded.callee.is_some(),
     };
     let ip = recorded.entry.unwrap_or(return_address);
-    let seen = Seen::new(record, teller.thread_pointer, ip.0);
+    let seen = Seen::new(record, regs, ip.0);
     teller.called(&call, seen.view());
 }
 
-fn returned(teller: &mut Teller<'_, '_>, record: &Record<'_>, point: &Arc<Tracepoint>) {
+fn returned(
+    teller: &mut Teller<'_, '_>,
+    (record, regs): (&Record<'_>, &mut Regs),
+    point: &Arc<Tracepoint>,
+) {
     if let Some(return_address) = teller.caller(record.frame, point) {
-        let seen = Seen::new(record, teller.thread_pointer, return_address.0);
+        let seen = Seen::new(record, regs, return_address.0);
         let view = View {
             errno: teller.space.errno(teller.thread_pointer),
             ..seen.view()

@@ -1,9 +1,7 @@
 //! A forked child that is followed records as its maker does, into rings of its own; one that is not gets its own
 //! instructions back.
 
-use super::clock::Clock;
 use super::patches::Patches;
-use super::rings::Rings;
 use super::{Patched, Recorder, area};
 use crate::record::{Code, Shared, Tables};
 use crate::sys::memory::ProcessMemory;
@@ -69,14 +67,7 @@ impl Forked {
         patched.code.make_missing_trampolines(memory);
         patched.walks.for_child();
         patched.samples.for_child(Shared(shared.words()));
-        let mut recorder = Recorder {
-            rings: Rings::new(patched.layout),
-            clock: Clock::new(),
-            memory: shared,
-            is_enabled: true,
-            is_removed: false,
-            patched,
-        };
+        let mut recorder = Recorder::of(patched, shared);
         recorder.write_code(memory)?;
         recorder.enable(memory)?;
         Ok(recorder)

@@ -10,6 +10,7 @@ pub mod drain;
 mod fork;
 mod islands;
 pub mod left;
+mod merge;
 mod patches;
 mod removal;
 mod rings;
@@ -32,6 +33,7 @@ use crate::sys::shared::SharedMemory;
 use clock::Clock;
 use detours::Detours;
 use islands::Islands;
+use merge::Queue;
 use patches::Patches;
 use rings::Rings;
 use samples::Samples;
@@ -55,6 +57,8 @@ pub struct Recorder {
     patched: Patched,
     memory: SharedMemory,
     rings: Rings,
+    /// Kept for its memory.
+    queue: Queue,
     clock: Clock,
     /// Not [disabled](Recorder::disable).
     is_enabled: bool,
@@ -115,31 +119,38 @@ impl Recorder {
         let detours = Detours::left(memory, Shared(shared.words()));
         // The first stands for none.
         let points = vec![None; code.shapes().len()];
-        let mut recorder = Recorder {
-            patched: Patched {
-                layout,
-                code,
-                caps,
-                points,
-                stubs: HashMap::new(),
-                functions: HashSet::new(),
-                callees: HashMap::new(),
-                shapes: HashMap::new(),
-                unwinders: HashSet::new(),
-                islands,
-                detours,
-                walks: Walks::default(),
-                samples: Samples::default(),
-                patches: Patches::default(),
-            },
-            memory: shared,
-            rings: Rings::new(layout),
+        let patched = Patched {
+            layout,
+            code,
+            caps,
+            points,
+            stubs: HashMap::new(),
+            functions: HashSet::new(),
+            callees: HashMap::new(),
+            shapes: HashMap::new(),
+            unwinders: HashSet::new(),
+            islands,
+            detours,
+            walks: Walks::default(),
+            samples: Samples::default(),
+            patches: Patches::default(),
+        };
+        let mut recorder = Recorder::of(patched, shared);
+        recorder.write_code(memory)?;
+        Ok(recorder)
+    }
+
+    /// What records by code that has been made, in memory that is shared with the process.
+    fn of(patched: Patched, memory: SharedMemory) -> Recorder {
+        Recorder {
+            rings: Rings::new(patched.layout),
+            patched,
+            memory,
+            queue: Queue::default(),
             clock: Clock::new(),
             is_enabled: true,
             is_removed: false,
-        };
-        recorder.write_code(memory)?;
-        Ok(recorder)
+        }
     }
 
     fn shared(&self) -> Shared<'_> {
