@@ -72,13 +72,25 @@ fn usual(name: String) -> String {
     let name = inline
         .iter()
         .fold(name, |name, space| name.replace(space, "std::"));
-    let name = name.replace(STRING, "std::string");
-    ["ostream", "istream", "iostream", "string_view"]
-        .iter()
-        .fold(name, |name, kind| {
-            let whole = format!("std::basic_{kind}{OF_CHARACTERS}");
-            name.replace(&whole, &format!("std::{kind}"))
-        })
+    // Behind what ends with a bracket stands a blank.
+    let renamed = |name: String, whole: &str, short: &str| {
+        let name = name.replace(&format!("{whole} >"), &format!("{short}>"));
+        name.replace(whole, short)
+    };
+    let name = renamed(name, STRING, "std::string");
+    let kinds = ["ostream", "istream", "iostream", "string_view"].iter();
+    kinds.fold(name, |name, kind| {
+        let whole = format!("std::basic_{kind}{OF_CHARACTERS}");
+        renamed(name, &whole, &format!("std::{kind}"))
+    })
+}
+
+/// A type by the name that a program has for it (Itanium C++ ABI, 2.9.5): `std::runtime_error` for `St13runtime_error`.
+pub fn type_name(mangled: &str) -> Option<String> {
+    // A name that is not to be compared with that of another file.
+    let name = mangled.strip_prefix('*').unwrap_or(mangled);
+    let spoken = cpp(&format!("_ZTS{name}"), &DemangleOptions::new())?;
+    Some(usual(spoken.strip_prefix("typeinfo name for ")?.to_owned()))
 }
 
 /// The path at the head of a C++ name that the demangler does not understand as a whole:
@@ -283,6 +295,24 @@ mod tests {
     fn check(symbol: &str, name: &str, short: &str, language: Language) {
         assert_eq!(demangle(symbol), (name.to_owned(), language));
         assert_eq!(abbreviate(name, language), short);
+    }
+
+    #[test]
+    fn names_of_types() {
+        let name = |mangled| type_name(mangled);
+        assert_eq!(name("*3foo").as_deref(), Some("foo"));
+        assert_eq!(name("PKc").as_deref(), Some("char const*"));
+        let string = "NSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEE";
+        assert_eq!(name(string).as_deref(), Some("std::string"));
+        assert_eq!(name("no type"), None);
+    }
+
+    #[test]
+    fn library_types_by_their_usual_names() {
+        let symbol = "_Z8repeatedINSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEEEvv";
+        assert_eq!(spoken(symbol), "repeated<std::string>");
+        let symbol = "_Z8repeatedISt17basic_string_viewIcSt11char_traitsIcEEEvv";
+        assert_eq!(spoken(symbol), "repeated<std::string_view>");
     }
 
     #[test]

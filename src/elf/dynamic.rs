@@ -24,6 +24,8 @@ pub(super) struct Dynamic {
     /// Offsets into the string table.
     pub(super) soname: Option<u64>,
     pub(super) needed: Vec<u64>,
+    pub(super) rpath: Option<u64>,
+    pub(super) runpath: Option<u64>,
 }
 
 /// Whether relocations carry their addend (`DT_PLTREL`).
@@ -73,6 +75,8 @@ impl Dynamic {
             DT_INIT => self.init = Some(at),
             DT_SONAME => self.soname = Some(value),
             DT_NEEDED => self.needed.push(value),
+            DT_RPATH => self.rpath = Some(value),
+            DT_RUNPATH => self.runpath = Some(value),
             _ => {}
         }
     }

@@ -65,6 +65,10 @@ pub struct Image {
     pub soname: Option<String>,
     /// The libraries it asks for (`DT_NEEDED`).
     pub needed: Vec<String>,
+    /// Where these are looked for first, and where after the user's directories (`DT_RPATH`, `DT_RUNPATH`).
+    pub rpath: Option<String>,
+    #[allow(missing_docs)]
+    pub runpath: Option<String>,
     /// What is loaded (`PT_LOAD`), in the order of the file.
     pub segments: Vec<Segment>,
     /// The dynamic section (`PT_DYNAMIC`).
@@ -246,6 +250,8 @@ impl Image {
             interpreter: interpreter(bytes, &headers),
             soname: None,
             needed: Vec::new(),
+            rpath: None,
+            runpath: None,
             segments: headers
                 .iter()
                 .filter(|h| h.p_type == PT_LOAD)
@@ -365,6 +371,8 @@ impl Image {
             .iter()
             .filter_map(|at| strings.get(*at))
             .collect();
+        self.rpath = dynamic.rpath.and_then(|at| strings.get(at));
+        self.runpath = dynamic.runpath.and_then(|at| strings.get(at));
         self.debug_entry = dynamic.debug_entry;
         self.got = dynamic.got;
         self.init = dynamic.init;

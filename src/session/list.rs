@@ -1,5 +1,7 @@
 //! `--list`: what could be traced of a program, or of a process. Nothing is run, and no process is touched.
 
+mod libraries;
+
 use crate::base::Pid;
 use crate::base::addr::Vaddr;
 use crate::base::printable::{printable, printable_lines};
@@ -14,6 +16,7 @@ use crate::proto::Prototype;
 use crate::proto::library::Library;
 use crate::sys::root::{Last, Root};
 use crate::sys::{file, proc};
+use libraries::with_libraries;
 use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::fs::File;
@@ -211,59 +214,6 @@ fn loaded(pid: Pid) -> Vec<Found> {
         })
     });
     found.collect()
-}
-
-/// Where a dynamic linker looks for libraries when nothing else is said (ld.so(8)).
-const DIRECTORIES: [&str; 8] = [
-    "/lib/x86_64-linux-gnu",
-    "/usr/lib/x86_64-linux-gnu",
-    "/lib64",
-    "/usr/lib64",
-    "/lib",
-    "/usr/lib",
-    "/lib32",
-    "/usr/lib32",
-];
-
-/// A program and the libraries that it asks for, as far as they are in the usual places.
-fn with_libraries(program: &Path) -> Vec<Found> {
-    let own = std::env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
-    let mut directories: Vec<PathBuf> = std::env::split_paths(&own).collect();
-    directories.extend(DIRECTORIES.map(PathBuf::from));
-    let mut found: Vec<Found> = Vec::new();
-    let mut known = HashSet::new();
-    let mut wanted = vec![(program.to_owned(), true)];
-    while let Some((path, is_main)) = wanted.pop() {
-        let Ok(file) = file::open(&path) else {
-            continue;
-        };
-        let found_here = Found {
-            file,
-            path,
-            is_main,
-        };
-        if let Some((_, _, image)) = read(&found_here) {
-            let fresh = image
-                .needed
-                .into_iter()
-                .filter(|name| known.insert(name.clone()));
-            for name in fresh {
-                let mut places = directories.iter().map(|directory| directory.join(&name));
-                wanted.extend(
-                    places
-                        .find(|place| is_for(place, image.class))
-                        .map(|p| (p, false)),
-                );
-            }
-            found.push(found_here);
-        }
-    }
-    found
-}
-
-fn is_for(path: &Path, class: Class) -> bool {
-    let image = file::open(path).ok().and_then(|file| file::map(&file).ok());
-    image.is_some_and(|bytes| Image::parse(&bytes).is_ok_and(|image| image.class == class))
 }
 
 fn read(found: &Found) -> Option<(Arc<ModuleName>, Bytes, Image)> {

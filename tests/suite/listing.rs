@@ -78,6 +78,20 @@ fn functions_of_a_program_and_its_libraries() {
     assert!(has("qsort", "libc.so.6", "function"), "{}", run.told());
 }
 
+/// Libraries that a program finds by itself are found without it.
+#[test]
+fn libraries_in_places_of_the_programs_own() {
+    let Some(program) = fixture("values") else {
+        return;
+    };
+    let list = || ltrace(["--list=f_ints"]).arg(&program).finish();
+    let run = list().exits(0);
+    let rows = rows(&run);
+    let mut rows = rows.iter();
+    let found = rows.any(|row| row[..3] == ["f_ints", "libvalues.so", "function"]);
+    assert!(found, "{}", run.told());
+}
+
 #[test]
 fn what_a_process_has_loaded() {
     let Some(server) = server(2) else { return };

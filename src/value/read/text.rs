@@ -3,16 +3,13 @@
 use super::{Absent, Around, Reading, Source};
 use crate::base::addr::Addr;
 use crate::base::memory::Text;
-use crate::base::names::cpp;
+use crate::base::names::type_name;
 use crate::base::printable::printable;
 use crate::proto::types::{Expr, Type};
 use crate::value::Value;
-use cpp_demangle::DemangleOptions;
 
 /// So long a name of a type is looked at. Bytes.
 const LONGEST_NAME: usize = 1024;
-/// What stands before the type when its name's symbol is spoken out.
-const OF_A_NAME: &str = "typeinfo name for ";
 
 /// Whether text can consist of such elements.
 pub(super) fn is_text(element: &Type) -> bool {
@@ -66,7 +63,7 @@ impl Reading<'_> {
         Ok(shown(bytes, size, !ended || fits < end))
     }
 
-    /// The name of a type, which a program has mangled (Itanium C++ ABI, 2.9.5).
+    /// The name of a type, which a program has mangled.
     pub(super) fn type_name(
         &mut self,
         ty: &Type,
@@ -79,15 +76,8 @@ impl Reading<'_> {
         let Value::Bytes { bytes, cut: false } = &value else {
             return value;
         };
-        // A name that is not to be compared with that of another file.
-        let name = bytes.strip_prefix(b"*").unwrap_or(bytes);
-        let symbol = format!("_ZTS{}", String::from_utf8_lossy(name));
-        let spoken = cpp(&symbol, &DemangleOptions::new());
-        let spoken = spoken
-            .as_deref()
-            .and_then(|name| name.strip_prefix(OF_A_NAME));
-        match spoken {
-            Some(name) => Value::Name(printable(name).into()),
+        match type_name(&String::from_utf8_lossy(bytes)) {
+            Some(name) => Value::Name(printable(&name).into()),
             None => value,
         }
     }
