@@ -4,13 +4,13 @@
 use super::entries::{At, Entries, Entry, Part, code};
 use super::separate::Open;
 use super::types::{Named, Types};
+use super::units::Units;
 use super::{Module, rust, sections, separate};
 use crate::base::addr::Vaddr;
 use crate::proto::types::{Passing, Type};
 use crate::proto::{Param, Prototype, tell_format};
 use gimli::{AttributeValue, DebugInfoOffset, DwLang, constants as dw};
 use std::collections::HashMap;
-use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -26,8 +26,8 @@ pub struct Functions {
     module: Module,
     open: Box<Open>,
     entries: Entries,
-    /// The code of units, in no order.
-    units: Option<Vec<(Range<u64>, DebugInfoOffset)>>,
+    /// The code of units.
+    units: Option<Units>,
     /// The functions of units.
     known: HashMap<DebugInfoOffset, Rc<InUnit>>,
     types: Types,
@@ -91,11 +91,7 @@ impl Functions {
         if self.units.is_none() {
             self.units = Some(self.read_units());
         }
-        let units = self.units.as_ref()?.iter();
-        let around: Vec<DebugInfoOffset> = units
-            .filter(|(range, _)| range.contains(&at.0))
-            .map(|(_, start)| *start)
-            .collect();
+        let around: Vec<DebugInfoOffset> = self.units.as_ref()?.around(at.0).collect();
         around.into_iter().find_map(|start| {
             let functions = self.functions(start)?;
             let found = functions.by_address.get(&at.0);
@@ -143,9 +139,9 @@ impl Functions {
     }
 
     /// The code of all units.
-    fn read_units(&mut self) -> Vec<(Range<u64>, DebugInfoOffset)> {
+    fn read_units(&mut self) -> Units {
         let begun = Instant::now();
-        let mut units = Vec::new();
+        let mut stretches = Vec::new();
         for start in self.entries.starts(Part::Main).iter() {
             if begun.elapsed() > PATIENCE {
                 break;
@@ -158,9 +154,9 @@ impl Functions {
             };
             let root = at.entry();
             let ranges = root.map(|root| code(&unit, &root)).unwrap_or_default();
-            units.extend(ranges.into_iter().map(|range| (range, *start)));
+            stretches.extend(ranges.into_iter().map(|range| (range, *start)));
         }
-        units
+        Units::new(stretches)
     }
 
     fn functions(&mut self, start: DebugInfoOffset) -> Option<Rc<InUnit>> {

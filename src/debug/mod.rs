@@ -11,6 +11,7 @@ mod rust;
 pub(crate) mod sections;
 pub(crate) mod separate;
 mod types;
+mod units;
 
 use crate::sys::root::Root;
 

@@ -176,16 +176,26 @@ fn types_of_functions_damaged_100_000_times() {
     damage_types(50_000);
 }
 
-/// So many ways to damage each of two files.
+/// So many ways to damage each of two files, and some for files that are larger.
 fn damage_types(count: usize) {
-    for name in ["libtypes.so", "stacks"] {
-        let Some(program) = fixture(if name == "stacks" { name } else { "types" }) else {
-            return;
+    let files = [
+        ("types", "libtypes.so", count),
+        ("stacks", "stacks", count),
+        ("held", "held", count / 20),
+        ("held_rust", "held_rust", count / 20),
+    ];
+    for (built, name, count) in files {
+        let Some(program) = fixture(built) else {
+            continue;
         };
         let bytes = std::fs::read(program.with_file_name(name)).unwrap();
         let symbols = Image::file_symbols(&bytes).unwrap();
         let functions = symbols.into_iter().map(|s| (s.vaddr, s.name));
+        // Those of interest are called f_something where there are many others.
+        let functions =
+            functions.filter(|(_, name)| !built.starts_with("held") || name.contains("f_"));
         let functions: Vec<(Vaddr, String)> = functions.collect();
+        assert!(!functions.is_empty());
         let all = Sections::read(&bytes).unwrap();
         let sections = [
             ".debug_info",
