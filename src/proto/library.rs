@@ -15,6 +15,7 @@ use super::shipped::FILES;
 use super::types::Type;
 use super::{Prototype, header};
 use crate::base::message;
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read};
@@ -227,7 +228,7 @@ impl Layer {
     fn find(&self, symbol: &str, sonames: &[&str]) -> Option<&Arc<Prototype>> {
         let mut files = sonames.iter().flat_map(|soname| snipped(soname));
         files
-            .find_map(|name| self.by_soname.get(name)?.functions.get(symbol))
+            .find_map(|name| self.by_soname.get(&*name)?.functions.get(symbol))
             .or_else(|| {
                 let mut files = self.everywhere.iter();
                 files.find_map(|parsed| parsed.functions.get(symbol))
@@ -235,14 +236,32 @@ impl Layer {
     }
 }
 
-/// `libc.so.6`, `libc.so`: the name, and what is left when version suffixes are snipped off. One that has no soname is
-/// asked for by the path that it was linked by.
-fn snipped(soname: &str) -> impl Iterator<Item = &str> {
+/// `libc.so.6`, `libc.so`: the name, and what is left when version suffixes are snipped off; at last also what stands
+/// before a version within it, `libbfd.so` of `libbfd-2.40-system.so`. One that has no soname is asked for by the path
+/// that it was linked by.
+fn snipped(soname: &str) -> impl Iterator<Item = Cow<'_, str>> {
     let name = soname.rsplit('/').next();
-    std::iter::successors(name, |name| {
+    let names = std::iter::successors(name, |name| {
         let versioned = name.contains(".so.");
         versioned.then(|| name.rsplit_once('.').map(|(rest, _)| rest))?
-    })
+    });
+    let bare = name.and_then(without_version).map(Cow::Owned);
+    names.map(Cow::Borrowed).chain(bare)
+}
+
+/// A name without the version in it, which begins with a hyphen and a digit, or is digits with a dot between them.
+fn without_version(name: &str) -> Option<String> {
+    let stem = name.split(".so").next()?;
+    let is_digit = |at: usize| stem.as_bytes().get(at).is_some_and(u8::is_ascii_digit);
+    let begins = |(at, c): (usize, char)| {
+        let is_marked = c == '-' && is_digit(at + 1);
+        let digits = stem[at..].find(|c: char| !c.is_ascii_digit()).unwrap_or(0);
+        let is_number =
+            digits > 0 && stem[at + digits..].starts_with('.') && is_digit(at + digits + 1);
+        (is_marked || is_number).then_some(at)
+    };
+    let version = stem.char_indices().find_map(begins)?;
+    Some(format!("{}.so", &stem[..version]))
 }
 
 /// Directories and files of the `-F` options.

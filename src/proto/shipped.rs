@@ -5,7 +5,7 @@
 pub(super) const EVERYWHERE: [&str; 4] = ["libc.so", "libm.so", "libstdc++.so", "libgcc_s.so"];
 
 /// Each file's name without `.conf`, and its text.
-pub(super) const FILES: [(&str, &str); 53] = [
+pub(super) const FILES: [(&str, &str); 60] = [
     ("libc.so", include_str!("../../prototypes/libc.so.conf")),
     ("libm.so", include_str!("../../prototypes/libm.so.conf")),
     ("libacl.so", include_str!("../../prototypes/libacl.so.conf")),
@@ -166,6 +166,25 @@ pub(super) const FILES: [(&str, &str); 53] = [
     (
         "libxml2.so",
         include_str!("../../prototypes/libxml2.so.conf"),
+    ),
+    (
+        "libLLVM.so",
+        include_str!("../../prototypes/libLLVM.so.conf"),
+    ),
+    ("libbfd.so", include_str!("../../prototypes/libbfd.so.conf")),
+    ("libctf.so", include_str!("../../prototypes/libctf.so.conf")),
+    ("libjli.so", include_str!("../../prototypes/libjli.so.conf")),
+    (
+        "libpython.so",
+        include_str!("../../prototypes/libpython.so.conf"),
+    ),
+    (
+        "libruby.so",
+        include_str!("../../prototypes/libruby.so.conf"),
+    ),
+    (
+        "libsystemd.so",
+        include_str!("../../prototypes/libsystemd.so.conf"),
     ),
     ("syscalls", include_str!("../../prototypes/syscalls.conf")),
     ("libz.so", include_str!("../../prototypes/libz.so.conf")),

@@ -37,7 +37,7 @@ impl Shipped {
     /// A function of one of these libraries.
     pub(super) fn find_own(&self, symbol: &str, sonames: &[&str]) -> Option<Arc<Prototype>> {
         let mut names = sonames.iter().flat_map(|soname| super::snipped(soname));
-        names.find_map(|name| self.function(name, symbol))
+        names.find_map(|name| self.function(&name, symbol))
     }
 
     /// A function of the file of this name.

@@ -252,3 +252,28 @@ fn what_is_text() {
     check(b"\x1f\x8b\x08\x08\x12\x34\x56\x65\x02\x03", false);
     check(b"\x28\xb5\x2f\xfd\x04\x58\x11\x07\x92\x1b\x1e", false);
 }
+
+#[test]
+fn names_without_versions() {
+    let check = |soname: &str, expected: &[&str]| {
+        let names: Vec<String> = super::snipped(soname).map(Into::into).collect();
+        assert_eq!(names, expected, "{soname}");
+    };
+    check("libc.so.6", &["libc.so.6", "libc.so"]);
+    check("libz.so", &["libz.so"]);
+    check("/a/b.1/libtypes.so", &["libtypes.so"]);
+    let bfd = "libbfd-2.40-system.so";
+    check(bfd, &[bfd, "libbfd.so"]);
+    let python = "libpython3.11.so.1.0";
+    let names = [
+        python,
+        "libpython3.11.so.1",
+        "libpython3.11.so",
+        "libpython.so",
+    ];
+    check(python, &names);
+    check("libxml2.so", &["libxml2.so"]);
+    check("libpcre2-8.so", &["libpcre2-8.so", "libpcre2.so"]);
+    check("", &[""]);
+    check("-1", &["-1", ".so"]);
+}
