@@ -6,17 +6,18 @@
 //! a short one, so that they do not hold what it takes to begin and to end. Needs stress-ng, gcc and make.
 #![allow(clippy::print_stdout)]
 
-mod common;
-
-use common::{Placement, Tool, Workload, median, peer_version, per_call};
 use ltrace::cli::{self, Surroundings};
 use ltrace::{session, sys};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const ROUNDS: usize = 5;
+const PEER: &str = "/usr/bin/ltrace";
+
+/// Where both tools write, as users do; a file costs them the same.
+const TRACE: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/placement-trace");
 
 /// As the first argument: this program is the tracer that is left to the scheduler; ltrace's arguments follow.
 const AS_TRACER: &str = "--left-to-the-scheduler";
@@ -93,7 +94,7 @@ fn compare(load: &str, long: &Workload, short: &Workload, tools: &[Tool]) {
     let mut took: Vec<Vec<Duration>> = vec![Vec::new(); tools.len()];
     for _ in 0..ROUNDS {
         for (tool, took) in tools.iter().zip(&mut took) {
-            let run = |workload| tool.run(workload, Placement::Scheduler);
+            let run = |workload| tool.run(workload);
             let both = run(long).zip(run(short));
             took.extend(both.map(|(long, short)| long.saturating_sub(short)));
         }
@@ -187,4 +188,111 @@ impl Drop for Running {
             let _ = child.wait();
         }
     }
+}
+
+/// What is traced.
+struct Workload {
+    name: String,
+    command: Vec<PathBuf>,
+    calls: usize,
+    threads: usize,
+}
+
+impl Workload {
+    /// Builds a fixture as its first line says.
+    fn new(name: &str, fixture: &str, args: &[usize], calls: usize) -> Workload {
+        let dir = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let source = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("fixtures")
+            .join(format!("{fixture}.c"));
+        let program = dir.join(fixture);
+        let status = Command::new("gcc")
+            .args(["-O1", "-fno-builtin", "-pthread"])
+            .arg(source)
+            .arg("-o")
+            .arg(&program)
+            .status();
+        assert!(status.expect("gcc").success(), "cannot build {fixture}");
+        let args = args.iter().map(|arg| PathBuf::from(arg.to_string()));
+        Workload {
+            name: name.to_owned(),
+            command: std::iter::once(program).chain(args).collect(),
+            calls,
+            threads: if fixture == "threads" { 4 } else { 1 },
+        }
+    }
+}
+
+/// Who runs it.
+struct Tool {
+    name: &'static str,
+    words: Vec<&'static str>,
+    /// What it needs to trace threads.
+    for_threads: Option<&'static str>,
+}
+
+impl Tool {
+    fn ours() -> Tool {
+        Tool {
+            name: "this ltrace",
+            words: vec![env!("CARGO_BIN_EXE_ltrace"), "-o", TRACE],
+            for_threads: None,
+        }
+    }
+
+    fn peer() -> Tool {
+        Tool {
+            name: "Debian's ltrace",
+            words: vec![PEER, "-o", TRACE],
+            for_threads: Some("-f"),
+        }
+    }
+
+    /// How long the workload took; `None` when it did not end well.
+    fn run(&self, workload: &Workload) -> Option<Duration> {
+        let mut words: Vec<PathBuf> = self.words.iter().map(PathBuf::from).collect();
+        if workload.threads > 1 {
+            words.extend(self.for_threads.map(PathBuf::from));
+        }
+        words.extend(workload.command.iter().cloned());
+        // What another tool's run ended with is not told of this one.
+        let _ = std::fs::remove_file(TRACE);
+        let begun = Instant::now();
+        let output = Command::new(&words[0])
+            .args(&words[1..])
+            .stdin(Stdio::null())
+            .output()
+            .ok()?;
+        let took = begun.elapsed();
+        // The peer exits 0 even when its target was killed.
+        let well = output.status.success() && output.stderr.is_empty() && !tells_of_a_kill();
+        well.then_some(took)
+    }
+}
+
+/// The last trace says that its program was killed.
+fn tells_of_a_kill() -> bool {
+    std::fs::read(TRACE).is_ok_and(|trace| {
+        let last = &trace[trace.len().saturating_sub(4096)..];
+        String::from_utf8_lossy(last).contains("+++ killed by")
+    })
+}
+
+fn per_call(time: Duration, bare: Duration, calls: usize) -> f64 {
+    time.saturating_sub(bare).as_secs_f64() * 1e6 / calls as f64
+}
+
+fn median(times: &[Duration]) -> Option<Duration> {
+    let mut sorted = times.to_vec();
+    sorted.sort();
+    sorted.get(sorted.len() / 2).copied()
+}
+
+/// What the peer says of itself, when it is there.
+fn peer_version() -> Option<String> {
+    let output = Command::new(PEER).arg("--version").output().ok()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    text.lines()
+        .next()
+        .map(|line| line.trim_end_matches('.').to_owned())
 }
