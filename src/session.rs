@@ -158,7 +158,7 @@ fn leave_stuck(ended: &Result<u8, Error>) {
 }
 
 /// The tracer's part.
-fn trace(config: Config, mut mode: Box<dyn Mode>, link: Link) -> Result<u8, Error> {
+fn trace(mut config: Config, mut mode: Box<dyn Mode>, link: Link) -> Result<u8, Error> {
     let served = config
         .serve
         .map(|at| served::serve(at, &mut *mode))
@@ -173,30 +173,10 @@ fn trace(config: Config, mut mode: Box<dyn Mode>, link: Link) -> Result<u8, Erro
     interrupt::listen(TICK)?;
     let instrument = instrument(&config, &*mode);
     let plan = plan(&config, &*mode, prototypes);
-    let keeps_words = keeps_words(&config);
     let follow = match config.children {
         Children::Untraced => Follow::Threads,
         Children::Followed => Follow::Children,
     };
-    let knowledge = match config.attach.is_empty() {
-        true => Knowledge::All,
-        false => Knowledge::SinceAttach,
-    };
-    let tells_losses = config.output != Destination::Stderr || mode.hides_losses();
-    let copying = mode.copying();
-    let shows_frames = mode.shows_frames();
-    let spelling = match &config.report {
-        Report::Lines { style, .. } => style.demangle,
-        _ => Spelling::AsTheyAre,
-    };
-    let sink = mode.sink(&config.output, out, knowledge);
-    let shows_values = shows_frames || !also.is_empty();
-    let sink = with_others(also, config.frames, sink);
-    let sink = match shows_values {
-        true => named(spelling, sink),
-        false => sink,
-    };
-    let sink = served::counted(served, sink);
     let mut engine = Supervisor::new(plan, follow, instrument, link);
     if config.debug.has(Topic::Instrument) {
         // When it cannot be written, it cannot be told.
@@ -204,13 +184,10 @@ fn trace(config: Config, mut mode: Box<dyn Mode>, link: Link) -> Result<u8, Erro
         engine.tell_instruments(tell);
     }
     let mut consumer = Consumer {
-        decoder: Decoder::new(config.limits).keep_words(keeps_words),
-        tells_losses,
-        copying,
-        sink: with_debug(
-            config.debug,
-            described(config.descriptors, sieved(config.conditions, sink)),
-        ),
+        decoder: Decoder::new(config.limits).keep_words(keeps_words(&config)),
+        tells_losses: config.output != Destination::Stderr || mode.hides_losses(),
+        copying: mode.copying(),
+        sink: sink(&mut config, mode, out, also, served),
         failure: None,
         promises: Promises::from_environment(),
     };
@@ -237,6 +214,34 @@ fn trace(config: Config, mut mode: Box<dyn Mode>, link: Link) -> Result<u8, Erro
         Some(status) => status,
         None => status(&engine, outcome),
     })
+}
+
+/// What is made of observations: those that are shown, with names in the place of numbers, in each output.
+fn sink(
+    config: &mut Config,
+    mode: Box<dyn Mode>,
+    out: Out,
+    also: Vec<(Form, Out)>,
+    served: Option<served::Served>,
+) -> Box<dyn Sink> {
+    let knowledge = match config.attach.is_empty() {
+        true => Knowledge::All,
+        false => Knowledge::SinceAttach,
+    };
+    let spelling = match &config.report {
+        Report::Lines { style, .. } => style.demangle,
+        _ => Spelling::AsTheyAre,
+    };
+    let shows_values = mode.shows_frames() || !also.is_empty();
+    let sink = mode.sink(&config.output, out, knowledge);
+    let sink = with_others(also, config.frames, sink);
+    let sink = match shows_values {
+        true => named(spelling, sink),
+        false => sink,
+    };
+    let sink = served::counted(served, sink);
+    let sink = sieved(std::mem::take(&mut config.conditions), sink);
+    with_debug(config.debug, described(config.descriptors, sink))
 }
 
 /// Serves the processes until the end, and has the sink say its last words.

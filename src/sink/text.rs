@@ -306,6 +306,13 @@ impl Text {
                 self.line.end();
                 self.backtrace(event, begun);
             }
+            _ => self.show_note(event),
+        }
+    }
+
+    /// What is no call.
+    fn show_note(&mut self, event: &Event) {
+        match &event.kind {
             Kind::Signal { signal, ip } if self.style.signals => {
                 let text = format!("--- {signal} ({}) ---", signal.description());
                 self.note(event, *ip, SIGNAL, &text);

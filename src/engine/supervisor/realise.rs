@@ -65,8 +65,17 @@ impl Supervisor {
         let Some(space) = self.spaces.get_mut(&id) else {
             return wanted;
         };
-        let mut refused = record_imports(space, stopped, caps, wanted, tell);
-        record_functions(space, stopped, caps, may_detour, &mut refused, tell);
+        let mut recording = Recording {
+            space,
+            stopped,
+            caps,
+            tell,
+        };
+        let mut refused = recording.imports(wanted);
+        match may_detour {
+            true => recording.functions(&mut refused),
+            false => refuse_functions(&mut refused),
+        }
         let left = refused.into_iter().map(|Refused { place, why }| {
             seen(tell, &place, Err(&why));
             place
@@ -160,59 +169,150 @@ struct Refused {
     why: String,
 }
 
-/// Has imports recorded where that can be done; gives the other places.
-fn record_imports(
-    space: &mut Space,
-    stopped: &Stopped,
+/// Has calls of one space recorded, while a task of it stands still.
+struct Recording<'s> {
+    space: &'s mut Space,
+    stopped: &'s Stopped,
     caps: Caps,
-    wanted: Vec<(Addr, Purpose)>,
+    /// Where it is told what is recorded.
     tell: Option<fn(&str)>,
-) -> Vec<Refused> {
-    let mut refused = Vec::new();
-    for place in wanted {
-        match record_import(space, stopped, caps, place.0, &place.1) {
-            Ok(()) => seen(tell, &place, Ok(())),
-            Err(why) => refused.push(Refused { place, why }),
-        }
-    }
-    refused
 }
 
-/// Has functions recorded where they begin, as far as that can be done.
-fn record_functions(
-    space: &mut Space,
-    stopped: &Stopped,
-    caps: Caps,
-    may_detour: bool,
-    refused: &mut Vec<Refused>,
-    tell: Option<fn(&str)>,
-) {
-    let mut taken: BTreeSet<Addr> = refused.iter().map(|refused| refused.place.0).collect();
-    refused.retain_mut(|Refused { place, why }| {
-        let (at, purpose) = &*place;
-        let inside = at.offset(1)..at.offset(LONGEST_DETOUR);
-        let is_at_once =
-            matches!(purpose, Purpose::Entry(point) if point.holder() == Some(Holder::Process));
-        let made = if !may_detour {
-            Err("tasks may be in its first instructions".to_owned())
-        } else if taken.range(inside).next().is_some() {
-            Err("another place is too near".to_owned())
-        } else if is_at_once {
-            Err("what it did is read while its task stands still".to_owned())
-        } else {
-            detour(space, stopped, caps, *at, purpose)
-        };
-        match made {
-            Ok(()) => {
-                seen(tell, place, Ok(()));
-                return false;
+impl Recording<'_> {
+    /// Has imports recorded where that can be done; gives the other places.
+    fn imports(&mut self, wanted: Vec<(Addr, Purpose)>) -> Vec<Refused> {
+        let mut refused = Vec::new();
+        for place in wanted {
+            match self.import(place.0, &place.1) {
+                Ok(()) => seen(self.tell, &place, Ok(())),
+                Err(why) => refused.push(Refused { place, why }),
             }
-            Err(_) if matches!(purpose, Purpose::CallSite(_)) => {}
-            Err(other) => *why = other,
         }
-        taken.insert(*at);
-        true
-    });
+        refused
+    }
+
+    /// Has functions recorded where they begin, as far as that can be done. No task may be there.
+    fn functions(&mut self, refused: &mut Vec<Refused>) {
+        let mut taken: BTreeSet<Addr> = refused.iter().map(|refused| refused.place.0).collect();
+        refused.retain_mut(|Refused { place, why }| {
+            let (at, purpose) = &*place;
+            let inside = at.offset(1)..at.offset(LONGEST_DETOUR);
+            let is_at_once =
+                matches!(purpose, Purpose::Entry(point) if point.holder() == Some(Holder::Process));
+            let made = if taken.range(inside).next().is_some() {
+                Err("another place is too near".to_owned())
+            } else if is_at_once {
+                Err("what it did is read while its task stands still".to_owned())
+            } else {
+                self.function(*at, purpose)
+            };
+            match made {
+                Ok(()) => {
+                    seen(self.tell, place, Ok(()));
+                    return false;
+                }
+                Err(_) if matches!(purpose, Purpose::CallSite(_)) => {}
+                Err(other) => *why = other,
+            }
+            taken.insert(*at);
+            true
+        });
+    }
+
+    /// Has one import recorded at one of its places.
+    ///
+    /// # Errors
+    /// Why that cannot be done.
+    fn import(&mut self, at: Addr, purpose: &Purpose) -> Result<(), String> {
+        let Recording {
+            space,
+            stopped,
+            caps,
+            ..
+        } = self;
+        let (Purpose::CallSite(point) | Purpose::Entry(point)) = purpose else {
+            return Err("its calls are seen at the function".to_owned());
+        };
+        let Kind::Plt { slot } = point.kind else {
+            return Err("it is a function's entry".to_owned());
+        };
+        if space.breakpoint(at).is_some() {
+            return Err("a breakpoint stands there".to_owned());
+        }
+        let module = space.modules.iter().find(|m| m.range.contains(&at.0));
+        let slot = module.ok_or("there is no module")?.bias.addr(slot);
+        let (recorder, remote, memory) = recorder(space, stopped, *caps)?;
+        let stub = recorder.stub(point, slot)?;
+        recorder.lead(stopped, &remote, memory, (at, slot), stub)
+    }
+
+    /// Has the calls of a function recorded where it begins.
+    ///
+    /// # Errors
+    /// Why that cannot be done.
+    fn function(&mut self, at: Addr, purpose: &Purpose) -> Result<(), String> {
+        let Recording {
+            space,
+            stopped,
+            caps,
+            ..
+        } = self;
+        let (point, callee) = match purpose {
+            Purpose::Entry(point)
+                if matches!(point.kind, Kind::Entry { .. } | Kind::Resource { .. }) =>
+            {
+                (point, None)
+            }
+            Purpose::Callee {
+                point,
+                caller,
+                slot,
+            } => {
+                let callee = Callee {
+                    point: point.clone(),
+                    caller: caller.clone(),
+                    slot: *slot,
+                };
+                (point, Some(callee))
+            }
+            _ => return Err("it is no function's entry".to_owned()),
+        };
+        // The dynamic linker's functions, and a static program's, run before there is a thread pointer.
+        let module = space.modules.iter().find(|m| m.range.contains(&at.0));
+        let image = &module.ok_or("it is in no module")?.planned.image;
+        let is_static = module.is_some_and(|m| m.name().is_main) && image.interpreter.is_none();
+        if image.is_linker() || is_static {
+            return Err("it may run before there is a thread pointer".to_owned());
+        }
+        if (0..LONGEST_DETOUR).any(|offset| space.breakpoint(at.offset(offset)).is_some()) {
+            return Err("a breakpoint stands there".to_owned());
+        }
+        let symbol = |module: &Module| {
+            let mut exports = module.planned.image.exports.iter();
+            exports
+                .find(|symbol| module.bias.addr(symbol.vaddr) == at)
+                .map(|symbol| symbol.size)
+        };
+        let function = Function {
+            entry: at,
+            size: module.and_then(symbol).unwrap_or_default(),
+        };
+        let (_, remote, _) = recorder(space, stopped, *caps)?;
+        let mut recorder = space.recorder.take().ok_or("no memory")?;
+        let memory: (_, &dyn Memory) = (&space.memory, &**space);
+        let made = recorder.detour(stopped, &remote, memory, function, (point, callee));
+        space.recorder = Some(recorder);
+        made
+    }
+}
+
+/// The same where tasks may be in functions: their first instructions are not to be replaced.
+fn refuse_functions(refused: &mut [Refused]) {
+    for Refused { place, why } in refused {
+        if !matches!(place.1, Purpose::CallSite(_)) {
+            *why = "tasks may be in its first instructions".to_owned();
+        }
+    }
 }
 
 /// Tells, where that was asked for, by what calls are seen at a place, and why not by code that records them.
@@ -225,92 +325,6 @@ fn seen(tell: Option<fn(&str)>, (at, purpose): &(Addr, Purpose), recorded: Resul
         Ok(()) => tell(&format!("{what}: recorded")),
         Err(why) => tell(&format!("{what}: int3, as {why}")),
     }
-}
-
-/// Has one import recorded at one of its places.
-///
-/// # Errors
-/// Why that cannot be done.
-fn record_import(
-    space: &mut Space,
-    stopped: &Stopped,
-    caps: Caps,
-    at: Addr,
-    purpose: &Purpose,
-) -> Result<(), String> {
-    let (Purpose::CallSite(point) | Purpose::Entry(point)) = purpose else {
-        return Err("its calls are seen at the function".to_owned());
-    };
-    let Kind::Plt { slot } = point.kind else {
-        return Err("it is a function's entry".to_owned());
-    };
-    if space.breakpoint(at).is_some() {
-        return Err("a breakpoint stands there".to_owned());
-    }
-    let module = space.modules.iter().find(|m| m.range.contains(&at.0));
-    let slot = module.ok_or("there is no module")?.bias.addr(slot);
-    let (recorder, remote, memory) = recorder(space, stopped, caps)?;
-    let stub = recorder.stub(point, slot)?;
-    recorder.lead(stopped, &remote, memory, (at, slot), stub)
-}
-
-/// Has the calls of a function recorded where it begins.
-///
-/// # Errors
-/// Why that cannot be done.
-fn detour(
-    space: &mut Space,
-    stopped: &Stopped,
-    caps: Caps,
-    at: Addr,
-    purpose: &Purpose,
-) -> Result<(), String> {
-    let (point, callee) = match purpose {
-        Purpose::Entry(point)
-            if matches!(point.kind, Kind::Entry { .. } | Kind::Resource { .. }) =>
-        {
-            (point, None)
-        }
-        Purpose::Callee {
-            point,
-            caller,
-            slot,
-        } => {
-            let callee = Callee {
-                point: point.clone(),
-                caller: caller.clone(),
-                slot: *slot,
-            };
-            (point, Some(callee))
-        }
-        _ => return Err("it is no function's entry".to_owned()),
-    };
-    // The dynamic linker's functions, and a static program's, run before there is a thread pointer.
-    let module = space.modules.iter().find(|m| m.range.contains(&at.0));
-    let image = &module.ok_or("it is in no module")?.planned.image;
-    let is_static = module.is_some_and(|m| m.name().is_main) && image.interpreter.is_none();
-    if image.is_linker() || is_static {
-        return Err("it may run before there is a thread pointer".to_owned());
-    }
-    if (0..LONGEST_DETOUR).any(|offset| space.breakpoint(at.offset(offset)).is_some()) {
-        return Err("a breakpoint stands there".to_owned());
-    }
-    let symbol = |module: &Module| {
-        let mut exports = module.planned.image.exports.iter();
-        exports
-            .find(|symbol| module.bias.addr(symbol.vaddr) == at)
-            .map(|symbol| symbol.size)
-    };
-    let function = Function {
-        entry: at,
-        size: module.and_then(symbol).unwrap_or_default(),
-    };
-    let (_, remote, _) = recorder(space, stopped, caps)?;
-    let mut recorder = space.recorder.take().ok_or("no memory")?;
-    let memory: (_, &dyn Memory) = (&space.memory, space);
-    let made = recorder.detour(stopped, &remote, memory, function, (point, callee));
-    space.recorder = Some(recorder);
-    made
 }
 
 /// What records the calls of a space.

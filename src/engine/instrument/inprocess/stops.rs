@@ -12,6 +12,7 @@ use crate::engine::supervisor::out::Out;
 use crate::engine::supervisor::state::Supervisor;
 use crate::plan::Stack;
 use crate::record::{Asked, Shared, When};
+use crate::stack::RawStack;
 use crate::sys::ptrace::Stopped;
 
 /// What becomes of a task that asks for a ring.
@@ -66,10 +67,10 @@ impl Supervisor {
         out: &mut Out<'_>,
     ) -> bool {
         let tid = stopped.tid();
-        let Some(task) = self.tasks.get_mut(&tid) else {
+        let Some(id) = self.tasks.get(&tid).map(|task| task.space) else {
             return false;
         };
-        let Some(space) = self.spaces.get_mut(&task.space) else {
+        let Some(space) = self.spaces.get_mut(&id) else {
             return false;
         };
         let Some(recorder) = &mut space.recorder else {
@@ -78,19 +79,31 @@ impl Supervisor {
         let Some(mut asked) = recorder.asked(regs, &space.memory) else {
             return false;
         };
-        if !recorder.is_told(tid, &mut asked, &space.modules, &space.memory) {
-            return true;
+        if recorder.is_told(tid, &mut asked, &space.modules, &space.memory)
+            && let Some(raw) = self.tell_asked(stopped, regs, &asked, out)
+            && let Some(space) = self.spaces.get_mut(&id)
+            && let Some(recorder) = &mut space.recorder
+        {
+            recorder.learn(&space.modules, &raw);
         }
-        let Some(space) = self.spaces.get(&task.space) else {
-            return false;
-        };
-        let Some(recorder) = &space.recorder else {
-            return false;
-        };
-        let point = recorder.patched.points.get(asked.number as usize);
-        let Some(Some(point)) = point else {
-            return true;
-        };
+        true
+    }
+
+    /// Tells of the call or return for which a task stands still; gives its stack, if the task could not walk it itself.
+    fn tell_asked(
+        &mut self,
+        stopped: &Stopped,
+        regs: &Regs,
+        asked: &Asked,
+        out: &mut Out<'_>,
+    ) -> Option<RawStack> {
+        let tid = stopped.tid();
+        let task = self.tasks.get_mut(&tid)?;
+        let space = self.spaces.get(&task.space)?;
+        let recorder = space.recorder.as_ref()?;
+        let recorded = recorder.patched.points.get(asked.number as usize)?;
+        let recorded = recorded.as_ref()?;
+        let point = &recorded.point;
         let mut teller = Teller {
             task,
             tid,
@@ -118,41 +131,33 @@ impl Supervisor {
                 let return_address = words.read_word(Addr(asked.frame)).unwrap_or_default();
                 let return_address = recorder.caller(Addr(return_address));
                 let callees = &recorder.patched.callees;
-                if teller.is_meant(point, callees, asked.frame, return_address) {
+                if teller.is_meant(recorded, callees, asked.frame, return_address) {
                     let call = Call {
-                        point: &point.point,
+                        point,
                         frame: asked.frame,
                         return_address,
-                        at_callee: point.callee.is_some(),
+                        at_callee: recorded.callee.is_some(),
                     };
                     let regs = Regs {
-                        rip: point.entry.unwrap_or(return_address).0,
+                        rip: recorded.entry.unwrap_or(return_address).0,
                         ..*asked.regs
                     };
                     teller.called(&call, view(&regs));
-                    let is_walked =
-                        point.point.stack == Stack::Wanted && point.point.sample().is_none();
+                    let is_walked = point.stack == Stack::Wanted && point.sample().is_none();
                     unknown = is_walked.then(|| stack(&regs, &memory));
                 }
             }
             When::Return => {
-                if let Some(return_address) = teller.caller(asked.frame, &point.point) {
+                if let Some(return_address) = teller.caller(asked.frame, point) {
                     let regs = Regs {
                         rip: return_address.0,
                         ..*asked.regs
                     };
-                    teller.returned(&point.point, asked.frame, return_address, view(&regs));
+                    teller.returned(point, asked.frame, return_address, view(&regs));
                 }
             }
         }
         teller.settle();
-        let id = task.space;
-        if let Some(raw) = unknown
-            && let Some(space) = self.spaces.get_mut(&id)
-            && let Some(recorder) = &mut space.recorder
-        {
-            recorder.learn(&space.modules, &raw);
-        }
-        true
+        unknown
     }
 }
