@@ -3,6 +3,7 @@
 
 use super::bytes::Piece;
 use super::separate::Open;
+use super::units::Stretches;
 use super::{Module, sections};
 use addr2line::SplitDwarfLoad;
 use gimli::{
@@ -137,6 +138,22 @@ impl Entries {
         let starts: Rc<[DebugInfoOffset]> = starts.into();
         self.starts.insert(part, starts.clone());
         starts
+    }
+
+    /// The code of units, as far as the file has a table of it, and one that can be read (`.debug_aranges`).
+    pub(super) fn table(&self) -> Stretches {
+        let mut stretches = Stretches::default();
+        let mut headers = self.main.debug_aranges.headers();
+        while let Ok(Some(header)) = headers.next() {
+            let mut entries = header.entries();
+            while let Ok(Some(entry)) = entries.next() {
+                let range = entry.range();
+                if range.begin < range.end {
+                    stretches.add(range.begin..range.end, header.debug_info_offset());
+                }
+            }
+        }
+        stretches
     }
 
     /// The unit that begins here.

@@ -1,14 +1,17 @@
 //! What debug information says of a module's functions. Nothing is read before it is asked for, and then only the units
 //! whose code it is about.
 
+mod parameters;
+
 use super::entries::{At, Entries, Entry, Part, code};
 use super::separate::Open;
 use super::types::{Named, Types};
-use super::units::Units;
+use super::units::{Stretches, Units};
 use super::{Module, rust, sections, separate};
 use crate::base::addr::Vaddr;
-use crate::proto::types::{Passing, Type};
-use crate::proto::{Param, Prototype, tell_format};
+use crate::mangled;
+use crate::proto::types::Type;
+use crate::proto::{Param, Prototype};
 use gimli::{AttributeValue, DebugInfoOffset, DwLang, constants as dw};
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -26,7 +29,9 @@ pub struct Functions {
     module: Module,
     open: Box<Open>,
     entries: Entries,
-    /// The code of units.
+    /// The code of units, as a table in the file has it.
+    table: Option<Units>,
+    /// The same as the units have it themselves, when the table does not know enough.
     units: Option<Units>,
     /// The functions of units.
     known: HashMap<DebugInfoOffset, Rc<InUnit>>,
@@ -65,6 +70,7 @@ impl Functions {
             module,
             open: Box::new(open),
             entries: Entries::new(dwarf),
+            table: None,
             units: None,
             known: HashMap::new(),
             types: Types::new(named),
@@ -88,11 +94,22 @@ impl Functions {
     }
 
     fn find(&mut self, at: Vaddr, symbol: &str) -> Option<At> {
+        let table = self
+            .table
+            .get_or_insert_with(|| Units::new(self.entries.table()));
+        let around: Vec<DebugInfoOffset> = table.around(at.0).collect();
+        if !around.is_empty() {
+            return self.find_in(around, at, symbol);
+        }
         if self.units.is_none() {
             self.units = Some(self.read_units());
         }
-        let around: Vec<DebugInfoOffset> = self.units.as_ref()?.around(at.0).collect();
-        around.into_iter().find_map(|start| {
+        let around = self.units.as_ref()?.around(at.0).collect();
+        self.find_in(around, at, symbol)
+    }
+
+    fn find_in(&mut self, units: Vec<DebugInfoOffset>, at: Vaddr, symbol: &str) -> Option<At> {
+        units.into_iter().find_map(|start| {
             let functions = self.functions(start)?;
             let found = functions.by_address.get(&at.0);
             if found.is_some_and(|found| self.is_called(found, symbol)) {
@@ -141,7 +158,7 @@ impl Functions {
     /// The code of all units.
     fn read_units(&mut self) -> Units {
         let begun = Instant::now();
-        let mut stretches = Vec::new();
+        let mut stretches = Stretches::default();
         for start in self.entries.starts(Part::Main).iter() {
             if begun.elapsed() > PATIENCE {
                 break;
@@ -154,7 +171,9 @@ impl Functions {
             };
             let root = at.entry();
             let ranges = root.map(|root| code(&unit, &root)).unwrap_or_default();
-            stretches.extend(ranges.into_iter().map(|range| (range, *start)));
+            for range in ranges {
+                stretches.add(range, *start);
+            }
         }
         Units::new(stretches)
     }
@@ -217,6 +236,7 @@ impl Functions {
     /// The function of this entry, and of those that it continues.
     fn typed(&mut self, function: &At, symbol: &str) -> Option<Prototype> {
         let convention = convention(self.language(function)?)?;
+        let mut of_source = 0;
         let mut result = None;
         let mut at = function.clone();
         let mut params = Vec::new();
@@ -225,8 +245,11 @@ impl Functions {
             if is_called_otherwise(&entry) {
                 return None;
             }
-            if params.is_empty() {
-                params = self.params(&at, convention);
+            // What is compiled need not have all that its source has.
+            let here = self.params(&at, convention);
+            if here.len() > params.len() {
+                params = here;
+                of_source = self.of_source(&at);
             }
             if result.is_none() && entry.attr(dw::DW_AT_type).is_some() {
                 result = Some(self.entries.follow(&at, &entry, dw::DW_AT_type)?);
@@ -235,6 +258,10 @@ impl Functions {
                 Some(origin) => at = origin,
                 None => break,
             }
+        }
+        // clang says nothing of objects that are passed, but not used.
+        if mangled::parameters(symbol).is_some_and(|named| of_source < named) {
+            return None;
         }
         let result = match result {
             Some(at) => self.types.get(&mut self.entries, &at),
@@ -253,76 +280,12 @@ impl Functions {
         Some(Prototype::new(symbol, result, params))
     }
 
-    /// The parameters of a function; `None` in the place of one whose type is not known.
-    fn params(&mut self, function: &At, convention: Convention) -> Vec<Option<Param>> {
-        let mut params = Vec::new();
-        // What a template's parameter pack stands for is in an entry of its own.
-        let children = function.children(MOST_PARAMS).into_iter();
-        let children = children.flat_map(|at| match at.entry().map(|entry| entry.tag()) {
-            Some(dw::DW_TAG_GNU_formal_parameter_pack) => at.children(MOST_PARAMS),
-            _ => vec![at],
-        });
-        for at in children.take(MOST_PARAMS) {
-            let Some(entry) = at.entry() else {
-                continue;
-            };
-            match entry.tag() {
-                dw::DW_TAG_formal_parameter => {
-                    params.push(self.param(&at, &entry, convention));
-                }
-                dw::DW_TAG_unspecified_parameters => {
-                    tell_format(params.last_mut().and_then(Option::as_mut));
-                }
-                _ => {}
-            }
-        }
-        params
-    }
-
-    fn param(&mut self, at: &At, entry: &Entry, convention: Convention) -> Option<Param> {
-        let mut holder = at.clone();
-        let mut holds = entry.clone();
-        let mut name = None;
-        for _ in 0..MOST_STEPS {
-            name = name.or_else(|| self.entries.text(&holder, &holds, dw::DW_AT_name));
-            if holds.attr(dw::DW_AT_type).is_some() {
-                break;
-            }
-            holder = self
-                .entries
-                .follow(&holder, &holds, dw::DW_AT_abstract_origin)?;
-            holds = holder.entry()?;
-        }
-        let at = self.entries.follow(&holder, &holds, dw::DW_AT_type)?;
-        let ty = self.types.get(&mut self.entries, &at);
-        let ty = match convention {
-            Convention::Platform => passed(ty),
-            Convention::Rust => rust::passed(ty)?,
-        };
-        ty.is_complete().then_some(Param {
-            ty,
-            name: name.map(Into::into),
-            at_return: false,
-        })
-    }
-
     fn language(&self, function: &At) -> Option<DwLang> {
         let root = function.sibling(function.unit.header.root_offset());
         match root.entry()?.attr_value(dw::DW_AT_language)? {
             AttributeValue::Language(language) => Some(language),
             _ => None,
         }
-    }
-}
-
-/// What a type becomes as a parameter: objects that are more than their bytes are passed by their addresses.
-fn passed(ty: Type) -> Type {
-    match ty.unshown() {
-        Type::Struct(s) => match s.laid() {
-            Some(laid) if laid.passing == Passing::InMemory => ty.pointer(),
-            _ => ty,
-        },
-        _ => ty.decayed(),
     }
 }
 

@@ -11,9 +11,39 @@ pub(super) struct Units {
     ends: Vec<u64>,
 }
 
+/// Code of a unit, on its way into the others'.
+#[derive(Default)]
+pub(super) struct Stretches(Vec<(Range<u64>, DebugInfoOffset)>);
+
+/// Functions of a unit stand so close to each other. Bytes.
+const GAP: u64 = 64;
+
+impl Stretches {
+    /// Adds one. There are millions, mostly one behind the other.
+    pub(super) fn add(&mut self, range: Range<u64>, unit: DebugInfoOffset) {
+        match self.0.last_mut() {
+            Some((last, of))
+                if *of == unit && range.start >= last.end && range.start - last.end <= GAP =>
+            {
+                last.end = range.end.max(last.end);
+            }
+            _ => self.0.push((range, unit)),
+        }
+    }
+}
+
 impl Units {
-    pub(super) fn new(mut stretches: Vec<(Range<u64>, DebugInfoOffset)>) -> Units {
+    pub(super) fn new(stretches: Stretches) -> Units {
+        let mut stretches = stretches.0;
         stretches.sort_by_key(|(range, _)| range.start);
+        // What is between stretches of one unit is nobody's.
+        stretches.dedup_by(|(range, unit), (before, of)| {
+            let is_same = unit == of;
+            if is_same {
+                before.end = before.end.max(range.end);
+            }
+            is_same
+        });
         let furthest = |end: &mut u64, (range, _): &(Range<u64>, _)| {
             *end = range.end.max(*end);
             Some(*end)
@@ -36,14 +66,20 @@ impl Units {
 
 #[cfg(test)]
 mod tests {
-    use super::Units;
+    use super::{Stretches, Units};
     use gimli::DebugInfoOffset;
+    use std::ops::Range;
 
     #[test]
     fn those_around_an_address() {
-        let stretches = [(30..40, 3), (0..5, 1), (10..100, 2), (0..0, 4), (31..32, 5)];
-        let units = stretches.map(|(range, unit)| (range, DebugInfoOffset(unit)));
-        let units = Units::new(units.into());
+        let of = |stretches: &[(Range<u64>, usize)]| {
+            let mut all = Stretches::default();
+            for (range, unit) in stretches {
+                all.add(range.clone(), DebugInfoOffset(*unit));
+            }
+            Units::new(all)
+        };
+        let units = of(&[(30..40, 3), (0..5, 1), (10..100, 2), (0..0, 4), (31..32, 5)]);
         let check = |at, expected: &[usize]| {
             let found: Vec<usize> = units.around(at).map(|unit| unit.0).collect();
             assert_eq!(found, expected, "{at}");
@@ -55,6 +91,19 @@ mod tests {
         check(39, &[3, 2]);
         check(99, &[2]);
         check(100, &[]);
-        assert_eq!(Units::new(Vec::new()).around(1).count(), 0);
+        assert_eq!(of(&[]).around(1).count(), 0);
+        let units = of(&[
+            (0..5, 1),
+            (8..10, 1),
+            (500..600, 1),
+            (200..300, 2),
+            (900..901, 2),
+        ]);
+        assert_eq!(units.stretches.len(), 4);
+        let at = |at| units.around(at).map(|unit| unit.0).next();
+        assert_eq!(
+            [9, 250, 599, 700, 900].map(at),
+            [Some(1), Some(2), Some(1), None, Some(2)]
+        );
     }
 }

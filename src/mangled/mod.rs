@@ -66,6 +66,11 @@ pub fn prototype(symbol: &str, at: u64, around: Around<'_>) -> Option<Prototype>
     Some(Prototype::new(symbol, gives.ty(), params.collect()))
 }
 
+/// How many parameters the source of a function has, by its symbol; `None` where that does not tell.
+pub fn parameters(symbol: &str) -> Option<usize> {
+    function(symbol).map(|function| function.params.len())
+}
+
 /// As many integers are passed in registers (psABI 3.2.3).
 const MOST_REGISTERS: u32 = 6;
 

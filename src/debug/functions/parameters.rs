@@ -1,0 +1,106 @@
+//! Parameters of functions, as far as debug information tells of them.
+
+use super::super::entries::{At, Entry, flag};
+use super::super::rust;
+use super::{Convention, Functions, MOST_PARAMS, MOST_STEPS};
+use crate::proto::types::{Passing, Type};
+use crate::proto::{Param, tell_format};
+use gimli::constants as dw;
+
+impl Functions {
+    /// The parameters of a function; `None` in the place of one whose type is not known.
+    pub(super) fn params(&mut self, function: &At, convention: Convention) -> Vec<Option<Param>> {
+        let mut params = Vec::new();
+        for (at, entry) in told(function) {
+            match entry.tag() {
+                dw::DW_TAG_formal_parameter => {
+                    params.push(self.param(&at, &entry, convention));
+                }
+                dw::DW_TAG_unspecified_parameters => {
+                    tell_format(params.last_mut().and_then(Option::as_mut));
+                }
+                _ => {}
+            }
+        }
+        params
+    }
+
+    /// How many parameters of its source a function has.
+    pub(super) fn of_source(&mut self, function: &At) -> usize {
+        let parameters = told(function).into_iter();
+        let parameters = parameters.filter(|(_, e)| e.tag() == dw::DW_TAG_formal_parameter);
+        let of_source = parameters.filter(|(at, _)| !self.is_artificial(at));
+        of_source.count()
+    }
+
+    /// No source has it: `this`, for one.
+    fn is_artificial(&mut self, at: &At) -> bool {
+        let mut at = at.clone();
+        for _ in 0..MOST_STEPS {
+            let Some(entry) = at.entry() else {
+                return false;
+            };
+            if flag(&entry, dw::DW_AT_artificial) {
+                return true;
+            }
+            match self.origin(&at, &entry) {
+                Some(origin) => at = origin,
+                None => return false,
+            }
+        }
+        false
+    }
+
+    fn param(&mut self, at: &At, entry: &Entry, convention: Convention) -> Option<Param> {
+        let mut holder = at.clone();
+        let mut holds = entry.clone();
+        let mut name = None;
+        for _ in 0..MOST_STEPS {
+            name = name.or_else(|| self.entries.text(&holder, &holds, dw::DW_AT_name));
+            if holds.attr(dw::DW_AT_type).is_some() {
+                break;
+            }
+            holder = self
+                .entries
+                .follow(&holder, &holds, dw::DW_AT_abstract_origin)?;
+            holds = holder.entry()?;
+        }
+        let at = self.entries.follow(&holder, &holds, dw::DW_AT_type)?;
+        let ty = self.types.get(&mut self.entries, &at);
+        let ty = match convention {
+            Convention::Platform => passed(ty),
+            Convention::Rust => rust::passed(ty)?,
+        };
+        ty.is_complete().then_some(Param {
+            ty,
+            name: name.map(Into::into),
+            at_return: false,
+        })
+    }
+}
+
+/// The entries below a function, those of its parameters among them.
+fn told(function: &At) -> Vec<(At, Entry)> {
+    // What a template's parameter pack stands for is in an entry of its own.
+    let children = function.children(MOST_PARAMS).into_iter();
+    let children = children.flat_map(|at| match at.entry().map(|entry| entry.tag()) {
+        Some(dw::DW_TAG_GNU_formal_parameter_pack) => at.children(MOST_PARAMS),
+        _ => vec![at],
+    });
+    let entries = children.filter_map(|at| {
+        let entry = at.entry()?;
+        Some((at, entry))
+    });
+    entries.take(MOST_PARAMS).collect()
+}
+
+/// What a type becomes as a parameter: objects that are more than their bytes are passed by their addresses.
+fn passed(ty: Type) -> Type {
+    match ty.unshown() {
+        Type::Struct(s) => match s.laid() {
+            Some(laid) if laid.passing == Passing::InMemory => ty.pointer(),
+            _ => ty,
+        },
+        _ => ty.decayed(),
+    }
+}
