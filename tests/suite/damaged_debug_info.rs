@@ -202,6 +202,7 @@ fn damage_types(count: usize) {
             ".debug_abbrev",
             ".debug_str",
             ".debug_rnglists",
+            ".debug_aranges",
         ];
         let sections = sections
             .iter()
