@@ -28,6 +28,10 @@ const LEFT_OUT: &[(&str, &str)] = &[
     ("fork_amid_calls", "what it does depends on time"),
     ("cancel", "looks again and again whether it is time"),
     ("sharers", "the same"),
+    (
+        "held_rust",
+        "of its calls of memcpy Debian's ltrace sees those through `.plt` only: they cannot be paired",
+    ),
     ("in_progress", "waits for somebody to attach"),
     ("leak_cgo", "the runtime's threads do as they like"),
     ("leak_steadily", "does not end"),
