@@ -10,7 +10,7 @@ use crate::engine::instrument::inprocess::{Claim, Forked, Recorder, Whose};
 use crate::engine::space::Space;
 use crate::engine::stacks::Runner;
 use crate::engine::supervisor::out::Out;
-use crate::engine::supervisor::state::Supervisor;
+use crate::engine::supervisor::state::{SHORTEST_NAP, Supervisor};
 use crate::engine::task::SpaceId;
 use crate::sys;
 use crate::sys::interrupt;
@@ -20,9 +20,8 @@ use nix::libc;
 use std::collections::HashSet;
 use std::time::Duration;
 
-/// How long we sleep at least and at most when nothing was recorded: a reader right behind it would slow a thread down.
-const SHORT: Duration = Duration::from_micros(50);
-const LONG: Duration = Duration::from_millis(10);
+/// How long we sleep at most when nothing was recorded.
+const LONGEST_NAP: Duration = Duration::from_millis(10);
 
 impl Supervisor {
     /// Has a forked child record calls as its maker does. It has executed nothing yet.
@@ -94,22 +93,22 @@ impl Supervisor {
             return self.placement.look();
         }
         let ticks = interrupt::ticks();
-        let mut pause = SHORT;
         loop {
             let seen = wait::look(Patience::Poll)?;
             let is_due = interrupt::ticks() != ticks || interrupt::is_requested();
             if seen.is_some() {
+                self.nap = SHORTEST_NAP;
                 return Ok(seen);
             }
             let count = self.drain_all(out, Share::Much);
+            self.nap = match count {
+                0 => (2 * self.nap).min(LONGEST_NAP),
+                _ => SHORTEST_NAP,
+            };
             if is_due || out.request.is_some() {
                 return Ok(None);
             }
-            pause = match count {
-                0 => (2 * pause).min(LONG),
-                _ => SHORT,
-            };
-            wait::nap(pause);
+            wait::nap(self.nap);
         }
     }
 

@@ -22,7 +22,10 @@ use crate::sys::ptrace::Stopped;
 use crate::sys::wait::Stop;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// How long we sleep at least when nothing was recorded: a reader right behind it would slow a thread down.
+pub(in crate::engine) const SHORTEST_NAP: Duration = Duration::from_micros(50);
 
 /// Whether child processes are traced as well. Threads always are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -70,6 +73,8 @@ pub struct Supervisor {
     pub(in crate::engine) provided: bool,
     /// Tasks of a process that is being attached to, which stand still, but the one by which that is done.
     pub(in crate::engine) held: Vec<(Stopped, Stop)>,
+    /// How long to sleep before it is looked again for what was recorded.
+    pub(in crate::engine) nap: Duration,
     /// Tasks that were served and stand still until their batch is complete, or a request is served.
     pub(in crate::engine) batch: Vec<(Tid, Resume)>,
     /// What we are about to end for, once the consumer knows.
@@ -139,6 +144,7 @@ impl Supervisor {
             front,
             placement: Placement::default(),
             is_placed: false,
+            nap: SHORTEST_NAP,
             is_tracing_stopped: false,
             on_realised: None,
             ending: last_stop::Ending::default(),
