@@ -10,11 +10,12 @@ use crate::plan::{ModuleName, Point, Tracepoint};
 use crate::process::files::{self, GoneFiles};
 use crate::sys;
 use crate::sys::proc::Mapping;
+use rustc_hash::FxHashMap;
 use std::fs::File;
 use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// PATH_MAX (linux/limits.h).
 const MOST_PATH: usize = 4096;
@@ -121,6 +122,21 @@ pub struct Planned {
     pub unwinder: elf::Unwinder,
     /// Names that are no symbols', and what they were taken as.
     pub taken: Vec<String>,
+    /// It is a dynamic linker.
+    pub is_linker: bool,
+    /// How long the functions are that it exports, once that was asked.
+    pub sizes: OnceLock<FxHashMap<Vaddr, u64>>,
+}
+
+impl Planned {
+    /// The size of a function that it exports, in bytes; zero where that is not stated.
+    pub fn size_of(&self, function: Vaddr) -> u64 {
+        let sizes = self.sizes.get_or_init(|| {
+            let exports = self.image.exports.iter();
+            exports.map(|symbol| (symbol.vaddr, symbol.size)).collect()
+        });
+        sizes.get(&function).copied().unwrap_or_default()
+    }
 }
 
 /// A file by its identity: the same key means the same contents.

@@ -95,7 +95,7 @@ impl Supervisor {
             .planned(&found)
             .map_err(|why| format!("{}: {why}", found.path))?;
         let image = &planned.image;
-        if image.is_linker()
+        if planned.is_linker
             && let Some(bias) = mapped(pid, &found, image)
         {
             found.bias = bias;

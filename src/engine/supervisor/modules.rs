@@ -21,7 +21,7 @@ use crate::sys::ptrace::Stopped;
 use crate::sys::{file, proc};
 use std::collections::HashSet;
 use std::mem::discriminant;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 impl Supervisor {
     /// Makes the modules of a space those of the dynamic linker's list, as far as it has come.
@@ -181,6 +181,7 @@ impl Supervisor {
         let planned = Arc::new(Planned {
             key: key.0.clone(),
             name,
+            is_linker: image.is_linker(),
             image,
             points: found.points,
             matched: found.matched,
@@ -193,6 +194,7 @@ impl Supervisor {
             file: self.plan.want_stacks().then_some(bytes),
             unwinder,
             taken: found.taken,
+            sizes: OnceLock::new(),
         });
         self.images.insert(key, planned.clone());
         Ok(planned)

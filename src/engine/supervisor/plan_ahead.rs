@@ -55,7 +55,7 @@ impl Supervisor {
         let execfn = auxv::read(pid, memory).map_or(Addr(0), |auxv| auxv.execfn);
         let found = Found::program(pid, execfn, memory, copies).ok();
         let planned = found.and_then(|found| self.planned(&found).ok());
-        planned.is_some_and(|planned| planned.image.is_linker())
+        planned.is_some_and(|planned| planned.is_linker)
     }
 }
 

@@ -279,23 +279,18 @@ impl Recording<'_> {
         };
         // The dynamic linker's functions, and a static program's, run before there is a thread pointer.
         let module = space.modules.iter().find(|m| m.range.contains(&at.0));
-        let image = &module.ok_or("it is in no module")?.planned.image;
-        let is_static = module.is_some_and(|m| m.name().is_main) && image.interpreter.is_none();
-        if image.is_linker() || is_static {
+        let module = module.ok_or("it is in no module")?;
+        let planned = &module.planned;
+        let is_static = module.name().is_main && planned.image.interpreter.is_none();
+        if planned.is_linker || is_static {
             return Err("it may run before there is a thread pointer".to_owned());
         }
         if (0..LONGEST_DETOUR).any(|offset| space.breakpoint(at.offset(offset)).is_some()) {
             return Err("a breakpoint stands there".to_owned());
         }
-        let symbol = |module: &Module| {
-            let mut exports = module.planned.image.exports.iter();
-            exports
-                .find(|symbol| module.bias.addr(symbol.vaddr) == at)
-                .map(|symbol| symbol.size)
-        };
         let function = Function {
             entry: at,
-            size: module.and_then(symbol).unwrap_or_default(),
+            size: planned.size_of(module.bias.vaddr(at)),
         };
         let (_, remote, _) = recorder(space, stopped, *caps)?;
         let mut recorder = space.recorder.take().ok_or("no memory")?;
