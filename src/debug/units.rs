@@ -36,7 +36,7 @@ impl Units {
     pub(super) fn new(stretches: Stretches) -> Units {
         let mut stretches = stretches.0;
         stretches.sort_by_key(|(range, _)| range.start);
-        // What is between stretches of one unit is nobody's.
+        // What is between stretches of one unit belongs to none.
         stretches.dedup_by(|(range, unit), (before, of)| {
             let is_same = unit == of;
             if is_same {

@@ -58,12 +58,7 @@ pub fn parse_with(
     let mut complaints = Vec::new();
     let mut announced = 0;
     for (index, line) in text.lines().enumerate() {
-        let mut item = Item {
-            scanner: Scanner::new(line),
-            parsed: &mut parsed,
-            announced: &mut announced,
-            warnings: Vec::new(),
-        };
+        let mut item = Item::new(line, &mut parsed, &mut announced);
         let outcome = item.read(imports);
         let complain = |severity, fault: Fault| Complaint {
             file: file_name.to_owned(),
@@ -85,13 +80,7 @@ pub(super) fn add_line(
     parsed: &mut Parsed,
     imports: &mut dyn Imports,
 ) -> Result<(), Fault> {
-    let mut item = Item {
-        scanner: Scanner::new(line),
-        parsed,
-        announced: &mut 0,
-        warnings: Vec::new(),
-    };
-    item.read(imports)
+    Item::new(line, parsed, &mut 0).read(imports)
 }
 
 /// One line, on its way into what the file says.
@@ -102,7 +91,16 @@ struct Item<'a> {
     warnings: Vec<Fault>,
 }
 
-impl Item<'_> {
+impl<'a> Item<'a> {
+    fn new(line: &'a str, parsed: &'a mut Parsed, announced: &'a mut usize) -> Item<'a> {
+        Item {
+            scanner: Scanner::new(line),
+            parsed,
+            announced,
+            warnings: Vec::new(),
+        }
+    }
+
     fn read(&mut self, imports: &mut dyn Imports) -> Result<(), Fault> {
         if matches!(self.scanner.peek(), None | Some(';' | '#')) {
             return Ok(());
