@@ -132,7 +132,8 @@ impl Planned {
     /// The size of a function that it exports, in bytes; zero where that is not stated.
     pub fn size_of(&self, function: Vaddr) -> u64 {
         let sizes = self.sizes.get_or_init(|| {
-            let exports = self.image.exports.iter();
+            // Of several names for one address the first counts.
+            let exports = self.image.exports.iter().rev();
             exports.map(|symbol| (symbol.vaddr, symbol.size)).collect()
         });
         sizes.get(&function).copied().unwrap_or_default()
