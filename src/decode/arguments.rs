@@ -27,6 +27,8 @@ pub(super) struct Arguments {
     places: Vec<Place>,
     /// What a format tells of; its arguments stand behind the named ones.
     formatted: Option<Arc<Formatted>>,
+    /// What a format tells of and the function reads, when that is shown at the return: it is read at the call.
+    read: Vec<Value>,
     /// The call has failed: nothing was stored.
     pub(super) has_failed: bool,
 }
@@ -49,6 +51,7 @@ impl Arguments {
         self.places
             .extend(locations.map(|location| entry.fetch(*location)));
         self.formatted = None;
+        self.read.clear();
         self.has_failed = false;
         if let Some((index, format)) = capture.format {
             let named = self.places.len();
@@ -76,9 +79,7 @@ impl Arguments {
     /// How many of the arguments are shown at entry. Where no parameter waits for the return, what printf
     /// takes does not either.
     fn count_at_entry(&self, prototype: &Prototype, capture: &Capture) -> usize {
-        let is_passed =
-            matches!(capture.format, Some((_, format)) if format.language != Language::Scanf);
-        match capture.at_entry == prototype.params.len() && is_passed {
+        match capture.at_entry == prototype.params.len() && is_passed(capture) {
             true => self.places.len(),
             false => capture.at_entry,
         }
@@ -91,22 +92,31 @@ impl Arguments {
 
     /// Adds the values that are shown at entry.
     pub(super) fn at_entry(
-        &self,
+        &mut self,
         prototype: &Prototype,
         capture: &Capture,
         view: &View<'_>,
         limits: Limits,
         values: &mut Vec<Value>,
     ) {
+        let mut read = std::mem::take(&mut self.read);
         let typed = self.typed(prototype);
         let reader = reader(view, limits, &typed, None);
-        let shown = typed.iter().take(self.count_at_entry(prototype, capture));
+        let count = self.count_at_entry(prototype, capture);
+        let shown = typed.iter().take(count);
         values.extend(shown.map(|argument| reader.read(argument)));
+        let named = prototype.params.len();
+        if is_passed(capture) && count < named {
+            let formatted = typed.iter().skip(named);
+            read.extend(formatted.map(|argument| reader.read(argument)));
+        }
+        drop(typed);
+        self.read = read;
     }
 
     /// Adds the other values, once there is a result; gives that.
     pub(super) fn at_return(
-        &self,
+        &mut self,
         prototype: &Prototype,
         capture: &Capture,
         result: &Argument<'_>,
@@ -115,15 +125,21 @@ impl Arguments {
         values: &mut Vec<Value>,
     ) -> Value {
         let address = Type::addr();
+        let mut read = std::mem::take(&mut self.read);
         let mut typed = self.typed(prototype);
         self.forget_unstored(&mut typed[prototype.params.len()..], &address, result, view);
         if self.has_failed || reader(view, limits, &[], None).has_failed(result) {
             forget_filled(&mut typed, prototype, &address);
         }
         let reader = reader(view, limits, &typed, Some(result));
-        let shown = typed.iter().skip(self.count_at_entry(prototype, capture));
-        values.extend(shown.map(|argument| reader.read(argument)));
-        reader.read(result)
+        let shown = self.count_at_entry(prototype, capture)..typed.len() - read.len();
+        let shown = typed.get(shown).unwrap_or_default();
+        values.extend(shown.iter().map(|argument| reader.read(argument)));
+        values.append(&mut read);
+        let result = reader.read(result);
+        drop(typed);
+        self.read = read;
+        result
     }
 
     #[inline]
@@ -202,6 +218,11 @@ impl Arguments {
             left -= i64::from(*counted);
         }
     }
+}
+
+/// Whether a format tells of arguments that the function reads.
+fn is_passed(capture: &Capture) -> bool {
+    matches!(capture.format, Some((_, format)) if format.language != Language::Scanf)
 }
 
 /// What a call should have filled has any contents when it has failed. Text may be a name that it was given.

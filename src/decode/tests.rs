@@ -349,6 +349,16 @@ fn printf_to_a_place_that_is_shown_at_return() {
         text,
         ["\"text\", \"%s!\", \"str\"", "", "3"],
     );
+    // What it prints is read when it does.
+    let changed = b"text\0%s!\0new\0";
+    let line = Some("int f(+string, format)");
+    check_both(
+        line,
+        target(),
+        3,
+        changed,
+        ["", "\"text\", \"%s!\", \"str\"", "3"],
+    );
 }
 
 #[test]

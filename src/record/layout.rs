@@ -239,7 +239,13 @@ pub(super) const RULES: u64 = PATCHES + 16 * MOST_PATCHES;
 /// Numbers of 16 bits, by a hash of addresses: how many blocks there are whose releases are to be seen.
 pub(super) const BLOCKS_LOG2: u32 = 20;
 pub(super) const BLOCKS: u64 = RULES + (16 << RULES_LOG2);
-const HEADS: u64 = BLOCKS + (2 << BLOCKS_LOG2);
+/// Places in the hash of formats, 16 bytes each: the format's address, and which words of a call lead to texts. So many
+/// more follow, as a search goes on there.
+pub(super) const FORMATS_LOG2: u32 = 12;
+pub(super) const FORMAT_PROBES: u64 = 4;
+pub(super) const FORMATS: u64 = BLOCKS + (2 << BLOCKS_LOG2);
+const FORMATS_END: u64 = FORMATS + 16 * ((1 << FORMATS_LOG2) + FORMAT_PROBES);
+const HEADS: u64 = FORMATS_END.next_multiple_of(4096);
 
 #[cfg(test)]
 mod tests {

@@ -15,7 +15,7 @@
 //!    decoder needs of one.
 //! 5. A task that a signal is delivered to, or that the tracer leaves, must not be in our code:
 //!    [`Labels::out`]. A SIGSEGV or SIGBUS at a load of ours is not the target's: [`Labels::resume_after_fault`].
-//! 6. What cannot be recorded, as a text behind two pointers or one that a format tells of, can be looked at in a stub:
+//! 6. What cannot be recorded, as a text behind two pointers or one that a new [format](formats) tells of, can be looked at in a stub:
 //!    [`Shape::asking`], [`Labels::asked`]. These stops, and that of a thread that asks for a ring, are int3s;
 //!    no thread comes to one when the owner is dead, but one that is there when it dies needs a handler.
 //! 7. To leave: clear the byte, [`Reader::nudge`] and wake all threads, take them out, give the call sites back.
@@ -23,6 +23,7 @@
 
 mod blocks;
 mod code;
+pub mod formats;
 pub mod labels;
 pub mod layout;
 pub mod log;

@@ -330,6 +330,7 @@ mod tests {
             source,
             most: 64,
             ends: Ends::AtZero,
+            by_format: false,
         };
         let full = Shape {
             general: 6,

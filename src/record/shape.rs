@@ -1,6 +1,7 @@
 //! What is taken of a call: which registers, how much of the stack, and which memory, so that all that is shown of it
 //! can be read later.
 
+pub mod formats;
 mod memory;
 #[cfg(test)]
 mod tests;
@@ -30,6 +31,8 @@ pub struct Shape {
     pub(super) stack: u16,
     /// Memory that is copied at the call.
     pub(super) at_entry: Box<[Blob]>,
+    /// Where a format is that tells which of it is.
+    pub(super) format: Option<Source>,
     /// What the call keeps for its return: at most [`MOST_KEPT`].
     pub(super) kept: Box<[Source]>,
     /// Where the result is, besides `rax`.
@@ -89,6 +92,8 @@ pub(super) struct Blob {
     /// Bytes. Memory may end before.
     pub(super) most: u32,
     pub(super) ends: Ends,
+    /// Only if the call's format tells that it is a text.
+    pub(super) by_format: bool,
 }
 
 /// Where the address is of what is copied.
@@ -104,6 +109,21 @@ pub(super) enum Source {
     Result,
     /// At a return that tells of a failure: where errno is.
     Errno(Failure),
+}
+
+impl Source {
+    /// The word of a call that such an argument is, if it is one.
+    fn of(location: Location) -> Option<Source> {
+        match location {
+            Location::Registers(Register::General(number), None) => Some(Source::General(number)),
+            // From behind the return address on.
+            Location::Stack { offset, size: 8 } => {
+                let word = u16::try_from((offset - 8) / 8).ok()?;
+                Some(Source::Stack(word))
+            }
+            _ => None,
+        }
+    }
 }
 
 /// By what `rax` tells of a failure.
@@ -147,7 +167,7 @@ pub enum Refused {
     /// What was called before is to be told before it writes.
     #[error("it may write to where the trace goes")]
     MayWrite,
-    /// A format tells where texts are.
+    /// A format tells what is shown, and not only of texts in registers.
     #[error("a format tells what is shown")]
     Format,
     /// More than a record can hold.
@@ -200,6 +220,7 @@ impl Shape {
         };
         if shape.asks.at_entry {
             shape.at_entry = Box::default();
+            shape.format = None;
         }
         if shape.asks.at_return {
             shape.at_return = Box::default();
@@ -267,16 +288,14 @@ impl Parts {
             };
             returned = walk.returned();
         }
-        if let Some((_, format)) = capture.format {
-            entry = Err(Refused::Format);
-            // What is written by scanf, or by printf into a buffer that is shown later.
-            let is_stored = format.language == Language::Scanf;
-            if is_stored || capture.at_entry < prototype.params.len() {
-                returned = Err(Refused::Format);
-            }
-        }
         for location in &capture.locations {
             entry = entry.and(take(&mut shape, *location));
+        }
+        if let Some((index, format)) = capture.format {
+            entry = entry.and(walk.format(&mut shape, index, format));
+            if format.language == Language::Scanf {
+                returned = Err(Refused::Format);
+            }
         }
         walk.finish(&mut shape);
         entry = entry.and(fits(CALL_FIXED + shape.entry_words(), &shape.at_entry));

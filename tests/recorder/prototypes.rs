@@ -6,17 +6,19 @@ use super::area::{Area, CAPS, point, shown, thread_pointer};
 use super::memory::half_readable;
 use ltrace::abi::sysv;
 use ltrace::base::addr::Addr;
-use ltrace::base::memory::{Memory, Unreadable};
+use ltrace::base::memory::{Memory, Stretch, Unreadable};
 use ltrace::base::regs::{FloatRegs, Floats, Regs, View};
 use ltrace::decode::Decoder;
 use ltrace::plan::Tracepoint;
 use ltrace::proto::library::Library;
 use ltrace::proto::parse::parse;
-use ltrace::record::{Kind, Seen, Shape, Target};
+use ltrace::record::shape::formats::texts;
+use ltrace::record::{Kind, Seen, Shape, Target, formats};
 use ltrace::value::Limits;
 use nix::sys::uio::{RemoteIoVec, process_vm_readv};
 use nix::unistd::Pid;
 use std::arch::global_asm;
+use std::ffi::CStr;
 use std::io::IoSliceMut;
 use std::sync::Arc;
 
@@ -152,6 +154,28 @@ fn functions() -> Vec<(String, Tracepoint)> {
     found
 }
 
+/// What calls print by: one register or another, the stack, and no text at all.
+const FORMATS: [&CStr; 4] = [
+    c"%d %s",
+    c"%s %g %.3s %s",
+    c"no conversion",
+    c"%d %d %d %d %d %s %ld %s",
+];
+
+/// The register that a format is passed in.
+fn format_register(shape: &Shape) -> Option<usize> {
+    let numbered = Regs {
+        rsi: 1,
+        rdx: 2,
+        rcx: 3,
+        r8: 4,
+        r9: 5,
+        ..Regs::default()
+    };
+    let format = shape.format(&numbered, &Stretch::default())?;
+    usize::try_from(format.0).ok()
+}
+
 #[test]
 fn records_show_what_the_moment_shows() {
     let mut area = Area::new(1, RING);
@@ -180,6 +204,7 @@ fn records_show_what_the_moment_shows() {
             refused += 1;
             continue;
         };
+        let format = format_register(&shape);
         let result = point
             .prototype
             .as_ref()
@@ -192,7 +217,7 @@ fn records_show_what_the_moment_shows() {
             .code
             .add(&Arc::new(shape), target, None, area.shared)
             .expect("a stub");
-        points.push((symbol, Arc::new(point), stub));
+        points.push((symbol, Arc::new(point), stub, format));
         recorded += 1;
     }
     area.code.add_trampolines(recorded);
@@ -207,10 +232,18 @@ fn records_show_what_the_moment_shows() {
         array: CAPS.array,
     };
     let mut decoders = [Decoder::new(limits), Decoder::new(limits)];
-    for (symbol, point, stub) in points.iter().chain(&points) {
+    assert!(points.iter().any(|(_, _, _, format)| format.is_some()));
+    for (symbol, point, stub, format) in points.iter().chain(&points) {
         let mut words = vec![0; 64];
         words.fill_with(|| numbers.word(page));
         words[0] = stub.entry;
+        if let Some(register) = format {
+            let format = FORMATS[numbers.next() as usize % FORMATS.len()];
+            words[GENERAL + register] = format.as_ptr() as u64;
+            let texts = texts(point, format.to_bytes(), CAPS).expect("plain texts");
+            formats::clear(area.shared);
+            formats::add(area.shared, format.as_ptr() as u64, texts);
+        }
         // SAFETY: the assembly keeps to the calling convention.
         unsafe { recorder_call_all(words.as_mut_ptr()) };
         let frame = words[RSP] - 8;

@@ -1,7 +1,7 @@
 //! Every instruction of our code, one by one: what the labels say is tried there. A task that is put back makes the
 //! same call, or the same return, once.
 
-use super::area::{Area, point};
+use super::area::{Area, CAPS, point};
 use super::{as_function, libc_function};
 use ltrace::base::addr::Addr;
 use ltrace::base::memory::{Memory, Unreadable};
@@ -9,7 +9,10 @@ use ltrace::base::regs::Regs;
 use ltrace::plan::{Stack, Tracepoint};
 use ltrace::record::labels::MOST_STEPS;
 use ltrace::record::rules::Rules;
-use ltrace::record::{Asked, Kind, Labels, Layout, Out, Reader, Seen, Shared, When, head, header};
+use ltrace::record::shape::formats::texts;
+use ltrace::record::{
+    Asked, Kind, Labels, Layout, Out, Reader, Seen, Shared, When, formats, head, header,
+};
 use ltrace::stack::CallerRule;
 use nix::libc;
 use std::arch::global_asm;
@@ -330,6 +333,30 @@ fn what_the_tracer_looks_at_itself() {
     for (prototype, lines, asked) in ways {
         check_asked(prototype, labs, arguments, |_, _, _| {}, (lines, asked));
     }
+}
+
+/// A call that prints asks for what its format means, until that is known.
+#[test]
+fn calls_that_print() {
+    let labs = libc_function(c"labs");
+    let (format, text) = (c"%d %s\n".as_ptr() as u64, c"a text".as_ptr() as u64);
+    let prototype = "int f(addr, format);";
+    let arguments = [7, format, 8, text, 0, 0];
+    let asked: &[When] = &[When::Call];
+    check_asked(
+        prototype,
+        labs,
+        arguments,
+        |_, _, _| {},
+        (&["() = 7"], asked),
+    );
+    let know = |area: &mut Area, _: &mut Reader, _: &mut u64| {
+        let point = point("f", Some(prototype));
+        let texts = texts(&point, b"%d %s\n", CAPS).expect("plain texts");
+        formats::add(area.shared, format, texts);
+    };
+    let lines: &[&str] = &["f(0x7, \"%d %s\\n\", 8, \"a text\")", "() = 7"];
+    check(prototype, labs, arguments, know, lines);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use crate::support::expect::{same_text, without_addresses};
 use crate::support::fixture::{fixture, shaped};
 use crate::support::ltrace;
 use crate::support::program::Program;
+use crate::support::scratch;
 use crate::support::server::{assert_still_works, assert_unharmed, server};
 use crate::support::shape::Shape;
 use crate::support::text::wait_until_planted;
@@ -54,12 +55,38 @@ fn in_every_shape() {
 fn values_and_control_flow() {
     for name in [
         "values",
+        "printf",
         "long_string",
         "longjmp",
         "siglongjmp",
         "coroutines",
     ] {
         check(name, Shape::Pie);
+    }
+}
+
+/// A format in memory that never changes is asked about once.
+#[test]
+fn printing_without_stops() {
+    let Some(program) = shaped("prints", Shape::Pie) else {
+        return;
+    };
+    let trace = scratch("prints").join("trace");
+    let run = ltrace(["--instrument", "record", "-o"]).arg(&trace);
+    let run = run.arg(&program).arg("20000").finish().exits(0);
+    let waits: u32 = run.stdout.trim().parse().expect("a number");
+    assert!(waits < 2000, "{waits} stops and waits");
+    let trace = normalised(&fs::read_to_string(&trace).expect("a trace"));
+    let printed = |line: &&str| line.starts_with("snprintf(");
+    let lines: Vec<&str> = trace.lines().filter(printed).collect();
+    assert_eq!(lines.len(), 20_010);
+    for line in [
+        "snprintf(\"three of 19997: 39994\", 64, \"%s of %d: %ld\", \"three\", 19997, 39994) = 21",
+        "snprintf(\"two of 19999: 39998\", 64, \"%s of %d: %ld\", \"two\", 19999, 39998) = 19",
+        "snprintf(\"three!\", 64, \"%s!\", \"three\") = 6",
+        "snprintf(\"9\", 64, \"%d\", 9) = 1",
+    ] {
+        assert!(lines.contains(&line), "{line}");
     }
 }
 

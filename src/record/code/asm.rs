@@ -25,6 +25,8 @@ pub(in crate::record) mod frame {
     pub(crate) const BLOB: i32 = 80;
     /// The entry of what the call has kept for its return, or 0.
     pub(crate) const KEPT: i32 = 88;
+    /// In its place, at a call: which words lead to texts, as its format tells.
+    pub(crate) const TEXTS: i32 = KEPT;
     /// Room for subroutines.
     pub(crate) const SPILL: [i32; 4] = [96, 104, 112, 120];
     /// The last two are read when the frame is gone already: within the red zone (psABI 3.2.2).

@@ -3,7 +3,7 @@
 use super::super::layout::{Layout, head, header};
 use super::super::shape::{Blob, Ends, Failure, Source};
 use super::asm::{Asm, Made, frame, slot};
-use super::{Common, entry};
+use super::{Common, entry, formats};
 use iced_x86::Register::RAX;
 use iced_x86::code_asm::{
     AsmRegister64, CodeLabel, ax, eax, edx, ptr, qword_ptr, r10, r11, rax, rdx, word_ptr,
@@ -25,6 +25,9 @@ pub(super) fn add(
     asm.add(r10, fixed)?;
     for blob in blobs {
         let mut without = asm.create_label();
+        if blob.by_format {
+            formats::test(asm, blob.source, without)?;
+        }
         match blob.source {
             Source::Errno(failure) => errno(asm, layout, failure, without)?,
             source => address(asm, source)?,
@@ -73,7 +76,7 @@ fn errno(asm: &mut Asm, layout: &Layout, failure: Failure, without: CodeLabel) -
 }
 
 /// `rax` = what a blob is copied from.
-fn address(asm: &mut Asm, source: Source) -> Made {
+pub(super) fn address(asm: &mut Asm, source: Source) -> Made {
     match source {
         Source::General(_) | Source::Stack(_) => {
             let register = entry::entry_source(asm, source)?;

@@ -7,7 +7,7 @@ use super::super::layout::{self, Layout, head};
 use super::super::ring::{CALL_FIXED, Kind, header_word};
 use super::super::shape::{Returns, Shape, Source};
 use super::asm::{Asm, Made, frame, slot};
-use super::{Common, Target, blobs, common, trampolines};
+use super::{Common, Target, blobs, common, formats, trampolines};
 use crate::plan::sample::Sample;
 use iced_x86::Register::{R10, R11, RAX, RDX};
 use iced_x86::code_asm::{
@@ -164,16 +164,18 @@ pub(super) fn body(
         Returns::Recorded => trampolines::choose(asm, layout, common.insert)?,
         Returns::Unrecorded => asm.mov(slot(frame::TRAMPOLINE), 0)?,
     }
+    keep(asm, shape)?;
     if shape.asks.at_entry {
-        keep(asm, shape)?;
         common::call_ask(asm, common.ask, l.unrecorded)?;
     } else {
+        if let Some(format) = shape.format {
+            formats::find(asm, layout, format, l.unknown)?;
+        }
         asm.here(&mut l.again)?;
         asm.mov(r10, qword_ptr(r11 + head::WRITE as i32))?;
         asm.cmp(r10, qword_ptr(r11 + head::LIMIT as i32))?;
         asm.ja(l.full)?;
         record(asm, shape)?;
-        keep(asm, shape)?;
         let fixed = CALL_FIXED + shape.entry_words();
         blobs::add(asm, layout, common, fixed, &shape.at_entry)?;
         if shape.walks {
@@ -192,7 +194,7 @@ pub(super) fn body(
         asm.call(common.space)?;
         asm.test(r11, r11)?;
         asm.jne(l.again)?;
-        if shape.walks {
+        if shape.walks || shape.format.is_some() {
             asm.jmp(l.unrecorded)?;
             asm.here(&mut l.unknown)?;
             common::call_ask(asm, common.ask, l.unrecorded)?;

@@ -6,6 +6,7 @@ mod common;
 mod copy;
 mod entry;
 mod exit;
+mod formats;
 pub(in crate::record) mod trampolines;
 mod unwind;
 mod walk;

@@ -3,7 +3,7 @@
 
 use super::super::layout::MOST_RECORD;
 use super::{Blob, Caps, Ends, Failure, MOST_KEPT, Refused, Shape, Source};
-use crate::abi::location::{Location, Register};
+use crate::abi::location::Location;
 use crate::abi::sysv;
 use crate::plan::capture::Capture;
 use crate::proto::Prototype;
@@ -14,9 +14,9 @@ const ENDPOINT: u64 = 110;
 
 /// How much is read behind a pointer.
 #[derive(Clone, Copy)]
-struct Extent {
-    bytes: u64,
-    ends: Ends,
+pub(super) struct Extent {
+    pub(super) bytes: u64,
+    pub(super) ends: Ends,
 }
 
 impl Extent {
@@ -34,10 +34,10 @@ impl Extent {
 
 /// Collects what is copied.
 pub(super) struct Walk<'p> {
-    prototype: &'p Prototype,
-    capture: &'p Capture,
-    caps: Caps,
-    at_entry: Vec<Blob>,
+    pub(super) prototype: &'p Prototype,
+    pub(super) capture: &'p Capture,
+    pub(super) caps: Caps,
+    pub(super) at_entry: Vec<Blob>,
     kept: Vec<Source>,
     at_return: Vec<Blob>,
 }
@@ -102,15 +102,13 @@ impl<'p> Walk<'p> {
     fn parameter(&mut self, index: usize, when: When) -> Result<(), Refused> {
         let ty = &self.prototype.params[index].ty;
         self.lengths(ty, when)?;
-        match self.capture.locations[index] {
-            Location::Registers(Register::General(number), None) => {
-                self.pointer(ty, Source::General(number), when)
-            }
-            Location::Stack { offset, size: 8 } => {
-                self.pointer(ty, Source::Stack(((offset - 8) / 8) as u16), when)
-            }
+        let location = self.capture.locations[index];
+        match (Source::of(location), location) {
+            (Some(source), _) => self.pointer(ty, source, when),
             // At the return, another value may be in its place.
-            Location::Stack { size, .. } if size > 16 && when == When::Return => Err(Refused::Deep),
+            (None, Location::Stack { size, .. }) if size > 16 && when == When::Return => {
+                Err(Refused::Deep)
+            }
             _ => self.by_value(ty, None).map(|_| ()),
         }
     }
@@ -123,7 +121,11 @@ impl<'p> Walk<'p> {
     }
 
     /// What is read behind a value that is in registers, or on the stack.
-    fn by_value(&self, ty: &Type, outer: Option<&Lens>) -> Result<Option<Extent>, Refused> {
+    pub(super) fn by_value(
+        &self,
+        ty: &Type,
+        outer: Option<&Lens>,
+    ) -> Result<Option<Extent>, Refused> {
         match ty {
             Type::Shown(Lens::Hide, _) => Ok(None),
             Type::Shown(Lens::Switch(switch), _) => {
@@ -265,10 +267,8 @@ impl<'p> Walk<'p> {
             Type::Pointer(to) => matches!(to.unshown(), Type::Integer(_)),
             _ => false,
         };
-        let source = match self.capture.locations[index] {
-            Location::Registers(Register::General(number), None) => Source::General(number),
-            Location::Stack { offset, size: 8 } => Source::Stack(((offset - 8) / 8) as u16),
-            _ => return Ok(()),
+        let Some(source) = Source::of(self.capture.locations[index]) else {
+            return Ok(());
         };
         match is_behind {
             true => self.add(
@@ -295,6 +295,7 @@ impl<'p> Walk<'p> {
             source,
             most: extent.bytes as u32,
             ends: extent.ends,
+            by_format: false,
         };
         let blobs = match when {
             When::Entry => &mut self.at_entry,

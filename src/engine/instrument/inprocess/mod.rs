@@ -8,6 +8,7 @@ mod clock;
 mod detours;
 pub mod drain;
 mod fork;
+mod formats;
 mod islands;
 pub mod left;
 mod merge;

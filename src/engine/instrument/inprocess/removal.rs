@@ -2,7 +2,7 @@
 
 use super::Recorder;
 use crate::base::addr::Addr;
-use crate::record::log;
+use crate::record::{formats, log};
 use crate::sys::memory::ProcessMemory;
 use crate::sys::ptrace::Stopped;
 use crate::sys::remote::Remote;
@@ -34,6 +34,7 @@ impl Recorder {
     /// Forgets the patches of a module that is no longer mapped.
     pub fn forget(&mut self, range: &Range<u64>) {
         self.forget_rules();
+        formats::clear(self.shared());
         self.patched.patches.forget(range);
         self.patched.detours.forget(range);
         self.patched.functions.retain(|at| !range.contains(at));

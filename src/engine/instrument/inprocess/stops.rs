@@ -79,6 +79,7 @@ impl Supervisor {
         let Some(mut asked) = recorder.asked(regs, &space.memory) else {
             return false;
         };
+        recorder.learn_format(&asked, &space.modules, &space.memory);
         if recorder.is_told(tid, &mut asked, &space.modules, &space.memory)
             && let Some(raw) = self.tell_asked(stopped, regs, &asked, out)
             && let Some(space) = self.spaces.get_mut(&id)
