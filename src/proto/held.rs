@@ -60,6 +60,19 @@ pub enum Held {
         /// Their number, where it is told.
         length: Option<u64>,
     },
+    /// The same where further numbers are needed for that.
+    Numbered {
+        /// The type.
+        of: Type,
+        /// How one element leads to the next, by the third member and those behind it.
+        nodes: Nodes,
+        /// The pointer to where they are.
+        at: u64,
+        /// Their number.
+        length: u64,
+        /// The numbers.
+        numbers: Vec<u64>,
+    },
     /// Elements of this type in blocks.
     Blocks {
         /// The type.
@@ -242,6 +255,18 @@ impl Held {
                 let elements = array(of, count).shown(Lens::Nodes(nodes));
                 (vec![elements, word()], vec![at, length.unwrap_or(at)])
             }
+            Held::Numbered {
+                of,
+                nodes,
+                at,
+                length,
+                numbers,
+            } => {
+                let elements = array(of, Expr::Member(2)).shown(Lens::Nodes(nodes));
+                let mut members = vec![elements];
+                members.resize(2 + numbers.len(), word());
+                (members, [vec![at, length], numbers].concat())
+            }
             Held::Blocks {
                 of,
                 at,
@@ -366,7 +391,7 @@ fn choice(tag: u64, size: u64, cases: Vec<Case>, other: &str) -> (Vec<Type>, Vec
 }
 
 /// A structure of which these members are known.
-fn laid(members: Vec<(Type, u64)>, names: &[&str]) -> Type {
+pub fn laid(members: Vec<(Type, u64)>, names: &[&str]) -> Type {
     let (types, offsets): (Vec<Type>, Vec<u64>) = members.into_iter().unzip();
     let size = offsets.iter().max().copied().unwrap_or(0) + 8;
     let names = match names.iter().all(|name| name.is_empty()) {

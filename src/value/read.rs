@@ -1,6 +1,7 @@
 //! Reads values: from a type, a place and the target's memory. Whatever the target holds, depth and
 //! size of a value stay within limits.
 
+mod collections;
 mod endpoint;
 mod nodes;
 mod number;

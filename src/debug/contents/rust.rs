@@ -1,8 +1,10 @@
 //! Types of Rust's library.
 
+mod collections;
+
 use super::{Found, Search};
 use crate::proto::held::Held;
-use crate::proto::types::{Integer, Width};
+use crate::proto::types::{Integer, Type, Width};
 
 /// Since Rust 1.83; before that, what `inner` holds was `buf`'s own.
 const POINTER_OF_STRING: &[&str] = &["vec", "buf", "inner", "ptr", "pointer", "pointer"];
@@ -17,13 +19,20 @@ pub(super) fn held(search: &mut Search<'_>, generic: &str, name: &str) -> Option
         }),
         "alloc::boxed::Box" if name.starts_with("alloc::boxed::Box<str") => text(search),
         "alloc::boxed::Box" => search.counted(&["data_ptr"], &["length"]),
+        "OsString" => buffer(search, &["inner", "inner"]),
+        "PathBuf" => buffer(search, &["inner", "inner", "inner"]),
+        "CString" => terminated(search, &["inner", "data_ptr"]),
+        "Cell" | "RefCell" => search.value(&["value", "value"]),
+        "Mutex" | "RwLock" => search.value(&["data", "value"]),
         "Rc" => together(search, "value"),
         "Arc" => together(search, "data"),
+        "&std::path::Path" | "&std::ffi::os_str::OsStr" => text(search),
+        "&core::ffi::c_str::CStr" => terminated(search, &["data_ptr"]),
         _ if name.starts_with("&str") || name.starts_with("&mut str") => text(search),
         _ if name.starts_with("&[") || name.starts_with("&mut [") => {
             search.counted(&["data_ptr"], &["length"])
         }
-        _ => None,
+        _ => collections::held(search, generic),
     };
     Some((held?, None))
 }
@@ -32,6 +41,21 @@ const BYTE: Integer = Integer::signed(Width::W8);
 
 fn text(search: &mut Search<'_>) -> Option<Held> {
     search.text(&["data_ptr"], &["length"], BYTE)
+}
+
+/// Text in a vector, which is reached by these members.
+fn buffer(search: &mut Search<'_>, vector: &[&str]) -> Option<Held> {
+    let at = [vector, &POINTER_OF_STRING[1..]].concat();
+    let length = [vector, &["len"]].concat();
+    search.text(&at, &length, BYTE)
+}
+
+/// Text up to a NUL, behind a pointer.
+fn terminated(search: &mut Search<'_>, pointer: &[&str]) -> Option<Held> {
+    Some(Held::Value {
+        of: Type::string(),
+        at: search.at(pointer)?,
+    })
 }
 
 /// A value beside the number of its owners.

@@ -1,7 +1,7 @@
 //! Types of a language itself.
 
 use super::super::entries::{Entry, number};
-use crate::proto::types::{Integer, Lens, Real, Struct, Type, Width};
+use crate::proto::types::{Integer, Laid, Lens, Names, Passing, Real, Struct, Type, When, Width};
 use gimli::{AttributeValue, DwAte, constants as dw};
 use std::sync::Arc;
 
@@ -40,9 +40,30 @@ pub(super) fn base(name: &str, entry: &Entry) -> Type {
             };
             Type::Struct(Arc::new(Struct::new(vec![Type::Real(part); 2])))
         }
+        _ if size == 0 && name == "()" => unit(),
         _ if size == 0 => Type::Void,
         _ => number(false),
     }
+}
+
+/// Rust's `()`, of which there is only one.
+fn unit() -> Type {
+    let always = When {
+        member: 0,
+        values: Vec::new(),
+        others: true,
+        name: Some("()".into()),
+    };
+    let value = Type::Void.shown(Lens::When(Arc::new(always)));
+    let unit = Struct::announced();
+    let laid = Laid {
+        offsets: [0].into(),
+        size: 0,
+        align: 1,
+        passing: Passing::ByMembers,
+    };
+    unit.tell(vec![value], Names::default(), Some(laid));
+    Type::Struct(Arc::new(unit)).shown(Lens::Contents)
 }
 
 /// A value of another size, as so many words.

@@ -23,7 +23,8 @@ impl When {
     }
 }
 
-/// How one leads from node to node. Offsets in a node, in bytes.
+/// How one leads from one element to the next. Offsets in a node, in bytes; members are those of the structure around,
+/// counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Nodes {
     /// Each points to the next one, the last one to nothing or to where all began.
@@ -44,6 +45,29 @@ pub enum Nodes {
         /// The element lies behind so many bytes, where it is aligned.
         header: u64,
     },
+    /// They are those of a B-tree, and hold several: the members of an element are the first ones of arrays in its node.
+    BTree {
+        /// The pointer to the node above.
+        parent: u64,
+        /// The number of this node below that, two bytes.
+        index: u64,
+        /// How many elements it holds, two bytes.
+        count: u64,
+        /// The pointers to the nodes below; those at the bottom have none.
+        edges: u64,
+        /// The member that tells how far the root is above the bottom.
+        height: usize,
+    },
+    /// They lie side by side, and the one behind the last place is in the first.
+    Ring {
+        /// The member that tells the place of the first element.
+        first: usize,
+        /// That which tells how many places there are.
+        places: usize,
+    },
+    /// They are those of a hash table, and lie in front of an array of bytes, the first one last: the highest bit of a byte
+    /// is clear when its place is taken.
+    Buckets,
 }
 
 /// Elements in blocks, to which a table of pointers leads.

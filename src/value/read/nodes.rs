@@ -8,7 +8,7 @@ use crate::proto::types::{Blocks, First, Nodes, Type};
 use crate::value::Value;
 
 /// Twice as deep as a red-black tree can be that fits into memory is 128.
-const MOST_DEPTH: usize = 128;
+pub(super) const MOST_DEPTH: usize = 128;
 
 impl Reading<'_> {
     /// The elements of nodes, from the one on that a pointer leads to.
@@ -24,14 +24,19 @@ impl Reading<'_> {
         };
         let mut node = self.pointer_at(source)?;
         let count = self.length(length, around);
-        let (Nodes::Chain { header, .. } | Nodes::Tree { header, .. }) = nodes;
+        let (Nodes::Chain { header, .. } | Nodes::Tree { header, .. }) = nodes else {
+            return Ok(self.collection(nodes, element, node, count, around));
+        };
         let offset = round_up(header, self.reader.model.layout(element).align);
-        self.elements(count, element, around, |reading, is_first| {
+        let next = |reading: &Self, is_first: bool| {
             if !is_first {
                 node = reading.next(nodes, node)?;
             }
             (node != Addr(0)).then(|| node.offset(offset as i64))
-        })
+        };
+        Ok(self.elements(count, next, |reading, at| {
+            reading.value(element, None, Source::Memory(at), around)
+        }))
     }
 
     fn next(&self, nodes: Nodes, node: Addr) -> Option<Addr> {
@@ -47,6 +52,7 @@ impl Reading<'_> {
                 parent,
                 ..
             } => (left, right, parent),
+            _ => return None,
         };
         let mut at = word(node, right)?;
         if at == Addr(0) {
@@ -104,7 +110,7 @@ impl Reading<'_> {
             Some(_) => u64::MAX,
             None => self.length(length, around),
         };
-        self.elements(count, element, around, |reading, is_first| {
+        let next = |reading: &Self, is_first: bool| {
             if !is_first {
                 index += 1;
             }
@@ -115,28 +121,30 @@ impl Reading<'_> {
             let block = reading.pointer_at(Source::Memory(table)).ok()?;
             let at = block.offset(index.wrapping_mul(size) as i64);
             (Some(at.0) != end && block != Addr(0)).then_some(at)
-        })
+        };
+        Ok(self.elements(count, next, |reading, at| {
+            reading.value(element, None, Source::Memory(at), around)
+        }))
     }
 
-    /// So many elements at most, from places one after the other.
-    fn elements(
+    /// So many elements at most, each read where it is.
+    pub(super) fn elements<P>(
         &mut self,
         count: u64,
-        element: &Type,
-        around: Option<&Around<'_>>,
-        mut next: impl FnMut(&Self, bool) -> Option<Addr>,
-    ) -> Result<Value, Absent> {
+        mut next: impl FnMut(&Self, bool) -> Option<P>,
+        mut read: impl FnMut(&mut Self, P) -> Value,
+    ) -> Value {
         let mut items = Vec::new();
         while (items.len() as u64) < count {
-            let Some(at) = next(self, items.is_empty()) else {
+            let Some(place) = next(self, items.is_empty()) else {
                 break;
             };
             if items.len() >= self.limits.array || self.parts_left == 0 {
-                return Ok(Value::Array { items, cut: true });
+                return Value::Array { items, cut: true };
             }
-            items.push(self.value(element, None, Source::Memory(at), around));
+            items.push(read(self, place));
         }
-        Ok(Value::Array { items, cut: false })
+        Value::Array { items, cut: false }
     }
 
     fn pointer_at(&self, source: Source<'_>) -> Result<Addr, Absent> {

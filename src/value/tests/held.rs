@@ -4,7 +4,7 @@ use super::{AT, ints, words};
 use crate::abi::{Argument, Place};
 use crate::base::addr::Addr;
 use crate::base::memory::Stretch;
-use crate::proto::held::{Begin, Case, Held};
+use crate::proto::held::{Begin, Case, Held, laid};
 use crate::proto::layout::Model;
 use crate::proto::tests::fuzz::Random;
 use crate::proto::types::{Integer, Nodes, Passing, Type};
@@ -84,6 +84,105 @@ fn chains() {
     };
     check(&uncounted, &two, "[ 1, 2, 1, 2... ]");
     check(&uncounted, &words(&[at(8), 0, 5]), "[ 5 ]");
+}
+
+#[test]
+fn rings() {
+    let ring = Held::Numbered {
+        of: int(),
+        nodes: Nodes::Ring {
+            first: 3,
+            places: 4,
+        },
+        at: 0,
+        length: 8,
+        numbers: vec![16, 24],
+    };
+    let of = |length, first, places| {
+        [words(&[at(32), length, first, places]), ints(&[1, 2, 3, 4])].concat()
+    };
+    check(&ring, &of(3, 2, 4), "[ 3, 4, 1 ]");
+    check(&ring, &of(2, 0, 4), "[ 1, 2 ]");
+    check(&ring, &of(0, 0, 0), "[  ]");
+    // Such a place is not there, or there are none.
+    check(&ring, &of(1, 7, 4), "[ 4 ]");
+    check(&ring, &of(1, 1, 0), "[ 2 ]");
+    check(&ring, &of(2, u64::MAX, u64::MAX), "[ 1, 2 ]");
+}
+
+#[test]
+fn buckets() {
+    let table = Held::Numbered {
+        of: int(),
+        nodes: Nodes::Buckets,
+        at: 0,
+        length: 8,
+        numbers: vec![],
+    };
+    let of = |count, control: [u8; 4]| {
+        let mut bytes = words(&[at(32), count]);
+        bytes.extend(ints(&[4, 3, 2, 1]));
+        bytes.extend(control);
+        bytes.extend([0xff; 16]);
+        bytes
+    };
+    check(&table, &of(2, [0xff, 0x11, 0x80, 0x12]), "[ 2, 4 ]");
+    check(&table, &of(1, [0x7f, 0x11, 0x80, 0x12]), "[ 1 ]");
+    check(&table, &of(0, [0xff; 4]), "[  ]");
+    // There are more than those that are found.
+    check(&table, &of(3, [0xff, 0x11, 0xff, 0xff]), "[ 2... ]");
+    check(&table, &words(&[7, 1]), "[ ... ]");
+}
+
+#[test]
+fn b_trees() {
+    // A node: two keys, two values, the pointer up, its number there, how many it holds, and those below.
+    let node = |keys, values, parent, number: u16, count: u16, below: &[u64]| {
+        let mut node = [ints(keys), ints(values), words(&[parent])].concat();
+        node.extend([number.to_le_bytes(), count.to_le_bytes(), [0; 2], [0; 2]].concat());
+        node.extend(words(below));
+        node
+    };
+    let tree = |of| Held::Numbered {
+        of: laid(of, &[]),
+        nodes: Nodes::BTree {
+            parent: 16,
+            index: 24,
+            count: 26,
+            edges: 32,
+            height: 3,
+        },
+        at: 0,
+        length: 8,
+        numbers: vec![16],
+    };
+    let map = tree(vec![(int(), 0), (int(), 8)]);
+    let set = tree(vec![(int(), 0)]);
+    let (root, left, right) = (at(32), at(80), at(112));
+    let of = |count, height| {
+        let nodes = [
+            node(&[3, 0], &[30, 0], 0, 0, 1, &[left, right]),
+            node(&[1, 2], &[10, 20], root, 0, 2, &[]),
+            node(&[4, 0], &[40, 0], root, 1, 1, &[]),
+        ];
+        [words(&[root, count, height, 0]), nodes.concat()].concat()
+    };
+    check(
+        &map,
+        &of(4, 1),
+        "[ { 1, 10 }, { 2, 20 }, { 3, 30 }, { 4, 40 } ]",
+    );
+    check(&set, &of(4, 1), "[ 1, 2, 3, 4 ]");
+    check(&set, &of(2, 1), "[ 1, 2 ]");
+    check(&set, &of(0, 1), "[  ]");
+    check(&set, &words(&[0, 0, 0]), "[  ]");
+    // It ends before that, is higher or lower, or leads nowhere or in a circle.
+    check(&set, &of(9, 1), "[ 1, 2, 3, 4 ]");
+    check(&set, &of(4, 0), "[ 3 ]");
+    check(&set, &of(4, u64::MAX), "[  ]");
+    check(&set, &words(&[7, 1, 0]), "[  ]");
+    let round = node(&[5, 6], &[0, 0], AT + 24, 0, 0, &[AT + 24; 2]);
+    check(&set, &[words(&[AT + 24, 9, 9]), round].concat(), "[  ]");
 }
 
 /// A node with its pointers to the left, to the right and up, and its number behind a colour.
@@ -264,11 +363,39 @@ fn nonsense() {
                 held.shown(16, 8, Passing::InMemory)
             }
         };
-        Held::Nodes {
+        let (at, length) = (0, 8);
+        let numbered = |of, nodes| Held::Numbered {
             of,
-            nodes: if n % 2 == 0 { CHAIN } else { TREE },
-            at: 0,
-            length: Some(8),
+            nodes,
+            at,
+            length,
+            numbers: vec![16, 24],
+        };
+        match n % 5 {
+            0 => numbered(of, Nodes::Buckets),
+            1 => numbered(
+                of,
+                Nodes::Ring {
+                    first: 3,
+                    places: 4,
+                },
+            ),
+            2 => {
+                let nodes = Nodes::BTree {
+                    parent: 0,
+                    index: 8,
+                    count: 10,
+                    edges: 16,
+                    height: 3,
+                };
+                numbered(laid(vec![(of, 0)], &[]), nodes)
+            }
+            n => Held::Nodes {
+                of,
+                nodes: if n == 3 { CHAIN } else { TREE },
+                at,
+                length: Some(length),
+            },
         }
     };
     for round in 0..20_000 {
