@@ -6,11 +6,10 @@ mod libstdcxx;
 mod members;
 mod rust;
 
-use super::entries::{At, Entries, number};
+use super::entries::{At, Entries};
 use crate::proto::held::Held;
 use crate::proto::types::{Integer, Passing, Type, Width};
-use gimli::constants as dw;
-use members::{member, parameter, plain, target};
+use members::{member, parameter, size, target};
 
 /// Something found in a structure, and how such structures are passed; `None` when as their members are.
 type Found = (Held, Option<Passing>);
@@ -49,6 +48,11 @@ impl Search<'_> {
 
     fn member(&mut self, path: &[&str]) -> Option<(u64, At)> {
         member(self.entries, self.class, path)
+    }
+
+    /// What is there of two members of members.
+    fn either(&mut self, path: &[&str], other: &[&str]) -> Option<(u64, At)> {
+        self.member(path).or_else(|| self.member(other))
     }
 
     fn ty(&mut self, at: &At) -> Type {
@@ -123,7 +127,7 @@ impl Search<'_> {
     /// How many bytes a member has.
     fn size(&mut self, path: &[&str]) -> Option<u64> {
         let (_, ty) = self.member(path)?;
-        number(&plain(self.entries, ty)?.entry()?, dw::DW_AT_byte_size)
+        size(self.entries, ty)
     }
 
     /// Where a member is in what another one points to.

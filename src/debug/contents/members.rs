@@ -62,6 +62,11 @@ pub(super) fn plain(entries: &mut Entries, mut at: At) -> Option<At> {
     None
 }
 
+/// How many bytes a type has.
+pub(super) fn size(entries: &mut Entries, ty: At) -> Option<u64> {
+    number(&plain(entries, ty)?.entry()?, dw::DW_AT_byte_size)
+}
+
 /// What a pointer points to.
 pub(super) fn target(entries: &mut Entries, pointer: At) -> Option<At> {
     let pointer = plain(entries, pointer)?;
