@@ -274,10 +274,10 @@ impl Functions<'_> {
     /// Which of the filters mean anything here.
     fn matched(&self) -> Vec<usize> {
         let means = |filter: &Filter| {
+            let mut names = self.symbols.iter().map(|s| &*s.name);
             filter.addresses(self.module).next().is_some()
-                || self.symbols.iter().any(|s| {
-                    filter.matches(&s.name, self.module) || filter.means(&s.name, self.module)
-                })
+                || names.clone().any(|name| filter.matches(name, self.module))
+                || names.any(|name| filter.means(name, self.module))
         };
         let filters = self.plan.entries.iter().enumerate();
         filters

@@ -230,7 +230,7 @@ impl Library {
 
     fn of_name(pattern: Pattern) -> Library {
         match pattern {
-            Pattern::Exact(name) if name == "MAIN" => Library::Main,
+            Pattern::Exact(name, _) if name == "MAIN" => Library::Main,
             pattern => Library::Name(pattern),
         }
     }

@@ -10,7 +10,8 @@ use std::collections::HashSet;
 #[derive(Clone, Debug)]
 pub(super) enum Pattern {
     Any,
-    Exact(String),
+    /// A name; and the same as its language may write it.
+    Exact(String, Option<Written>),
     Regex(Regex),
     Set(HashSet<String>),
     /// A name as its language writes it, `ns::handle`; or the symbol that is spelled so.
@@ -65,7 +66,13 @@ impl Pattern {
         text.iter().for_each(|&c| bre::push_literal(&mut regex, c));
         let name: String = text.iter().collect();
         match plain {
-            Some(plain) => Ok(address(&plain).map_or(Pattern::Exact(plain), Pattern::Address)),
+            Some(plain) => Ok(match address(&plain) {
+                Some(at) => Pattern::Address(at),
+                None => {
+                    let written = Written::of(&plain);
+                    Pattern::Exact(plain, written)
+                }
+            }),
             None if text == ['*'] => Ok(Pattern::Any),
             None => compile(piece, &regex),
         }
@@ -95,7 +102,7 @@ impl Pattern {
     /// The one name that it fits.
     pub(super) fn spelt(&self) -> Option<&str> {
         match self {
-            Pattern::Exact(name) => Some(name),
+            Pattern::Exact(name, _) => Some(name),
             Pattern::Written(symbol, _) => symbol.spelt(),
             _ => None,
         }
@@ -104,7 +111,7 @@ impl Pattern {
     pub(super) fn matches(&self, name: &str) -> bool {
         match self {
             Pattern::Any => true,
-            Pattern::Exact(exact) => exact == name,
+            Pattern::Exact(exact, _) => exact == name,
             Pattern::Regex(regex) => regex.is_match(name),
             Pattern::Set(names) => names.contains(name),
             Pattern::Written(symbol, written) => {
@@ -121,7 +128,7 @@ impl Pattern {
     /// A symbol's function is written so, although the symbol is not: `handle` of `ns::handle()`.
     pub(super) fn is_written(&self, symbol: &str) -> bool {
         match self {
-            Pattern::Exact(name) => Written::of(name).is_some_and(|name| name.means(symbol)),
+            Pattern::Exact(_, written) => written.as_ref().is_some_and(|name| name.means(symbol)),
             _ => false,
         }
     }
@@ -130,14 +137,14 @@ impl Pattern {
     pub(super) fn is_exact(&self) -> bool {
         match self {
             Pattern::Written(symbol, _) => symbol.is_exact(),
-            _ => matches!(self, Pattern::Exact(_)),
+            _ => matches!(self, Pattern::Exact(..)),
         }
     }
 
     /// As one that means what languages write, if it can be meant so.
     fn or_written(self, text: &str) -> Pattern {
         let written = match &self {
-            Pattern::Exact(name) => Written::of(name),
+            Pattern::Exact(_, written) => written.clone(),
             Pattern::Regex(_) => Written::of(text),
             _ => return self,
         };
