@@ -16,7 +16,7 @@ use crate::base::machine::Machine;
 use crate::base::regs::View;
 use crate::base::time::Timestamp;
 use crate::base::{Pid, Tid};
-use crate::engine::hit::{Call, Hit, What};
+use crate::engine::hit::{Call, Hit, Stamp, What};
 use crate::event::{CallId, Event, Kind};
 use crate::plan::capture::Capture;
 use crate::plan::{self, Stack, Tracepoint};
@@ -33,6 +33,7 @@ use python::Pythons;
 use room::Room;
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Makes events of hits.
 pub struct Decoder {
@@ -48,6 +49,8 @@ pub struct Decoder {
     spare: Vec<Arguments>,
     pythons: Pythons,
     gos: Gos,
+    /// Whether arguments are shown.
+    shows_arguments: bool,
     /// Whether arguments and results are wanted as they were passed, too.
     keeps_words: bool,
     /// Those of the call that is looked at.
@@ -74,6 +77,7 @@ impl Decoder {
             spare: Vec::new(),
             pythons: Pythons::default(),
             gos: Gos::default(),
+            shows_arguments: true,
             keeps_words: false,
             words: Vec::new(),
             stack: Vec::new(),
@@ -89,11 +93,39 @@ impl Decoder {
         }
     }
 
-    /// The event that a hit means. What cannot be read is shown as such.
+    /// The same, whose events have no arguments unless these are shown.
+    pub fn show_arguments(self, shows_arguments: bool) -> Decoder {
+        Decoder {
+            shows_arguments,
+            ..self
+        }
+    }
+
+    /// The events that the last [hit](What::Complete) of this function means.
+    pub fn complete(&self, point: &Arc<Tracepoint>) -> Option<(&Event, &Event)> {
+        self.room.last(point)
+    }
+
+    /// The event that a hit means, of two the last. What cannot be read is shown as such.
     pub fn event(&mut self, hit: &Hit<'_>) -> &Event {
         let kind = match &hit.what {
-            What::Call(call) => return self.called(hit, call),
-            What::Return { call, began } => return self.came_back(hit, call, *began),
+            What::Call(call) => return self.called(hit.stamp(), call),
+            What::Return { call, began } => {
+                let elapsed = hit.time.since(*began);
+                return self.came_back(hit.stamp(), call, &call.view, elapsed);
+            }
+            What::Complete {
+                call,
+                returned,
+                ended,
+            } => {
+                self.called(hit.stamp(), call);
+                let stamp = Stamp {
+                    time: *ended,
+                    ..hit.stamp()
+                };
+                return self.came_back(stamp, call, returned, ended.since(hit.time));
+            }
             What::ReturnedAgain {
                 depth,
                 point,
@@ -212,13 +244,13 @@ impl Decoder {
         &self.other
     }
 
-    fn called(&mut self, hit: &Hit<'_>, call: &Call<'_>) -> &Event {
+    fn called(&mut self, stamp: Stamp, call: &Call<'_>) -> &Event {
         let Call { point, view, .. } = call;
         let mut values = self.room.arguments(point);
         self.words.clear();
         self.call(call.id, point, view, &mut values);
-        let raw = self.copy_stack(hit, point, view);
-        let event = self.room.call(hit, point);
+        let raw = self.copy_stack(stamp, point, view);
+        let event = self.room.call(stamp, point);
         if let Kind::Call {
             id,
             depth,
@@ -236,8 +268,15 @@ impl Decoder {
         event
     }
 
-    fn came_back(&mut self, hit: &Hit<'_>, call: &Call<'_>, began: Timestamp) -> &Event {
-        let Call { point, view, .. } = call;
+    /// What can be seen now of a call that was made so long ago.
+    fn came_back(
+        &mut self,
+        stamp: Stamp,
+        call: &Call<'_>,
+        view: &View<'_>,
+        since: Duration,
+    ) -> &Event {
+        let point = call.point;
         let mut values = self.room.out_arguments(point);
         let arguments = self.open.remove(&call.id);
         let plain = match arguments {
@@ -245,14 +284,14 @@ impl Decoder {
             None => self.plain_result(point, view),
         };
         let value = match plain {
-            Some(_) => Value::Void,
-            None => self.returned(point, arguments, view, &mut values),
+            Some(_) => None,
+            None => Some(self.returned(point, arguments, view, &mut values)),
         };
         let low = match self.keeps_words {
             true => word(point, view),
             false => 0,
         };
-        let event = self.room.returned(hit, point);
+        let event = self.room.returned(stamp, point);
         if let Kind::Return {
             id,
             depth,
@@ -266,12 +305,13 @@ impl Decoder {
         {
             (*id, *depth, *return_address) = (call.id, call.depth, call.return_address);
             *out_args = values;
-            // Not moved: a value is large.
-            *result = match plain {
-                Some(plain) => plain.into(),
-                None => value,
-            };
-            (*word, *elapsed) = (low, hit.time.since(began));
+            if let Some(plain) = plain {
+                plain.put(result);
+            }
+            if let Some(value) = value {
+                *result = value;
+            }
+            (*word, *elapsed) = (low, since);
         }
         event
     }
@@ -279,6 +319,7 @@ impl Decoder {
     /// Notes the call and shows what is known of it.
     fn call(&mut self, id: CallId, point: &Tracepoint, view: &View<'_>, values: &mut Vec<Value>) {
         match point.typed(view.regs.machine()) {
+            _ if !self.shows_arguments => {}
             Some((prototype, capture))
                 if !self.keeps_words
                     && capture.is_flat
@@ -315,7 +356,7 @@ impl Decoder {
     /// The registers and the top of the stack, to be unwound later, if they are wanted.
     fn copy_stack(
         &mut self,
-        hit: &Hit<'_>,
+        stamp: Stamp,
         point: &Tracepoint,
         view: &View<'_>,
     ) -> Option<CallStack> {
@@ -333,8 +374,8 @@ impl Decoder {
         self.stack.resize(STACK, 0);
         let got = view.memory.read(Addr(view.regs.rsp), &mut self.stack);
         let bytes = self.stack.get(..got.unwrap_or(0)).unwrap_or_default();
-        let scripts = self.pythons.calls(hit.pid, hit.tid, view, bytes);
-        let left = self.gos.left(hit.pid, view, bytes, STACK);
+        let scripts = self.pythons.calls(stamp.pid, stamp.tid, view, bytes);
+        let left = self.gos.left(stamp.pid, view, bytes, STACK);
         let raw = RawStack::new(view.regs, moment, bytes.into());
         let raw = raw.with_scripts(scripts).with_left(left);
         Some(CallStack::Copied(Box::new(raw)))
@@ -407,7 +448,7 @@ fn flat(
             values.clear();
             return false;
         };
-        values.push(value.into());
+        value.add_to(values);
     }
     true
 }

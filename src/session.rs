@@ -184,7 +184,9 @@ fn trace(mut config: Config, mut mode: Box<dyn Mode>, link: Link) -> Result<u8, 
         engine.tell_instruments(tell);
     }
     let mut consumer = Consumer {
-        decoder: Decoder::new(config.limits).keep_words(keeps_words(&config)),
+        decoder: Decoder::new(config.limits)
+            .keep_words(keeps_words(&config))
+            .show_arguments(shows_arguments(&config, &*mode)),
         tells_losses: config.output != Destination::Stderr || mode.hides_losses(),
         copying: mode.copying(),
         sink: sink(&mut config, mode, out, also, served),
@@ -284,6 +286,7 @@ fn instrument(config: &Config, mode: &dyn Mode) -> realise::Instrument {
         true => realise::Instrument::Record(Caps {
             text: config.limits.string,
             array: config.limits.array,
+            arguments: shows_arguments(config, mode),
             in_order: in_order && config.instrument == Instrument::Auto,
         }),
     }
@@ -307,6 +310,12 @@ fn plan(config: &Config, mode: &dyn Mode, prototypes: Library) -> Plan {
         prototypes,
         files: !config.conditions.callers.is_empty(),
     }
+}
+
+/// Whether anything shows arguments, or looks at them.
+fn shows_arguments(config: &Config, mode: &dyn Mode) -> bool {
+    let is_debugged = config.debug.0 != 0;
+    mode.shows_arguments() || !config.also.is_empty() || config.conditions.are_any() || is_debugged
 }
 
 /// Whether arguments are wanted as they were passed, too.

@@ -2,7 +2,7 @@
 //! counted how many have the tracepoint, which costs as much as to decode a call.
 
 use crate::base::addr::Addr;
-use crate::engine::hit::Hit;
+use crate::engine::hit::Stamp;
 use crate::event::{CallId, Event, Kind};
 use crate::plan::Tracepoint;
 use crate::plan::spare::slot;
@@ -26,8 +26,8 @@ struct Slots([Option<Event>; SLOTS]);
 
 impl Room {
     /// An event of a call of this function; all but that is to be filled in.
-    pub(super) fn call(&mut self, hit: &Hit<'_>, point: &Arc<Tracepoint>) -> &mut Event {
-        self.calls.event(hit, point, || Kind::Call {
+    pub(super) fn call(&mut self, stamp: Stamp, point: &Arc<Tracepoint>) -> &mut Event {
+        self.calls.event(stamp, point, || Kind::Call {
             id: CallId(0),
             depth: 0,
             point: point.clone(),
@@ -39,8 +39,8 @@ impl Room {
     }
 
     /// The same of a return.
-    pub(super) fn returned(&mut self, hit: &Hit<'_>, point: &Arc<Tracepoint>) -> &mut Event {
-        self.returns.event(hit, point, || Kind::Return {
+    pub(super) fn returned(&mut self, stamp: Stamp, point: &Arc<Tracepoint>) -> &mut Event {
+        self.returns.event(stamp, point, || Kind::Return {
             id: CallId(0),
             depth: 0,
             point: point.clone(),
@@ -50,6 +50,11 @@ impl Room {
             word: 0,
             elapsed: Duration::ZERO,
         })
+    }
+
+    /// The last events of a call of this function and of a return.
+    pub(super) fn last(&self, point: &Arc<Tracepoint>) -> Option<(&Event, &Event)> {
+        Some((self.calls.last(point)?, self.returns.last(point)?))
     }
 
     /// The room for the values of a call.
@@ -66,7 +71,7 @@ impl Room {
 impl Slots {
     fn event(
         &mut self,
-        hit: &Hit<'_>,
+        stamp: Stamp,
         point: &Arc<Tracepoint>,
         new: impl FnOnce() -> Kind,
     ) -> &mut Event {
@@ -75,13 +80,18 @@ impl Slots {
             *slot = None;
         }
         let event = slot.get_or_insert_with(|| Event {
-            pid: hit.pid,
-            tid: hit.tid,
-            time: hit.time,
+            pid: stamp.pid,
+            tid: stamp.tid,
+            time: stamp.time,
             kind: new(),
         });
-        (event.pid, event.tid, event.time) = (hit.pid, hit.tid, hit.time);
+        (event.pid, event.tid, event.time) = (stamp.pid, stamp.tid, stamp.time);
         event
+    }
+
+    fn last(&self, point: &Arc<Tracepoint>) -> Option<&Event> {
+        let event = self.0[slot(point, BITS)].as_ref();
+        event.filter(|event| is_of(event, point))
     }
 
     fn values(&mut self, point: &Arc<Tracepoint>) -> Vec<Value> {

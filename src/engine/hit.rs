@@ -23,6 +23,28 @@ pub struct Hit<'e> {
     pub what: What<'e>,
 }
 
+/// Of whom and when an observation is.
+#[derive(Clone, Copy)]
+pub struct Stamp {
+    /// The process.
+    pub pid: Pid,
+    /// The task.
+    pub tid: Tid,
+    /// When it was seen.
+    pub time: Timestamp,
+}
+
+impl Hit<'_> {
+    /// Of whom and when it is.
+    pub fn stamp(&self) -> Stamp {
+        Stamp {
+            pid: self.pid,
+            tid: self.tid,
+            time: self.time,
+        }
+    }
+}
+
 /// A call, at its beginning or its end.
 pub struct Call<'e> {
     /// Which.
@@ -44,6 +66,12 @@ pub enum What<'e> {
     Return {
         call: Call<'e>,
         began: Timestamp,
+    },
+    /// A call, and its return, before which its task did nothing else. The time is that of the call.
+    Complete {
+        call: Call<'e>,
+        returned: View<'e>,
+        ended: Timestamp,
     },
     ReturnedAgain {
         depth: usize,

@@ -31,8 +31,8 @@ pub(super) fn header_word(kind: Kind, words: u16) -> u32 {
     kind as u32 | u32::from(words) << 16
 }
 
-/// So many words of a ring are copied at a time.
-const CHUNK: usize = 8 << 10;
+/// So many words of a ring are copied at a time: the longest record, and no more than stays in the processor's first cache.
+const CHUNK: usize = MOST_RECORD as usize / 8;
 
 /// What one thread has recorded.
 #[derive(Debug)]
@@ -146,18 +146,37 @@ impl Reader {
         let words = self.copied.get(self.next..self.next + self.length)?;
         self.next += self.length;
         self.length = 0;
-        let [header, time, frame, word, rest @ ..] = words else {
-            return None;
-        };
-        Some(Record {
-            kind: kind(*header)?,
-            number: *header as u32,
-            time: *time,
-            frame: *frame,
-            word: *word,
-            shape: shapes.get(*header as u32 as usize)?,
-            words: rest,
-        })
+        record(words, shapes)
+    }
+
+    /// The same, and with a call its return, if that stands behind it and was not after a time.
+    pub fn take_with_return<'r>(
+        &'r mut self,
+        shapes: &'r [Arc<Shape>],
+        until: u64,
+    ) -> Option<(Record<'r>, Option<Record<'r>>)> {
+        let (start, end) = (self.next, self.next + self.length);
+        self.next = end;
+        self.length = 0;
+        let mut after = end;
+        if let Next::Record(length) = self.look(shapes) {
+            self.length = length;
+            let call = record(self.copied.get(start..end)?, shapes)?;
+            let other = record(self.copied.get(end..end + length)?, shapes)?;
+            let (kinds, numbers) = ((call.kind, other.kind), (call.number, other.number));
+            if kinds == (Kind::Call, Kind::Return)
+                && numbers.0 == numbers.1
+                && call.frame == other.frame
+                && other.time <= until
+            {
+                after += length;
+                self.next = after;
+                self.length = 0;
+            }
+        }
+        let call = record(self.copied.get(start..end)?, shapes)?;
+        let returned = record(self.copied.get(end..after)?, shapes);
+        Some((call, returned))
     }
 
     /// Gives the room of all records that were taken back to the thread. Whether it is to be woken at the futex
@@ -305,6 +324,23 @@ impl Reader {
     }
 }
 
+/// What these words say.
+#[inline]
+fn record<'r>(words: &'r [u64], shapes: &'r [Arc<Shape>]) -> Option<Record<'r>> {
+    let [header, time, frame, word, rest @ ..] = words else {
+        return None;
+    };
+    Some(Record {
+        kind: kind(*header)?,
+        number: *header as u32,
+        time: *time,
+        frame: *frame,
+        word: *word,
+        shape: shapes.get(*header as u32 as usize)?,
+        words: rest,
+    })
+}
+
 fn kind(header: u64) -> Option<Kind> {
     Some(match header >> 32 & 0xff {
         n if n == Kind::Call as u64 => Kind::Call,
@@ -359,7 +395,19 @@ mod tests {
     fn drain(reader: &mut Reader, shared: Shared<'_>, shapes: &[Arc<Shape>]) -> usize {
         let mut count = 0;
         while reader.time(shared, shapes).is_some() {
-            let record = reader.take(shapes).expect("a record that was found");
+            let (record, returned) = match count % 2 {
+                0 => (reader.take(shapes).expect("a record that was found"), None),
+                _ => reader
+                    .take_with_return(shapes, !0)
+                    .expect("a record that was found"),
+            };
+            if let Some(returned) = returned {
+                assert_eq!(
+                    (returned.kind, returned.frame),
+                    (Kind::Return, record.frame)
+                );
+                count += 1;
+            }
             let mut regs = Seen::registers(1);
             let seen = Seen::new(&record, &mut regs, 2);
             let view = seen.view();
@@ -424,6 +472,47 @@ mod tests {
         for (index, word) in [header, time, 0x7000, 0x40, time].into_iter().enumerate() {
             shared.store(at + 8 * index as u64, word);
         }
+    }
+
+    /// A call with what stands behind it: its return, up to a time.
+    #[test]
+    fn calls_and_their_returns() {
+        let layout = Layout::new(0x10_0000, 1, 0);
+        let all = (layout.ring(1) / 8) as usize;
+        let words: Vec<AtomicU64> = (0..all).map(|_| AtomicU64::new(0)).collect();
+        let shared = Shared(&words);
+        let (shapes, base) = (shapes(), layout.in_shared(layout.ring(0)));
+        let mut reader = Reader::new(&layout, 0, shared);
+        let mut at = 0;
+        for (kind, number, time, frame) in [
+            (Kind::Call, 1, 1, 0x7000),
+            (Kind::Return, 1, 2, 0x7000),
+            (Kind::Call, 1, 3, 0x7000),
+            (Kind::Return, 1, 4, 0x6000),
+            (Kind::CallOnly, 1, 5, 0x7000),
+            (Kind::Return, 1, 6, 0x7000),
+            (Kind::Call, 1, 7, 0x7000),
+            (Kind::Return, 0, 8, 0x7000),
+            (Kind::Call, 1, 9, 0x7000),
+            (Kind::Return, 1, 10, 0x7000),
+        ] {
+            let words = 4 + u64::from(kind != Kind::Return);
+            let header = number | u64::from(header_word(kind, words as u16)) << 32;
+            for (index, word) in [header, time, frame, 0x40, 7].into_iter().enumerate() {
+                shared.store(layout.ring(0) + at + 8 * index as u64, word);
+            }
+            at += 8 * words;
+        }
+        shared.store(layout.head(0) + head::WRITE, base + at);
+        let mut found = Vec::new();
+        while reader.time(shared, &shapes).is_some() {
+            let taken = reader.take_with_return(&shapes, 9).expect("a record");
+            found.push((taken.0.time, taken.1.map(|back| back.time)));
+        }
+        let alone = |time| (time, None);
+        let first = [(1, Some(2))].into_iter();
+        assert_eq!(found, first.chain((3..=10).map(alone)).collect::<Vec<_>>());
+        assert_eq!(reader.corrupted(), 0);
     }
 
     #[test]

@@ -153,6 +153,8 @@ pub struct Caps {
     pub text: usize,
     /// Elements of an array.
     pub array: usize,
+    /// Whether arguments are shown, and not only results and whether these tell of failures.
+    pub arguments: bool,
     /// The trace goes to the place to which the program writes: calls and returns of functions that may write wait until
     /// what was recorded before is told.
     pub in_order: bool,
@@ -277,8 +279,7 @@ impl Parts {
             ..Shape::default()
         };
         let mut walk = Walk::new(prototype, capture, caps);
-        let mut entry = walk.entry();
-        let mut returned = Ok(());
+        let (mut entry, mut returned) = (Ok(()), Ok(()));
         if returns == Returns::Recorded {
             let at = sysv::results(&prototype.result);
             shape.result = ResultRegisters {
@@ -286,15 +287,21 @@ impl Parts {
                 vector: at.vector,
                 x87: at.x87,
             };
-            returned = walk.returned();
+            walk.failure();
         }
-        for location in &capture.locations {
-            entry = entry.and(take(&mut shape, *location));
-        }
-        if let Some((index, format)) = capture.format {
-            entry = entry.and(walk.format(&mut shape, index, format));
-            if format.language == Language::Scanf {
-                returned = Err(Refused::Format);
+        if caps.arguments {
+            entry = walk.entry();
+            if returns == Returns::Recorded {
+                returned = walk.returned();
+            }
+            for location in &capture.locations {
+                entry = entry.and(take(&mut shape, *location));
+            }
+            if let Some((index, format)) = capture.format {
+                entry = entry.and(walk.format(&mut shape, index, format));
+                if format.language == Language::Scanf {
+                    returned = Err(Refused::Format);
+                }
             }
         }
         walk.finish(&mut shape);

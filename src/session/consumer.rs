@@ -3,14 +3,16 @@
 use super::tell;
 use crate::base::snapshot::SnapshotMethod;
 use crate::decode::Decoder;
-use crate::engine::hit::Hit;
+use crate::engine::hit::{Hit, What};
 use crate::engine::supervisor::state::Supervisor;
 use crate::event::Kind;
 use crate::event::Request;
+use crate::plan::Tracepoint;
 use crate::sink::Sink;
 use crate::sink::promises::Promises;
 use std::io;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 /// Between engine and sink.
 pub(super) struct Consumer {
@@ -30,6 +32,9 @@ impl Consumer {
         if self.failure.is_some() {
             return ControlFlow::Break(Request::End);
         }
+        if let What::Complete { call, .. } = &hit.what {
+            return self.take_complete(hit, call.point);
+        }
         let event = self.decoder.event(hit);
         if let Some(promises) = &mut self.promises {
             promises.event(event);
@@ -43,6 +48,25 @@ impl Consumer {
         if matches!(event.kind, Kind::Tick | Kind::Leaving) {
             written = written.and_then(|()| self.sink.flush());
         }
+        self.answer(written)
+    }
+
+    /// Takes a call and its return.
+    fn take_complete(&mut self, hit: &Hit<'_>, point: &Arc<Tracepoint>) -> ControlFlow<Request> {
+        self.decoder.event(hit);
+        let Some((call, returned)) = self.decoder.complete(point) else {
+            return ControlFlow::Continue(());
+        };
+        if let Some(promises) = &mut self.promises {
+            promises.event(call);
+            promises.event(returned);
+        }
+        let written = self.sink.complete(call, returned);
+        self.answer(written)
+    }
+
+    /// What the engine is told of what was written.
+    fn answer(&mut self, written: io::Result<()>) -> ControlFlow<Request> {
         match self.note(written) {
             ControlFlow::Continue(()) => match self.sink.request() {
                 Some(request) => ControlFlow::Break(request),

@@ -65,6 +65,11 @@ pub(super) trait Mode {
         SnapshotMethod::default()
     }
 
+    /// Whether it shows what calls were made with.
+    fn shows_arguments(&self) -> bool {
+        true
+    }
+
     /// Whether it writes while the program runs, so that the order with what that writes matters.
     fn writes_as_it_goes(&self) -> bool {
         false
@@ -164,6 +169,10 @@ impl Mode for Machine {
 impl Mode for Summary {
     fn user_requests(&self) -> UserRequests {
         UserRequests::Heard
+    }
+
+    fn shows_arguments(&self) -> bool {
+        false
     }
 
     fn sink(self: Box<Self>, to: &Destination, out: Out, _: Knowledge) -> Box<dyn Sink> {

@@ -17,6 +17,15 @@ pub trait Around {
     /// Gives it what this event is to it.
     fn pass(&mut self, event: &Event) -> io::Result<()>;
 
+    /// Gives it what a call and its return are to it.
+    fn pass_complete(&mut self, call: &Event, returned: &Event) -> io::Result<()> {
+        self.pass(call)?;
+        match self.ask() {
+            Some(Request::End) => Ok(()),
+            _ => self.pass(returned),
+        }
+    }
+
     /// What it asks of the engine, or we ask in its place.
     fn ask(&mut self) -> Option<Request> {
         self.inner_mut().request()
@@ -30,6 +39,10 @@ impl<A: Around> Sink for A {
 
     fn event(&mut self, event: &Event) -> io::Result<()> {
         self.pass(event)
+    }
+
+    fn complete(&mut self, call: &Event, returned: &Event) -> io::Result<()> {
+        self.pass_complete(call, returned)
     }
 
     fn request(&mut self) -> Option<Request> {
@@ -68,6 +81,10 @@ impl Around for Box<dyn Sink> {
 
     fn pass(&mut self, event: &Event) -> io::Result<()> {
         self.inner_mut().event(event)
+    }
+
+    fn pass_complete(&mut self, call: &Event, returned: &Event) -> io::Result<()> {
+        self.inner_mut().complete(call, returned)
     }
 }
 

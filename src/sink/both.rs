@@ -20,6 +20,11 @@ impl<A: Sink, B: Sink> Sink for Both<A, B> {
         self.1.event(event)
     }
 
+    fn complete(&mut self, call: &Event, returned: &Event) -> io::Result<()> {
+        self.0.complete(call, returned)?;
+        self.1.complete(call, returned)
+    }
+
     fn request(&mut self) -> Option<Request> {
         self.1.request()
     }

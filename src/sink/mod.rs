@@ -37,6 +37,15 @@ pub trait Sink {
     /// Takes one event. An error means that nothing more can be written, and ends the session.
     fn event(&mut self, event: &Event) -> io::Result<()>;
 
+    /// Takes a call and its return, before which its task did nothing else.
+    fn complete(&mut self, call: &Event, returned: &Event) -> io::Result<()> {
+        self.event(call)?;
+        match self.request() {
+            Some(Request::End) => Ok(()),
+            _ => self.event(returned),
+        }
+    }
+
     /// What it asks of the engine: asked after each event, and told again until it was given.
     fn request(&mut self) -> Option<Request> {
         None

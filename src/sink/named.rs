@@ -222,4 +222,11 @@ impl<S: Sink> Around for Named<S> {
             None => self.inner.event(event),
         }
     }
+
+    fn pass_complete(&mut self, call: &Event, returned: &Event) -> io::Result<()> {
+        let (named_call, named_return) = (self.named(call), self.named(returned));
+        let call = named_call.as_ref().unwrap_or(call);
+        self.inner
+            .complete(call, named_return.as_ref().unwrap_or(returned))
+    }
 }

@@ -76,6 +76,10 @@ impl Sink for PerProcess {
         Ok(())
     }
 
+    fn complete(&mut self, call: &Event, returned: &Event) -> io::Result<()> {
+        self.of(call.pid)?.complete(call, returned)
+    }
+
     fn flush(&mut self) -> io::Result<()> {
         self.open.values_mut().try_for_each(|sink| sink.flush())
     }

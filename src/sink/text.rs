@@ -244,41 +244,12 @@ impl Text {
 
     fn show(&mut self, event: &Event) {
         match &event.kind {
-            Kind::Call {
-                id,
-                depth,
-                point,
-                return_address,
-                args,
-                stack,
-                ..
-            } => {
-                self.begin(event, *return_address, *depth);
-                self.line.push_line(&self.heads.of(point).call);
-                let has_args = self.args(point, args, 0, false);
-                let begun = Begun {
-                    has_args,
-                    args: args.len(),
-                    return_address: *return_address,
-                    backtrace: self.unwind(event, point, stack.as_ref()),
-                };
-                self.half = Some((*id, begun));
-            }
+            Kind::Call { id, .. } => self.half = self.call(event).map(|begun| (*id, begun)),
             Kind::Return {
-                id,
-                depth,
-                point,
-                out_args,
-                result,
-                elapsed,
-                ..
+                id, depth, point, ..
             } => {
                 let begun = self.resume(event, *id, *depth, point);
-                self.args(point, out_args, begun.args, begun.has_args);
-                self.result(result);
-                self.elapsed(*elapsed);
-                self.line.end();
-                self.backtrace(event, begun);
+                self.returned(event, begun);
             }
             Kind::ReturnedAgain {
                 point,
@@ -308,6 +279,49 @@ impl Text {
             }
             _ => self.show_note(event),
         }
+    }
+
+    /// The left half of a line.
+    fn call(&mut self, event: &Event) -> Option<Begun> {
+        let Kind::Call {
+            depth,
+            point,
+            return_address,
+            args,
+            stack,
+            ..
+        } = &event.kind
+        else {
+            return None;
+        };
+        self.begin(event, *return_address, *depth);
+        self.line.push_line(&self.heads.of(point).call);
+        let has_args = self.args(point, args, 0, false);
+        Some(Begun {
+            has_args,
+            args: args.len(),
+            return_address: *return_address,
+            backtrace: self.unwind(event, point, stack.as_ref()),
+        })
+    }
+
+    /// The right half, and what stands below the line.
+    fn returned(&mut self, event: &Event, begun: Begun) {
+        let Kind::Return {
+            point,
+            out_args,
+            result,
+            elapsed,
+            ..
+        } = &event.kind
+        else {
+            return;
+        };
+        self.args(point, out_args, begun.args, begun.has_args);
+        self.result(result);
+        self.elapsed(*elapsed);
+        self.line.end();
+        self.backtrace(event, begun);
     }
 
     /// What is no call.
@@ -348,6 +362,17 @@ impl Sink for Text {
         }
         if !event.kind.is_bookkeeping() {
             self.show(event);
+        }
+        self.line.write_to(&mut self.out)
+    }
+
+    /// Each half would be written by itself.
+    fn complete(&mut self, call: &Event, returned: &Event) -> io::Result<()> {
+        if call.kind.is_bookkeeping() {
+            return Ok(());
+        }
+        if let Some(begun) = self.call(call) {
+            self.returned(returned, begun);
         }
         self.line.write_to(&mut self.out)
     }

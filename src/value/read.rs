@@ -57,14 +57,24 @@ pub enum Plain {
     Void,
 }
 
-impl From<Plain> for Value {
+impl Plain {
+    /// Makes the value where it belongs: to move one costs more than all else.
     #[inline]
-    fn from(plain: Plain) -> Value {
-        match plain {
-            Plain::Signed(number) => Value::Signed(number),
-            Plain::Unsigned(number) => Value::Unsigned(number),
-            Plain::Pointer(at) => Value::Pointer(at),
-            Plain::Void => Value::Void,
+    pub fn put(self, value: &mut Value) {
+        match self {
+            Plain::Signed(number) => *value = Value::Signed(number),
+            Plain::Unsigned(number) => *value = Value::Unsigned(number),
+            Plain::Pointer(at) => *value = Value::Pointer(at),
+            Plain::Void => *value = Value::Void,
+        }
+    }
+
+    /// Adds the value.
+    #[inline]
+    pub fn add_to(self, values: &mut Vec<Value>) {
+        values.push(Value::Void);
+        if let Some(value) = values.last_mut() {
+            self.put(value);
         }
     }
 }
@@ -104,9 +114,11 @@ impl Reader<'_> {
     /// The value of an argument or of the result.
     pub fn read(&self, argument: &Argument<'_>) -> Value {
         if let Place::Bytes(_) = &argument.place
-            && let Some(value) = self.plain(argument.ty, argument.place.low())
+            && let Some(plain) = self.plain(argument.ty, argument.place.low())
         {
-            return value.into();
+            let mut value = Value::Void;
+            plain.put(&mut value);
+            return value;
         }
         let limits = Limits {
             string: self.limits.string.min(MAX_LIMIT),

@@ -28,6 +28,7 @@ use std::time::Duration;
 pub(crate) const CAPS: Caps = Caps {
     text: 32,
     array: 4,
+    arguments: true,
     in_order: false,
 };
 

@@ -66,7 +66,7 @@ impl<'p> Walk<'p> {
         (0..self.capture.at_entry).try_for_each(|index| self.parameter(index, When::Entry))
     }
 
-    /// What is shown at the return.
+    /// What is shown at the return, besides.
     pub(super) fn returned(&mut self) -> Result<(), Refused> {
         let last = self.prototype.params.len();
         (self.capture.at_entry..last).try_for_each(|index| self.parameter(index, When::Return))?;
@@ -82,14 +82,19 @@ impl<'p> Walk<'p> {
         if let Some(extent) = extent {
             self.add(When::Return, Source::Result, extent)?;
         }
-        if let Some(failure) = failure(ty) {
-            let errno = Extent {
-                bytes: 4,
-                ends: Ends::AtLength,
-            };
-            self.add(When::Return, Source::Errno(failure), errno)?;
-        }
         Ok(())
+    }
+
+    /// Why a call has failed.
+    pub(super) fn failure(&mut self) {
+        if let Some(failure) = failure(&self.prototype.result) {
+            self.at_return.push(Blob {
+                source: Source::Errno(failure),
+                most: 4,
+                ends: Ends::AtLength,
+                by_format: false,
+            });
+        }
     }
 
     /// Adds what was found to the shape.

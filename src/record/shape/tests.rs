@@ -12,6 +12,7 @@ use std::sync::Arc;
 const CAPS: Caps = Caps {
     text: 32,
     array: 4,
+    arguments: true,
     in_order: false,
 };
 
@@ -187,6 +188,27 @@ fn what_a_format_tells() {
     }
     assert_eq!(of("int f(int, string, format);", "%s"), Some(1 << 3));
     assert_eq!(texts_of(&point("f", None), b"%s", CAPS), None);
+}
+
+#[test]
+fn without_arguments() {
+    let caps = Caps {
+        arguments: false,
+        ..CAPS
+    };
+    for (line, expected) in [
+        ("long f(int, +string0, double);", "0 0 0 | 0 0 0"),
+        ("string f(string*, format);", "0 0 0 | 0 0 0"),
+        ("errno(int) f(int);", "0 0 0 | 0 0 0 Errno(Int):4"),
+        ("double f(scan_format);", "0 0 0 | 0 1 0"),
+    ] {
+        let shape = Shape::of(&point("f", Some(line)), caps);
+        assert_eq!(
+            shape.map(|shape| shown(&shape)),
+            Ok(expected.to_owned()),
+            "{line}"
+        );
+    }
 }
 
 #[test]

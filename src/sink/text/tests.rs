@@ -15,9 +15,32 @@ fn written(style: &Style, events: &[Event]) -> Written {
     written
 }
 
+/// The same where calls come together with their returns if these are next.
+fn written_at_once(style: &Style, events: &[Event]) -> Written {
+    let written = Written::default();
+    let mut sink = Text::new(style.clone(), Box::new(written.clone()));
+    let mut rest = events;
+    while let [first, others @ ..] = rest {
+        rest = match (&first.kind, others) {
+            (Kind::Call { id, .. }, [next, others @ ..]) if matches!(&next.kind, Kind::Return { id: of, .. } if of == id) =>
+            {
+                sink.complete(first, next).expect("written");
+                others
+            }
+            _ => {
+                sink.event(first).expect("written");
+                others
+            }
+        };
+    }
+    sink.finish().expect("finished");
+    written
+}
+
 #[track_caller]
 fn check(style: &Style, events: &[Event], lines: &[&str]) {
     let text = written(style, events).text();
+    assert_eq!(written_at_once(style, events).text(), text);
     let shown: Vec<&str> = text.split_inclusive('\n').collect();
     let lines: Vec<String> = lines.iter().map(|line| format!("{line}\n")).collect();
     assert_eq!(shown, lines);

@@ -6,6 +6,7 @@ use super::{Patched, Recorded, Recorder};
 use crate::base::Pid;
 use crate::base::addr::Addr;
 use crate::base::regs::{Regs, View};
+use crate::base::time::Timestamp;
 use crate::engine::hit::What;
 use crate::engine::supervisor::out::Out;
 use crate::engine::supervisor::state::Supervisor;
@@ -137,30 +138,39 @@ impl Supervisor {
             out,
             last: None,
         };
-        let mut regs = Seen::registers(ring.thread_pointer);
+        let mut regs = [Seen::registers(ring.thread_pointer); 2];
         let mut count = 0;
         let is_next = |time: Option<u64>| time.is_some_and(|time| time <= until);
         while count < BATCH
             && share.goes_on(count, teller.out)
             && is_next(reader.time(shared, code.shapes()))
         {
-            let Some(record) = reader.take(code.shapes()) else {
+            let Some((record, back)) = reader.take_with_return(code.shapes(), until) else {
                 break;
             };
-            count += 1;
+            count += 1 + usize::from(back.is_some());
             let point = points.get(record.number as usize).and_then(Option::as_ref);
             let Some(point) = point else {
                 continue;
             };
             teller.out.at(Some(clock.time(record.time)));
-            match record.kind {
-                Kind::Return => returned(&mut teller, (&record, &mut regs), &point.point),
-                _ => {
-                    let return_address = Addr(code.caller(record.word, shared));
-                    if teller.is_meant(point, callees, record.frame, return_address) {
-                        called(&mut teller, (&record, &mut regs), point, return_address);
-                    }
+            let back = back.map(|back| (clock.time(back.time), back));
+            if record.kind == Kind::Return {
+                returned(&mut teller, (&record, &mut regs[0]), &point.point);
+                continue;
+            }
+            let return_address = Addr(code.caller(record.word, shared));
+            let is_meant = teller.is_meant(point, callees, record.frame, return_address);
+            match (is_meant, back) {
+                (true, back) => {
+                    let records = (&record, back.as_ref());
+                    called(&mut teller, records, &mut regs, point, return_address);
                 }
+                (false, Some((time, back))) => {
+                    teller.out.at(Some(time));
+                    returned(&mut teller, (&back, &mut regs[0]), &point.point);
+                }
+                (false, None) => {}
             }
         }
         teller.settle();
@@ -199,9 +209,11 @@ impl Recorder {
     }
 }
 
+/// A call, and its return if that was next.
 fn called<'a>(
     teller: &mut Teller<'a, '_>,
-    (record, regs): (&Record<'_>, &mut Regs),
+    (record, back): (&Record<'_>, Option<&(Timestamp, Record<'_>)>),
+    [regs, regs_back]: &mut [Regs; 2],
     recorded: &'a Recorded,
     return_address: Addr,
 ) {
@@ -213,7 +225,17 @@ fn called<'a>(
     };
     let ip = recorded.entry.unwrap_or(return_address);
     let seen = Seen::new(record, regs, ip.0);
-    teller.called(&call, seen.view());
+    let Some((ended, back)) = back else {
+        teller.called(&call, seen.view());
+        return;
+    };
+    let errno = teller.space.errno(teller.thread_pointer);
+    let back = Seen::new(back, regs_back, return_address.0);
+    let view = View {
+        errno,
+        ..back.view()
+    };
+    teller.complete(&call, seen.view(), (*ended, view));
 }
 
 fn returned(

@@ -153,6 +153,51 @@ impl<'a> Teller<'a, '_> {
         }
     }
 
+    /// A call that has returned, before its task did anything else.
+    pub(super) fn complete(
+        &mut self,
+        call: &Call<'a>,
+        view: View<'_>,
+        (ended, returned): (Timestamp, View<'_>),
+    ) {
+        self.settle();
+        let Call {
+            point,
+            frame,
+            return_address,
+            ..
+        } = *call;
+        let is_alone = point.returns == Returns::Once
+            && self.position(frame).stack == Stack::Own
+            && self.task.calls.are_above(frame);
+        if !is_alone {
+            self.called(call, view);
+            self.out.at(Some(ended));
+            if let Some(return_address) = self.caller(frame, point) {
+                self.returned(point, frame, return_address, returned);
+            }
+            return;
+        }
+        let Some(pid) = self.task.tells_of(point, self.space.pid) else {
+            return;
+        };
+        let id = CallId(*self.next_call);
+        *self.next_call += 1;
+        let what = What::Complete {
+            call: hit::Call {
+                id,
+                depth: self.task.calls.depth(),
+                point,
+                return_address,
+                view,
+            },
+            returned,
+            ended,
+        };
+        self.out.tell(pid, self.tid, what);
+        self.task.calls.came_back(frame, return_address, point);
+    }
+
     /// Where a call of this function returns to whose return address was in this place.
     pub(super) fn caller(&self, frame: u64, point: &Arc<Tracepoint>) -> Option<Addr> {
         if let Some(last) = &self.last
@@ -171,25 +216,28 @@ impl<'a> Teller<'a, '_> {
         return_address: Addr,
         view: View<'_>,
     ) {
-        if let Some(last) = self.last.take() {
-            let calls = &mut self.task.calls;
-            if last.frame == frame && Arc::ptr_eq(last.point, point) && calls.are_above(frame) {
-                calls.came_back(frame, return_address, point);
-                let what = What::Return {
-                    call: hit::Call {
-                        id: last.id,
-                        depth: last.depth,
-                        point,
-                        return_address,
-                        view,
-                    },
-                    began: last.began,
-                };
-                self.out.tell(last.pid, self.tid, what);
-                return;
-            }
-            self.open(last);
+        // It is not moved: what was just written would be waited for.
+        if let Some(last) = &self.last
+            && last.frame == frame
+            && Arc::ptr_eq(last.point, point)
+            && self.task.calls.are_above(frame)
+        {
+            self.task.calls.came_back(frame, return_address, point);
+            let what = What::Return {
+                call: hit::Call {
+                    id: last.id,
+                    depth: last.depth,
+                    point,
+                    return_address,
+                    view,
+                },
+                began: last.began,
+            };
+            self.out.tell(last.pid, self.tid, what);
+            self.last = None;
+            return;
         }
+        self.settle();
         if self.task.calls.is_same_return(frame, return_address, point) {
             return;
         }
