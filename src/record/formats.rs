@@ -31,7 +31,7 @@ pub(super) fn bit(source: Source) -> Option<u32> {
     match source {
         Source::General(number) => Some(u32::from(number)),
         Source::Stack(word) => Some(6 + u32::from(word)),
-        Source::Kept(_) | Source::Result | Source::Errno(_) => None,
+        Source::Kept(_) | Source::Result | Source::Errno(_) | Source::Before => None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! What is taken of a call: which registers, how much of the stack, and which memory, so that all that is shown of it
 //! can be read later.
 
+mod chain;
 pub mod formats;
 mod memory;
 #[cfg(test)]
@@ -109,6 +110,8 @@ pub(super) enum Source {
     Result,
     /// At a return that tells of a failure: where errno is.
     Errno(Failure),
+    /// The last word of what was copied just before.
+    Before,
 }
 
 impl Source {

@@ -30,6 +30,7 @@ pub(super) fn add(
         }
         match blob.source {
             Source::Errno(failure) => errno(asm, layout, failure, without)?,
+            Source::Before => before(asm, without)?,
             source => address(asm, source)?,
         }
         asm.mov(edx, blob.most as i32)?;
@@ -75,6 +76,14 @@ fn errno(asm: &mut Asm, layout: &Layout, failure: Failure, without: CodeLabel) -
     asm.add(rax, qword_ptr(0).fs())
 }
 
+/// `rax` = the last word of the blob that ends at `r10`; goes to `without` when that is a null pointer, or could not be read:
+/// then it is the blob's length.
+fn before(asm: &mut Asm, without: CodeLabel) -> Made {
+    asm.mov(rax, qword_ptr(r10 - 8))?;
+    asm.test(rax, rax)?;
+    asm.je(without)
+}
+
 /// `rax` = what a blob is copied from.
 pub(super) fn address(asm: &mut Asm, source: Source) -> Made {
     match source {
@@ -85,7 +94,7 @@ pub(super) fn address(asm: &mut Asm, source: Source) -> Made {
                 false => asm.mov(rax, register),
             }
         }
-        Source::Result | Source::Errno(_) => asm.mov(rax, slot(frame::RAX)),
+        Source::Result | Source::Errno(_) | Source::Before => asm.mov(rax, slot(frame::RAX)),
         Source::Kept(index) => {
             let mut absent = asm.create_label();
             asm.mov(rax, slot(frame::KEPT))?;

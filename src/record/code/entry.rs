@@ -346,7 +346,7 @@ pub(super) fn entry_source(asm: &mut Asm, source: Source) -> Made<AsmRegister64>
             Ok(rax)
         }
         // Only returns have these.
-        Source::Kept(_) | Source::Result | Source::Errno(_) => {
+        Source::Kept(_) | Source::Result | Source::Errno(_) | Source::Before => {
             asm.xor(eax, eax)?;
             Ok(rax)
         }

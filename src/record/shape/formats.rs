@@ -95,7 +95,7 @@ impl Shape {
                 let at = Addr(regs.rsp).offset(8 + 8 * i64::from(word));
                 memory.read_word(at).ok().map(Addr)
             }
-            Source::Kept(_) | Source::Result | Source::Errno(_) => None,
+            Source::Kept(_) | Source::Result | Source::Errno(_) | Source::Before => None,
         }
     }
 }

@@ -20,6 +20,14 @@ pub(super) struct Extent {
 }
 
 impl Extent {
+    /// So many bytes.
+    pub(super) fn of(bytes: u64) -> Extent {
+        Extent {
+            bytes,
+            ends: Ends::AtLength,
+        }
+    }
+
     /// As much as either needs.
     fn and(self, other: Extent) -> Extent {
         Extent {
@@ -44,7 +52,7 @@ pub(super) struct Walk<'p> {
 
 /// When something is shown.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum When {
+pub(super) enum When {
     Entry,
     Return,
 }
@@ -72,15 +80,12 @@ impl<'p> Walk<'p> {
         (self.capture.at_entry..last).try_for_each(|index| self.parameter(index, When::Return))?;
         let ty = &self.prototype.result;
         self.lengths(ty, When::Return)?;
-        let extent = match sysv::results(ty).memory {
-            true => Some(Extent {
-                bytes: self.flat(ty)?,
-                ends: Ends::AtLength,
-            }),
-            false => self.by_value(ty, None)?,
-        };
-        if let Some(extent) = extent {
-            self.add(When::Return, Source::Result, extent)?;
+        match sysv::results(ty).memory {
+            true => {
+                let extent = Extent::of(self.flat(ty)?);
+                self.add(When::Return, Source::Result, extent)?;
+            }
+            false => self.pointer(ty, Source::Result, When::Return)?,
         }
         Ok(())
     }
@@ -119,9 +124,14 @@ impl<'p> Walk<'p> {
     }
 
     fn pointer(&mut self, ty: &Type, source: Source, when: When) -> Result<(), Refused> {
-        match self.by_value(ty, None)? {
-            Some(extent) => self.add(when, source, extent),
-            None => Ok(()),
+        match self.by_value(ty, None) {
+            Ok(Some(extent)) => self.add(when, source, extent),
+            Ok(None) => Ok(()),
+            Err(Refused::Deep) => {
+                let (bytes, behind) = self.ends_with_pointer(ty)?.ok_or(Refused::Deep)?;
+                self.add_chain(when, source, bytes, behind)
+            }
+            Err(why) => Err(why),
         }
     }
 
@@ -154,10 +164,7 @@ impl<'p> Walk<'p> {
 
     /// How much is read of what a pointer leads to.
     fn behind(&self, ty: &Type, lens: Option<&Lens>) -> Result<Extent, Refused> {
-        let plain = |bytes| Extent {
-            bytes,
-            ends: Ends::AtLength,
-        };
+        let plain = Extent::of;
         match (ty, lens) {
             (Type::Shown(Lens::Hide, _), _) => Ok(plain(0)),
             (Type::Shown(inner, ty), lens) if inner.goes_around() => self.behind(ty, lens),
@@ -198,7 +205,7 @@ impl<'p> Walk<'p> {
     }
 
     /// The size of a type that leads nowhere else.
-    fn flat(&self, ty: &Type) -> Result<u64, Refused> {
+    pub(super) fn flat(&self, ty: &Type) -> Result<u64, Refused> {
         match ty {
             Type::Shown(Lens::Hide, _) => {}
             Type::Shown(Lens::Switch(switch), _) => {
@@ -276,19 +283,37 @@ impl<'p> Walk<'p> {
             return Ok(());
         };
         match is_behind {
-            true => self.add(
-                when,
-                source,
-                Extent {
-                    bytes: 8,
-                    ends: Ends::AtLength,
-                },
-            ),
+            true => self.add(when, source, Extent::of(8)),
             false => Ok(()),
         }
     }
 
     fn add(&mut self, when: When, source: Source, extent: Extent) -> Result<(), Refused> {
+        let blob = self.blob(when, source, extent)?;
+        let blobs = self.blobs(when);
+        // What leads to the next one stays as it is.
+        let leads_on = |blobs: &[Blob], index: usize| {
+            let next = blobs.get(index + 1);
+            next.is_some_and(|next| next.source == Source::Before)
+        };
+        let same = (0..blobs.len()).find(|index| {
+            let other = &blobs[*index];
+            let is_same = other.source == blob.source && other.ends == blob.ends;
+            is_same && !leads_on(blobs, *index)
+        });
+        match same {
+            Some(index) => blobs[index].most = blobs[index].most.max(blob.most),
+            None => blobs.push(blob),
+        }
+        Ok(())
+    }
+
+    pub(super) fn blob(
+        &mut self,
+        when: When,
+        source: Source,
+        extent: Extent,
+    ) -> Result<Blob, Refused> {
         if extent.bytes > MOST_RECORD {
             return Err(Refused::Long);
         }
@@ -296,27 +321,24 @@ impl<'p> Walk<'p> {
             When::Return => self.keep(source)?,
             When::Entry => source,
         };
-        let blob = Blob {
+        Ok(Blob {
             source,
             most: extent.bytes as u32,
             ends: extent.ends,
             by_format: false,
-        };
-        let blobs = match when {
+        })
+    }
+
+    pub(super) fn blobs(&mut self, when: When) -> &mut Vec<Blob> {
+        match when {
             When::Entry => &mut self.at_entry,
             When::Return => &mut self.at_return,
-        };
-        let same = |other: &&mut Blob| other.source == source && other.ends == blob.ends;
-        match blobs.iter_mut().find(same) {
-            Some(other) => other.most = other.most.max(blob.most),
-            None => blobs.push(blob),
         }
-        Ok(())
     }
 
     /// What the return finds where the call has kept it.
     fn keep(&mut self, source: Source) -> Result<Source, Refused> {
-        if matches!(source, Source::Result | Source::Errno(_)) {
+        if matches!(source, Source::Result | Source::Errno(_) | Source::Before) {
             return Ok(source);
         }
         let index = self.kept.iter().position(|kept| *kept == source);

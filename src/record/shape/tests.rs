@@ -100,6 +100,33 @@ fn registers_and_stack() {
 }
 
 #[test]
+fn memory_behind_memory() {
+    check(
+        "long f(string, +string*, int);",
+        "3 0 0 g0:34z | 0 0 0 g1:8 Before:34z",
+    );
+    check("int f(int**, int*);", "2 0 0 g0:8 Before:4 g1:4 | 0 0 0");
+    check(
+        "int f(struct(int, string)*);",
+        "1 0 0 g0:16 Before:34z | 0 0 0",
+    );
+    check(
+        "int f(struct(hide(addr), type_name(string))*);",
+        "1 0 0 g0:16 Before:34z | 0 0 0",
+    );
+    check("string* f();", "0 0 0 | 0 0 0 Result:8 Before:34z");
+    // What stands there first is not read twice.
+    check(
+        "int f(array(int, 1)*, +string*, +int*);",
+        "3 0 0 g0:8 | 0 0 0 g1:8 Before:34z g2:4",
+    );
+    check("int f(struct(string, int)*);", "Deep");
+    check("int f(struct(string, string)*);", "Deep");
+    check("int f(int***);", "Deep");
+    check("int f(array(string, 2)*);", "Deep");
+}
+
+#[test]
 fn memory_at_the_call() {
     check("int f(string);", "1 0 0 g0:34z | 0 0 0");
     check(
@@ -137,8 +164,6 @@ fn memory_at_the_return() {
 
 #[test]
 fn what_is_refused() {
-    check("int f(string*);", "Deep");
-    check("int f(struct(int, string)*);", "Deep");
     check("array(string, zero)* f();", "Deep");
     check("int f(vformat, va_list);", "Format");
     check("int f(scan_format);", "Format");
@@ -218,8 +243,9 @@ fn what_is_asked_for() {
         (shape.asks.at_entry, shape.asks.at_return)
     };
     assert_eq!(asks("int f(string);"), (false, false));
-    assert_eq!(asks("int f(string*);"), (true, false));
-    assert_eq!(asks("string* f(string);"), (false, true));
+    assert_eq!(asks("int f(string*);"), (false, false));
+    assert_eq!(asks("int f(string**);"), (true, false));
+    assert_eq!(asks("string** f(string);"), (false, true));
     assert_eq!(asks("int f(format);"), (false, false));
     assert_eq!(asks("int f(vformat, va_list);"), (true, false));
     assert_eq!(asks("int f(scan_format);"), (true, true));
