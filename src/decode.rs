@@ -337,7 +337,8 @@ impl Decoder {
                     self.words.extend(arguments.words());
                 }
                 arguments.at_entry(prototype, capture, view, self.limits, values);
-                match arguments.shown_at_return(prototype, capture) {
+                let is_needed = !point.is_told_once();
+                match is_needed && arguments.shown_at_return(prototype, capture) {
                     true => drop(self.open.insert(id, arguments)),
                     false => self.spare.push(arguments),
                 }

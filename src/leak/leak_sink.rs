@@ -214,6 +214,12 @@ impl Sink for LeakSink {
         self.setup.out.begin();
     }
 
+    fn complete(&mut self, call: &Event, returned: &Event) -> io::Result<()> {
+        self.event(call)?;
+        self.called(returned);
+        Ok(())
+    }
+
     fn event(&mut self, event: &Event) -> io::Result<()> {
         if !self.pending.is_empty() {
             self.collect()?;

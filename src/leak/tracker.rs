@@ -176,7 +176,7 @@ impl Tracker {
                     old.map_or(Taken::new(), |old| self.take_old(role.kind, old))
                 }
             };
-            let open = Open {
+            let mut open = Open {
                 id: caller.id,
                 role: role.clone(),
                 entry: caller.entry,
@@ -193,7 +193,7 @@ impl Tracker {
                     .open
                     .push(open);
             } else {
-                self.settle(caller.thread, open);
+                self.settle(caller.thread, &mut open);
             }
         }
     }
@@ -210,7 +210,7 @@ impl Tracker {
         self.now = self.now.max(time);
         while let Some(mut open) = self.close(thread, id) {
             open.words.at_return(out_args, result);
-            self.settle(thread, open);
+            self.settle(thread, &mut open);
         }
     }
 
@@ -228,8 +228,8 @@ impl Tracker {
 
     /// A call will not return: it had no effect.
     pub fn unwound(&mut self, thread: Tid, id: CallId) {
-        while let Some(open) = self.close(thread, id) {
-            self.put_back(open);
+        while let Some(mut open) = self.close(thread, id) {
+            self.put_back(&mut open);
         }
     }
 
@@ -241,7 +241,8 @@ impl Tracker {
     /// A thread is no more.
     pub fn thread_gone(&mut self, thread: Tid) {
         if let Some(gone) = self.threads.remove(&thread) {
-            gone.open.into_iter().for_each(|open| self.put_back(open));
+            let mut open = gone.open;
+            open.iter_mut().for_each(|open| self.put_back(open));
         }
     }
 
@@ -403,19 +404,19 @@ impl Tracker {
         holdings.map_or(Taken::new(), |holdings| holdings.table.take(old, None))
     }
 
-    fn put_back(&mut self, open: Open) {
+    fn put_back(&mut self, open: &mut Open) {
         if let Some(holdings) = self.tables.get_mut(usize::from(open.role.kind.0)) {
-            holdings.table.put_back(open.taken);
+            holdings.table.put_back(std::mem::take(&mut open.taken));
         }
     }
 
     /// The effect of a call is known.
-    fn settle(&mut self, thread: Tid, open: Open) {
+    fn settle(&mut self, thread: Tid, open: &mut Open) {
         if open.is_inner {
-            return self.note_inner(&open);
+            return self.note_inner(open);
         }
         match open.role.action {
-            Action::Acquire(family) => self.acquire(thread, &open, family),
+            Action::Acquire(family) => self.acquire(thread, open, family),
             Action::Release => self.release(thread, open),
             Action::Replace(family) => self.replace(thread, open, family),
         }
@@ -475,7 +476,7 @@ impl Tracker {
         }
     }
 
-    fn replace(&mut self, thread: Tid, open: Open, family: FamilyId) {
+    fn replace(&mut self, thread: Tid, open: &mut Open, family: FamilyId) {
         let succeeded = open.words.hold(&open.role.function)
             && !open.words.keys(&open.role.function).is_empty();
         // realloc(p, 0) frees p and returns NULL (malloc(3), glibc).
@@ -483,17 +484,17 @@ impl Tracker {
         if !succeeded && !emptied {
             return self.put_back(open);
         }
-        self.judge(thread, &open, Some(family));
-        self.record_free(&open);
+        self.judge(thread, open, Some(family));
+        self.record_free(open);
         // The engine tells behind the arguments whether it was drawn.
         let told = open.role.function.params.len();
         let is_seen = self.sample(open.role.kind).is_none() || open.words.arg(told) == Some(1);
         if succeeded && is_seen {
-            self.acquire(thread, &open, family);
+            self.acquire(thread, open, family);
         }
     }
 
-    fn release(&mut self, thread: Tid, open: Open) {
+    fn release(&mut self, thread: Tid, open: &mut Open) {
         if !open.words.hold(&open.role.function) {
             return self.refuse(thread, open);
         }
@@ -501,23 +502,23 @@ impl Tracker {
         let is_number = open.role.function.width(open.role.function.key) == Width::Int;
         // A release of a descriptor that succeeds was right, however it was opened.
         if !(open.taken.is_empty() && is_proven && is_number) {
-            self.judge(thread, &open, None);
+            self.judge(thread, open, None);
         }
-        self.record_free(&open);
+        self.record_free(open);
         if let Some(key) = open.words.keys(&open.role.function).first() {
             self.threads.entry(thread).or_default().last = Some(Last {
                 key: *key,
                 entry: open.entry,
-                role: open.role,
+                role: open.role.clone(),
             });
         }
     }
 
-    fn refuse(&mut self, thread: Tid, open: Open) {
+    fn refuse(&mut self, thread: Tid, open: &mut Open) {
         let result = open.words.result().unwrap_or_default();
         let is_number = open.role.function.width(open.role.function.key) == Width::Int;
         if open.taken.is_empty() && is_number {
-            self.judge(thread, &open, None);
+            self.judge(thread, open, None);
         }
         for (_, live) in &open.taken {
             if let Some(site) = self.sites.get_mut(live.site) {

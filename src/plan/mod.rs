@@ -75,6 +75,11 @@ impl Tracepoint {
         }
     }
 
+    /// All that is told of its calls is that they are made.
+    pub fn is_told_once(&self) -> bool {
+        self.returns == Returns::Unwatched && matches!(self.kind, Kind::Resource { .. })
+    }
+
     /// What its source calls the argument of this number from 0.
     pub fn arg_name(&self, number: usize) -> Option<&str> {
         let params = &self.prototype.as_ref()?.params;

@@ -376,6 +376,13 @@ impl Json {
                 };
                 self.line(event, "returned_again", again)
             }
+            _ => self.show_other(event),
+        }
+    }
+
+    /// What is no call.
+    fn show_other(&mut self, event: &Event) -> io::Result<()> {
+        match &event.kind {
             Kind::Signal { signal, ip } => {
                 let (name, ip) = (signal.to_string(), Some(*ip));
                 let number = signal.0;
@@ -417,7 +424,7 @@ impl Json {
             ),
             Kind::NoAllocator { what } => self.line(event, "lost", Lost { what, count: None }),
             Kind::Unfollowed => self.line(event, "unfollowed", Nothing {}),
-            Kind::Exiting | Kind::Leaving | Kind::Tick => Ok(()),
+            _ => Ok(()),
         }
     }
 }

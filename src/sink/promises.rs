@@ -59,7 +59,7 @@ impl Promises {
                 if is_of_go(&point.symbol) {
                     self.of_go.insert(event.pid);
                 }
-                self.call(event, *id, *depth, open);
+                self.call(event, (*id, point.is_told_once()), *depth, open);
             }
             Kind::Return { id, .. } | Kind::NoReturn { id, .. } => self.end(event, *id),
             Kind::Exited { .. } | Kind::Killed { .. } | Kind::Detached => {
@@ -72,13 +72,15 @@ impl Promises {
         }
     }
 
-    fn call(&mut self, event: &Event, id: CallId, depth: usize, open: usize) {
+    fn call(&mut self, event: &Event, (id, is_all): (CallId, bool), depth: usize, open: usize) {
         if self.last.is_some_and(|last| id <= last) {
             self.broken(format!("1: the id was used before: {event:?}"));
         }
         self.last = self.last.max(Some(id));
-        self.open.insert(id, event.tid);
-        self.note(event.tid, event.time, open + 1);
+        if !is_all {
+            self.open.insert(id, event.tid);
+            self.note(event.tid, event.time, open + 1);
+        }
         if depth != open && !self.of_go.contains(&event.pid) {
             self.broken(format!("5: {open} calls are open: {event:?}"));
         }

@@ -139,19 +139,7 @@ impl Supervisor {
         let id = self.add_space(space);
         for tid in held.iter().map(|(s, _)| s.tid()).chain(asleep) {
             let owner = process.get(&tid).copied().unwrap_or(pid);
-            let role = if owner == pid || self.follow == Follow::Children {
-                Role::Shown
-            } else {
-                Role::VforkChild
-            };
-            self.tasks.insert(tid, Task::new(owner, id, role));
-            if role == Role::Shown {
-                let what = What::Started {
-                    parent: None,
-                    shares_memory: owner != pid,
-                };
-                out.tell(owner, tid, what);
-            }
+            self.add_met(tid, owner, (pid, id), &mut out);
         }
         for (stopped, _) in &held {
             // One that is gone by now has nothing to lose.
@@ -171,6 +159,23 @@ impl Supervisor {
             finish(self.watched(Resume::Run(stopped)));
         }
         Ok(())
+    }
+
+    /// Adds a task of `owner`, which was met in the memory of a process that is attached to.
+    fn add_met(&mut self, tid: Tid, owner: Pid, (pid, id): (Pid, SpaceId), out: &mut Out<'_>) {
+        let role = if owner == pid || self.follow == Follow::Children {
+            Role::Shown
+        } else {
+            Role::VforkChild
+        };
+        self.tasks.insert(tid, Task::new(owner, id, role));
+        if role == Role::Shown {
+            let what = What::Started {
+                parent: None,
+                shares_memory: owner != pid,
+            };
+            out.tell(owner, tid, what);
+        }
     }
 }
 

@@ -55,20 +55,12 @@ impl Supervisor {
         {
             self.drain(id, out, Share::All);
         }
-        let still = self.batch.iter().filter(|(tid, _)| self.is_of(*tid, pid));
-        let still = still.filter_map(|(_, resume)| resume.stopped());
-        let stops = still.chain(held.iter().map(|(stopped, _)| stopped));
-        let mut tasks: Vec<TaskState> = stops.filter_map(state).collect();
+        let tasks = self.states(pid, &held);
         // The process's own id may be that of a thread that has ended, and has no memory.
         let Some(one) = tasks.first().map(|task| Pid(task.thread.0)) else {
             resume_all(held);
             return None;
         };
-        for ended in self.ending.states(pid) {
-            if tasks.iter().all(|task| task.thread != ended.thread) {
-                tasks.push(ended.clone());
-            }
-        }
         let maps = proc::maps(one).unwrap_or_default();
         let writable: Vec<&Mapping> = maps
             .iter()
@@ -105,6 +97,23 @@ impl Supervisor {
             pause,
             copying,
         })
+    }
+
+    /// The tasks of a process, all of which stand still, those that are about to end last.
+    fn states(&self, pid: Pid, held: &[(Stopped, Stop)]) -> Vec<TaskState> {
+        let still = self.batch.iter().filter(|(tid, _)| self.is_of(*tid, pid));
+        let still = still.filter_map(|(_, resume)| resume.stopped());
+        let stops = still.chain(held.iter().map(|(stopped, _)| stopped));
+        let mut tasks: Vec<TaskState> = stops.filter_map(state).collect();
+        if tasks.is_empty() {
+            return tasks;
+        }
+        for ended in self.ending.states(pid) {
+            if tasks.iter().all(|task| task.thread != ended.thread) {
+                tasks.push(ended.clone());
+            }
+        }
+        tasks
     }
 
     /// Keeps the memory of a process, all of whose tasks stand still; `one` of them has it.

@@ -3,7 +3,7 @@
 use crate::base::addr::{Addr, Vaddr};
 use crate::base::printable::printable;
 use crate::base::{Pid, Tid};
-use crate::event::{CallId, Event, Kind, Why};
+use crate::event::{CallId, Event, Kind};
 use crate::leak::allocators::Allocator;
 use crate::leak::heap::live_heap;
 use crate::leak::kinds::{Action, Role, Shape};
@@ -49,8 +49,6 @@ impl LeakSink {
                 tracker.returned(event.tid, event.time, *id, out_args, result);
                 self.identify(event.pid, event.tid);
             }
-            // Of one whose return is of no interest all is known.
-            Kind::NoReturn { why, .. } if *why == Why::Unwatched => {}
             Kind::NoReturn { id, point, .. } if is_ours(point) => {
                 self.traced(event.pid).tracker.unwound(event.tid, *id);
             }

@@ -160,17 +160,12 @@ impl Supervisor {
                 continue;
             }
             let return_address = Addr(code.caller(record.word, shared));
-            let is_meant = teller.is_meant(point, callees, record.frame, return_address);
-            match (is_meant, back) {
-                (true, back) => {
-                    let records = (&record, back.as_ref());
-                    called(&mut teller, records, &mut regs, point, return_address);
-                }
-                (false, Some((time, back))) => {
-                    teller.out.at(Some(time));
-                    returned(&mut teller, (&back, &mut regs[0]), &point.point);
-                }
-                (false, None) => {}
+            if teller.is_meant(point, callees, record.frame, return_address) {
+                let records = (&record, back.as_ref());
+                called(&mut teller, records, &mut regs, point, return_address);
+            } else if let Some((time, back)) = back {
+                teller.out.at(Some(time));
+                returned(&mut teller, (&back, &mut regs[0]), &point.point);
             }
         }
         teller.settle();

@@ -119,6 +119,9 @@ impl<'a> Teller<'a, '_> {
             view,
         });
         let began = self.out.tell(pid, self.tid, what);
+        if point.is_told_once() {
+            return;
+        }
         if position.stack == Stack::Own && point.returns == Returns::Once {
             self.last = Some(Last {
                 id,

@@ -415,7 +415,9 @@ impl<'a> Teller<'a, '_> {
         };
         if unwatched {
             let tid = self.stopped.tid();
-            self.out.tell_no_return(tid, &call, Why::Unwatched);
+            if !call.point.is_told_once() {
+                self.out.tell_no_return(tid, &call, Why::Unwatched);
+            }
             self.task.calls.pass(call);
             return false;
         }
