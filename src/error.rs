@@ -45,7 +45,7 @@ pub enum Error {
         /// Why.
         why: io::Error,
     },
-    /// Nobody can be served there.
+    /// No reader can be served there.
     #[error("cannot serve at {at}: {}", message(why))]
     Serve {
         /// The address.

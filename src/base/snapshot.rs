@@ -32,7 +32,7 @@ pub enum Copying {
     Forked,
     /// It was copied, since the process could not be made to have a child. Why.
     Refused(String),
-    /// It is the process's own, which is about to end and stands still until somebody lets it go on.
+    /// It is the process's own, which is about to end and stands still until it is let go on.
     InPlace,
 }
 
@@ -87,7 +87,7 @@ impl Memory for Copies {
     }
 }
 
-/// Memory that somebody else has, with some stretches that he has not.
+/// Memory of another owner, with some stretches replaced.
 pub struct Layered<M> {
     /// These come first.
     pub over: Copies,

@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::Arc;
 
-/// The files that processes have loaded, with their functions as far as anybody has asked for one.
+/// The files that processes have loaded, with their functions as far as one was asked for.
 pub struct Files<K> {
     files: HashMap<K, File>,
     /// How the user wants types to be shown, by their names.

@@ -208,9 +208,9 @@ pub enum SymbolKind {
 pub enum Scope {
     /// Its own object file.
     Local,
-    /// Everybody.
+    /// All modules.
     Global,
-    /// Everybody, unless there is another.
+    /// All modules, unless there is another.
     Weak,
 }
 

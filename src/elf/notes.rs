@@ -15,7 +15,7 @@ pub(super) fn build_id(bytes: &[u8], headers: &[ProgramHeader]) -> Option<Vec<u8
         .filter(|header| header.p_type == PT_NOTE)
         .find_map(|header| {
             let notes = slice(bytes, header.p_offset, header.p_filesz.min(LIMIT));
-            // gABI says words of the class's size, everybody writes 4; only property notes have 8.
+            // gABI says words of the class's size, linkers write 4; only property notes have 8.
             find(notes, if header.p_align == 8 { 8 } else { 4 })
         })
 }

@@ -39,7 +39,7 @@ use std::time::Duration;
 
 /// Who asks for what is live while the trace goes on (`--serve`).
 pub trait HeapReaders: Send + Sync {
-    /// Whether somebody has asked since this was asked last.
+    /// Whether a reader has asked since this was called last.
     fn take_request(&self) -> bool;
 
     /// Here it is, of one process.

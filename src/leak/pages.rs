@@ -10,7 +10,7 @@ pub struct Pages {
 }
 
 const PAGE: u64 = 4096;
-/// Larger blocks may have pages of their own, which somebody else gets when they are freed.
+/// Larger blocks may have pages of their own, which other blocks get when they are freed.
 const SMALL: u64 = 64 * 1024;
 
 impl Pages {

@@ -35,7 +35,7 @@ pub struct Namer {
     data: DataNames,
 }
 
-/// Modules and stacks of a process, as they were when somebody wanted to know of them.
+/// Modules and stacks of a process, as they were when they were asked for.
 pub struct Unnamed {
     pub(super) stacks: Stacks,
     pub(super) loaded: Vec<Loaded>,

@@ -24,7 +24,7 @@ pub trait System {
     /// What the user requested by a signal since this was asked last.
     fn user_requests(&self) -> Vec<UserRequest>;
 
-    /// Something begins that takes long: what tells from now on whether somebody wants us to end, and has not been
+    /// Something begins that takes long: what tells from now on whether the user wants us to end, and has not been
     /// heard yet. A terminal's Ctrl-C is for a command that we launched, and may be what it ends of.
     fn look_out(&self, knowledge: Knowledge) -> Box<dyn Fn() -> bool>;
 }

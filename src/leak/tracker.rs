@@ -89,7 +89,7 @@ pub struct Holdings {
     inner: FxHashSet<u64>,
     /// Releases of what was handed out before the attach.
     pub older_released: u64,
-    /// Things whose value was handed out again: somebody released them unseen.
+    /// Things whose value was handed out again: they were released unseen.
     pub missed: u64,
 }
 

@@ -137,7 +137,7 @@ impl<T> Coming<T> {
         done.load(Ordering::Relaxed) as f64 / total as f64
     }
 
-    /// Somebody waits: the answer is to be what can be said by now.
+    /// A reader waits: the answer is to be what can be said by now.
     pub fn hurry(&self) {
         self.work.hurry();
     }

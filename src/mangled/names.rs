@@ -282,7 +282,7 @@ impl Parser<'_> {
         Some((format!("operator {letters}"), what))
     }
 
-    /// `<substitution>`: what was named before, or one of those that everybody names.
+    /// `<substitution>`: what was named before, or one of the standard abbreviations.
     pub(super) fn substitution(&mut self) -> Option<Rc<Tree>> {
         self.expect("S")?;
         let usual = |path: &str, is_whole: bool| {

@@ -20,7 +20,7 @@ pub enum CallSite {
 }
 
 impl CallSite {
-    /// Reads the code before a return address. A tail jump leaves the return address of somebody else's
+    /// Reads the code before a return address. A tail jump leaves the return address of another function's
     /// call, which is then a local one. `got` is what code of i386 that does not know its own address keeps in
     /// a register, if all goes well.
     pub fn before(memory: &dyn Memory, return_address: Addr, got: Option<Addr>) -> CallSite {

@@ -26,7 +26,7 @@ const RESUMED_AT: usize = 8;
 impl Goroutine {
     /// The one whose stack a task with these registers is on, if any.
     pub fn running(go: Go, regs: &Regs, memory: &dyn Memory) -> Option<Goroutine> {
-        // Go's own code keeps it in a register since 1.17 (abi-internal.md); everybody else leaves what they like
+        // Go's own code keeps it in a register since 1.17 (abi-internal.md); other code leaves anything
         // there.
         Goroutine::at(regs.r14, regs.rsp, memory).or_else(|| {
             let current = Addr(regs.thread_pointer()).offset(go.goroutine);

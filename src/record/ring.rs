@@ -238,7 +238,7 @@ impl Reader {
                     self.length = length;
                     return true;
                 }
-                // Once, as nobody writes before the beginning.
+                // Once, as no record lies before the beginning.
                 Next::Skip if self.wrapped => self.go_to(0),
                 Next::Incomplete if self.cut && self.next > 0 => {
                     self.go_to(self.at + 8 * self.next as u64);

@@ -149,7 +149,7 @@ pub(super) enum Ends {
     AtLength,
 }
 
-/// What holds for all tracepoints: how much of a value is shown at most (`-s`, `-A`), and whether anybody waits.
+/// What holds for all tracepoints: how much of a value is shown at most (`-s`, `-A`), and which calls wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Caps {
     /// Characters of a text.

@@ -1,4 +1,4 @@
-//! HTTP, as much as readers of profiles and metrics need: GET and HEAD, one request a connection. Whoever is slow, or says
+//! HTTP, as much as readers of profiles and metrics need: GET and HEAD, one request a connection. A reader that is slow, or says
 //! too much, is left: a connection has a thread, of which there are a few, and a time.
 
 use super::Board;
@@ -37,7 +37,7 @@ impl Server {
         self.listener.local_addr()
     }
 
-    /// Begins to answer, in threads that do `first`. Where none can be had, nobody is answered.
+    /// Begins to answer, in threads that do `first`. Where none can be had, no reader is answered.
     pub fn begin(self, first: fn()) {
         let listen = move || {
             first();
@@ -50,7 +50,7 @@ impl Server {
                 }
             }
         };
-        // Without it nobody is answered, and all else goes on.
+        // Without it no reader is answered, and all else goes on.
         let _ = thread::Builder::new()
             .name("ltrace serve".to_owned())
             .spawn(listen);

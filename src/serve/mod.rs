@@ -1,5 +1,5 @@
 //! What is known of a running trace, for those who ask by HTTP (`--serve`): Prometheus, `go tool pprof`, and stores of
-//! profiles. The tracer's thread hands out copies when somebody asks, and never waits for a reader.
+//! profiles. The tracer's thread hands out copies when a reader asks, and never waits for a reader.
 
 mod answers;
 mod http;
@@ -46,7 +46,7 @@ impl Board {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Nobody leaves it half written.
+        // No thread leaves it half written.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -19,7 +19,7 @@ pub(super) struct Served {
     board: Arc<Board>,
 }
 
-/// Listens there; nobody is answered yet.
+/// Listens there; no reader is answered yet.
 pub(super) fn serve(at: SocketAddr, mode: &mut dyn Mode) -> Result<Served, Error> {
     let board = Arc::new(Board::default());
     let refused = |why| Error::Serve { at, why };

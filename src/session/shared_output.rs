@@ -9,7 +9,7 @@ use std::path::PathBuf;
 /// A file by device and inode, whatever its name.
 type File = (u64, u64);
 
-/// `/dev/null`: nobody reads what is written there (null(4)).
+/// `/dev/null`: what is written there is not read (null(4)).
 const NULL: u64 = nix::libc::makedev(1, 3);
 
 /// Whether any of the programs has the trace's file as its standard output or standard error, as they are now.

@@ -80,7 +80,7 @@ pub struct Counts {
 
 /// Who asks for counts.
 pub trait Readers: Send + Sync {
-    /// Somebody does.
+    /// A reader does.
     fn is_asked(&self) -> bool;
 
     /// Here they are.

@@ -108,7 +108,7 @@ pub fn line(out: &mut dyn Write, topic: Topic, text: &str) -> io::Result<()> {
 impl Sink for Debug {
     fn begin(&mut self) {
         // The trace does not end for want of these.
-        let _ = self.line(Topic::General, "everybody is held who is to be traced");
+        let _ = self.line(Topic::General, "all tasks to be traced are stopped");
     }
 
     fn event(&mut self, event: &Event) -> io::Result<()> {

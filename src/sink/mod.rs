@@ -31,7 +31,7 @@ use std::io;
 
 /// Something that takes events.
 pub trait Sink {
-    /// Called once, when everybody is held who is to be traced, and before they go on.
+    /// Called once, when all tasks to be traced are stopped, and before they go on.
     fn begin(&mut self) {}
 
     /// Takes one event. An error means that nothing more can be written, and ends the session.

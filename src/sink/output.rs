@@ -55,7 +55,7 @@ impl Destination {
     }
 }
 
-/// Tells whether somebody has asked us to end.
+/// Tells whether the user has asked us to end.
 pub type Unwanted = fn() -> bool;
 
 /// A writer that gives up when it makes no headway and its output is not waited for any more: a task may stand still

@@ -1,5 +1,5 @@
 //! Call stacks: copied at a stop ([`RawStack`]), unwound later ([`Unwinder`]), kept once
-//! ([`Stacks`]), and named when somebody asks ([`Symbolizer`]). All of it works on copies and
+//! ([`Stacks`]), and named when they are asked for ([`Symbolizer`]). All of it works on copies and
 //! files; nothing here touches a process.
 //!
 //! A frame is an address in a file, not in a process: it stays true when the process has gone, and
@@ -87,7 +87,7 @@ impl Frame {
 }
 
 impl ModuleId {
-    /// The id of the module of this number, from 1 on, where nobody else numbers them.
+    /// The id of the module of this number, from 1 on, where no one else numbers them.
     pub fn numbered(number: usize) -> ModuleId {
         ModuleId::from_count(number)
     }

@@ -78,7 +78,7 @@ impl Symbolizer {
         }
     }
 
-    /// Whether nothing is to be read any more, as somebody is waiting: what is not known yet has no names then.
+    /// Whether nothing is to be read any more, as a reader is waiting: what is not known yet has no names then.
     pub fn hurry(&mut self, is_in_haste: bool) {
         self.is_in_haste = is_in_haste;
     }

@@ -19,7 +19,7 @@ use std::path::Path;
 const MOST: u64 = 16 << 30;
 
 /// Opens a file for reading, if it is a regular one of at most 16 GiB. Anything else is not even opened: a
-/// FIFO would have us wait for a writer, and a device may act on it. A file that somebody holds a lease on is
+/// FIFO would have us wait for a writer, and a device may act on it. A file that another process holds a lease on is
 /// not waited for either (fcntl(2), "F_SETLEASE"), and a server that does not answer not for long.
 pub fn open(path: &Path) -> io::Result<File> {
     let wanted = path.to_owned();

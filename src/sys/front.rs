@@ -1,6 +1,6 @@
 //! The front-end process: it stays where the user started it, while its child does the tracing.
 //!
-//! The tracer leaves the terminal's session (see [`super::placement`]), so somebody has to stand there in
+//! The tracer leaves the terminal's session (see [`super::placement`]), so another process has to stand there in
 //! its place: to be signalled by the terminal and by others, to be stopped and continued by a shell, and
 //! to end with the tracer's status. The front end does nothing else; it sleeps in sigwaitinfo(2).
 

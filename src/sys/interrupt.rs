@@ -144,7 +144,7 @@ impl LookOut {
         }
     }
 
-    /// Whether somebody wants us to end who has not been heard yet.
+    /// Whether the user wants us to end who has not been heard yet.
     pub fn is_asked(&self) -> bool {
         let request = REQUEST.load(Ordering::Relaxed);
         self.hears(request, REQUESTED_AT.load(Ordering::Relaxed))

@@ -35,7 +35,7 @@ impl Mapped {
     pub(super) fn new(file: &File) -> io::Result<Mapped> {
         static INSTALLED: Once = Once::new();
         INSTALLED.call_once(install);
-        // SAFETY: the mapping is only read. Bytes that somebody rewrites in place may change under us, which
+        // SAFETY: the mapping is only read. Bytes that another process rewrites in place may change under us, which
         // the parsers of this crate bear, as they believe nothing; where the file is cut, the handler below
         // puts zeros.
         let map = unsafe { Mmap::map(file) }?;

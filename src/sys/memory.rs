@@ -172,7 +172,7 @@ pub struct Prefetched<'m> {
 
 impl<'m> Prefetched<'m> {
     /// Reads the beginning of each place, up to its page's end. Places that cannot be read are left to
-    /// be found unreadable when somebody asks for them.
+    /// be found unreadable when they are asked for.
     pub fn take(memory: &'m ProcessMemory, wanted: &[Addr]) -> Prefetched<'m> {
         let mut prefetched = Prefetched {
             memory,

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 /// How long an answer is waited for.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// The same while somebody else has not answered either.
+/// The same while another file system has not answered either.
 const LESS: Duration = Duration::from_millis(200);
 /// So often it is seen whether we are asked to end.
 const LOOK: Duration = Duration::from_millis(50);
@@ -141,7 +141,7 @@ pub fn told(path: &Path) -> String {
     format!("{}: {}", path.display(), unanswered())
 }
 
-/// Whether this process cannot end before somebody answers, as a thread of it is still waiting.
+/// Whether this process cannot end before a file system answers, as a thread of it is still waiting.
 pub fn is_stuck() -> bool {
     STUCK.load(Ordering::Relaxed) > 0
 }

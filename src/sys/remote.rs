@@ -9,7 +9,7 @@
 //! Should we be killed in the middle, the task would go on behind that instruction with registers that
 //! are not its own. So the instruction is one of ours with rt_sigreturn(2) behind it, and the stack pointer
 //! is at a frame that restores the task (see `sigframe`). Both are in a mapping of our own (see `places`):
-//! the task's own stack may be that of a coroutine, with somebody else's memory right below it.
+//! the task's own stack may be that of a coroutine, with other memory right below it.
 
 mod passage;
 mod places;

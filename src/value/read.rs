@@ -22,7 +22,7 @@ const MAX_DEPTH: usize = 48;
 /// How many values one may hold, and how many bytes of text, if the limits do not ask for more.
 const MAX_PARTS: usize = 512;
 const MAX_TEXT: usize = 16 << 10;
-/// How many values one may hold that consists of what a compiler says of a structure, which nobody chose to see.
+/// How many values one may hold that consists of what a compiler says of a structure, which the user did not choose to see.
 const MAX_TOLD_PARTS: usize = 48;
 /// So many structures of other kinds are shown around one whose kind a compiler tells.
 const MAX_KINDS: usize = 2;

@@ -14,7 +14,7 @@ pub(super) fn calling_convention(entry: &Entry) -> Option<Passing> {
 }
 
 /// Whether a function of a class makes its objects more than their bytes (Itanium C++ ABI 1.1, "non-trivial for the
-/// purposes of calls"): one that copies, moves or destroys them, and that somebody has written.
+/// purposes of calls"): one that copies, moves or destroys them, and that its source defines.
 pub(super) fn copies_or_destroys(
     entries: &mut Entries,
     class: &At,

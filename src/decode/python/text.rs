@@ -12,9 +12,9 @@ const BYTES: u64 = 32;
 /// The bit fields of a `str` (unicodeobject.h).
 const STATE: u64 = 32;
 
-/// No table of lines is longer that somebody wrote the function of.
+/// No table of lines of a function written by hand is longer.
 const TABLE: u64 = 1 << 20;
-/// No name or path is longer that somebody wants to read.
+/// No longer name or path is shown.
 const CHARACTERS: u64 = 4096;
 
 /// The content of a `bytes` object.

@@ -32,7 +32,7 @@ pub enum AttachError {
     /// Its id belongs to a thread.
     #[error("it is a thread of process {0}; use -p {0}")]
     Thread(Pid),
-    /// Somebody traces it already.
+    /// Another tracer traces it already.
     #[error("it is already traced by process {0}")]
     Traced(i32),
     /// It may make no system call for us.

@@ -24,7 +24,7 @@ use std::time::Instant;
 impl Supervisor {
     /// The process as it is now. What its tasks do until each of them stands still is told as ever. One that is about
     /// to end, and has much memory, stands still until the next run, as it cannot have a child ([`InPlace`](crate::base::snapshot::Copying::InPlace)).
-    /// `None`: it is no longer there, or somebody wants us to end.
+    /// `None`: it is no longer there, or the user wants us to end.
     pub fn snapshot(
         &mut self,
         pid: Pid,

@@ -27,7 +27,7 @@ const LARGE: u64 = 1 << 20;
 /// The same of one that is shared: what others have put there, or what was swapped out, is not known to be
 /// touched.
 const HUGE: u64 = 1 << 30;
-/// So much is copied between two looks whether somebody wants us to end.
+/// So much is copied between two looks whether the user wants us to end.
 const CHUNK: usize = 1 << 20;
 /// Where a kernel is slow to tell which pages there are, it may take so long while the process is held.
 const LONGEST: Duration = Duration::from_millis(200);
@@ -40,7 +40,7 @@ pub(in crate::engine) struct Plan {
     /// Memory that children do not get, or get empty.
     withheld: Vec<Range<u64>>,
     pages: Option<Pagemap>,
-    /// Whether somebody wants us to end.
+    /// Whether the user wants us to end.
     look_out: LookOut,
 }
 
@@ -50,7 +50,7 @@ pub(in crate::engine) struct Kept {
     copying: Copying,
 }
 
-/// Somebody wants us to end, or it takes too long.
+/// The user wants us to end, or it takes too long.
 pub(in crate::engine) struct GivenUp;
 
 impl Plan {

@@ -21,7 +21,7 @@ const LIMITS: Limits = Limits {
 
 impl Supervisor {
     /// Stops every task of a process, those included that are born meanwhile, and but those that stand still in
-    /// the batch; `None` when one does not come to a stop, or somebody wants us to end.
+    /// the batch; `None` when one does not come to a stop, or the user wants us to end.
     pub(in crate::engine) fn stop_process(
         &mut self,
         pid: Pid,

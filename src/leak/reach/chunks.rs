@@ -16,7 +16,7 @@ use std::ops::Range;
 /// What was found in all heaps.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Chunks {
-    /// Address and size of the memory in each chunk that somebody holds, ascending.
+    /// Address and size of the memory in each chunk in use, ascending.
     pub held: Vec<(u64, u64)>,
     /// The memory that was walked from end to end, ascending.
     pub walked: Vec<Range<u64>>,
@@ -77,7 +77,7 @@ impl Chunks {
         self.range_of(at).is_some()
     }
 
-    /// Leaves out every heap in which a block is known where there is no chunk that somebody holds.
+    /// Leaves out every heap in which a block is known where there is no chunk in use.
     /// `known` is ascending.
     pub fn agree_with(&mut self, known: &[u64]) {
         let mut held = self.held.iter().map(|(start, _)| *start).peekable();

@@ -35,7 +35,7 @@ pub struct Survey {
     pub groups: BTreeMap<(KindId, SiteId, Verdict), Group>,
     /// What is too young to be judged.
     pub young: Amount,
-    /// Descriptors that somebody closed unseen, by who opened them.
+    /// Descriptors that were closed unseen, by who opened them.
     pub closed_unseen: HashMap<SiteId, u64>,
 }
 

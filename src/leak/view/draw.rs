@@ -67,7 +67,7 @@ const HELP: [&str; 20] = [
     "  CYCLE      they point at each other, and nothing outside points in",
     "  INDIRECT   only lost blocks point at them",
     "  POSSIBLE   only pointers to their inside were found",
-    "  GROWING    somebody still holds them, and there are more and more of them",
+    "  GROWING    still referenced, and there are more and more of them",
     "  NOT FREED  there was no check",
     "",
     "  GROWTH     bytes in a second, over the last ten",

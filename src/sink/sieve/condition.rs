@@ -223,7 +223,7 @@ impl Found<'_> {
                 }),
             (Found::Value(value, _), Literal::Name(name)) => has_name(value, name, operator),
             (Found::Value(value, _), Literal::Text(wanted)) => match text(value) {
-                // Nobody knows how it goes on.
+                // How it goes on is unknown.
                 Some((text, true)) => operator.equals(wanted.as_bytes().starts_with(&text)),
                 Some((text, false)) => operator.equals(text == wanted.as_bytes()),
                 None => operator == Operator::NotEqual,

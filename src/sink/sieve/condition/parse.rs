@@ -51,7 +51,7 @@ struct Parser {
     depth: usize,
 }
 
-/// Nobody writes more brackets into each other.
+/// No more brackets may be nested.
 const DEEPEST: usize = 100;
 
 const OPERATORS: [(&str, Operator); 9] = [
