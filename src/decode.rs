@@ -278,7 +278,10 @@ impl Decoder {
     ) -> &Event {
         let point = call.point;
         let mut values = self.room.out_arguments(point);
-        let arguments = self.open.remove(&call.id);
+        let arguments = match self.open.is_empty() {
+            true => None,
+            false => self.open.remove(&call.id),
+        };
         let plain = match arguments {
             Some(_) => None,
             None => self.plain_result(point, view),

@@ -161,13 +161,17 @@ impl Reader {
         let mut after = end;
         if let Next::Record(length) = self.look(shapes) {
             self.length = length;
-            let call = record(self.copied.get(start..end)?, shapes)?;
-            let other = record(self.copied.get(end..end + length)?, shapes)?;
-            let (kinds, numbers) = ((call.kind, other.kind), (call.number, other.number));
-            if kinds == (Kind::Call, Kind::Return)
+            let [header, _, frame, ..] = *self.copied.get(start..end)? else {
+                return None;
+            };
+            let [other, time, other_frame, ..] = *self.copied.get(end..end + length)? else {
+                return None;
+            };
+            let numbers = (header as u32, other as u32);
+            if (kind(header), kind(other)) == (Some(Kind::Call), Some(Kind::Return))
                 && numbers.0 == numbers.1
-                && call.frame == other.frame
-                && other.time <= until
+                && frame == other_frame
+                && time <= until
             {
                 after += length;
                 self.next = after;

@@ -146,10 +146,15 @@ impl Stretch<'_> {
 
     fn read(&self, at: Addr, buf: &mut [u8]) {
         let from = at.0.wrapping_sub(self.at) as usize;
-        let words = self.words.iter().skip(from / 8);
-        let bytes = words.flat_map(|word| word.to_le_bytes()).skip(from % 8);
-        for (to, byte) in buf.iter_mut().zip(bytes) {
-            *to = byte;
+        let words = self.words.get(from / 8..).unwrap_or_default();
+        let Some((first, rest)) = words.split_first() else {
+            return;
+        };
+        let first = &first.to_le_bytes()[from % 8..];
+        let (head, tail) = buf.split_at_mut(first.len().min(buf.len()));
+        head.copy_from_slice(&first[..head.len()]);
+        for (to, word) in tail.chunks_mut(8).zip(rest) {
+            to.copy_from_slice(&word.to_le_bytes()[..to.len()]);
         }
     }
 }
@@ -160,13 +165,16 @@ impl Memory for Seen<'_> {
             return Ok(0);
         }
         let others = Stretches(self.blobs).filter(|stretch| stretch.at != RETURNS);
-        let most = others.chain([self.stack]).max_by_key(|s| s.behind(at));
-        let Some(stretch) = most.filter(|stretch| stretch.behind(at) > 0) else {
-            return Err(Unreadable(at));
-        };
-        let count = stretch.behind(at).min(buf.len());
-        stretch.read(at, &mut buf[..count]);
-        Ok(count)
+        let all = others.chain([self.stack]);
+        let most = all.map(|stretch| (stretch.behind(at), stretch));
+        match most.max_by_key(|(behind, _)| *behind) {
+            Some((behind, stretch)) if behind > 0 => {
+                let count = behind.min(buf.len());
+                stretch.read(at, &mut buf[..count]);
+                Ok(count)
+            }
+            _ => Err(Unreadable(at)),
+        }
     }
 
     fn returns(&self) -> Option<&[u64]> {

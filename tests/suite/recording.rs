@@ -90,6 +90,32 @@ fn printing_without_stops() {
     }
 }
 
+/// At fixed addresses a function's address may be that of the program's PLT entry: its calls are recorded there, those that
+/// a library makes by that address as well.
+#[test]
+fn functions_that_are_plt_entries() {
+    let Some(program) = shaped("own_plt", Shape::NoPie) else {
+        return;
+    };
+    let run = ltrace(["--instrument", "record", "-D", "instrument", "-e", "free"]);
+    let run = run.arg(&program).finish().exits(0);
+    let told: Vec<&str> = run.stderr.lines().collect();
+    let of_free = told
+        .iter()
+        .filter(|line| line.starts_with("DEBUG: instrument: free in "));
+    assert!(of_free.clone().count() > 1, "{}", run.stderr);
+    assert!(
+        of_free.clone().all(|line| line.ends_with(": recorded")),
+        "{}",
+        run.stderr
+    );
+    // Three keys, three nodes, and its own.
+    let calls = told
+        .iter()
+        .filter(|line| line.starts_with("own_plt->free("));
+    assert_eq!(calls.count(), 7, "{}", run.stderr);
+}
+
 /// Functions are recorded at their first instructions, by whomever they are called.
 #[test]
 fn functions_where_they_begin() {

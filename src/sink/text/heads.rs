@@ -13,7 +13,9 @@ pub(super) struct Heads {
     names: Names,
     callers: bool,
     coloured: bool,
-    known: FxHashMap<*const Tracepoint, Head>,
+    heads: Vec<Head>,
+    /// Which of them is a tracepoint's.
+    known: FxHashMap<*const Tracepoint, usize>,
 }
 
 /// How lines of one tracepoint begin.
@@ -32,28 +34,32 @@ impl Heads {
             names: Names::new(style.demangle),
             callers: style.callers,
             coloured: style.coloured,
+            heads: Vec::new(),
             known: FxHashMap::default(),
         }
     }
 
     /// How lines of this tracepoint begin.
     pub(super) fn of(&mut self, point: &Arc<Tracepoint>) -> &Head {
-        let Heads {
-            names,
-            callers,
-            coloured,
-            known,
-        } = self;
-        known.entry(Arc::as_ptr(point)).or_insert_with(|| {
-            let name = names.of(&point.symbol);
-            let mut call = Line::new(*coloured);
-            add_call(&mut call, point, &name, *callers);
-            Head {
-                call,
-                name,
-                _point: point.clone(),
-            }
-        })
+        let index = match self.known.get(&Arc::as_ptr(point)) {
+            Some(index) => *index,
+            None => self.add(point),
+        };
+        &self.heads[index]
+    }
+
+    fn add(&mut self, point: &Arc<Tracepoint>) -> usize {
+        let name = self.names.of(&point.symbol);
+        let mut call = Line::new(self.coloured);
+        add_call(&mut call, point, &name, self.callers);
+        self.heads.push(Head {
+            call,
+            name,
+            _point: point.clone(),
+        });
+        let index = self.heads.len() - 1;
+        self.known.insert(Arc::as_ptr(point), index);
+        index
     }
 }
 

@@ -45,6 +45,10 @@ impl Line {
 
     /// Adds what another line holds.
     pub(super) fn push_line(&mut self, line: &Line) {
+        if line.counted == 0 {
+            // It has no colours: its columns are counted with the others.
+            return self.push(&line.text);
+        }
         self.count();
         self.text.push_str(&line.text);
         self.counted = self.text.len();

@@ -79,6 +79,8 @@ struct Patched {
     stubs: HashMap<*const Tracepoint, u64>,
     /// Functions all calls of which are seen.
     functions: HashSet<u64>,
+    /// The stubs that jumps by way of an import's slot are led to, as in a PLT, by their addresses.
+    jumps: HashMap<u64, u64>,
     /// Imports that are seen at the imported function, by the address of its jump.
     callees: HashMap<u64, Vec<Callee>>,
     shapes: HashMap<Shape, Arc<Shape>>,
@@ -127,6 +129,7 @@ impl Recorder {
             points,
             stubs: HashMap::new(),
             functions: HashSet::new(),
+            jumps: HashMap::new(),
             callees: HashMap::new(),
             shapes: HashMap::new(),
             unwinders: HashSet::new(),

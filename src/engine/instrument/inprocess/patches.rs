@@ -75,6 +75,12 @@ impl Patches {
         Ok(())
     }
 
+    /// Whether a jump stands there, or will, that was a jump before.
+    pub(super) fn is_jump(&self, at: u64) -> bool {
+        let patch = self.wanted.get(&at).or_else(|| self.written.get(&at));
+        patch.is_some_and(|patch| patch.after[0] == 0xe9)
+    }
+
     /// Whether what is replaced there would overlap with what is replaced already.
     pub(super) fn is_near(&self, at: u64) -> bool {
         let near = at.saturating_sub(5)..at.saturating_add(6);

@@ -38,6 +38,7 @@ impl Recorder {
         self.patched.patches.forget(range);
         self.patched.detours.forget(range);
         self.patched.functions.retain(|at| !range.contains(at));
+        self.patched.jumps.retain(|at, _| !range.contains(at));
         self.patched.callees.retain(|at, _| !range.contains(at));
         for callees in self.patched.callees.values_mut() {
             callees.retain(|callee| callee.caller != *range);

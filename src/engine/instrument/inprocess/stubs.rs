@@ -145,6 +145,12 @@ impl Recorder {
         if self.patched.patches.is_full() {
             return Err("there is no more room for patches".to_owned());
         }
+        if callee
+            .as_ref()
+            .is_some_and(|callee| self.is_seen_in_plt(function.entry, callee))
+        {
+            return Ok(());
+        }
         let Patched {
             detours, patches, ..
         } = &mut self.patched;
@@ -224,7 +230,22 @@ impl Recorder {
             .patched
             .islands
             .towards(stopped, remote, memory, at, stub)?;
-        self.patched.patches.add(memory, at, slot, target)
+        self.patched.patches.add(memory, at, slot, target)?;
+        if self.patched.patches.is_jump(at.0) {
+            self.patched.jumps.insert(at.0, stub);
+        }
+        Ok(())
+    }
+
+    /// Whether calls of an imported function come to an instruction that leads to the stub of an import of the same name: in
+    /// a program at fixed addresses the function's address may be that of the program's own PLT entry. They are seen there.
+    fn is_seen_in_plt(&self, function: Addr, callee: &Callee) -> bool {
+        let Some(stub) = self.patched.jumps.get(&function.0) else {
+            return false;
+        };
+        let mut recorded = self.patched.points.iter().flatten();
+        let recorded = recorded.find(|recorded| recorded.stub == *stub);
+        recorded.is_some_and(|recorded| recorded.point.symbol == callee.point.symbol)
     }
 
     /// The stubs, and what is called by way of them.
