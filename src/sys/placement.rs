@@ -25,15 +25,13 @@ use std::time::{Duration, Instant};
 /// up to the last number: to look costs as much as half a stop.
 const FOLLOW: u32 = 16;
 const FOLLOW_LAST: u32 = 128;
-/// When stops come as slowly as this, we look sooner: each may have waited for the processor.
-const LATE: Duration = Duration::from_millis(5);
 /// How long a stop may come late before we sleep, where we poll: longer than most programs need from one
 /// call to the next, shorter than waking up another processor takes.
 const POLL: Duration = Duration::from_micros(50);
 /// Waiting for the processor longer than this for each stop means that we starve.
 const STARVED: Duration = Duration::from_micros(150);
 /// Less waiting than this in all proves nothing: others get their time slices.
-const PROOF: Duration = Duration::from_millis(10);
+const PROOF: Duration = Duration::from_millis(50);
 /// So many stops are looked at together.
 const WINDOW: u32 = 4096;
 /// How many stops are served as the scheduler has it, after starving.
@@ -58,8 +56,6 @@ pub struct Placement {
     /// After how many more we look around, and how many it was last time.
     left: u32,
     pause: u32,
-    /// When we looked last.
-    looked: Option<Instant>,
     stat: Option<(Tid, File)>,
     cpu: Option<usize>,
     schedstat: Option<File>,
@@ -121,12 +117,9 @@ impl Placement {
     pub fn served(&mut self, tid: Tid) {
         self.stops = self.stops.wrapping_add(1);
         self.left = self.left.saturating_sub(1);
-        let follows = self.mode == Mode::Following;
-        let is_late = || self.looked.is_none_or(|looked| looked.elapsed() > LATE);
-        if self.left > 0 && !(follows && is_late()) {
+        if self.left > 0 {
             return;
         }
-        self.looked = follows.then(Instant::now);
         match self.mode {
             Mode::Following => match self.starves() {
                 true => self.rest(),
@@ -395,11 +388,11 @@ mod tests {
             assert_eq!(begin.verdict(now), expected);
         }
         check(16, 96, Some(Verdict::Starved));
-        check(16, 9, None);
-        check(66, 10, Some(Verdict::Starved));
-        check(67, 10, Some(Verdict::Well));
-        check(4095, 9, None);
-        check(4096, 9, Some(Verdict::Well));
+        check(16, 20, None);
+        check(333, 50, Some(Verdict::Starved));
+        check(334, 50, Some(Verdict::Well));
+        check(4095, 40, None);
+        check(4096, 40, Some(Verdict::Well));
         check(4096, 1000, Some(Verdict::Starved));
     }
 }
