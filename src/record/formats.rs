@@ -7,7 +7,7 @@ use super::shape::Source;
 use super::shared::Shared;
 
 /// Has calls with the format at this address recorded, unless there is no room: `texts` tells which of their words lead to
-/// texts, by [`bit`]. What is there must never change.
+/// texts, a bit for each, its registers first. What is there must never change.
 pub fn add(shared: Shared<'_>, format: u64, texts: u64) {
     let free = places(format).find(|place| [0, format].contains(&shared.load(*place)));
     if let Some(place) = free.filter(|_| format != 0) {
