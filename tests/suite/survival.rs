@@ -2,13 +2,15 @@
 
 use crate::support::fixture::fixture;
 use crate::support::kills;
-use crate::support::ltrace;
 use crate::support::mixture::Random;
 use crate::support::program::Program;
 use crate::support::server::{assert_lives, assert_still_works, assert_unharmed, busy, server};
 use crate::support::text::tracer_of;
+use crate::support::until::wait_until;
+use crate::support::{ltrace, scratch};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use std::fs;
 
 #[test]
 fn target_outlives_a_killed_tracer_and_the_next_one_cleans_up() {
@@ -76,8 +78,12 @@ fn target_outlives_whatever_is_killed() {
         }
     }
     let pid = target.pid().to_string();
-    let tracer = ltrace(["-o", "/dev/null", "-p", &pid]).start();
-    crate::support::text::wait_until_planted(target.pid());
+    // What tracers left that were killed stands in the target: only lines tell that this one traces.
+    let trace = scratch("survival").join("trace");
+    let tracer = ltrace(["-p", &pid, "-o"]).arg(&trace).start();
+    wait_until("calls are written", || {
+        fs::metadata(&trace).is_ok_and(|trace| trace.len() > 0)
+    });
     tracer.signal(Signal::SIGINT);
     tracer.finish().exits(0);
     assert_unharmed(target);

@@ -18,10 +18,12 @@ use crate::process::files::GoneFiles;
 use crate::sys::ptrace::{self, Stopped};
 use crate::sys::spawn::{self, Command};
 use crate::sys::wait::{self, Patience, Status, Stop};
-use crate::sys::{self, proc, remote};
+use crate::sys::{self, interrupt, proc, remote};
 use nix::errno::Errno;
 use std::collections::HashSet;
 use std::ops::ControlFlow;
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// Why a process could not be attached to.
 #[derive(Debug, thiserror::Error)]
@@ -109,7 +111,7 @@ impl Supervisor {
             stopped: mut held,
             asleep,
             process,
-        } = seize(pid).map_err(|failed| self.let_go(pid, failed))?;
+        } = self.seize(pid)?;
         let is_own = |stopped: &Stopped| process.get(&stopped.tid()) == Some(&pid);
         let Some(planter) = planter(&held, is_own) else {
             let why = match held.is_empty() && asleep.is_empty() {
@@ -251,6 +253,23 @@ impl Supervisor {
         }
     }
 
+    /// Takes hold of all tasks of a process. An ltrace whose front end was killed has all that it read before to tell, and
+    /// then leaves: that is waited for.
+    fn seize(&mut self, pid: Pid) -> Result<Seized, AttachError> {
+        let began = Instant::now();
+        loop {
+            let why = match seize(pid) {
+                Ok(seized) => return Ok(seized),
+                Err(failed) => self.let_go(pid, failed),
+            };
+            let is_leaving = matches!(why, AttachError::Traced(other) if has_no_front(other));
+            if !is_leaving || began.elapsed() > LEAVING || interrupt::is_unwanted() {
+                return Err(why);
+            }
+            thread::sleep(LOOK);
+        }
+    }
+
     /// What could not be taken hold of is let go, as soon as it stops.
     fn let_go(&mut self, pid: Pid, failed: Failed) -> AttachError {
         for tid in failed.asleep {
@@ -259,6 +278,18 @@ impl Supervisor {
         }
         failed.why
     }
+}
+
+/// So long an earlier tracer may take to leave, and so often it is looked whether it has.
+const LEAVING: Duration = Duration::from_secs(5);
+const LOOK: Duration = Duration::from_millis(5);
+
+/// Whether a process is an ltrace whose front end is gone.
+fn has_no_front(tracer: i32) -> bool {
+    let field = |pid: i32, field| proc::status_field(Tid(pid), field);
+    let is_ltrace = |pid: i32| field(pid, "Name").is_some_and(|name| name.trim() == "ltrace");
+    let parent = field(tracer, "PPid").and_then(|pid| pid.trim().parse().ok());
+    is_ltrace(tracer) && !parent.is_some_and(is_ltrace)
 }
 
 /// A blocked SIGTRAP would make the kernel reset the action of SIGTRAP at the first int3
