@@ -1,4 +1,4 @@
-//! Which words of a call lead to texts, by the address of its printf format: a table in shared memory, which only the
+//! Which words of a call lead to texts, by its printf format and what stands before the words that this tells of: a table in shared memory, which only the
 //! tracer writes. A call with a format that is not in it asks the tracer.
 
 use super::code::asm::GOLDEN;
@@ -6,13 +6,13 @@ use super::layout::{FORMAT_PROBES, FORMATS, FORMATS_LOG2};
 use super::shape::Source;
 use super::shared::Shared;
 
-/// Has calls with the format at this address recorded, unless there is no room: `texts` tells which of their words lead to
+/// Has calls with the format of this [key](super::Shape::format_key) recorded, unless there is no room: `texts` tells which of their words lead to
 /// texts, a bit for each, its registers first. What is there must never change.
-pub fn add(shared: Shared<'_>, format: u64, texts: u64) {
-    let free = places(format).find(|place| [0, format].contains(&shared.load(*place)));
-    if let Some(place) = free.filter(|_| format != 0) {
+pub fn add(shared: Shared<'_>, key: u64, texts: u64) {
+    let free = places(key).find(|place| [0, key].contains(&shared.load(*place)));
+    if let Some(place) = free.filter(|_| key != 0) {
         shared.store(place + 8, texts);
-        shared.store(place, format);
+        shared.store(place, key);
     }
 }
 
@@ -35,8 +35,13 @@ pub(super) fn bit(source: Source) -> Option<u32> {
     }
 }
 
+/// A format at this address, for calls with these named arguments. Addresses of programs have 47 bits (psABI 3.3.2).
+pub(super) fn key(format: u64, named: u16) -> u64 {
+    format | u64::from(named) << 48
+}
+
 /// Where a format may be, in the order in which threads look.
-fn places(format: u64) -> impl Iterator<Item = u64> {
-    let first = format.wrapping_mul(GOLDEN) >> (64 - FORMATS_LOG2);
+fn places(key: u64) -> impl Iterator<Item = u64> {
+    let first = key.wrapping_mul(GOLDEN) >> (64 - FORMATS_LOG2);
     (0..FORMAT_PROBES).map(move |n| FORMATS + 16 * (first + n))
 }

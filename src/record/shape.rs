@@ -33,7 +33,7 @@ pub struct Shape {
     /// Memory that is copied at the call.
     pub(super) at_entry: Box<[Blob]>,
     /// Where a format is that tells which of it is.
-    pub(super) format: Option<Source>,
+    pub(super) format: Option<Format>,
     /// What the call keeps for its return: at most [`MOST_KEPT`].
     pub(super) kept: Box<[Source]>,
     /// Where the result is, besides `rax`.
@@ -95,6 +95,16 @@ pub(super) struct Blob {
     pub(super) ends: Ends,
     /// Only if the call's format tells that it is a text.
     pub(super) by_format: bool,
+}
+
+/// A format, as the calls of a tracepoint are given it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Format {
+    /// Where its address is.
+    pub(super) source: Source,
+    /// The registers and words of the stack before those that it tells of: these differ between functions that are given
+    /// the same format.
+    pub(super) named: u16,
 }
 
 /// Where the address is of what is copied.

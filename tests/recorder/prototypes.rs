@@ -242,7 +242,9 @@ fn records_show_what_the_moment_shows() {
             words[GENERAL + register] = format.as_ptr() as u64;
             let texts = texts(point, format.to_bytes(), CAPS).expect("plain texts");
             formats::clear(area.shared);
-            formats::add(area.shared, format.as_ptr() as u64, texts);
+            let shape = &area.code.shapes()[stub.number as usize];
+            let key = shape.format_key(Addr(format.as_ptr() as u64));
+            formats::add(area.shared, key.expect("a format"), texts);
         }
         // SAFETY: the assembly keeps to the calling convention.
         unsafe { recorder_call_all(words.as_mut_ptr()) };

@@ -353,7 +353,8 @@ fn calls_that_print() {
     let know = |area: &mut Area, _: &mut Reader, _: &mut u64| {
         let point = point("f", Some(prototype));
         let texts = texts(&point, b"%d %s\n", CAPS).expect("plain texts");
-        formats::add(area.shared, format, texts);
+        let key = area.code.shapes()[1].format_key(Addr(format));
+        formats::add(area.shared, key.expect("a format"), texts);
     };
     let lines: &[&str] = &["f(0x7, \"%d %s\\n\", 8, \"a text\")", "() = 7"];
     check(prototype, labs, arguments, know, lines);

@@ -77,6 +77,14 @@ fn printing_without_stops() {
     let waits: u32 = run.stdout.trim().parse().expect("a number");
     assert!(waits < 2000, "{waits} stops and waits");
     let trace = normalised(&fs::read_to_string(&trace).expect("a trace"));
+    let same = trace.lines().filter(|line| line.starts_with("fprintf("));
+    for (line, name) in same.clone().zip(["\"one\", 0, 0)", "\"two\", 1, 2)"]) {
+        assert!(
+            line.contains(&format!("\"%s of %d: %ld\", {name}")),
+            "{line}"
+        );
+    }
+    assert_eq!(same.count(), 2);
     let printed = |line: &&str| line.starts_with("snprintf(");
     let lines: Vec<&str> = trace.lines().filter(printed).collect();
     assert_eq!(lines.len(), 20_010);

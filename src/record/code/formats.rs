@@ -1,8 +1,8 @@
 //! Calls that print: a table tells what their formats mean.
 
-use super::super::formats::bit;
+use super::super::formats::{bit, key};
 use super::super::layout::{FORMAT_PROBES, FORMATS, FORMATS_LOG2, Layout};
-use super::super::shape::Source;
+use super::super::shape::{Format, Source};
 use super::asm::{Asm, GOLDEN, Made, frame, slot};
 use super::blobs;
 use iced_x86::Register::RDX;
@@ -10,9 +10,11 @@ use iced_x86::code_asm::{CodeLabel, dword_ptr, qword_ptr, r10, r10d, rax, rdx, r
 
 /// Puts into the frame which words of the call lead to texts, as its format tells; to `unknown` when the table does not
 /// have that. Clobbers `rax`, `rdx`, `r10`.
-pub(super) fn find(asm: &mut Asm, layout: &Layout, format: Source, unknown: CodeLabel) -> Made {
+pub(super) fn find(asm: &mut Asm, layout: &Layout, format: Format, unknown: CodeLabel) -> Made {
     let mut found = asm.create_label();
-    blobs::address(asm, format)?;
+    blobs::address(asm, format.source)?;
+    asm.mov(r10, key(0, format.named))?;
+    asm.or(rax, r10)?;
     asm.mov(r10, GOLDEN)?;
     asm.imul_2(r10, rax)?;
     asm.shr(r10, 64 - FORMATS_LOG2)?;

@@ -1,6 +1,6 @@
 //! What calls that print take: a table tells by their format which of their words lead to texts.
 
-use super::super::formats::bit;
+use super::super::formats::{bit, key};
 use super::memory::Walk;
 use super::{Blob, Caps, Ends, Refused, Shape, Source};
 use crate::abi::location::Location;
@@ -53,7 +53,9 @@ impl Walk<'_> {
             ..text(source)
         });
         self.at_entry.extend(general.chain(stack).map(text));
-        shape.format = Some(source);
+        // At most 6, 8, and 32 of them.
+        let named = u16::from(shape.general) | u16::from(shape.vector) << 3 | shape.stack << 7;
+        shape.format = Some(super::Format { source, named });
         shape.general = GENERAL;
         shape.vector = VECTOR;
         shape.stack = shape.stack.max(STACK);
@@ -86,7 +88,7 @@ impl Shape {
     /// The address of the format of a call at the function's first instruction, if the table of formats is to tell what is
     /// taken of it.
     pub fn format(&self, regs: &Regs, memory: &dyn Memory) -> Option<Addr> {
-        match self.format? {
+        match self.format?.source {
             Source::General(number) => {
                 let number = usize::from(number);
                 regs.arguments().get(number).copied().map(Addr)
@@ -97,6 +99,13 @@ impl Shape {
             }
             Source::Kept(_) | Source::Result | Source::Errno(_) | Source::Before => None,
         }
+    }
+}
+
+impl Shape {
+    /// What stands for this format in the table, for calls that are given it as these are.
+    pub fn format_key(&self, format: Addr) -> Option<u64> {
+        Some(key(format.0, self.format?.named))
     }
 }
 

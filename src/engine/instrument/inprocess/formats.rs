@@ -23,8 +23,9 @@ impl Recorder {
         // What is recorded has the zero, too.
         if let Ok((text, true)) = memory.read_c_string(format, MOST_FORMAT - 1)
             && let Some(texts) = texts(&recorded.point, &text, self.patched.caps)
+            && let Some(key) = shape.format_key(format)
         {
-            formats::add(self.shared(), format.0, texts);
+            formats::add(self.shared(), key, texts);
         }
     }
 }
