@@ -388,6 +388,12 @@ mod tests {
         [Shape::default(), plain, full].map(Arc::new).into()
     }
 
+    /// The shared part of an area with one ring.
+    fn words(layout: &Layout) -> Vec<AtomicU64> {
+        let all = layout.ring(1) / 8;
+        (0..all).map(|_| AtomicU64::new(0)).collect()
+    }
+
     /// Words that are more often than not a record's header, or nearly.
     fn word() -> impl Strategy<Value = u64> {
         let header = (0..4_u64, 0..6_u64, 0..48_u64)
@@ -429,8 +435,7 @@ mod tests {
         // Longer than what is copied at a time.
         let layout = Layout::new(0x10_0000, 1, 128 << 10);
         let head_at = layout.head(0);
-        let all = (layout.ring(1) / 8) as usize;
-        let words: Vec<AtomicU64> = (0..all).map(|_| AtomicU64::new(0)).collect();
+        let words = words(&layout);
         let shared = Shared(&words);
         let shapes = shapes();
         let base = layout.in_shared(layout.ring(0));
@@ -482,8 +487,7 @@ mod tests {
     #[test]
     fn calls_and_their_returns() {
         let layout = Layout::new(0x10_0000, 1, 0);
-        let all = (layout.ring(1) / 8) as usize;
-        let words: Vec<AtomicU64> = (0..all).map(|_| AtomicU64::new(0)).collect();
+        let words = words(&layout);
         let shared = Shared(&words);
         let (shapes, base) = (shapes(), layout.in_shared(layout.ring(0)));
         let mut reader = Reader::new(&layout, 0, shared);
@@ -522,8 +526,7 @@ mod tests {
     #[test]
     fn records_around_the_end() {
         let layout = Layout::new(0x10_0000, 1, 0);
-        let all = (layout.ring(1) / 8) as usize;
-        let words: Vec<AtomicU64> = (0..all).map(|_| AtomicU64::new(0)).collect();
+        let words = words(&layout);
         let shared = Shared(&words);
         let (shapes, base) = (shapes(), layout.in_shared(layout.ring(0)));
         let mut reader = Reader::new(&layout, 0, shared);
