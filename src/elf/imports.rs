@@ -6,7 +6,7 @@ use super::error::Error;
 use super::layout::{Layout, Table, record, records, slice};
 use super::strings::Strings;
 use super::versions::Versions;
-use super::{Binding, Import, Symbol, SymbolKind, header, symbols};
+use super::{Binding, Import, InFile, SymbolKind, header, symbols};
 use crate::base::addr::Vaddr;
 use goblin::elf::header::{EM_386, EM_X86_64, ET_EXEC};
 use goblin::elf::reloc::*;
@@ -165,17 +165,18 @@ pub(super) fn without_dynamic_section(layout: Layout<'_>) -> Vec<Import> {
 const MOST_TABLES: usize = 8;
 
 /// Gives `IRELATIVE` imports the name of the IFUNC symbol that stands at their resolver.
-pub(super) fn name_resolvers(imports: &mut [Import], symbols: &[Symbol]) {
+pub(super) fn name_resolvers<'a>(
+    imports: &mut [Import],
+    symbols: impl Iterator<Item = InFile<'a>>,
+) {
     let mut names = HashMap::new();
-    for symbol in symbols.iter().filter(|s| s.kind == SymbolKind::Ifunc) {
-        names.entry(symbol.vaddr).or_insert(&symbol.name);
+    for symbol in symbols.filter(|s| s.kind == SymbolKind::Ifunc) {
+        names.entry(symbol.vaddr).or_insert(symbol.name);
     }
     for import in imports.iter_mut().filter(|i| i.symbol.is_empty()) {
         if let Binding::Irelative { resolver } = import.binding {
-            import.symbol = names
-                .get(&resolver)
-                .map(|name| (*name).clone())
-                .unwrap_or_default();
+            let name = names.get(&resolver).map(|name| name.to_string());
+            import.symbol = name.unwrap_or_default();
         }
     }
 }

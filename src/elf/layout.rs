@@ -92,7 +92,7 @@ pub(super) fn slice(file: &[u8], offset: u64, size: u64) -> &[u8] {
 }
 
 /// The whole records of a table.
-pub(super) fn records<'a, T, C>(table: &'a [u8], ctx: C) -> impl Iterator<Item = T> + 'a
+pub(super) fn records<'a, T, C>(table: &'a [u8], ctx: C) -> impl Iterator<Item = T> + Clone + 'a
 where
     T: TryFromCtx<'a, C> + SizeWith<C> + 'a,
     C: Copy + 'a,

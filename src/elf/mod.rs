@@ -36,6 +36,7 @@ use goblin::elf::header::*;
 use goblin::elf::program_header::*;
 use goblin::elf::{Elf, Header, ProgramHeader};
 use layout::{Layout, records, slice};
+use std::borrow::Cow;
 use std::sync::Arc;
 use strings::Strings;
 
@@ -179,9 +180,9 @@ pub enum Binding {
 
 /// A function that the file defines. Names may occur twice, with different versions.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Symbol {
+pub struct Symbol<N = String> {
     /// The name as the file spells it (mangled).
-    pub name: String,
+    pub name: N,
     /// Its first instruction, or its resolver's.
     pub vaddr: Vaddr,
     /// The size of its code; zero when it is not stated.
@@ -191,6 +192,9 @@ pub struct Symbol {
     /// Who sees it.
     pub scope: Scope,
 }
+
+/// The same, its name where it stands in the file.
+pub type InFile<'a> = Symbol<Cow<'a, str>>;
 
 /// What a symbol table calls a function (`st_info`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -225,6 +229,32 @@ pub struct References {
     /// The function's address goes elsewhere: into a register or memory, to be called from there
     /// or compared.
     pub escapes: bool,
+}
+
+impl Symbol {
+    /// The same as one of a file.
+    pub fn borrowed(&self) -> InFile<'_> {
+        self.with(Cow::from(&self.name))
+    }
+}
+
+impl InFile<'_> {
+    /// The same with a name of its own.
+    pub fn owned(&self) -> Symbol {
+        self.with(self.name.to_string())
+    }
+}
+
+impl<N> Symbol<N> {
+    fn with<M>(&self, name: M) -> Symbol<M> {
+        Symbol {
+            name,
+            vaddr: self.vaddr,
+            size: self.size,
+            kind: self.kind,
+            scope: self.scope,
+        }
+    }
 }
 
 impl Image {
@@ -313,13 +343,22 @@ impl Image {
     /// The functions in `.symtab`, which no running program needs: local ones too. None when there
     /// is no such table. There may be a million.
     pub fn file_symbols(bytes: &[u8]) -> Result<Vec<Symbol>, Error> {
-        symbols::file_symbols(bytes)
+        Ok(symbols::functions(bytes)?.map(|s| s.owned()).collect())
     }
 
-    /// What else `.symtab` names in the code: hand-written assembly often does not say what is a function.
-    /// Labels in the middle of one, and data among the code, are named so too.
-    pub fn labels(bytes: &[u8]) -> Result<Vec<Symbol>, Error> {
-        symbols::labels(bytes)
+    /// The same, to be looked through where they are.
+    pub fn functions(bytes: &[u8]) -> impl Iterator<Item = InFile<'_>> + Clone {
+        symbols::functions(bytes).into_iter().flatten()
+    }
+
+    /// The same with what else `.symtab` names in the code, without a type: hand-written assembly often does not say what
+    /// is a function. Labels in the middle of one, and data among the code, are named so too. Only those at addresses that
+    /// are wanted.
+    pub fn in_code<'a>(
+        bytes: &'a [u8],
+        is_wanted: impl Fn(Vaddr) -> bool + Clone,
+    ) -> impl Iterator<Item = InFile<'a>> + Clone {
+        symbols::in_code(bytes, is_wanted).into_iter().flatten()
     }
 
     /// Whether an address is in the code.
@@ -384,10 +423,9 @@ impl Image {
 
     /// Looks for names of `IRELATIVE` imports, in `.symtab` only if there is need.
     fn name_resolvers(&mut self, bytes: &[u8]) {
-        imports::name_resolvers(&mut self.imports, &self.exports);
+        imports::name_resolvers(&mut self.imports, self.exports.iter().map(Symbol::borrowed));
         if self.imports.iter().any(|import| import.symbol.is_empty()) {
-            let symbols = Image::file_symbols(bytes).unwrap_or_default();
-            imports::name_resolvers(&mut self.imports, &symbols);
+            imports::name_resolvers(&mut self.imports, Image::functions(bytes));
         }
     }
 }

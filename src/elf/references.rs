@@ -102,29 +102,27 @@ fn scan(
         }
     };
     match addressing {
-        Addressing::Relative => relative_modrms(code).for_each(|modrm| look(modrm - 1)),
+        Addressing::Relative => each_relative_modrm(code, |modrm| look(modrm - 1)),
         Addressing::Absolute { .. } => (0..code.len()).for_each(look),
     }
 }
 
-/// Where bytes behind the first are that may be the ModRM byte of an operand relative to the next instruction: mod is 0,
-/// r/m is 5. Eight bytes are looked at together, as there are megabytes.
-fn relative_modrms(code: &[u8]) -> impl Iterator<Item = usize> {
+/// Tells where bytes behind the first are that may be the ModRM byte of an operand relative to the next instruction: mod
+/// is 0, r/m is 5. Eight bytes are looked at together, as there are megabytes.
+fn each_relative_modrm(code: &[u8], mut found: impl FnMut(usize)) {
     const EACH: u64 = u64::from_le_bytes([1; 8]);
-    const WORD: usize = 8;
-    let words = code.get(1..).unwrap_or_default().chunks(WORD);
-    words.enumerate().flat_map(|(number, bytes)| {
-        let mut word = [0; WORD];
-        word[..bytes.len()].copy_from_slice(bytes);
+    let (words, rest) = code.get(1..).unwrap_or_default().as_chunks::<8>();
+    for (number, word) in words.iter().enumerate() {
         // The bytes that are zero now, and perhaps some behind one that is.
-        let zero = (u64::from_le_bytes(word) & (0xc7 * EACH)) ^ (5 * EACH);
+        let zero = (u64::from_le_bytes(*word) & (0xc7 * EACH)) ^ (5 * EACH);
         let mut marks = zero.wrapping_sub(EACH) & !zero & (0x80 * EACH);
-        std::iter::from_fn(move || {
-            let mark = (marks != 0).then(|| marks.trailing_zeros() as usize / 8);
-            marks &= marks.wrapping_sub(1);
-            mark.map(|index| 1 + number * WORD + index)
-        })
-    })
+        while marks != 0 {
+            found(1 + number * 8 + marks.trailing_zeros() as usize / 8);
+            marks &= marks - 1;
+        }
+    }
+    let behind = 1 + words.len() * 8;
+    (behind..behind + rest.len()).for_each(found);
 }
 
 impl Use {

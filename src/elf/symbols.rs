@@ -5,11 +5,12 @@ use super::dynamic::Dynamic;
 use super::error::Error;
 use super::layout::{Layout, record, records, slice, u32s};
 use super::strings::Strings;
-use super::{Class, Scope, Segment, Symbol, SymbolKind, header};
+use super::{Class, InFile, Scope, Segment, Symbol, SymbolKind, header};
 use crate::base::addr::Vaddr;
 use goblin::elf::section_header::{SHF_ALLOC, SHF_EXECINSTR, SHN_ABS, SHN_UNDEF, SHT_SYMTAB};
 use goblin::elf::sym::*;
 use goblin::elf::{SectionHeader, Sym};
+use std::rc::Rc;
 
 /// The functions among the defined dynamic symbols.
 pub(super) fn exports(
@@ -24,61 +25,71 @@ pub(super) fn exports(
         .collect()
 }
 
-/// The functions in `.symtab`, found by section headers; none when the file is stripped of either.
-pub(super) fn file_symbols(bytes: &[u8]) -> Result<Vec<Symbol>, Error> {
-    symtab(bytes, |_, symbol, strings| {
-        defined_function(symbol, &[], strings)
-    })
-}
-
-/// The symbols in `.symtab` that have no type and lie in a section with code.
-pub(super) fn labels(bytes: &[u8]) -> Result<Vec<Symbol>, Error> {
-    symtab(bytes, |sections, symbol, strings| {
-        let is_code = |s: &SectionHeader| s.sh_flags & u64::from(SHF_EXECINSTR | SHF_ALLOC) == CODE;
-        if symbol.st_type() != STT_NOTYPE || !sections.get(symbol.st_shndx).is_some_and(is_code) {
+/// What `.symtab` names in the code, found by section headers: functions, and what has no type and lies in a section with
+/// code. Nothing when the file is stripped of either. Names stay where they are: there may be millions. Only
+/// those at addresses that are wanted.
+pub(super) fn in_code<'a>(
+    bytes: &'a [u8],
+    is_wanted: impl Fn(Vaddr) -> bool + Clone,
+) -> Result<impl Iterator<Item = InFile<'a>> + Clone, Error> {
+    let (sections, symbols, mut strings) = symtab(bytes)?;
+    let is_code = |s: &SectionHeader| s.sh_flags & u64::from(SHF_EXECINSTR | SHF_ALLOC) == CODE;
+    let code: Rc<[bool]> = sections.iter().map(is_code).collect();
+    Ok(symbols.filter_map(move |symbol| {
+        let kind = defined(&symbol).filter(|_| is_wanted(Vaddr(symbol.st_value)))?;
+        let is_code = || code.get(symbol.st_shndx) == Some(&true);
+        if kind == SymbolKind::NoType && !is_code() {
             return None;
         }
-        Some(named(
-            symbol,
-            SymbolKind::NoType,
-            strings.get(symbol.st_name as u64)?,
-        ))
-    })
+        Some(named(&symbol, kind, strings.name(symbol.st_name as u64)?))
+    }))
+}
+
+/// The functions among those.
+pub(super) fn functions(bytes: &[u8]) -> Result<impl Iterator<Item = InFile<'_>> + Clone, Error> {
+    Ok(in_code(bytes, |_| true)?.filter(|symbol| symbol.kind != SymbolKind::NoType))
 }
 
 /// Where the thread-local variable with this name is in its module's block, by `.symtab`.
 pub(super) fn thread_local(bytes: &[u8], name: &str) -> Result<Option<u64>, Error> {
-    let found = symtab(bytes, |_, symbol, strings| {
-        if symbol.st_type() != STT_TLS {
-            return None;
-        }
-        let own = strings.get(symbol.st_name as u64)?;
-        (own == name).then(|| named(symbol, SymbolKind::NoType, String::new()))
-    })?;
-    Ok(found.first().map(|symbol| symbol.vaddr.0))
+    let (_, mut symbols, mut strings) = symtab(bytes)?;
+    let found = symbols.find(|symbol| {
+        let mut own = || strings.name(symbol.st_name as u64);
+        symbol.st_type() == STT_TLS && own().is_some_and(|own| own == name)
+    });
+    Ok(found.map(|symbol| symbol.st_value))
 }
 
 /// The flags of `.text`.
 const CODE: u64 = (SHF_EXECINSTR | SHF_ALLOC) as u64;
 
-/// What `take` makes of the symbols in `.symtab`. It is given the section headers as well.
+/// The section headers, the symbols in `.symtab`, and their names.
 fn symtab(
     bytes: &[u8],
-    take: impl Fn(&[SectionHeader], &Sym, &mut Strings<'_>) -> Option<Symbol>,
-) -> Result<Vec<Symbol>, Error> {
+) -> Result<
+    (
+        Vec<SectionHeader>,
+        impl Iterator<Item = Sym> + Clone + '_,
+        Strings<'_>,
+    ),
+    Error,
+> {
     let (class, header) = header(bytes)?;
     let sections: Vec<SectionHeader> = sections(bytes, class, &header)?.collect();
-    let Some(symtab) = sections.iter().find(|s| s.sh_type == SHT_SYMTAB) else {
-        return Ok(Vec::new());
+    let symtab = sections.iter().find(|s| s.sh_type == SHT_SYMTAB);
+    let (table, names) = match symtab {
+        None => (&[][..], &[][..]),
+        Some(symtab) => {
+            let strtab = sections.get(symtab.sh_link as usize);
+            let strtab = strtab.ok_or(Error::Outside("symbol string table"))?;
+            (
+                slice(bytes, symtab.sh_offset, symtab.sh_size),
+                slice(bytes, strtab.sh_offset, strtab.sh_size),
+            )
+        }
     };
-    let strtab = sections.get(symtab.sh_link as usize);
-    let strtab = strtab.ok_or(Error::Outside("symbol string table"))?;
-    let mut strings = Strings::new(slice(bytes, strtab.sh_offset, strtab.sh_size));
-    let table = slice(bytes, symtab.sh_offset, symtab.sh_size);
-    let symbols = records::<Sym, _>(table, class.ctx())
-        .filter_map(|symbol| take(&sections, &symbol, &mut strings))
-        .collect();
-    Ok(symbols)
+    let symbols = records::<Sym, _>(table, class.ctx());
+    Ok((sections, symbols, Strings::new(names)))
 }
 
 /// The section headers; none is no error.
@@ -113,21 +124,21 @@ fn defined_function(
     segments: &[Segment],
     strings: &mut Strings<'_>,
 ) -> Option<Symbol> {
-    if [SHN_UNDEF, SHN_ABS]
-        .map(|i| i as usize)
-        .contains(&symbol.st_shndx)
-    {
-        return None;
-    }
+    let kind = defined(symbol)?;
     let vaddr = Vaddr(symbol.st_value);
-    let kind = SymbolKind::of(symbol)?;
     if kind == SymbolKind::NoType && !segments.iter().any(|s| s.executable && s.contains(vaddr)) {
         return None;
     }
     Some(named(symbol, kind, strings.get(symbol.st_name as u64)?))
 }
 
-fn named(symbol: &Sym, kind: SymbolKind, name: String) -> Symbol {
+/// What kind of function it is, if it is defined here.
+fn defined(symbol: &Sym) -> Option<SymbolKind> {
+    let nowhere = [SHN_UNDEF as usize, SHN_ABS as usize];
+    SymbolKind::of(symbol).filter(|_| !nowhere.contains(&symbol.st_shndx))
+}
+
+fn named<N>(symbol: &Sym, kind: SymbolKind, name: N) -> Symbol<N> {
     Symbol {
         name,
         vaddr: Vaddr(symbol.st_value),

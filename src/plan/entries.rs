@@ -1,6 +1,7 @@
 //! `-x`: functions of a module, by their names or by their addresses, wherever they are called from.
 
 use super::filter::Filter;
+use super::symbols::Symbols;
 use super::written::taken_as;
 use super::{Kind, ModuleName, Plan, Point, Points, Returns, Sites, Tracepoint, Wanted};
 use crate::base::addr::Vaddr;
@@ -20,7 +21,8 @@ struct Functions<'m> {
     image: &'m Image,
     bytes: &'m [u8],
     module: &'m Arc<ModuleName>,
-    /// In the order of their addresses.
+    /// Those that filters mean, with the others of the same addresses; all where addresses are meant. In the order of
+    /// their addresses.
     symbols: Vec<Symbol>,
     taken: HashSet<Vaddr>,
     points: Vec<Point>,
@@ -39,16 +41,14 @@ impl Plan {
         if self.entries.is_empty() {
             return;
         }
-        let mut symbols = image.exports.clone();
-        symbols.sort_by_key(|s| strangeness(&s.name));
-        let own = Image::file_symbols(bytes).unwrap_or_default();
-        to.is_stripped = own.is_empty();
-        symbols.extend(own);
-        symbols.retain(|s| s.kind != SymbolKind::NoType || self.names(&s.name, module));
-        let labels = Image::labels(bytes).unwrap_or_default();
-        symbols.extend(labels.into_iter().filter(|s| self.names(&s.name, module)));
-        // Stable: of several names, exported ones stay in front.
-        symbols.sort_by_key(|s| s.vaddr);
+        to.is_stripped = Image::functions(bytes).next().is_none();
+        let named = Symbols {
+            filters: &self.entries,
+            image,
+            bytes,
+            module,
+        };
+        let symbols = named.wanted();
         let mut functions = Functions {
             plan: self,
             image,
@@ -65,29 +65,13 @@ impl Plan {
         functions.add_symbols(Filter::matches);
         to.taken.extend(functions.add_written());
         to.matched.extend(functions.matched());
-        let names = functions.symbols.iter().map(|symbol| &*symbol.name);
+        // Mostly the first of these are the ones.
+        let first = functions.symbols.iter().map(Symbol::borrowed);
+        let names = first.chain(named.all()).map(|symbol| symbol.name);
         to.heard.extend(self.heard_of_entries(names));
         to.points.append(&mut functions.points);
         to.refused.append(&mut functions.refused);
     }
-
-    fn names(&self, symbol: &str, module: &ModuleName) -> bool {
-        self.entries.iter().any(|f| f.names(symbol, module))
-    }
-}
-
-/// Of several names for one address, the one that users know goes first: `strrchr` rather than `rindex`, which
-/// POSIX has withdrawn, and `open` rather than `__open` or `open64`.
-fn strangeness(name: &str) -> (usize, bool, bool) {
-    const WITHDRAWN: [&str; 5] = ["bcmp", "bcopy", "bzero", "index", "rindex"];
-    let underscores = name.len() - name.trim_start_matches('_').len();
-    // Those of C++ and Rust are mangled.
-    let underscores = if underscores == 1 && name.starts_with("_Z") {
-        0
-    } else {
-        underscores
-    };
-    (underscores, WITHDRAWN.contains(&name), name.ends_with("64"))
 }
 
 impl Functions<'_> {
@@ -98,7 +82,7 @@ impl Functions<'_> {
         for symbol in symbols {
             // What its symbol says is a function may be something else.
             if !self.image.is_code(symbol.vaddr) {
-                if self.plan.names(&symbol.name, self.module) {
+                if filters.iter().any(|f| f.names(&symbol.name, self.module)) {
                     self.refuse(&symbol.name, "it does not lie in the code");
                 }
             } else if self.taken.insert(symbol.vaddr) {

@@ -13,6 +13,7 @@ pub mod resources;
 mod returns;
 pub mod sample;
 pub mod spare;
+mod symbols;
 pub mod system_calls;
 pub mod written;
 

@@ -4,6 +4,7 @@ use super::filter::Filter;
 use super::written::Written;
 use super::{ModuleName, Plan};
 use crate::elf::Image;
+use std::borrow::Cow;
 
 /// No more names than these are told.
 const MOST: usize = 3;
@@ -57,7 +58,7 @@ impl Plan {
     /// What a module that has functions of these names knows of the names in `-x`.
     pub(super) fn heard_of_entries<'s>(
         &self,
-        names: impl Iterator<Item = &'s str> + Clone,
+        names: impl Iterator<Item = Cow<'s, str>> + Clone,
     ) -> Vec<Heard> {
         let filters = self.entries.iter().enumerate();
         heard(filters, |name| know(name, names.clone(), Known::Defined))
@@ -72,7 +73,7 @@ impl Plan {
     ) -> Vec<Heard> {
         let before = self.entries.len() + self.resources.aliases.len();
         let filters = (before..).zip(self.calls.iter().flatten());
-        let imports = || image.imports.iter().map(|import| &*import.symbol);
+        let imports = || image.imports.iter().map(|import| Cow::from(&import.symbol));
         heard(filters, |name| {
             if let Some(Known::Called) = know(name, imports(), Known::Called) {
                 return Some(Known::Called);
@@ -80,8 +81,8 @@ impl Plan {
             let is_it = is_called(name);
             let exported = image.exports.iter().any(|symbol| is_it(&symbol.name));
             // Few programs export their own functions.
-            let own = || Image::file_symbols(bytes).unwrap_or_default();
-            if exported || module.is_main && own().iter().any(|symbol| is_it(&symbol.name)) {
+            let own = || Image::functions(bytes).any(|symbol| is_it(&symbol.name));
+            if exported || module.is_main && own() {
                 return Some(Known::Defined);
             }
             know(name, imports(), Known::Called)
@@ -107,10 +108,11 @@ fn heard<'f>(
 
 fn know<'s>(
     name: &str,
-    names: impl Iterator<Item = &'s str> + Clone,
+    names: impl Iterator<Item = Cow<'s, str>> + Clone,
     itself: Known,
 ) -> Option<Known> {
-    if names.clone().any(is_called(name)) {
+    let is_it = is_called(name);
+    if names.clone().any(|name| is_it(&name)) {
         return Some(itself);
     }
     let near = nearest(name, names);
@@ -129,15 +131,22 @@ fn is_called(name: &str) -> impl Fn(&str) -> bool {
 }
 
 /// The names that are nearest to one, all of them as near, if they are near enough to be meant.
-pub fn nearest<'s>(wanted: &str, names: impl Iterator<Item = &'s str>) -> Vec<String> {
+pub fn nearest<N>(wanted: &str, names: impl Iterator<Item = N>) -> Vec<String>
+where
+    N: AsRef<str> + Ord,
+{
     let wanted = wanted.trim_end_matches("()");
     let mut limit = match wanted.chars().count() {
         0..=3 => 1,
         4..=7 => 2,
         _ => 3,
     };
-    let mut near: Vec<&str> = Vec::new();
-    for name in names.filter(|name| !name.is_empty()) {
+    let mut near: Vec<N> = Vec::new();
+    for found in names {
+        let name = found.as_ref();
+        if name.is_empty() {
+            continue;
+        }
         // Cheaper than the distance, which is no smaller.
         if name.len().abs_diff(wanted.len()) > limit {
             continue;
@@ -150,13 +159,13 @@ pub fn nearest<'s>(wanted: &str, names: impl Iterator<Item = &'s str>) -> Vec<St
             limit = distance;
             near.clear();
         }
-        if distance == limit && !near.contains(&name) {
-            near.push(name);
+        if distance == limit && !near.contains(&found) {
+            near.push(found);
         }
     }
     near.sort_unstable();
     near.truncate(MOST);
-    near.into_iter().map(str::to_owned).collect()
+    near.iter().map(|name| name.as_ref().to_owned()).collect()
 }
 
 /// The libraries that are meant by `libc`, `c`, `libc.so` or `lbic.so.6`.

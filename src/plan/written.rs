@@ -45,8 +45,8 @@ impl Written {
     pub fn means(&self, symbol: &str) -> bool {
         // What a compiler split off a function is jumped to, not called.
         is_mangled(symbol)
-            && !symbol.contains(".cold")
             && symbol.contains(&self.word)
+            && !symbol.contains(".cold")
             && spellings(symbol).iter().any(|name| self.ends(name))
     }
 

@@ -14,23 +14,44 @@ pub(super) const LONGEST: usize = 6;
 /// Adds where the branches with 32-bit displacements lead to that this part of a text may hold: it begins at this offset
 /// of the text, which is `length` long. What begins in the last bytes may be cut off.
 pub(super) fn add_far_targets(part: &[u8], offset: usize, length: usize, targets: &mut Vec<u32>) {
-    // Calls do not lead into a function's middle.
-    for at in memchr::memchr2_iter(0xe9, 0x0f, part) {
-        let opcode = match (part[at], part.get(at + 1)) {
-            (0xe9, _) => 1,
-            // Jcc rel32
-            (_, Some(0x80..=0x8f)) => 2,
-            _ => continue,
-        };
+    each_far_branch(part, |at, opcode| {
         let Some(displacement) = part[at + opcode..].first_chunk() else {
-            continue;
+            return;
         };
         let end = (offset + at + opcode + 4) as i64;
         let target = end + i64::from(i32::from_le_bytes(*displacement));
         if (0..length as i64).contains(&target) {
             targets.push(target as u32);
         }
+    });
+}
+
+/// Tells where a branch with a displacement of 32 bits may begin, and how long its opcode is: `jmp` and `jcc`. Calls do not
+/// lead into a function's middle. Eight bytes are looked at together, as there are megabytes.
+fn each_far_branch(code: &[u8], mut found: impl FnMut(usize, usize)) {
+    const EACH: u64 = u64::from_le_bytes([1; 8]);
+    // The bytes that are zero, and perhaps some behind one that is.
+    let zeros = |word: u64| word.wrapping_sub(EACH) & !word & (0x80 * EACH);
+    let mut look = |at: usize| match (code[at], code.get(at + 1)) {
+        (0xe9, _) => found(at, 1),
+        (0x0f, Some(0x80..=0x8f)) => found(at, 2),
+        _ => {}
+    };
+    let mut at = 0;
+    while let Some(bytes) = code[at..].first_chunk::<9>() {
+        let [first @ .., _] = *bytes;
+        let [_, second @ ..] = *bytes;
+        let (first, second) = (u64::from_le_bytes(first), u64::from_le_bytes(second));
+        let conditional =
+            zeros(first ^ (0x0f * EACH)) & zeros((second & (0xf0 * EACH)) ^ (0x80 * EACH));
+        let mut marks = zeros(first ^ (0xe9 * EACH)) | conditional;
+        while marks != 0 {
+            look(at + marks.trailing_zeros() as usize / 8);
+            marks &= marks - 1;
+        }
+        at += 8;
     }
+    (at..code.len()).for_each(look);
 }
 
 /// Whether one of these leads there.
@@ -131,6 +152,20 @@ mod tests {
         assert!(leads_to(&targets, &(16..17)));
         assert!(leads_to(&targets, &(0..5)));
         assert!(!leads_to(&targets, &(17..60)));
+    }
+
+    #[test]
+    fn branches_at_every_place() {
+        for at in 0..24 {
+            for (opcode, length) in [(&[0x0f, 0x8f][..], 6), (&[0xe9], 5)] {
+                let mut code = vec![0x0f; 40];
+                code[at..at + opcode.len()].copy_from_slice(opcode);
+                code[at + opcode.len()..at + length].copy_from_slice(&[2, 0, 0, 0]);
+                let mut targets = Vec::new();
+                add_far_targets(&code, 0, code.len(), &mut targets);
+                assert_eq!(targets, [(at + length + 2) as u32], "{at}");
+            }
+        }
     }
 
     #[test]
