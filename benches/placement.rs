@@ -2,7 +2,7 @@
 //! follows them, by one that is left to the scheduler, and by the distribution's ltrace, taking turns. Prints Markdown
 //! for `docs/performance.md`.
 //!
-//! `cargo bench --bench placement [-- CALLS]`. Figures are medians of five rounds, each the difference of a long run and
+//! `cargo bench --bench placement [-- CALLS]`. Figures are medians of seven rounds, each the difference of a long run and
 //! a short one, so that they do not hold what it takes to begin and to end. Needs stress-ng, gcc and make.
 #![allow(clippy::print_stdout)]
 
@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 7;
 const PEER: &str = "/usr/bin/ltrace";
 
 /// Where both tools write, as users do; a file costs them the same.
@@ -47,7 +47,7 @@ fn trace(args: impl Iterator<Item = OsString>) -> ExitCode {
 fn compare_all() {
     let calls = std::env::args()
         .find_map(|arg| arg.parse().ok())
-        .unwrap_or(10_000);
+        .unwrap_or(20_000);
     let this = std::env::current_exe().expect("our own path");
     let this: &str = Box::leak(this.to_string_lossy().into_owned().into_boxed_str());
     let ours = Tool::ours();

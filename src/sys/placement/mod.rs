@@ -9,31 +9,34 @@
 //! A SCHED_IDLE task gets next to nothing of a busy processor, unless it has a scheduling group of its
 //! own, whose share does not depend on its members' policy: a session is one, where autogrouping is on
 //! (sched(7), "The autogroup feature"). Elsewhere the policy is taken only if it can be left again.
+//!
+//! Where other programs keep all processors busy there is no idle one to avoid, and a SCHED_IDLE task that is woken
+//! preempts nothing. There the tracer stays where the scheduler puts it.
 
+mod groups;
+mod load;
+mod starving;
+
+use super::Result;
 use super::wait::{self, Patience, Status};
-use super::{Result, proc};
 use crate::base::Tid;
+use groups::{has_autogroups, may_raise};
+use load::Load;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::{Pid, getsid, setsid};
-use std::fs::{self, File};
+use starving::{Verdict, Window};
+use std::fs::File;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// After so many stops we look where the target runs, and twice as many each time that it has not moved,
-/// up to the last number: to look costs as much as half a stop.
-const FOLLOW: u32 = 16;
-const FOLLOW_LAST: u32 = 128;
+/// After so many stops we look at the load and where the target runs, and twice as many each time that it has
+/// not moved, up to the last number: to look costs as much as half a stop.
+const LOOK: u32 = 16;
+const LOOK_LAST: u32 = 128;
 /// How long a stop may come late before we sleep, where we poll: longer than most programs need from one
 /// call to the next, shorter than waking up another processor takes.
 const POLL: Duration = Duration::from_micros(50);
-/// Waiting for the processor longer than this for each stop means that we starve.
-const STARVED: Duration = Duration::from_micros(150);
-/// Less waiting than this in all proves nothing: others get their time slices.
-const PROOF: Duration = Duration::from_millis(50);
-/// So many stops are looked at together.
-const WINDOW: u32 = 4096;
 /// How many stops are served as the scheduler has it, after starving.
 const REST: u32 = 20_000;
 
@@ -49,8 +52,11 @@ pub fn leave_to_scheduler() {
 #[derive(Debug, Default)]
 pub struct Placement {
     mode: Mode,
+    /// The mode on a machine with nothing else to do.
+    usual: Mode,
     /// The processors we may use.
     allowed: Option<CpuSet>,
+    load: Load,
     /// How many stops were served.
     stops: u32,
     /// After how many more we look around, and how many it was last time.
@@ -69,7 +75,7 @@ enum Mode {
     Alone,
     /// Under SCHED_IDLE, on the target's processor.
     Following,
-    /// We starved; for a while as the scheduler has it.
+    /// We starved, or others take all processors; for a while as the scheduler has it.
     Resting,
     /// A process is held; as the scheduler has it until it goes on.
     Hurrying,
@@ -84,19 +90,37 @@ impl Placement {
         let own_session = leave_session();
         let ordinary = policy() == libc::SCHED_OTHER;
         let own_share = own_session && has_autogroups();
-        let mode = if !ordinary || TO_SCHEDULER.load(Ordering::Relaxed) {
+        let usual = if !ordinary || TO_SCHEDULER.load(Ordering::Relaxed) {
             Mode::Alone
-        } else if (own_share || may_raise()) && set_policy(libc::SCHED_IDLE) {
+        } else if own_share || may_raise() {
             Mode::Following
         } else {
             Mode::Polling
         };
-        Placement {
-            mode,
-            allowed: sched_getaffinity(Pid::from_raw(0)).ok(),
+        let allowed = sched_getaffinity(Pid::from_raw(0)).ok();
+        let mut placement = Placement {
+            usual,
+            load: Load::new(allowed.as_ref().map_or(1, count)),
+            allowed,
             schedstat: File::open("/proc/thread-self/schedstat").ok(),
             ..Placement::default()
+        };
+        match placement.load.is_busy() && usual != Mode::Alone {
+            true => placement.mode = Mode::Resting,
+            false => placement.take_usual(),
         }
+        placement
+    }
+
+    /// Takes the place for a machine with nothing else to do.
+    fn take_usual(&mut self) {
+        if self.usual == Mode::Following
+            && policy() != libc::SCHED_IDLE
+            && !set_policy(libc::SCHED_IDLE)
+        {
+            self.usual = Mode::Polling;
+        }
+        self.mode = self.usual;
     }
 
     /// Looks for the next thing that happens to any task, as [`wait::look`] does, blocking.
@@ -116,20 +140,20 @@ impl Placement {
     /// A task was found stopped.
     pub fn served(&mut self, tid: Tid) {
         self.stops = self.stops.wrapping_add(1);
+        self.load.stopped(tid);
         self.left = self.left.saturating_sub(1);
         if self.left > 0 {
             return;
         }
-        match self.mode {
-            Mode::Following => match self.starves() {
-                true => self.rest(),
-                false => self.follow(tid),
-            },
-            Mode::Resting if policy() == libc::SCHED_IDLE || set_policy(libc::SCHED_IDLE) => {
-                self.mode = Mode::Following;
-            }
+        let mode = self.mode;
+        match mode {
+            Mode::Alone => self.left = u32::MAX,
             Mode::Hurrying => {}
-            Mode::Resting | Mode::Alone | Mode::Polling => self.left = u32::MAX,
+            Mode::Following if self.starves() => self.rest(REST),
+            _ if self.load.look() => self.rest(LOOK_LAST),
+            Mode::Following => self.follow(tid),
+            Mode::Polling => self.left = LOOK_LAST,
+            Mode::Resting => self.take_usual(),
         }
     }
 
@@ -137,8 +161,8 @@ impl Placement {
     fn follow(&mut self, tid: Tid) {
         let cpu = self.processor(tid);
         self.pause = match cpu {
-            Some(_) if cpu == self.cpu => (2 * self.pause).min(FOLLOW_LAST),
-            _ => FOLLOW,
+            Some(_) if cpu == self.cpu => (2 * self.pause).min(LOOK_LAST),
+            _ => LOOK,
         };
         self.left = self.pause;
         let Some(cpu) = cpu.filter(|_| cpu != self.cpu) else {
@@ -210,45 +234,25 @@ impl Placement {
         }
     }
 
-    /// Gives up following for a while: our policy if we may, or else at least the one processor.
-    fn rest(&mut self) {
-        set_policy(libc::SCHED_OTHER);
-        if let Some(allowed) = &self.allowed {
-            let _ = sched_setaffinity(Pid::from_raw(0), allowed);
+    /// Leaves the usual place for so many stops: our policy if we may, or else at least the one processor.
+    fn rest(&mut self, stops: u32) {
+        if self.mode == Mode::Following {
+            set_policy(libc::SCHED_OTHER);
+            if let Some(allowed) = &self.allowed {
+                let _ = sched_setaffinity(Pid::from_raw(0), allowed);
+            }
+            self.cpu = None;
         }
-        self.cpu = None;
         self.mode = Mode::Resting;
-        self.left = REST;
+        self.left = stops;
     }
 }
 
-/// What is looked at together, by its beginning.
-#[derive(Clone, Copy, Debug)]
-struct Window {
-    stops: u32,
-    /// How long we had waited for the processor.
-    waited: Duration,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
-    Starved,
-    Well,
-}
-
-impl Window {
-    /// What to think of the time from its beginning to `now`, once it is long enough.
-    fn verdict(&self, now: Window) -> Option<Verdict> {
-        let stops = now.stops.wrapping_sub(self.stops);
-        let waited = now.waited.saturating_sub(self.waited);
-        if waited >= PROOF && waited > STARVED * stops {
-            Some(Verdict::Starved)
-        } else if waited >= PROOF || stops >= WINDOW {
-            Some(Verdict::Well)
-        } else {
-            None
-        }
-    }
+/// How many processors a set has.
+fn count(set: &CpuSet) -> usize {
+    (0..CpuSet::count())
+        .filter(|&cpu| set.is_set(cpu).unwrap_or(false))
+        .count()
 }
 
 /// Field 39 of /proc/PID/stat (proc_pid_stat(5)); the name in field 2 may hold anything.
@@ -278,45 +282,6 @@ pub fn give_way() {
     }
 }
 
-/// Sessions get a fair share each: autogrouping is on, and we are not in a control group that has a
-/// share of its own, within which it does nothing.
-fn has_autogroups() -> bool {
-    let enabled = fs::read_to_string("/proc/sys/kernel/sched_autogroup_enabled");
-    let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-    enabled.is_ok_and(|text| text.trim() == "1") && !has_cpu_group(&groups, Path::exists)
-}
-
-/// Whether one of our control groups shares out the processors, by the lines of /proc/PID/cgroup
-/// (cgroups(7)). In version 2 it is one that has the file `cpu.weight`, ours or one above it; the root
-/// has none, but the root that a container sees may.
-fn has_cpu_group(groups: &str, exists: fn(&Path) -> bool) -> bool {
-    groups.lines().any(|line| {
-        let mut fields = line.splitn(3, ':').skip(1);
-        let (controllers, path) = (fields.next().unwrap_or(""), fields.next().unwrap_or(""));
-        if !controllers.is_empty() {
-            return controllers.split(',').any(|name| name == "cpu") && path != "/";
-        }
-        let inside = path.trim_start_matches('/');
-        ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"]
-            .iter()
-            .any(|mount| {
-                let group = Path::new(mount).join(inside);
-                group
-                    .ancestors()
-                    .take_while(|above| above.starts_with(mount))
-                    .any(|above| exists(&above.join("cpu.weight")))
-            })
-    })
-}
-
-/// Whether we may leave SCHED_IDLE again: CAP_SYS_NICE, bit 23 (capabilities(7)).
-fn may_raise() -> bool {
-    let effective = proc::status_field(Tid(std::process::id() as i32), "CapEff");
-    effective
-        .and_then(|hex| u64::from_str_radix(&hex, 16).ok())
-        .is_some_and(|set| set & (1 << 23) != 0)
-}
-
 fn policy() -> i32 {
     // SAFETY: takes a number only; zero is the calling thread.
     unsafe { libc::sched_getscheduler(0) }
@@ -330,10 +295,8 @@ fn set_policy(policy: i32) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Placement, Verdict, Window, has_cpu_group, processor_field};
+    use super::{Placement, processor_field};
     use std::fs::File;
-    use std::path::Path;
-    use std::time::Duration;
 
     #[test]
     fn processor_of_a_task() {
@@ -346,53 +309,11 @@ mod tests {
     }
 
     #[test]
-    fn control_groups_that_share_out_processors() {
-        let check = |groups, exists, expected| {
-            assert_eq!(has_cpu_group(groups, exists), expected, "{groups}");
-        };
-        let none = |_: &Path| false;
-        let slice = |path: &Path| path == Path::new("/sys/fs/cgroup/user.slice/cpu.weight");
-        let root = |path: &Path| path == Path::new("/sys/fs/cgroup/cpu.weight");
-        check("0::/\n", none, false);
-        check("0::/\n", root, true);
-        check("0::/user.slice/a.scope\n", none, false);
-        check("0::/user.slice/a.scope\n", slice, true);
-        check("4:memory:/x\n1:cpu,cpuacct:/\n0::/\n", none, false);
-        check("4:memory:/x\n1:cpu,cpuacct:/y\n0::/\n", none, true);
-        check("2:cpuset:/y\n3:cpuacct:/y\n", none, false);
-        check("", none, false);
-        check("garbage", none, false);
-    }
-
-    #[test]
     fn we_know_how_long_we_wait() {
         let placement = Placement {
             schedstat: File::open("/proc/thread-self/schedstat").ok(),
             ..Placement::default()
         };
         assert!(placement.run_queue_wait().is_some());
-    }
-
-    #[test]
-    fn starving() {
-        #[track_caller]
-        fn check(stops: u32, milliseconds: u64, expected: Option<Verdict>) {
-            let begin = Window {
-                stops: u32::MAX,
-                waited: Duration::from_secs(7),
-            };
-            let now = Window {
-                stops: begin.stops.wrapping_add(stops),
-                waited: begin.waited + Duration::from_millis(milliseconds),
-            };
-            assert_eq!(begin.verdict(now), expected);
-        }
-        check(16, 96, Some(Verdict::Starved));
-        check(16, 20, None);
-        check(333, 50, Some(Verdict::Starved));
-        check(334, 50, Some(Verdict::Well));
-        check(4095, 40, None);
-        check(4096, 40, Some(Verdict::Well));
-        check(4096, 1000, Some(Verdict::Starved));
     }
 }
