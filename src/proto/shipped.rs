@@ -5,7 +5,7 @@
 pub(super) const EVERYWHERE: [&str; 4] = ["libc.so", "libm.so", "libstdc++.so", "libgcc_s.so"];
 
 /// Each file's name without `.conf`, and its text.
-pub(super) const FILES: [(&str, &str); 60] = [
+pub(super) const FILES: [(&str, &str); 61] = [
     ("libc.so", include_str!("../../prototypes/libc.so.conf")),
     ("libm.so", include_str!("../../prototypes/libm.so.conf")),
     ("libacl.so", include_str!("../../prototypes/libacl.so.conf")),
@@ -181,6 +181,10 @@ pub(super) const FILES: [(&str, &str); 60] = [
     (
         "libruby.so",
         include_str!("../../prototypes/libruby.so.conf"),
+    ),
+    (
+        "libsodium.so",
+        include_str!("../../prototypes/libsodium.so.conf"),
     ),
     (
         "libsystemd.so",
