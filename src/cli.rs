@@ -319,71 +319,101 @@ impl Args {
     }
 
     fn contradictions(&self) -> Result<(), String> {
-        let wrong = |text: &str| Err(format!("ltrace: {text}"));
-        if self.no_default && !(self.imports.is_empty() && self.libraries.is_empty()) {
-            return wrong("Option -L can't be used with -e or -l.");
+        let all = self.excluded().into_iter().chain(self.needs());
+        match all.into_iter().find(|(wrong, _)| *wrong) {
+            Some((_, text)) => Err(format!("ltrace: {text}")),
+            None => Ok(()),
         }
-        if self.relative && self.time > 0 {
-            return wrong("Options -r and -t can't be used together");
-        }
-        if self.follow > 2 {
-            return wrong("Option -f can be given only twice");
-        }
-        if self.sees_system_calls() && self.leaks.leaks {
-            return wrong("Options --leaks and -S can't be used together");
-        }
-        if self.follow > 1 && self.leaks.leaks {
-            return wrong("Options --leaks and -ff can't be used together");
-        }
-        if self.successful && self.failed {
-            return wrong("Options -z and -Z can't be used together");
-        }
-        if self.replay.is_some() && !(self.command.is_empty() && self.attach.is_empty()) {
-            return wrong("Option --replay takes no command and no -p");
-        }
-        if self.replay.is_some() && !self.callers.is_empty() {
-            return wrong(
+    }
+
+    /// Whether options were given that exclude each other, and what is said then.
+    fn excluded(&self) -> [(bool, &'static str); 15] {
+        let leaks = self.leaks.leaks;
+        let replay = self.replay.is_some();
+        [
+            (
+                self.no_default && !(self.imports.is_empty() && self.libraries.is_empty()),
+                "Option -L can't be used with -e or -l.",
+            ),
+            (
+                self.relative && self.time > 0,
+                "Options -r and -t can't be used together",
+            ),
+            (
+                self.sees_system_calls() && leaks,
+                "Options --leaks and -S can't be used together",
+            ),
+            (
+                self.follow > 1 && leaks,
+                "Options --leaks and -ff can't be used together",
+            ),
+            (
+                self.successful && self.failed,
+                "Options -z and -Z can't be used together",
+            ),
+            (
+                replay && !(self.command.is_empty() && self.attach.is_empty()),
+                "Option --replay takes no command and no -p",
+            ),
+            (
+                replay && !self.callers.is_empty(),
                 "Option --caller needs the files of modules, which a recording does not hold",
-            );
-        }
-        if self.replay.is_some() && self.serve.is_some() {
-            return wrong("Options --replay and --serve can't be used together");
-        }
-        if self.descriptors > 0 && (self.leaks.leaks || self.replay.is_some()) {
-            return wrong("Options --leaks or --replay and -y can't be used together");
-        }
-        if self.leaks.leaks && (self.record.is_some() || self.replay.is_some()) {
-            return wrong("Options --leaks and --record or --replay can't be used together");
-        }
-        if self.leaks.leaks && self.tree {
-            return wrong("Options --leaks and --tree can't be used together");
-        }
-        if self.leaks.leaks && self.chrome.is_some() {
-            return wrong("Options --leaks and --chrome can't be used together");
-        }
-        if self.leaks.leaks && (self.count > 0 || self.summary) {
-            return wrong("Options --leaks and -c can't be used together");
-        }
-        if self.detach && (self.attach.is_empty() || !self.command.is_empty()) {
-            return wrong("Option --detach needs -p, and no command");
-        }
-        let is_file = matches!(
-            destination(self.output.as_deref()),
-            Ok(Destination::File(_))
-        );
-        if self.append && (!is_file || self.follow > 1) {
-            return wrong("Option --append needs -o FILE, and no -ff");
-        }
-        if !self.env.is_empty() && self.command.is_empty() {
-            return wrong("Option -E needs a command");
-        }
-        if self.list.is_some() && self.leaks.leaks {
-            return wrong("Options --leaks and --list can't be used together");
-        }
-        if self.user.is_some() && self.command.is_empty() {
-            return wrong("Option -u needs a command");
-        }
-        Ok(())
+            ),
+            (
+                replay && self.serve.is_some(),
+                "Options --replay and --serve can't be used together",
+            ),
+            (
+                self.descriptors > 0 && (leaks || replay),
+                "Options --leaks or --replay and -y can't be used together",
+            ),
+            (
+                leaks && (self.record.is_some() || replay),
+                "Options --leaks and --record or --replay can't be used together",
+            ),
+            (
+                leaks && self.tree,
+                "Options --leaks and --tree can't be used together",
+            ),
+            (
+                leaks && self.chrome.is_some(),
+                "Options --leaks and --chrome can't be used together",
+            ),
+            (
+                leaks && (self.count > 0 || self.summary),
+                "Options --leaks and -c can't be used together",
+            ),
+            (
+                leaks && self.list.is_some(),
+                "Options --leaks and --list can't be used together",
+            ),
+            (self.follow > 2, "Option -f can be given only twice"),
+        ]
+    }
+
+    /// Whether an option was given without another that it needs, and what is said then.
+    fn needs(&self) -> [(bool, &'static str); 4] {
+        let no_command = self.command.is_empty();
+        let output = destination(self.output.as_deref());
+        let is_file = matches!(output, Ok(Destination::File(_)));
+        [
+            (
+                self.detach && (self.attach.is_empty() || !no_command),
+                "Option --detach needs -p, and no command",
+            ),
+            (
+                self.append && (!is_file || self.follow > 1),
+                "Option --append needs -o FILE, and no -ff",
+            ),
+            (
+                !self.env.is_empty() && no_command,
+                "Option -E needs a command",
+            ),
+            (
+                self.user.is_some() && no_command,
+                "Option -u needs a command",
+            ),
+        ]
     }
 
     fn style(&self, surroundings: Surroundings, output: &Destination) -> Result<Style, String> {

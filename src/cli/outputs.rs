@@ -29,23 +29,26 @@ impl Args {
         }
     }
 
-    /// What is made of calls without `--leaks`. A file that is named for programs is the only output unless another one
-    /// is asked for.
-    pub(super) fn outputs(&self, output: Destination, style: Style) -> Result<Outputs, String> {
+    /// The outputs whose options name their form and their file.
+    fn named_outputs(&self) -> Result<Vec<(Destination, Form)>, String> {
         let named = [
             (&self.json, Form::Json),
             (&self.chrome, Form::Chrome),
             (&self.html, Form::Page),
             (&self.record, Form::Recording),
         ];
-        let named = named
+        let given = named
             .into_iter()
             .filter_map(|(file, form)| Some((file.as_ref()?, form)));
-        let mut also = named.map(file).collect::<Result<Vec<_>, _>>()?;
+        given.map(file).collect()
+    }
+
+    /// The form of the main output (`--format`, `--tree`). `None`: lines of text.
+    fn form(&self) -> Result<Option<Form>, String> {
         let tree = Form::Tree {
             demangle: self.written(),
         };
-        let form = match self.format.as_deref() {
+        Ok(match self.format.as_deref() {
             None if self.tree => Some(tree),
             None | Some("text") => None,
             Some("json") => Some(Form::Json),
@@ -56,7 +59,14 @@ impl Args {
                     "ltrace: --format: `{other}' is none of text, tree, json and chrome"
                 ));
             }
-        };
+        })
+    }
+
+    /// What is made of calls without `--leaks`. A file that is named for programs is the only output unless another one
+    /// is asked for.
+    pub(super) fn outputs(&self, output: Destination, style: Style) -> Result<Outputs, String> {
+        let mut also = self.named_outputs()?;
+        let form = self.form()?;
         let table = self.table(self.summary || self.count > 0)?;
         let counted = match self.summary {
             true => 2,

@@ -3,19 +3,19 @@
 
 mod collections;
 mod endpoint;
+mod lengths;
 mod nodes;
 mod number;
+mod source;
 mod text;
 
 use super::{Limits, Value};
 use crate::abi::{Argument, Place};
 use crate::base::addr::Addr;
-use crate::base::memory::{Memory, Text, Unreadable};
+use crate::base::memory::{Memory, Text};
 use crate::proto::layout::Model;
-use crate::proto::types::{
-    Condition, Expr, Failure, Integer, Lens, Part, Struct, Type, When, Width,
-};
-use smallvec::SmallVec;
+use crate::proto::types::{Expr, Failure, Lens, Struct, Type, When};
+use source::{Absent, Source};
 
 /// How deep values may nest.
 const MAX_DEPTH: usize = 48;
@@ -79,14 +79,6 @@ impl Plain {
     }
 }
 
-/// Where a value is read from.
-#[derive(Clone, Copy)]
-enum Source<'b> {
-    Bytes(&'b [u8]),
-    Memory(Addr),
-    Lost,
-}
-
 /// A structure that is being read, and those around it.
 struct Around<'a> {
     structure: &'a Struct,
@@ -106,9 +98,6 @@ struct Reading<'r> {
     /// What is left of all texts together, where that is told.
     total_left: Option<u64>,
 }
-
-/// Bytes that cannot be had.
-struct Absent(Value);
 
 impl Reader<'_> {
     /// The value of an argument or of the result.
@@ -203,85 +192,6 @@ impl Reader<'_> {
         let errno = self.errno.filter(|_| self.failing(ty, source))?;
         let number = self.uint(Source::Memory(errno), 4).ok()?;
         Some(number as i32).filter(|number| *number != 0)
-    }
-
-    fn integer(&self, source: Source<'_>, integer: Integer) -> Result<number::Number, Absent> {
-        let bits = self.uint(source, self.model.integer(integer))?;
-        Ok(self.number_of(bits, integer))
-    }
-
-    fn number_of(&self, bits: u64, integer: Integer) -> number::Number {
-        number::Number {
-            bits,
-            unused: 64 - 8 * self.model.integer(integer) as u32,
-            integer,
-            model: self.model,
-        }
-    }
-
-    /// A bit-field.
-    fn part(&self, source: Source<'_>, part: Part) -> Result<number::Number, Absent> {
-        let unused = 64 - u32::from(part.bits.clamp(1, 64));
-        let word = self.uint(source, part.bytes.into())?;
-        let width = Width::W64;
-        Ok(number::Number {
-            bits: word >> part.from.min(63),
-            unused,
-            integer: match part.signed {
-                true => Integer::signed(width),
-                false => Integer::unsigned(width),
-            },
-            model: self.model,
-        })
-    }
-
-    /// A little-endian number of at most 8 bytes, zero-extended.
-    fn uint(&self, source: Source<'_>, size: u64) -> Result<u64, Absent> {
-        let mut word = [0; 8];
-        let size = (size as usize).min(word.len());
-        self.fill(source, &mut word[..size])?;
-        Ok(u64::from_le_bytes(word))
-    }
-
-    fn fill(&self, source: Source<'_>, buf: &mut [u8]) -> Result<(), Absent> {
-        match source {
-            Source::Bytes(bytes) => match bytes.get(..buf.len()) {
-                Some(bytes) => {
-                    buf.copy_from_slice(bytes);
-                    Ok(())
-                }
-                None => Err(Absent(Value::Elided)),
-            },
-            Source::Memory(at) => {
-                let read = self.memory.read_exact(at, buf);
-                read.map_err(|Unreadable(_)| Absent(Value::Unreadable(at)))
-            }
-            Source::Lost => Err(Absent(Value::Elided)),
-        }
-    }
-}
-
-impl<'b> Source<'b> {
-    fn of(place: &'b Place) -> Source<'b> {
-        match place {
-            Place::Bytes(bytes) => Source::Bytes(bytes),
-            Place::Memory(at) => Source::Memory(*at),
-            Place::Lost => Source::Lost,
-        }
-    }
-
-    /// What stands `offset` bytes further on.
-    fn at(self, offset: u64) -> Source<'b> {
-        match self {
-            Source::Bytes(bytes) => {
-                let rest = usize::try_from(offset)
-                    .ok()
-                    .and_then(|from| bytes.get(from..));
-                Source::Bytes(rest.unwrap_or_default())
-            }
-            Source::Memory(at) => Source::Memory(at.offset(offset as i64)),
-            Source::Lost => Source::Lost,
-        }
     }
 }
 
@@ -507,85 +417,6 @@ impl Reading<'_> {
         Ok(Value::Array { items, cut: true })
     }
 
-    /// Nothing but zero bytes, or nothing that can be read.
-    fn is_zero(&self, source: Source<'_>, size: u64) -> bool {
-        let mut bytes = vec![0; size.min(MAX_BLOCK) as usize];
-        let filled = self.reader.fill(source, &mut bytes);
-        filled.is_err() || bytes.iter().all(|b| *b == 0)
-    }
-
-    /// Fetches what is in memory at once, as far as it can be read; nothing of what is at hand.
-    fn block(&self, source: Source<'_>, size: u64) -> Result<Block, Absent> {
-        let Source::Memory(at) = source else {
-            return Ok(Block(SmallVec::new()));
-        };
-        let mut bytes = SmallVec::from_elem(0, size.min(MAX_BLOCK) as usize);
-        if !bytes.is_empty() {
-            let read = self.reader.memory.read(at, &mut bytes);
-            bytes.truncate(read.map_err(|_| Absent(Value::Unreadable(at)))?);
-        }
-        Ok(Block(bytes))
-    }
-
-    /// How many elements a length means; `u64::MAX` when nothing but a zero ends them.
-    fn length(&self, length: &Expr, around: Option<&Around<'_>>) -> u64 {
-        match length {
-            Expr::Number(n) => *n,
-            // A negative size is none, as `-1` is as a size_t and as a printf precision.
-            Expr::Argument(n) => {
-                let argument = n.checked_sub(1).and_then(|n| self.reader.arguments.get(n));
-                let number = argument.and_then(|argument| self.reader.number(argument));
-                number.map_or(0, |n| u64::try_from(n).unwrap_or(u64::MAX))
-            }
-            // A negative result is a failure: nothing was stored.
-            Expr::Result => {
-                let result = self.reader.result;
-                let number = result.and_then(|result| self.reader.number(result));
-                u64::try_from(number.unwrap_or_default()).unwrap_or_default()
-            }
-            Expr::Member(n) => {
-                let number = around.and_then(|around| self.member(*n, around));
-                u64::try_from(number.unwrap_or_default()).unwrap_or_default()
-            }
-            // Only an array in memory has an end.
-            Expr::UpTo(_) => 0,
-            Expr::Zero(None) => u64::MAX,
-            Expr::Zero(Some(limit)) => match **limit {
-                // `zero(zero)` is not in the language; this keeps the recursion to one step.
-                Expr::Zero(_) => u64::MAX,
-                ref limit => self.length(limit, around),
-            },
-        }
-    }
-
-    /// The number by which a type is chosen.
-    fn subject(&self, subject: &Expr, around: Option<&Around<'_>>) -> Option<i64> {
-        let number = |argument| self.reader.number(argument);
-        match subject {
-            Expr::Argument(n) => self
-                .reader
-                .arguments
-                .get(n.checked_sub(1)?)
-                .and_then(number),
-            Expr::Result => self.reader.result.and_then(number),
-            Expr::Member(n) => self.member(*n, around?),
-            _ => None,
-        }
-    }
-
-    /// How many elements of this size are between an address and that which a member of the structure around holds.
-    fn elements_up_to(
-        &self,
-        member: usize,
-        around: Option<&Around<'_>>,
-        at: Addr,
-        size: u64,
-    ) -> u64 {
-        let end = around.and_then(|around| self.member(member, around));
-        let span = end.map_or(0, |end| (end as u64).saturating_sub(at.0));
-        span.checked_div(size).unwrap_or(0)
-    }
-
     /// A member that another one tells of.
     fn case(
         &mut self,
@@ -609,35 +440,6 @@ impl Reading<'_> {
         match &when.name {
             Some(name) => Value::Case(name.clone(), Box::new(value)),
             None => value,
-        }
-    }
-
-    fn holds(&self, condition: Condition) -> bool {
-        let number = self.subject(&Expr::Argument(condition.argument), None);
-        number.is_some_and(|number| number as u64 & condition.mask != 0)
-    }
-
-    fn member(&self, number: usize, around: &Around<'_>) -> Option<i64> {
-        let (offset, ty) = self
-            .reader
-            .model
-            .offsets(around.structure)
-            .nth(number.checked_sub(1)?)?;
-        self.reader.number_at(ty, around.source.at(offset))
-    }
-}
-
-/// The first bytes of a structure or array.
-struct Block(SmallVec<[u8; 128]>);
-
-impl Block {
-    /// A part of what was fetched, else of what it was fetched from.
-    fn part<'b>(&'b self, whole: Source<'b>, offset: u64, size: u64) -> Source<'b> {
-        let from = usize::try_from(offset).unwrap_or(usize::MAX);
-        let end = from.saturating_add(usize::try_from(size).unwrap_or(usize::MAX));
-        match self.0.get(from..end) {
-            Some(bytes) if size > 0 => Source::Bytes(bytes),
-            _ => whole.at(offset),
         }
     }
 }

@@ -27,3 +27,4 @@ mod stop_all;
 mod stop_process;
 mod stop_tracing;
 pub mod system_calls;
+mod watches;

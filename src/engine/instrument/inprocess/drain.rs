@@ -1,6 +1,6 @@
 //! What was recorded becomes hits: the rings of all tasks, merged by time.
 
-use super::rings::Ring;
+use super::clock::Clock;
 use super::tell::{Call, Teller};
 use super::{Patched, Recorded, Recorder};
 use crate::base::Pid;
@@ -104,73 +104,87 @@ impl Supervisor {
         out: &mut Out<'_>,
     ) -> usize {
         let Recorder {
-            patched:
-                Patched {
-                    code,
-                    points,
-                    callees,
-                    ..
-                },
+            patched,
             memory,
             rings,
             clock,
             ..
         } = recorder;
-        let shared = Shared(memory.words());
         let Some(ring) = rings.used.get_mut(index) else {
             return 0;
         };
-        let tid = ring.writer();
-        let Ring { reader, .. } = ring;
-        let task = self.tasks.get_mut(&tid).filter(|task| task.space == id);
-        let (Some(task), Some(space)) = (task, self.spaces.get(&id)) else {
+        let task = (ring.writer(), id);
+        let reader = &mut ring.reader;
+        let shapes = patched.code.shapes();
+        let Some(teller) = Teller::new(self, task, ring.thread_pointer, out) else {
             // No task is there that could have written it.
-            reader.take(code.shapes());
+            reader.take(shapes);
             return 1;
         };
-        let mut teller = Teller {
-            task,
-            tid,
-            space,
-            thread_pointer: ring.thread_pointer,
-            next_call: &mut self.next_call,
-            spare: &mut self.spare_points,
-            out,
-            last: None,
+        let shared = Shared(memory.words());
+        let mut records = Records {
+            patched,
+            clock,
+            shared,
+            regs: [Seen::registers(ring.thread_pointer); 2],
+            teller,
         };
-        let mut regs = [Seen::registers(ring.thread_pointer); 2];
         let mut count = 0;
         let is_next = |time: Option<u64>| time.is_some_and(|time| time <= until);
         while count < BATCH
-            && share.goes_on(count, teller.out)
-            && is_next(reader.time(shared, code.shapes()))
+            && share.goes_on(count, records.teller.out)
+            && is_next(reader.time(shared, shapes))
         {
-            let Some((record, back)) = reader.take_with_return(code.shapes(), until) else {
+            let Some((record, back)) = reader.take_with_return(shapes, until) else {
                 break;
             };
             count += 1 + usize::from(back.is_some());
-            let point = points.get(record.number as usize).and_then(Option::as_ref);
-            let Some(point) = point else {
-                continue;
-            };
-            teller.out.at(Some(clock.time(record.time)));
-            let back = back.map(|back| (clock.time(back.time), back));
-            if record.kind == Kind::Return {
-                returned(&mut teller, (&record, &mut regs[0]), &point.point);
-                continue;
-            }
-            let return_address = Addr(code.caller(record.word, shared));
-            if teller.is_meant(point, callees, record.frame, return_address) {
-                let records = (&record, back.as_ref());
-                called(&mut teller, records, &mut regs, point, return_address);
-            } else if let Some((time, back)) = back {
-                teller.out.at(Some(time));
-                returned(&mut teller, (&back, &mut regs[0]), &point.point);
-            }
+            records.tell(&record, back.as_ref());
         }
-        teller.settle();
+        records.teller.settle();
         // Looked at and not taken.
         count.max(1)
+    }
+}
+
+/// What it takes to tell of one task's records.
+struct Records<'a, 'o> {
+    patched: &'a Patched,
+    clock: &'a mut Clock,
+    shared: Shared<'a>,
+    /// The registers of a call, and of its return.
+    regs: [Regs; 2],
+    teller: Teller<'a, 'o>,
+}
+
+impl Records<'_, '_> {
+    /// Tells of a record, and of the return behind it if it is a call's.
+    #[inline]
+    fn tell(&mut self, record: &Record<'_>, back: Option<&Record<'_>>) {
+        let points = &self.patched.points;
+        let point = points.get(record.number as usize).and_then(Option::as_ref);
+        let Some(point) = point else {
+            return;
+        };
+        let Records {
+            clock,
+            regs,
+            teller,
+            ..
+        } = self;
+        teller.out.at(Some(clock.time(record.time)));
+        let back = back.map(|back| (clock.time(back.time), back));
+        if record.kind == Kind::Return {
+            returned(teller, (record, &mut regs[0]), &point.point);
+            return;
+        }
+        let return_address = Addr(self.patched.code.caller(record.word, self.shared));
+        if teller.is_meant(point, &self.patched.callees, record.frame, return_address) {
+            called(teller, (record, back), regs, point, return_address);
+        } else if let Some((time, back)) = back {
+            teller.out.at(Some(time));
+            returned(teller, (back, &mut regs[0]), &point.point);
+        }
     }
 }
 
@@ -207,7 +221,7 @@ impl Recorder {
 /// A call, and its return if that was next.
 fn called<'a>(
     teller: &mut Teller<'a, '_>,
-    (record, back): (&Record<'_>, Option<&(Timestamp, Record<'_>)>),
+    (record, back): (&Record<'_>, Option<(Timestamp, &Record<'_>)>),
     [regs, regs_back]: &mut [Regs; 2],
     recorded: &'a Recorded,
     return_address: Addr,
@@ -230,7 +244,7 @@ fn called<'a>(
         errno,
         ..back.view()
     };
-    teller.complete(&call, seen.view(), (*ended, view));
+    teller.complete(&call, seen.view(), (ended, view));
 }
 
 fn returned(

@@ -98,23 +98,13 @@ impl Supervisor {
         asked: &Asked,
         out: &mut Out<'_>,
     ) -> Option<RawStack> {
-        let tid = stopped.tid();
-        let task = self.tasks.get_mut(&tid)?;
-        let space = self.spaces.get(&task.space)?;
+        let id = self.tasks.get(&stopped.tid())?.space;
+        let mut teller = Teller::new(self, (stopped.tid(), id), regs.fs_base, out)?;
+        let space = teller.space;
         let recorder = space.recorder.as_ref()?;
         let recorded = recorder.patched.points.get(asked.number as usize)?;
         let recorded = recorded.as_ref()?;
         let point = &recorded.point;
-        let mut teller = Teller {
-            task,
-            tid,
-            space,
-            thread_pointer: regs.fs_base,
-            next_call: &mut self.next_call,
-            spare: &mut self.spare_points,
-            out,
-            last: None,
-        };
         let memory = Translated {
             memory: &space.memory,
             space,

@@ -9,11 +9,12 @@ use crate::base::time::Timestamp;
 use crate::base::{Pid, Tid};
 use crate::engine::calls::{OpenCall, Position};
 use crate::engine::hit::{self, What};
-use crate::engine::instrument::int3::hits::called;
+use crate::engine::instrument::int3::arrivals::called;
 use crate::engine::space::Space;
 use crate::engine::stacks::{Runner, Stack};
 use crate::engine::supervisor::out::Out;
-use crate::engine::task::Task;
+use crate::engine::supervisor::state::Supervisor;
+use crate::engine::task::{SpaceId, Task};
 use crate::event::{CallId, Why};
 use crate::plan::spare::Spare;
 use crate::plan::{Returns, Tracepoint};
@@ -45,6 +46,28 @@ pub(super) struct Last<'p> {
     depth: usize,
     at_callee: bool,
     began: Timestamp,
+}
+
+impl<'a, 'o> Teller<'a, 'o> {
+    /// For a task of this space. `None`: it has none of that id.
+    pub(super) fn new(
+        supervisor: &'a mut Supervisor,
+        (tid, id): (Tid, SpaceId),
+        thread_pointer: u64,
+        out: &'a mut Out<'o>,
+    ) -> Option<Teller<'a, 'o>> {
+        let task = supervisor.tasks.get_mut(&tid);
+        Some(Teller {
+            task: task.filter(|task| task.space == id)?,
+            tid,
+            space: supervisor.spaces.get(&id)?,
+            thread_pointer,
+            next_call: &mut supervisor.next_call,
+            spare: &mut supervisor.spare_points,
+            out,
+            last: None,
+        })
+    }
 }
 
 /// A call at the function's first instruction.
