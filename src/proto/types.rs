@@ -139,6 +139,8 @@ pub enum Lens {
     Blocks(Blocks),
     /// A number that is one more than what is stored.
     OneMore,
+    /// Of a structure of seconds and nanoseconds, how long that is: `1.5s`.
+    Duration,
     /// A failure with what errno says of it.
     Errno,
     /// An error's own number: its name.

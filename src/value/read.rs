@@ -359,7 +359,7 @@ impl Reading<'_> {
         };
         let mut values = Vec::new();
         // What the structure is shown as says nothing of its members.
-        let inner = lens.filter(|lens| **lens != Lens::Contents);
+        let inner = lens.filter(|lens| !matches!(lens, Lens::Contents | Lens::Duration));
         for (offset, member) in model.offsets(s) {
             if self.parts_left == 0 {
                 values.push(Value::Elided);
@@ -372,6 +372,12 @@ impl Reading<'_> {
             && let Some(shown) = values.iter_mut().find(|value| **value != Value::Hidden)
         {
             return Ok(std::mem::replace(shown, Value::Hidden));
+        }
+        if lens == Some(&Lens::Duration)
+            && let [Value::Unsigned(seconds), Value::Unsigned(nanoseconds)] = values[..]
+            && let Some(text) = number::duration(seconds, nanoseconds)
+        {
+            return Ok(Value::Name(text.into()));
         }
         if lens == Some(&Lens::Endpoint) {
             values.extend(self.endpoint(source));

@@ -3,8 +3,8 @@
 mod collections;
 
 use super::{Found, Search};
-use crate::proto::held::Held;
-use crate::proto::types::{Integer, Type, Width};
+use crate::proto::held::{Held, laid};
+use crate::proto::types::{Integer, Lens, Type, Width};
 
 /// Since Rust 1.83; before that, what `inner` holds was `buf`'s own.
 const POINTER_OF_STRING: &[&str] = &["vec", "buf", "inner", "ptr", "pointer", "pointer"];
@@ -22,6 +22,10 @@ pub(super) fn held(search: &mut Search<'_>, generic: &str, name: &str) -> Option
         "OsString" => buffer(search, &["inner", "inner"]),
         "PathBuf" => buffer(search, &["inner", "inner", "inner"]),
         "CString" => terminated(search, &["inner", "data_ptr"]),
+        "Duration" => duration(search),
+        // Points in time; and what the kernel's part of a second is in, which is restricted to its range.
+        "Instant" | "SystemTime" => search.value(&["__0", "t"]),
+        "Nanoseconds" => search.value(&["__0"]),
         "Cell" | "RefCell" => search.value(&["value", "value"]),
         "Mutex" | "RwLock" => search.value(&["data", "value"]),
         "Rc" => together(search, "value"),
@@ -55,6 +59,19 @@ fn terminated(search: &mut Search<'_>, pointer: &[&str]) -> Option<Held> {
     Some(Held::Value {
         of: Type::string(),
         at: search.at(pointer)?,
+    })
+}
+
+/// Seconds, and the nanoseconds behind them.
+fn duration(search: &mut Search<'_>) -> Option<Held> {
+    let nanoseconds = search.at(&["nanos", "__0"])?;
+    let members = vec![
+        (Type::Integer(Integer::ULONG), search.at(&["secs"])?),
+        (Type::Integer(Integer::UINT), nanoseconds),
+    ];
+    Some(Held::Value {
+        of: laid(members, &[""]).shown(Lens::Duration),
+        at: 0,
     })
 }
 

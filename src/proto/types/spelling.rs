@@ -73,6 +73,7 @@ fn lens_word(lens: &Lens) -> &'static str {
         Lens::Nodes(_) => "nodes",
         Lens::Blocks(_) => "blocks",
         Lens::OneMore => "one_more",
+        Lens::Duration => "duration",
         Lens::Errno => "errno",
         Lens::Error => "error",
     }

@@ -8,6 +8,7 @@ use crate::proto::types::{Integer, Lens, MAX_BIT_BYTES, Name, Real, Type, Width}
 use crate::value::Value;
 use smallvec::SmallVec;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The bits of an integer, whatever stands above them.
 #[derive(Clone, Copy)]
@@ -86,6 +87,7 @@ impl Number {
             Lens::Bits
             | Lens::Blocks(_)
             | Lens::Contents
+            | Lens::Duration
             | Lens::Endpoint
             | Lens::Hide
             | Lens::Text
@@ -266,4 +268,12 @@ fn extend_runs(runs: &mut Vec<(u32, u32)>, bit: u32) {
         Some((_, last)) if *last + 1 == bit => *last = bit,
         _ => runs.push((bit, bit)),
     }
+}
+
+/// How long it is, `1.5s`; `None` when it holds what no duration does.
+pub(super) fn duration(seconds: u64, nanoseconds: u64) -> Option<String> {
+    let nanoseconds = u32::try_from(nanoseconds)
+        .ok()
+        .filter(|n| *n < 1_000_000_000)?;
+    Some(format!("{:?}", Duration::new(seconds, nanoseconds)))
 }
