@@ -14,6 +14,8 @@ pub enum Location {
     Nowhere,
     /// In one register, or its halves in two.
     Registers(Register, Option<Register>),
+    /// All of a vector register, by its number.
+    Vector(u8),
     /// In memory.
     Stack {
         /// From the stack pointer, which points at the return address. Bytes.
@@ -59,6 +61,13 @@ impl<'v> Entry<'v> {
                     _ => Place::Lost,
                 }
             }
+            Location::Vector(number) => {
+                let register = |floats: &FloatRegs| floats.xmm.get(usize::from(number)).copied();
+                match self.floats().and_then(register) {
+                    Some(bytes) => Place::Bytes(bytes),
+                    None => Place::Lost,
+                }
+            }
             Location::Stack { offset, size } => {
                 let at = Addr(self.view.regs.rsp.wrapping_add(offset));
                 in_memory(self.view.memory, at, size)
@@ -70,12 +79,13 @@ impl<'v> Entry<'v> {
     fn register(&self, register: Register) -> Option<u64> {
         match register {
             Register::General(number) => Some(sysv::word(self.view.regs, usize::from(number))),
-            Register::Vector(number) => {
-                let floats = self.floats.get_or_init(|| self.view.floats.floats());
-                let floats = floats.as_ref()?;
-                Some(sysv::low_half(floats, usize::from(number)))
-            }
+            Register::Vector(number) => Some(sysv::low_half(self.floats()?, usize::from(number))),
         }
+    }
+
+    fn floats(&self) -> Option<&FloatRegs> {
+        let floats = self.floats.get_or_init(|| self.view.floats.floats());
+        floats.as_ref()
     }
 }
 

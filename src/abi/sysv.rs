@@ -34,6 +34,8 @@ enum Passed {
     Nowhere,
     /// Its eightbytes, the second perhaps missing, in registers while there are enough.
     Registers(Class, Option<Class>),
+    /// All of a vector register.
+    Vector,
     /// On the stack.
     Memory,
     /// On the stack; as a result in `st(0)`.
@@ -56,7 +58,11 @@ impl Cursor {
     pub fn next(&mut self, ty: &Type) -> Location {
         match passed(ty) {
             Passed::Nowhere => Location::Nowhere,
-            Passed::Memory | Passed::X87 => self.on_stack(MODEL.layout(ty)),
+            Passed::Vector if self.vector < 8 => {
+                self.vector += 1;
+                Location::Vector(self.vector - 1)
+            }
+            Passed::Vector | Passed::Memory | Passed::X87 => self.on_stack(MODEL.layout(ty)),
             Passed::Registers(first, second) => {
                 let classes = [Some(first), second];
                 let count = |class| classes.iter().filter(|c| **c == Some(class)).count() as u8;
@@ -103,6 +109,10 @@ pub fn result(view: &View<'_>, ty: &Type) -> Place {
     match passed(ty) {
         Passed::Nowhere => Place::word(0),
         Passed::Registers(Class::Integer, None) => Place::word(regs.rax),
+        Passed::Vector => match view.floats.floats() {
+            Some(floats) => Place::Bytes(floats.xmm[0]),
+            None => Place::Lost,
+        },
         // The callee hands back the place that it was passed.
         Passed::Memory => Place::Memory(Addr(regs.rax)),
         Passed::X87 => match view.floats.floats() {
@@ -136,6 +146,8 @@ pub struct Results {
     pub general: u8,
     /// `xmm0`, `xmm1`: so many.
     pub vector: u8,
+    /// All of `xmm0`.
+    pub wide: bool,
     /// `st(0)`
     pub x87: bool,
     /// It is in memory; `rax` has its address.
@@ -149,6 +161,7 @@ pub fn results(ty: &Type) -> Results {
         Passed::Nowhere => {}
         Passed::Memory => at.memory = true,
         Passed::X87 => at.x87 = true,
+        Passed::Vector => at.wide = true,
         Passed::Registers(first, second) => {
             for class in std::iter::once(first).chain(second) {
                 match class {
@@ -200,6 +213,7 @@ fn aggregate(ty: &Type) -> Passed {
     let mut scalars = Scalars::default();
     scalars.add(ty, 0);
     match scalars {
+        Scalars { is_wide: true, .. } => Passed::Vector,
         Scalars {
             is_crooked: true, ..
         } => Passed::Memory,
@@ -225,6 +239,8 @@ struct Scalars {
     /// So many of C's `long double`, and of anything else.
     extended: u32,
     others: u32,
+    /// A vector of 16 bytes.
+    is_wide: bool,
     /// Some of them is not at a multiple of its size.
     is_crooked: bool,
 }
@@ -232,6 +248,15 @@ struct Scalars {
 impl Scalars {
     fn add(&mut self, ty: &Type, base: u64) {
         match ty.unshown() {
+            Type::Struct(s) if s.laid().is_some_and(|laid| laid.passing == Passing::Vector) => {
+                let Layout { size, align } = MODEL.layout(ty);
+                self.others += 1;
+                self.is_crooked |= !base.is_multiple_of(align.max(1));
+                match size {
+                    16 => self.is_wide = true,
+                    _ => self.take(base, Class::Sse),
+                }
+            }
             Type::Struct(s) => {
                 for (offset, member) in MODEL.offsets(s) {
                     self.add(member, base.saturating_add(offset));
@@ -257,12 +282,16 @@ impl Scalars {
                 };
                 // A bit-field may lie in both.
                 let last = base.saturating_add(size.saturating_sub(1));
-                for eightbyte in [base, last].map(|at| usize::from(at >= 8)) {
-                    if self.classes[eightbyte] != Some(Class::Integer) {
-                        self.classes[eightbyte] = Some(class);
-                    }
-                }
+                self.take(base, class);
+                self.take(last, class);
             }
+        }
+    }
+
+    fn take(&mut self, at: u64, class: Class) {
+        let eightbyte = &mut self.classes[usize::from(at >= 8)];
+        if *eightbyte != Some(Class::Integer) {
+            *eightbyte = Some(class);
         }
     }
 }

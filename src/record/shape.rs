@@ -188,6 +188,9 @@ pub enum Refused {
     /// More than a record can hold.
     #[error("too much is shown")]
     Long,
+    /// Of vector registers, records hold the low halves.
+    #[error("a whole vector register is shown")]
+    Wide,
     /// It behaves by its return address, which a trampoline replaces.
     #[error("the function looks at who called it")]
     LooksAtCaller,
@@ -305,7 +308,10 @@ impl Parts {
         if caps.arguments {
             entry = walk.entry();
             if returns == Returns::Recorded {
-                returned = walk.returned();
+                returned = match sysv::results(&prototype.result).wide {
+                    true => Err(Refused::Wide),
+                    false => walk.returned(),
+                };
             }
             for location in &capture.locations {
                 entry = entry.and(take(&mut shape, *location));
@@ -351,6 +357,7 @@ fn take(shape: &mut Shape, location: Location) -> Result<(), Refused> {
                 }
             }
         }
+        Location::Vector(_) => return Err(Refused::Wide),
         Location::Stack { offset, size } => {
             // From behind the return address on.
             let end = (offset - 8).saturating_add(size).div_ceil(8);

@@ -44,6 +44,8 @@ pub enum Passing {
     ByMembers,
     /// In memory, whatever its members are: classes that are more than their bytes (Itanium C++ ABI 3.1.2.3).
     InMemory,
+    /// As a whole in one vector register.
+    Vector,
 }
 
 impl Struct {
