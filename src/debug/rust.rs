@@ -6,7 +6,7 @@ use crate::abi::location::Location;
 use crate::abi::sysv::Cursor;
 use crate::proto::Param;
 use crate::proto::layout::Model;
-use crate::proto::types::{Integer, Laid, Lens, Passing, Real, Struct, Type};
+use crate::proto::types::{Integer, Laid, Lens, Passing, Real, Struct, Type, Width};
 use std::sync::Arc;
 
 /// So many scalars are looked at.
@@ -146,7 +146,15 @@ impl Scalar {
         match (self.is_real, self.size) {
             (true, 4) => Type::Real(Real::Single),
             (true, _) => Type::Real(Real::Double),
-            (false, _) => Type::Integer(Integer::LONG).shown(Lens::Guess),
+            (false, size) => {
+                let width = match size {
+                    1 => Width::W8,
+                    2 => Width::W16,
+                    4 => Width::W32,
+                    _ => Width::Long,
+                };
+                Type::Integer(Integer::signed(width)).shown(Lens::Guess)
+            }
         }
     }
 }
