@@ -148,14 +148,23 @@ impl<'t> Reader<'t> {
         }
     }
 
-    /// Past a parenthesis and what it encloses.
+    /// Past a parenthesis and what it encloses; up to the declaration's end where it is not closed.
     fn skip_pair(&mut self) {
-        let mut open = 0_usize;
+        let (mut open, mut braces) = (0_usize, 0_usize);
         loop {
-            match self.next() {
+            if braces == 0 && self.peek() == Word::Mark(';') {
+                return;
+            }
+            let word = self.next();
+            match word {
                 Word::End => return,
                 Word::Mark('(' | '[' | '{') => open += 1,
                 Word::Mark(')' | ']' | '}') => open = open.saturating_sub(1),
+                _ => {}
+            }
+            match word {
+                Word::Mark('{') => braces += 1,
+                Word::Mark('}') => braces = braces.saturating_sub(1),
                 _ => {}
             }
             if open == 0 {

@@ -155,6 +155,16 @@ fn a_mistake_costs_one_declaration() {
     assert_eq!(names, ["a", "c", "d", "g"]);
 }
 
+#[test]
+fn what_is_not_closed_ends_with_its_declaration() {
+    let text = "int a(this is not;\nint b(char);\nint c(int[;\nint d(void) { for (;;) { } }\nint e(int);\n";
+    let (parsed, complaints) = parse("mine.h", text);
+    assert_eq!(complaints.len(), 2, "{complaints:?}");
+    let mut names: Vec<&String> = parsed.functions.keys().collect();
+    names.sort();
+    assert_eq!(names, ["b", "d", "e"]);
+}
+
 /// Whatever a file holds, it is read to its end.
 #[test]
 fn any_words() {
