@@ -431,8 +431,8 @@ impl Decoder {
     }
 }
 
-/// The values of arguments that are in general registers and need nothing behind them. `false` when some do: then there
-/// are none.
+/// The values of arguments that are in general registers and need nothing behind them but text. `false` when some do:
+/// then there are none.
 fn flat(
     prototype: &Prototype,
     capture: &Capture,
@@ -441,18 +441,15 @@ fn flat(
     values: &mut Vec<Value>,
 ) -> bool {
     for (param, location) in prototype.params.iter().zip(&capture.locations) {
-        let value = match location {
-            Location::Registers(Register::General(number), None) => {
-                let word = convention::word(view, usize::from(*number));
-                reader.plain(&param.ty, word)
-            }
-            _ => None,
-        };
-        let Some(value) = value else {
+        let Location::Registers(Register::General(number), None) = location else {
             values.clear();
             return false;
         };
-        value.add_to(values);
+        let word = convention::word(view, usize::from(*number));
+        if !reader.add_simple(&param.ty, word, values) {
+            values.clear();
+            return false;
+        }
     }
     true
 }

@@ -60,6 +60,17 @@ impl dyn Memory + '_ {
     /// seen. Text that runs into unreadable memory ends there.
     pub fn read_c_string(&self, at: Addr, limit: usize) -> Result<(Text, bool), Unreadable> {
         let mut text = Text::new();
+        let ended = self.read_c_string_into(at, limit, &mut text)?;
+        Ok((text, ended))
+    }
+
+    /// The same, added to an empty text where that is: to move one costs as much as to read it.
+    pub fn read_c_string_into(
+        &self,
+        at: Addr,
+        limit: usize,
+        text: &mut Text,
+    ) -> Result<bool, Unreadable> {
         loop {
             let from = text.len();
             // One byte more than may be shown, so that a string of just `limit` bytes is whole.
@@ -71,13 +82,13 @@ impl dyn Memory + '_ {
                 Err(_) => 0,
             };
             let read = &text[from..from + got];
-            if let Some(end) = read.iter().position(|&b| b == 0) {
+            if let Some(end) = memchr::memchr(0, read) {
                 text.truncate(from + end);
-                return Ok((text, true));
+                return Ok(true);
             }
             text.truncate((from + got).min(limit));
             if got < want || from + got > limit {
-                return Ok((text, false));
+                return Ok(false);
             }
         }
     }

@@ -103,8 +103,9 @@ impl Arguments {
         let typed = self.typed(prototype);
         let reader = reader(view, limits, &typed, None);
         let count = self.count_at_entry(prototype, capture);
-        let shown = typed.iter().take(count);
-        values.extend(shown.map(|argument| reader.read(argument)));
+        for argument in typed.iter().take(count) {
+            reader.add(argument, values);
+        }
         let named = prototype.params.len();
         if is_passed(capture) && count < named {
             let formatted = typed.iter().skip(named);
@@ -185,6 +186,15 @@ impl Arguments {
             string: MAX_FORMAT,
             ..Limits::default()
         };
+        let mut text = Text::new();
+        let word = self.places.get(index).map_or(0, Place::low);
+        let ty = &prototype.params[index].ty;
+        if reader(view, limits, &[], None)
+            .text(ty, word, &mut text)
+            .is_some()
+        {
+            return text;
+        }
         let typed = self.typed(prototype);
         let reader = reader(view, limits, &typed, None);
         match typed.get(index).map(|argument| reader.read(argument)) {

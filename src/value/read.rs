@@ -148,6 +148,47 @@ impl Reader<'_> {
         }
     }
 
+    /// Adds the value of an argument or of the result.
+    #[inline]
+    pub fn add(&self, argument: &Argument<'_>, values: &mut Vec<Value>) {
+        let is_added = matches!(argument.place, Place::Bytes(_))
+            && self.add_simple(argument.ty, argument.place.low(), values);
+        if !is_added {
+            values.push(self.read(argument));
+        }
+    }
+
+    /// Adds a [plain](Reader::plain) value or a [text](Reader::text). `false`: it is something else, and nothing was added.
+    #[inline]
+    pub fn add_simple(&self, ty: &Type, word: u64, values: &mut Vec<Value>) -> bool {
+        if let Some(plain) = self.plain(ty, word) {
+            plain.add_to(values);
+            return true;
+        }
+        values.push(Value::Bytes {
+            bytes: Text::new(),
+            cut: false,
+        });
+        if let Some(Value::Bytes { bytes, cut }) = values.last_mut()
+            && let Some(ended) = self.text(ty, word, bytes)
+        {
+            *cut = !ended;
+            return true;
+        }
+        values.pop();
+        false
+    }
+
+    /// Adds the bytes of the text behind a pointer, of one-byte characters that nothing but a zero ends, as most texts
+    /// are, to an empty one; says whether it ends there. `None`: it is something else, or cannot be read.
+    pub fn text(&self, ty: &Type, word: u64, text: &mut Text) -> Option<bool> {
+        if word == 0 || self.model != Model::Lp64 || !text::is_plain(ty) {
+            return None;
+        }
+        let limit = self.limits.string.min(MAX_LIMIT);
+        self.memory.read_c_string_into(Addr(word), limit, text).ok()
+    }
+
     /// The call has failed, by what its result means.
     pub fn has_failed(&self, result: &Argument<'_>) -> bool {
         match result.ty {

@@ -46,7 +46,13 @@ fn read_as(model: Model, text: &str, place: Place, bytes: &[u8], limits: Limits)
         result: Some(&number(3)),
         errno: Some(Addr(AT)),
     };
-    render(&reader.read(&argument))
+    let shown = render(&reader.read(&argument));
+    // The short way of what is simple leads to the same.
+    let mut values = Vec::new();
+    reader.add(&argument, &mut values);
+    let added: Vec<String> = values.iter().map(render).collect();
+    assert_eq!(added, [shown.as_str()]);
+    shown
 }
 
 /// A type behind a word in a register.

@@ -5,7 +5,7 @@ use crate::base::addr::Addr;
 use crate::base::memory::Text;
 use crate::base::names::type_name;
 use crate::base::printable::printable;
-use crate::proto::types::{Expr, Type};
+use crate::proto::types::{Expr, Lens, Type, Width};
 use crate::value::Value;
 
 /// So long a name of a type is looked at. Bytes.
@@ -14,6 +14,27 @@ const LONGEST_NAME: usize = 1024;
 /// Whether text can consist of such elements.
 pub(super) fn is_text(element: &Type) -> bool {
     matches!(element.unshown(), Type::Integer(_) | Type::Character(_))
+}
+
+/// Whether a type is a pointer to text of one-byte characters that nothing but a zero ends.
+pub(super) fn is_plain(ty: &Type) -> bool {
+    let ty = match ty {
+        Type::Shown(Lens::Format(_), ty) => ty,
+        ty => ty,
+    };
+    let Type::Shown(Lens::Text, pointer) = ty else {
+        return false;
+    };
+    let Type::Pointer(to) = &**pointer else {
+        return false;
+    };
+    let Type::Array(element, Expr::Zero(None)) = &**to else {
+        return false;
+    };
+    match &**element {
+        Type::Integer(integer) | Type::Character(integer) => integer.width == Width::W8,
+        _ => false,
+    }
 }
 
 /// What ends a text besides its length.
