@@ -65,6 +65,30 @@ fn values_and_control_flow() {
     }
 }
 
+/// A full ring is waited for no longer than a second: a stopped tracer does not stop the program, and how many calls it
+/// did not see is told.
+#[test]
+fn a_stopped_tracer_loses_calls_and_counts_them() {
+    const PAIRS: usize = 200_000;
+    let Some(program) = fixture("stops_tracer") else {
+        return;
+    };
+    let trace = scratch("stopped-tracer").join("trace");
+    let own = "malloc@MAIN+free@MAIN";
+    let run = ltrace(["--instrument", "record", "-e", own, "-o"]).arg(&trace);
+    let run = run.arg(&program).arg(PAIRS.to_string());
+    run.finish().exits(0);
+    let trace = fs::read_to_string(&trace).expect("a trace");
+    let told = trace.lines().filter(|line| line.contains(" = ")).count();
+    let lost: usize = trace
+        .lines()
+        .filter(|line| line.contains("were not recorded"))
+        .filter_map(|line| line.split(' ').nth(1)?.parse::<usize>().ok())
+        .sum();
+    assert!(lost > 0, "nothing was lost");
+    assert_eq!(told + lost, 2 * (1 + PAIRS));
+}
+
 /// A format in memory that never changes is asked about once.
 #[test]
 fn printing_without_stops() {
