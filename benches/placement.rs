@@ -2,8 +2,8 @@
 //! follows them, by one that is left to the scheduler, and by the distribution's ltrace, taking turns. Prints Markdown
 //! for `docs/performance.md`.
 //!
-//! `cargo bench --bench placement [-- CALLS]`. Figures are medians of seven rounds, each the difference of a long run and
-//! a short one, so that they do not hold what it takes to begin and to end. Needs stress-ng, gcc and make.
+//! `cargo bench --bench placement [-- CALLS]`. Figures are medians of whole runs; the tracer that is left to the scheduler
+//! runs twice, so that what differs by chance is seen. Needs stress-ng, gcc and make.
 #![allow(clippy::print_stdout)]
 
 use ltrace::cli::{self, Surroundings};
@@ -13,7 +13,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
-const ROUNDS: usize = 7;
+const ROUNDS: usize = 9;
+/// The distribution's ltrace is so slow that fewer are enough.
+const PEER_ROUNDS: usize = 3;
 const PEER: &str = "/usr/bin/ltrace";
 
 /// Where both tools write, as users do; a file costs them the same.
@@ -47,7 +49,7 @@ fn trace(args: impl Iterator<Item = OsString>) -> ExitCode {
 fn compare_all() {
     let calls = std::env::args()
         .find_map(|arg| arg.parse().ok())
-        .unwrap_or(20_000);
+        .unwrap_or(10_000);
     let this = std::env::current_exe().expect("our own path");
     let this: &str = Box::leak(this.to_string_lossy().into_owned().into_boxed_str());
     let ours = Tool::ours();
@@ -63,56 +65,60 @@ fn compare_all() {
     };
     let mut left = with("left to the scheduler", this);
     left.words.insert(1, AS_TRACER);
-    let mut tools = vec![with("follows", ours.words[0]), left];
+    let again = Tool {
+        name: "again",
+        ..left.clone()
+    };
+    let mut tools = vec![with("follows", ours.words[0]), left, again];
     tools.extend(peer_version().map(|_| Tool::peer()));
     println!("({calls} calls of malloc and free; µs a call, the median of {ROUNDS})\n");
     let names: Vec<&str> = tools.iter().map(|tool| tool.name).collect();
     println!(
-        "| beside it | threads | {} | follows, to left |",
+        "| beside it | threads | {} | follows, to left | again, to left |",
         names.join(" | ")
     );
-    println!("|---|---:|{}---:|", "---:|".repeat(tools.len()));
+    println!("|---|---:|{}---:|---:|", "---:|".repeat(tools.len()));
     let one = |calls| Workload::new("1", "many", &[calls / 2], calls);
     let four = |calls| Workload::new("4", "threads", &[4, calls / 8], calls);
-    let pairs = [
-        (one(calls), one(calls / 10)),
-        (four(calls), four(calls / 10)),
-    ];
     for load in Load::all() {
         let Some(_running) = load.start() else {
             println!("| {}: did not start |", load.name);
             continue;
         };
-        for (long, short) in &pairs {
-            compare(&load.name, long, short, &tools);
+        for workload in [one(calls), four(calls)] {
+            compare(&load.name, &workload, &tools);
         }
     }
 }
 
 /// One row; the rounds of the tools take turns.
-fn compare(load: &str, long: &Workload, short: &Workload, tools: &[Tool]) {
+fn compare(load: &str, workload: &Workload, tools: &[Tool]) {
     let mut took: Vec<Vec<Duration>> = vec![Vec::new(); tools.len()];
-    for _ in 0..ROUNDS {
+    for round in 0..ROUNDS {
         for (tool, took) in tools.iter().zip(&mut took) {
-            let run = |workload| tool.run(workload);
-            let both = run(long).zip(run(short));
-            took.extend(both.map(|(long, short)| long.saturating_sub(short)));
+            if tool.for_threads.is_none() || round < PEER_ROUNDS {
+                took.extend(tool.run(workload));
+            }
         }
     }
-    let calls = long.calls - short.calls;
-    let cost =
-        |took: &Vec<Duration>| median(took).map(|time| per_call(time, Duration::ZERO, calls));
+    let cost = |took: &Vec<Duration>| {
+        median(took).map(|time| time.as_secs_f64() * 1e6 / workload.calls as f64)
+    };
     let costs: Vec<Option<f64>> = took.iter().map(cost).collect();
     let shown = costs
         .iter()
         .map(|cost| cost.map_or_else(|| "died".to_owned(), |cost| format!("{cost:.1}")));
     let shown: Vec<String> = shown.collect();
-    let ratio = costs[0].zip(costs[1]).map(|(ours, left)| ours / left);
+    let to_left = |tool: usize| {
+        let ratio = costs[tool].zip(costs[1]).map(|(ours, left)| ours / left);
+        ratio.map_or_else(|| "–".to_owned(), |ratio| format!("{ratio:.2}"))
+    };
     println!(
-        "| {load} | {} | {} | {} |",
-        long.name,
+        "| {load} | {} | {} | {} | {} |",
+        workload.name,
         shown.join(" | "),
-        ratio.map_or_else(|| "–".to_owned(), |ratio| format!("{ratio:.2}")),
+        to_left(0),
+        to_left(2),
     );
 }
 
@@ -224,6 +230,7 @@ impl Workload {
 }
 
 /// Who runs it.
+#[derive(Clone)]
 struct Tool {
     name: &'static str,
     words: Vec<&'static str>,
@@ -276,10 +283,6 @@ fn tells_of_a_kill() -> bool {
         let last = &trace[trace.len().saturating_sub(4096)..];
         String::from_utf8_lossy(last).contains("+++ killed by")
     })
-}
-
-fn per_call(time: Duration, bare: Duration, calls: usize) -> f64 {
-    time.saturating_sub(bare).as_secs_f64() * 1e6 / calls as f64
 }
 
 fn median(times: &[Duration]) -> Option<Duration> {
