@@ -36,7 +36,7 @@ use crate::sink::Sink;
 use crate::sink::both::Both;
 use crate::sink::debug::{self, Debug, Topic, Topics};
 use crate::sink::demangle::Names;
-use crate::sink::descriptors::Described;
+use crate::sink::descriptors::{Described, Handle};
 use crate::sink::named::Named;
 use crate::sink::output::Destination;
 use crate::sink::promises::Promises;
@@ -357,7 +357,10 @@ fn described(is_wanted: bool, sink: Box<dyn Sink>) -> Box<dyn Sink> {
     match is_wanted {
         true => {
             let mut known = Descriptors::default();
-            let of = move |tid, descriptor| known.describe(tid, descriptor);
+            let of = move |tid, handle| match handle {
+                Handle::Descriptor(number) => Some((number, known.describe(tid, number)?)),
+                Handle::Stream(at) => known.stream(tid, at),
+            };
             Box::new(Described::new(Box::new(of), sink))
         }
         false => sink,

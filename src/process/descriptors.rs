@@ -1,11 +1,17 @@
 //! What the descriptors of a task are open on: paths, and whom a socket talks to.
 
-use crate::base::Tid;
+use super::streams;
+use crate::base::addr::Addr;
+use crate::base::machine::Machine;
+use crate::base::{Pid, Tid};
+use crate::sys::memory::ProcessMemory;
+use crate::sys::proc;
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::Read;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 /// Looks at descriptors. Whom a connected socket talks to does not change, and is looked for once.
@@ -38,6 +44,13 @@ impl Descriptors {
         }
     }
 
+    /// The descriptor of a task's stream, a `FILE *`, and what it is open on.
+    pub fn stream(&mut self, tid: Tid, at: Addr) -> Option<(i64, String)> {
+        let memory = ProcessMemory::new(Pid(tid.0), machine(tid)?);
+        let number = streams::descriptor(&memory, at)?;
+        Some((number, self.describe(tid, number)?))
+    }
+
     fn socket(&mut self, tid: Tid, inode: u64) -> Option<String> {
         if let Some(known) = self.connected.get(&inode) {
             return Some(known.clone());
@@ -65,6 +78,17 @@ impl Descriptors {
         }
         Some(text)
     }
+}
+
+/// The machine whose code a task's program is, by `EI_CLASS` (elf(5)).
+fn machine(tid: Tid) -> Option<Machine> {
+    let mut ident = [0; 5];
+    let program = proc::open_program(Pid(tid.0)).ok()?;
+    program.read_exact_at(&mut ident, 0).ok()?;
+    Some(match ident[4] {
+        1 => Machine::I386,
+        _ => Machine::Amd64,
+    })
 }
 
 /// Of the task's own network namespace.

@@ -9,3 +9,4 @@ pub mod gaps;
 pub mod goroutine;
 pub mod linkmap;
 pub mod module;
+pub mod streams;

@@ -1,16 +1,26 @@
-//! Descriptors with what they are open on (`-y`): `read(3</etc/passwd>, …)`. Only while a call's task stands still, so
-//! that another file cannot have the number by then.
+//! Descriptors with what they are open on (`-y`): `read(3</etc/passwd>, …)`; streams as the descriptors that they have. Only
+//! while a call's task stands still, so that another file cannot have the number by then.
 
 use super::Sink;
 use super::around::Around;
 use crate::base::Tid;
+use crate::base::addr::Addr;
 use crate::event::{Event, Kind};
 use crate::plan::descriptors;
 use crate::value::Value;
 use std::io;
 
-/// What a task's descriptor is open on, if the task has such a one.
-pub type Describe = Box<dyn FnMut(Tid, i64) -> Option<String>>;
+/// What a task knows a file by.
+#[derive(Clone, Copy, Debug)]
+pub enum Handle {
+    /// A descriptor.
+    Descriptor(i64),
+    /// A `FILE *`.
+    Stream(Addr),
+}
+
+/// A task's descriptor, and what it is open on, if the task has such a one.
+pub type Describe = Box<dyn FnMut(Tid, Handle) -> Option<(i64, String)>>;
 
 /// Hands on events with descriptors described.
 pub struct Described<S> {
@@ -30,7 +40,20 @@ impl<S: Sink> Described<S> {
             Value::Unsigned(number) | Value::Guess(number) => *number as i64,
             _ => return,
         };
-        if let Some(what) = (self.of)(tid, number) {
+        self.replace(tid, Handle::Descriptor(number), value);
+    }
+
+    fn describe_stream(&mut self, tid: Tid, value: &mut Value) {
+        let at = match value {
+            Value::Pointer(at) => *at,
+            Value::Guess(word) => Addr(*word),
+            _ => return,
+        };
+        self.replace(tid, Handle::Stream(at), value);
+    }
+
+    fn replace(&mut self, tid: Tid, handle: Handle, value: &mut Value) {
+        if let Some((number, what)) = (self.of)(tid, handle) {
             *value = Value::Descriptor(number, what.into());
         }
     }
@@ -50,8 +73,33 @@ impl<S: Sink> Described<S> {
                         self.describe(tid, value);
                     }
                 }
+                for &place in &places.streams {
+                    if let Some(value) = args.get_mut(place) {
+                        self.describe_stream(tid, value);
+                    }
+                }
             }
-            Kind::Return { result, .. } if places.result => self.describe(tid, result),
+            Kind::Return {
+                result,
+                out_args,
+                point,
+                ..
+            } if places.result || places.stream || !places.streams.is_empty() => {
+                // Those that are shown at the return are the last ones.
+                let named = point.prototype.as_ref().map_or(0, |p| p.params.len());
+                let shown = named.saturating_sub(out_args.len());
+                for place in places.streams.iter().filter_map(|n| n.checked_sub(shown)) {
+                    if let Some(value) = out_args.get_mut(place) {
+                        self.describe_stream(tid, value);
+                    }
+                }
+                if places.result {
+                    self.describe(tid, result);
+                }
+                if places.stream {
+                    self.describe_stream(tid, result);
+                }
+            }
             _ => return None,
         }
         Some(event)

@@ -1,8 +1,9 @@
 //! Which of the traced calls are shown: `--min-time`, `-z`, `-Z`, `--depth`, `--arg`, `--caller`, `-P`, `--trigger`, `--stop`, `--until`.
 
 use crate::support::expect::without_addresses;
-use crate::support::fixture::fixture;
+use crate::support::fixture::{fixture, shaped};
 use crate::support::server::{assert_unharmed, server};
+use crate::support::shape::Shape;
 use crate::support::skip::command;
 use crate::support::trace::calls;
 use crate::support::{ltrace, scratch};
@@ -212,6 +213,30 @@ fn calls_by_a_path() {
         .finish()
         .exits(0);
     assert_eq!(calls(&run.stderr), Vec::<&str>::new(), "{}", run.told());
+}
+
+/// A stream is shown as the descriptor that it has, by glibc and by musl.
+#[test]
+fn descriptors_of_streams() {
+    for shape in [Shape::Pie, Shape::Musl] {
+        let Some(program) = shaped("streams", shape) else {
+            continue;
+        };
+        let file = scratch("streams").join("text");
+        fs::write(&file, "line\n").unwrap();
+        let run = ltrace(["-s", "200", "-y", "-e", "fopen+fgets+ungetc+fclose"]);
+        let run = run.arg(program).arg(&file).finish().exits(0);
+        let stream = format!("3<{}>", file.display());
+        for line in [
+            format!(", \"r\") = {stream}"),
+            format!("fgets(\"line\\n\", 16, {stream})"),
+            format!("ungetc('x', {stream}) = 'x'"),
+            format!("fclose({stream}) = 0"),
+        ] {
+            let text = run.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+            assert!(text.contains(&line), "{line}\n{}", run.told());
+        }
+    }
 }
 
 /// Both ends of a socket, whichever side looks.
