@@ -11,10 +11,10 @@ mod screen;
 mod served;
 mod shared_output;
 
-use crate::base::Pid;
 use crate::base::names::Spelling;
 use crate::base::printable::printable;
 use crate::base::signal::Signal;
+use crate::base::{Pid, Tid};
 use crate::config::{Aim, Children, Comparison, Config, Form, Instrument, Launch, Report};
 use crate::debug::below_roots;
 use crate::decode::Decoder;
@@ -360,6 +360,7 @@ fn described(is_wanted: bool, sink: Box<dyn Sink>) -> Box<dyn Sink> {
             let of = move |tid, handle| match handle {
                 Handle::Descriptor(number) => Some((number, known.describe(tid, number)?)),
                 Handle::Stream(at) => known.stream(tid, at),
+                Handle::Thread(thread) => Some((thread, proc::name(Tid(thread as i32))?)),
             };
             Box::new(Described::new(Box::new(of), sink))
         }

@@ -1,5 +1,6 @@
 //! A task's registers, and the view of registers and memory that a hit carries.
 
+use super::Tid;
 use super::addr::Addr;
 use super::machine::Machine;
 use super::memory::Memory;
@@ -102,6 +103,21 @@ pub trait Floats {
     fn floats(&self) -> Option<FloatRegs>;
 }
 
+/// Which threads a process has.
+pub trait Threads {
+    /// The one that has this thread pointer, or had it last: glibc and musl call a thread by it (`pthread_t`).
+    fn thread(&self, pointer: u64) -> Option<Tid>;
+}
+
+/// None is known.
+pub struct NoThreads;
+
+impl Threads for NoThreads {
+    fn thread(&self, _: u64) -> Option<Tid> {
+        None
+    }
+}
+
 /// What can be seen of a task at a hit. Good for that moment only.
 #[derive(Clone, Copy)]
 pub struct View<'e> {
@@ -112,6 +128,8 @@ pub struct View<'e> {
     pub memory: &'e dyn Memory,
     /// The floating-point registers, on demand.
     pub floats: &'e dyn Floats,
+    /// The threads of the task's process.
+    pub threads: &'e dyn Threads,
     /// At a return: where the thread's errno is, if that is known.
     pub errno: Option<Addr>,
 }

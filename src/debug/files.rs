@@ -137,6 +137,7 @@ fn usual(name: &str) -> Option<Type> {
         "uintptr_t" | "Elf64_Addr" | "Elf32_Addr" => {
             Some(Type::Integer(Integer::unsigned(Width::Long)).shown(Lens::Hex))
         }
+        "pthread_t" | "thrd_t" => Some(Type::Integer(Integer::ULONG).shown(Lens::Thread)),
         "mode_t" => Some(Type::Integer(Integer::UINT).shown(Lens::Octal)),
         _ => None,
     }

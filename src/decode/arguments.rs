@@ -281,5 +281,6 @@ pub(super) fn reader<'r>(
         arguments,
         result,
         errno: view.errno,
+        threads: view.threads,
     }
 }

@@ -8,6 +8,7 @@ mod guarding;
 mod int3s;
 mod slots;
 pub mod stack;
+mod threads;
 
 use crate::base::Pid;
 use crate::base::addr::Addr;
@@ -36,6 +37,7 @@ use slots::Area;
 pub use copies::Missing;
 pub use guarding::{Doubt, Handler, LeftOver};
 pub use int3s::{Original, Refused};
+use threads::KnownThreads;
 
 /// An address space.
 #[derive(Debug)]
@@ -54,6 +56,7 @@ pub struct Space {
     pub gone_files: GoneFiles,
     /// Each of its tasks has a thread pointer of its own, by which its records are known.
     pub tells_tasks_apart: bool,
+    threads: KnownThreads,
     /// What records calls there without a stop, if anything does.
     pub recorder: Option<Recorder>,
     /// The patches of its maker's recorder, if it was forked and has none of its own.
@@ -90,6 +93,7 @@ impl Space {
             exported_r_debug: None,
             gone_files: GoneFiles::default(),
             tells_tasks_apart: true,
+            threads: KnownThreads::default(),
             recorder: None,
             inherited: None,
             errno: None,

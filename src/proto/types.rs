@@ -101,6 +101,8 @@ pub enum Lens {
     Bits,
     /// `"text"`
     Text,
+    /// A thread that a library calls by its thread pointer.
+    Thread,
     /// `{ AF_INET, 127.0.0.1:80 }`: a structure that begins with a socket's family.
     Endpoint,
     /// `NAME`

@@ -1,4 +1,5 @@
-//! Descriptors with what they are open on (`-y`): `read(3</etc/passwd>, …)`; streams as the descriptors that they have. Only
+//! Descriptors with what they are open on (`-y`): `read(3</etc/passwd>, …)`; streams as the descriptors that they have; threads
+//! with their names. Only
 //! while a call's task stands still, so that another file cannot have the number by then.
 
 use super::Sink;
@@ -6,7 +7,7 @@ use super::around::Around;
 use crate::base::Tid;
 use crate::base::addr::Addr;
 use crate::event::{Event, Kind};
-use crate::plan::descriptors;
+use crate::plan::descriptors::{self, Places};
 use crate::value::Value;
 use std::io;
 
@@ -17,9 +18,11 @@ pub enum Handle {
     Descriptor(i64),
     /// A `FILE *`.
     Stream(Addr),
+    /// Another of its threads.
+    Thread(i64),
 }
 
-/// A task's descriptor, and what it is open on, if the task has such a one.
+/// The number that this is for a task, and what that stands for, if the task has such a one.
 pub type Describe = Box<dyn FnMut(Tid, Handle) -> Option<(i64, String)>>;
 
 /// Hands on events with descriptors described.
@@ -52,6 +55,27 @@ impl<S: Sink> Described<S> {
         self.replace(tid, Handle::Stream(at), value);
     }
 
+    /// Threads among the values, with their names.
+    fn describe_threads(&mut self, tid: Tid, kind: &mut Kind) {
+        let (values, result) = match kind {
+            Kind::Call { args, .. } => (args, None),
+            Kind::Return {
+                out_args, result, ..
+            } => (out_args, Some(result)),
+            _ => return,
+        };
+        for value in values.iter_mut().chain(result) {
+            let value = match value {
+                Value::Again(value) => &mut **value,
+                value => value,
+            };
+            if let Value::Thread(thread) = value {
+                let thread = i64::from(*thread);
+                self.replace(tid, Handle::Thread(thread), value);
+            }
+        }
+    }
+
     fn replace(&mut self, tid: Tid, handle: Handle, value: &mut Value) {
         if let Some((number, what)) = (self.of)(tid, handle) {
             *value = Value::Descriptor(number, what.into());
@@ -63,10 +87,24 @@ impl<S: Sink> Described<S> {
         let (Kind::Call { point, .. } | Kind::Return { point, .. }) = &event.kind else {
             return None;
         };
-        let places = descriptors::of(&point.symbol)?;
+        let places = descriptors::of(&point.symbol);
+        let has_threads = has_threads(&event.kind);
+        if places.is_none() && !has_threads {
+            return None;
+        }
         let mut event = event.clone();
-        let tid = event.tid;
-        match &mut event.kind {
+        if let Some(places) = places {
+            self.describe_places(event.tid, places, &mut event.kind);
+        }
+        if has_threads {
+            self.describe_threads(event.tid, &mut event.kind);
+        }
+        Some(event)
+    }
+
+    /// The descriptors and streams of a call or return, which has them there.
+    fn describe_places(&mut self, tid: Tid, places: &Places, kind: &mut Kind) {
+        match kind {
             Kind::Call { args, .. } => {
                 for &place in &places.arguments {
                     if let Some(value) = args.get_mut(place) {
@@ -100,10 +138,24 @@ impl<S: Sink> Described<S> {
                     self.describe_stream(tid, result);
                 }
             }
-            _ => return None,
+            _ => {}
         }
-        Some(event)
     }
+}
+
+/// Whether a call or its return shows threads.
+fn has_threads(kind: &Kind) -> bool {
+    let (values, result) = match kind {
+        Kind::Call { args, .. } => (args, None),
+        Kind::Return {
+            out_args, result, ..
+        } => (out_args, Some(result)),
+        _ => return false,
+    };
+    values.iter().chain(result).any(|value| match value {
+        Value::Again(value) => matches!(**value, Value::Thread(_)),
+        value => matches!(value, Value::Thread(_)),
+    })
 }
 
 impl<S: Sink> Around for Described<S> {

@@ -212,6 +212,13 @@ pub fn shares_memory(a: Pid, b: Pid) -> bool {
     unsafe { libc::syscall(libc::SYS_kcmp, a.0, b.0, KCMP_VM, 0, 0) == 0 }
 }
 
+/// What a task is called: what it has named itself (prctl(2), PR_SET_NAME), or its program's file.
+pub fn name(tid: Tid) -> Option<String> {
+    let name = fs::read(format!("/proc/{tid}/comm")).ok()?;
+    let name = name.strip_suffix(b"\n").unwrap_or(&name);
+    Some(String::from_utf8_lossy(name).into_owned())
+}
+
 /// What a task does, by its letter: `R`, `S`, `D`, `t` … (proc_pid_stat(5)).
 pub fn state(tid: Tid) -> Option<char> {
     let stat = read_text(format!("/proc/{tid}/stat")).ok()?;

@@ -138,6 +138,8 @@ pub enum Value {
     Again(#[serde(deserialize_with = "nested")] Box<Value>),
     /// One of several cases with what it holds: `Some(1)`, `Circle { r=1 }`, `None`.
     Case(Arc<str>, #[serde(deserialize_with = "nested")] Box<Value>),
+    /// A thread, by its id: `12346`.
+    Thread(i32),
 }
 
 /// The numbers that a word without a type is shown as in decimal.

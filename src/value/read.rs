@@ -13,6 +13,7 @@ use super::{Limits, Value};
 use crate::abi::{Argument, Place};
 use crate::base::addr::Addr;
 use crate::base::memory::{Memory, Text};
+use crate::base::regs::Threads;
 use crate::proto::layout::Model;
 use crate::proto::types::{Expr, Failure, Lens, Struct, Type, When};
 use source::{Absent, Source};
@@ -45,6 +46,8 @@ pub struct Reader<'r> {
     pub result: Option<&'r Argument<'r>>,
     /// Where the thread's errno is, once the call has returned.
     pub errno: Option<Addr>,
+    /// The threads of its process.
+    pub threads: &'r dyn Threads,
 }
 
 /// A number, or an address that nothing is shown behind: small enough for registers, where a [`Value`] is not.
@@ -323,6 +326,11 @@ impl Reading<'_> {
             (Type::Pointer(to), _) => self.pointer(to, lens, source, around),
             (_, Some(Lens::Bits)) => self.bits(ty, source, around),
             (_, Some(Lens::Set(names))) => self.set(ty, names, source, around),
+            (Type::Integer(integer), Some(Lens::Thread)) => {
+                let pointer = self.reader.integer(source, *integer)?.unsigned();
+                let thread = self.reader.threads.thread(pointer);
+                Ok(thread.map_or(Value::Hex(pointer), |tid| Value::Thread(tid.0)))
+            }
             (Type::Integer(integer), _) => {
                 Ok(self.reader.integer(source, *integer)?.as_integer(lens))
             }

@@ -102,6 +102,7 @@ pub fn render_in(out: &mut String, value: &Value, charset: Charset) {
             (0..*levels).for_each(|_| out.push('^'));
         }
         Value::Elided => out.push_str("..."),
+        Value::Thread(tid) => out.push_str(itoa::Buffer::new().format(*tid)),
         Value::Descriptor(number, what) => {
             out.push_str(itoa::Buffer::new().format(*number));
             push(out, format_args!("<{}>", printable_text(what)));
@@ -516,6 +517,7 @@ mod tests {
         check(Value::Recurse(2), "recurse^^");
         check(Value::Void, "<void>");
         check(Value::Elided, "...");
+        check(Value::Thread(12346), "12346");
         check(Value::Descriptor(3, "/a b".into()), "3</a b>");
     }
 

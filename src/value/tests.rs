@@ -4,8 +4,10 @@ use super::read::Reader;
 use super::render::render;
 use super::{Limits, Value};
 use crate::abi::{Argument, Place};
+use crate::base::Tid;
 use crate::base::addr::Addr;
 use crate::base::memory::{Memory, Stretch};
+use crate::base::regs::Threads;
 use crate::proto::layout::Model;
 use crate::proto::tests::{EVERYTHING, fuzz::Random, prototype};
 use crate::proto::{parse, types::Type};
@@ -20,6 +22,15 @@ const LIST: &str = "typedef list = struct;\ntypedef list = struct(int, list*);\n
 fn ty(text: &str) -> Type {
     let function = prototype(&format!("{LIST}void f({text});"), "f");
     function.params[0].ty.clone()
+}
+
+/// One thread is known.
+struct Known;
+
+impl Threads for Known {
+    fn thread(&self, pointer: u64) -> Option<Tid> {
+        (pointer == 0x7000).then_some(Tid(12346))
+    }
 }
 
 fn read(text: &str, place: Place, bytes: &[u8], limits: Limits) -> String {
@@ -45,6 +56,7 @@ fn read_as(model: Model, text: &str, place: Place, bytes: &[u8], limits: Limits)
         arguments: &[argument, number(2), number(-1)],
         result: Some(&number(3)),
         errno: Some(Addr(AT)),
+        threads: &Known,
     };
     let shown = render(&reader.read(&argument));
     // The short way of what is simple leads to the same.
@@ -99,6 +111,13 @@ fn integers_by_their_size() {
     check("char(int)", 0xffff_ffff, "EOF");
     check("char(int)", 0xff, r"'\377'");
     check("wchar", 0x20ac, "'€'");
+}
+
+#[test]
+fn threads_by_their_id() {
+    check("thread", 0x7000, "12346");
+    check("thread(ulong)", 0x7001, "0x7001");
+    check_at("thread(ulong)*", &words(&[0x7000]), "12346");
 }
 
 #[test]
@@ -572,6 +591,7 @@ fn values_have_an_end() {
         arguments: &[],
         result: None,
         errno: None,
+        threads: &Known,
     };
     let value = reader.read(&argument);
     assert!(matches!(value, Value::Struct(_)));
@@ -614,6 +634,7 @@ fn arbitrary_memory() {
                 arguments: &arguments,
                 result: Some(&result),
                 errno: None,
+                threads: &Known,
             };
             for argument in arguments.iter().chain([&result]) {
                 shown += render(&reader.read(argument)).len();

@@ -330,7 +330,12 @@ fn stacks_behind_other_stubs() {
         let record = reader.take(area.code.shapes()).expect("a record");
         let mut regs = Seen::registers(1);
         let seen = Seen::new(&record, &mut regs, 2);
-        returns.extend(seen.view().memory.returns().map(<[u64]>::to_vec));
+        returns.extend(
+            seen.view(&ltrace::base::regs::NoThreads)
+                .memory
+                .returns()
+                .map(<[u64]>::to_vec),
+        );
     }
     assert_eq!(returns, [[first, second, third]]);
 }

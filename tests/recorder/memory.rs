@@ -174,7 +174,11 @@ fn every_length_and_alignment() {
                 let mut regs = ltrace::record::Seen::registers(0);
                 let seen = ltrace::record::Seen::new(&record, &mut regs, 0);
                 let at = ltrace::base::addr::Addr(room[shift..].as_ptr() as u64);
-                let read = seen.view().memory.read_c_string(at, 33).expect("readable");
+                let read = seen
+                    .view(&ltrace::base::regs::NoThreads)
+                    .memory
+                    .read_c_string(at, 33)
+                    .expect("readable");
                 assert_eq!((&read.0[..], read.1), (&text[..length], true));
             }
             assert!(reader.time(area.shared, area.code.shapes()).is_some());

@@ -7,7 +7,7 @@ use super::memory::half_readable;
 use ltrace::abi::sysv;
 use ltrace::base::addr::Addr;
 use ltrace::base::memory::{Memory, Stretch, Unreadable};
-use ltrace::base::regs::{FloatRegs, Floats, Regs, View};
+use ltrace::base::regs::{FloatRegs, Floats, NoThreads, Regs, View};
 use ltrace::decode::Decoder;
 use ltrace::plan::Tracepoint;
 use ltrace::proto::library::Library;
@@ -258,6 +258,7 @@ fn records_show_what_the_moment_shows() {
                 regs,
                 memory: &moment,
                 floats: &moment,
+                threads: &NoThreads,
                 errno: Some(Addr(page)),
             };
             shown(decoder, point, (kind, 0), view)
@@ -305,8 +306,9 @@ fn records_show_what_the_moment_shows() {
             let mut regs = Seen::registers(0);
             let seen = Seen::new(&record, &mut regs, 0);
             let view = View {
+                threads: &NoThreads,
                 errno: Some(Addr(page)),
-                ..seen.view()
+                ..seen.view(&NoThreads)
             };
             let found = shown(&mut decoders[1], point, (kind, 0), view);
             assert_eq!(found, line, "{symbol}: {:x?}", &words[..36]);

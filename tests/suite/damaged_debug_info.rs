@@ -158,6 +158,7 @@ fn ask_types(bytes: Vec<u8>, functions: &[(Vaddr, String)]) {
                 arguments: &arguments,
                 result: Some(&result),
                 errno: None,
+                threads: &ltrace::base::regs::NoThreads,
             };
             for argument in arguments.iter().chain([&result]) {
                 let shown = render(&reader.read(argument));

@@ -1,7 +1,8 @@
 //! Threads are traced by default, and nothing of them is lost.
 
-use crate::support::fixture::fixture;
+use crate::support::fixture::{fixture, shaped};
 use crate::support::program::Program;
+use crate::support::shape::Shape;
 use crate::support::stress::{assert_complete, run_stressed};
 use crate::support::text::wait_until_planted;
 use crate::support::{ltrace, scratch};
@@ -50,6 +51,50 @@ fn prefix_comes_with_the_second_task() {
         "{}",
         run.told()
     );
+}
+
+/// A `pthread_t` is shown as its thread's id; with -y it has its name beside it.
+#[test]
+fn threads_that_are_passed() {
+    for shape in [Shape::Pie, Shape::Musl, Shape::M32] {
+        let Some(program) = shaped("handles", shape) else {
+            continue;
+        };
+        for instrument in ["auto", "stop"] {
+            let run = ltrace([
+                "--instrument",
+                instrument,
+                "-e",
+                "pthread_*",
+                "-x",
+                "is_first",
+            ]);
+            let run = run.arg(&program).finish().exits(0);
+            let mut ids = run.stdout.split_whitespace();
+            let (first, worker) = (ids.next().unwrap(), ids.next().unwrap());
+            let text = run.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+            for line in [
+                format!("pthread_self() = {first}"),
+                format!("=> {worker}) = 0"),
+                format!("pthread_setname_np({worker}, "),
+                format!("is_first({first}"),
+                format!("is_first({worker}"),
+                format!("pthread_kill({first}, "),
+                format!("pthread_join({worker}, "),
+            ] {
+                assert!(text.contains(&line), "{line}\n{}", run.told());
+            }
+        }
+        let run = ltrace(["-y", "-e", "pthread_*"]).arg(&program);
+        let run = run.finish().exits(0);
+        let first = run.stdout.split_whitespace().next().unwrap();
+        assert!(
+            run.stderr
+                .contains(&format!("pthread_kill({first}<handles")),
+            "{}",
+            run.told()
+        );
+    }
 }
 
 /// What belongs to a process is asked of a task that is there: its first one may not be.

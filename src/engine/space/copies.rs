@@ -5,7 +5,7 @@ use crate::base::Pid;
 use crate::base::addr::Addr;
 use crate::base::memory::Memory;
 use crate::engine::instrument::int3::breakpoint::{INT3, Purpose};
-use crate::engine::space::{Area, Space};
+use crate::engine::space::{Area, KnownThreads, Space};
 use crate::process::files::GoneFiles;
 use crate::sys::memory::ProcessMemory;
 use std::collections::HashSet;
@@ -29,6 +29,7 @@ impl Space {
             r_debug: self.r_debug,
             exported_r_debug: self.exported_r_debug,
             tells_tasks_apart: true,
+            threads: KnownThreads::default(),
             gone_files: GoneFiles::default(),
             recorder: None,
             inherited: match &self.recorder {

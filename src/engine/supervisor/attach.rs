@@ -144,6 +144,9 @@ impl Supervisor {
             self.add_met(tid, owner, (pid, id), &mut out);
         }
         for (stopped, _) in &held {
+            if let (Ok(regs), Some(space)) = (stopped.regs(), self.spaces.get(&id)) {
+                space.seen(regs.thread_pointer(), stopped.tid());
+            }
             // One that is gone by now has nothing to lose.
             let _ = unblock_trap(stopped);
             self.watch_end(stopped);

@@ -43,6 +43,7 @@ impl Supervisor {
         let regs = stopped.regs()?;
         if let Some(thread_pointer) = self.thread_pointer_of_child(&stopped, &regs, stop) {
             self.take_back_ring(stopped.tid(), thread_pointer, out);
+            self.thread_born(&stopped, &regs, (child, thread_pointer));
         }
         let Some(parent) = self.tasks.get(&stopped.tid()) else {
             return Ok(Resume::Run(stopped));
@@ -105,6 +106,16 @@ impl Supervisor {
         let flags = clone_flags(regs, stop, memory);
         let both = (libc::CLONE_VM | libc::CLONE_SETTLS) as u64;
         (flags & both == both).then(|| clone_tls(regs, memory))?
+    }
+
+    /// A task gives another one in the same memory its thread pointer.
+    fn thread_born(&self, maker: &Stopped, regs: &Regs, (child, thread_pointer): (Tid, u64)) {
+        let task = self.tasks.get(&maker.tid());
+        if let Some(space) = task.and_then(|task| self.spaces.get(&task.space)) {
+            space.seen(regs.thread_pointer(), maker.tid());
+            let lives = |tid| self.tasks.contains_key(&tid);
+            space.born(thread_pointer, child, (self.tasks.len(), lives));
+        }
     }
 
     /// A task made a child with a copy of its memory.
@@ -360,13 +371,18 @@ fn clone_stack(regs: &Regs, memory: &dyn Memory) -> Option<Range<u64>> {
 
 /// The thread pointer that the new task is given with CLONE_SETTLS.
 fn clone_tls(regs: &Regs, memory: &dyn Memory) -> Option<u64> {
+    let user_desc = |at: u64| memory.read_uint(Addr(at).offset(4), 4).ok();
     match (regs.machine(), Cloning::of(regs)) {
         // Its fifth argument (clone(2), "C library/kernel differences").
         (Machine::Amd64, Cloning::Clone(_)) => Some(regs.r8),
         // struct clone_args: seven words of 64 bits before it.
         (Machine::Amd64, Cloning::Clone3(args)) => memory.read_uint(args.offset(7 * 8), 8).ok(),
-        // Nothing is recorded there.
-        _ => None,
+        // clone(2) is told by a struct user_desc (asm/ldt.h): a number, then the address.
+        (Machine::I386, Cloning::Clone(_)) => user_desc(regs.rsi),
+        (Machine::I386, Cloning::Clone3(args)) => {
+            user_desc(memory.read_uint(args.offset(7 * 8), 8).ok()?)
+        }
+        (_, Cloning::Other) => None,
     }
 }
 

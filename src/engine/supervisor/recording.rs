@@ -143,6 +143,7 @@ impl Supervisor {
         }) else {
             return Ok(false);
         };
+        space.seen(regs.fs_base, tid);
         let runner = Runner {
             tid,
             pid,

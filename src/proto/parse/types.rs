@@ -371,6 +371,7 @@ impl Item<'_> {
             "set" => (Lens::Set(Arc::default()), Type::Integer(Integer::ULONG)),
             "lp64" => (Lens::Lp64(None), Type::addr()),
             "contents" => (Lens::Contents, Type::Void),
+            "thread" => (Lens::Thread, Type::Integer(Integer::ULONG)),
             "type_name" => (Lens::TypeName, Type::string()),
             _ => {
                 let message = format!("unknown type '{word}'");

@@ -55,6 +55,7 @@ fn lens_word(lens: &Lens) -> &'static str {
         Lens::Guess => "guess",
         Lens::Bits => "bitvec",
         Lens::Text => "string",
+        Lens::Thread => "thread",
         Lens::Endpoint => "endpoint",
         Lens::Enum(_) => "enum",
         Lens::Flags(_) | Lens::OctalFlags(_) => "flags",

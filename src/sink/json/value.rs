@@ -40,6 +40,7 @@ impl Serialize for Meaning<'_> {
     fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
         match self.0 {
             Value::Signed(number) => out.serialize_i64(*number),
+            Value::Thread(tid) => out.serialize_i32(*tid),
             Value::Guess(word) => out.serialize_i64(*word as i64),
             Value::Unsigned(number) | Value::Hex(number) | Value::Octal(number) => {
                 out.serialize_u64(*number)
@@ -211,6 +212,7 @@ mod tests {
             bytes(b"\xff\0", true),
             json!({"bytes": "ff00", "cut": true}),
         );
+        check(Value::Thread(12346), json!(12346));
         check(
             Value::Descriptor(3, "/x".into()),
             json!({"descriptor": 3, "path": "/x"}),

@@ -264,6 +264,7 @@ fn number(value: &Value, word: Option<u64>) -> Option<i128> {
         Value::Signed(number) | Value::Char(number) => i128::from(*number),
         Value::Unsigned(number) | Value::Hex(number) | Value::Octal(number) => i128::from(*number),
         Value::Guess(word) => i128::from(*word as i64),
+        Value::Thread(tid) => i128::from(*tid),
         Value::Descriptor(number, _) => i128::from(*number),
         Value::Bool(truth) => i128::from(*truth),
         Value::Float(number) | Value::HexFloat(number) => *number as i128,

@@ -91,6 +91,7 @@ impl Number {
             | Lens::Endpoint
             | Lens::Hide
             | Lens::Text
+            | Lens::Thread
             | Lens::Format(_)
             | Lens::If(_)
             | Lens::Set(_)

@@ -235,16 +235,16 @@ fn called<'a>(
     let ip = recorded.entry.unwrap_or(return_address);
     let seen = Seen::new(record, regs, ip.0);
     let Some((ended, back)) = back else {
-        teller.called(&call, seen.view());
+        teller.called(&call, seen.view(teller.space));
         return;
     };
     let errno = teller.space.errno(teller.thread_pointer);
     let back = Seen::new(back, regs_back, return_address.0);
     let view = View {
         errno,
-        ..back.view()
+        ..back.view(teller.space)
     };
-    teller.complete(&call, seen.view(), (ended, view));
+    teller.complete(&call, seen.view(teller.space), (ended, view));
 }
 
 fn returned(
@@ -256,7 +256,7 @@ fn returned(
         let seen = Seen::new(record, regs, return_address.0);
         let view = View {
             errno: teller.space.errno(teller.thread_pointer),
-            ..seen.view()
+            ..seen.view(teller.space)
         };
         teller.returned(point, record.frame, return_address, view);
     }

@@ -151,6 +151,9 @@ impl Supervisor {
         let Some(task) = self.tasks.get_mut(&stopped.tid()) else {
             return choosing;
         };
+        if task.role == Role::Shown {
+            space.seen(regs.thread_pointer(), stopped.tid());
+        }
         let has = |wanted: fn(&Purpose) -> bool| breakpoint.purposes.iter().any(wanted);
         let (arrivals, prefetched) = arrivals(space, at, breakpoint, regs);
         let mut teller = Teller {
@@ -180,6 +183,7 @@ impl Supervisor {
                 regs: &arrival.regs,
                 memory,
                 floats: stopped,
+                threads: space,
                 errno: None,
             };
             if teller.arrive(&arrival, view) {
