@@ -4,6 +4,7 @@ use crate::support::fixture::fixture;
 use crate::support::ltrace;
 use crate::support::program::{Program, Running};
 use crate::support::server::{assert_unharmed, server};
+use crate::support::skip::command;
 use crate::support::terminal::{CTRL_C, CTRL_Z, on_terminal};
 use crate::support::text::{tracer_of, wait_until_planted};
 use crate::support::until::wait_until;
@@ -96,6 +97,13 @@ fn stopped_front_end_does_not_stop_the_target() {
     assert_unharmed(server);
 }
 
+/// The children of a process with one thread.
+fn children_of(pid: i32) -> Vec<i32> {
+    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+    let words = children.split_ascii_whitespace();
+    words.map(|child| child.parse().unwrap()).collect()
+}
+
 #[test]
 fn killed_tracer_is_told() {
     let Some(program) = fixture("idle") else {
@@ -105,9 +113,7 @@ fn killed_tracer_is_told() {
         .arg(program)
         .start();
     tracer.wait_for_stdout("ready\n");
-    let front = tracer.pid();
-    let children = std::fs::read_to_string(format!("/proc/{front}/task/{front}/children")).unwrap();
-    let child = children.trim().parse().unwrap();
+    let child = children_of(tracer.pid())[0];
     kill(Pid::from_raw(child), Signal::SIGKILL).unwrap();
     let run = tracer.finish().exits(1);
     let last = run.stderr.lines().last();
@@ -171,4 +177,31 @@ fn stop_that_the_command_catches() {
     shell.wait_for_stdout("stopped 147\n");
     let run = shell.finish().exits(0);
     assert!(run.stdout.ends_with("ended 5\n"), "{}", run.told());
+}
+
+/// A task under SCHED_IDLE is woken late beside load; a tracer that could not leave that policy must not take it.
+#[test]
+fn no_idle_policy_without_the_right_to_leave_it() {
+    let (Some(setpriv), Some(program)) = (command("setpriv"), fixture("idle")) else {
+        return;
+    };
+    let unable = [
+        "--bounding-set",
+        "-sys_nice",
+        "--inh-caps",
+        "-sys_nice",
+        LTRACE,
+    ];
+    let stops = ["--instrument", "stop", "-o", "/dev/null"];
+    let tracer = Program::new(setpriv)
+        .args(unable.into_iter().chain(stops))
+        .arg(program)
+        .start();
+    tracer.wait_for_stdout("ready\n");
+    let child = children_of(tracer.pid());
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", child[0])).unwrap();
+    let (_, fields) = stat.rsplit_once(") ").unwrap();
+    // Field 41, the policy (proc_pid_stat(5)).
+    let policy = fields.split(' ').nth(41 - 3);
+    assert_eq!(policy, Some("0"), "{stat}");
 }

@@ -1,7 +1,8 @@
-//! Whether the tracer has a share of the processors of its own.
+//! What the tracer may do of the scheduler, and whether it has a share of the processors of its own.
 
 use crate::base::Tid;
 use crate::sys::proc;
+use nix::sys::resource::{Resource, getrlimit};
 use std::fs;
 use std::path::Path;
 
@@ -36,12 +37,17 @@ fn has_cpu_group(groups: &str, exists: fn(&Path) -> bool) -> bool {
     })
 }
 
-/// Whether we may leave SCHED_IDLE again: CAP_SYS_NICE, bit 23 (capabilities(7)).
+/// Whether we may leave SCHED_IDLE again: CAP_SYS_NICE, bit 23 (capabilities(7)), or a limit that allows our nice value
+/// (getrlimit(2), RLIMIT_NICE; sched(7), "SCHED_IDLE").
 pub(super) fn may_raise() -> bool {
     let effective = proc::status_field(Tid(std::process::id() as i32), "CapEff");
-    effective
+    let capable = effective
         .and_then(|hex| u64::from_str_radix(&hex, 16).ok())
-        .is_some_and(|set| set & (1 << 23) != 0)
+        .is_some_and(|set| set & (1 << 23) != 0);
+    // SAFETY: numbers only; zero is the calling thread. From 20 to -19 in the limit's terms.
+    let nice = unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) };
+    let limit = getrlimit(Resource::RLIMIT_NICE).map_or(0, |(soft, _)| soft);
+    capable || limit >= u64::try_from(20 - nice).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

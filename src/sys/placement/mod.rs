@@ -6,12 +6,11 @@
 //! tracer takes that policy and pins *itself* to where the target stopped: the target then stays there of
 //! the kernel's own will. Nothing of the target is touched, its affinity and policy least of all.
 //!
-//! A SCHED_IDLE task gets next to nothing of a busy processor, unless it has a scheduling group of its
-//! own, whose share does not depend on its members' policy: a session is one, where autogrouping is on
-//! (sched(7), "The autogroup feature"). Elsewhere the policy is taken only if it can be left again.
+//! A SCHED_IDLE task that is woken preempts nothing, so the policy is taken only by a tracer that may leave it again
+//! when load comes. Another one polls, on a processor of its own.
 //!
-//! Where other programs keep all processors busy there is no idle one to avoid, and a SCHED_IDLE task that is woken
-//! preempts nothing. There the tracer stays where the scheduler puts it.
+//! Where other programs keep all processors busy there is no idle one to avoid. There the tracer stays where the
+//! scheduler puts it.
 
 mod groups;
 mod load;
@@ -87,20 +86,18 @@ impl Placement {
     /// Leaves the terminal's session and takes the best place there is. Everything that the target
     /// inherits must have been inherited by now.
     pub fn take() -> Placement {
-        let own_session = leave_session();
-        let ordinary = policy() == libc::SCHED_OTHER;
-        let own_share = own_session && has_autogroups();
-        let usual = if !ordinary || TO_SCHEDULER.load(Ordering::Relaxed) {
-            Mode::Alone
-        } else if own_share || may_raise() {
-            Mode::Following
-        } else {
-            Mode::Polling
-        };
+        leave_session();
         let allowed = sched_getaffinity(Pid::from_raw(0)).ok();
+        let processors = allowed.as_ref().map_or(1, count);
+        let left_alone = policy() != libc::SCHED_OTHER || TO_SCHEDULER.load(Ordering::Relaxed);
+        let usual = match left_alone {
+            false if may_raise() => Mode::Following,
+            false if processors > 1 => Mode::Polling,
+            _ => Mode::Alone,
+        };
         let mut placement = Placement {
             usual,
-            load: Load::new(allowed.as_ref().map_or(1, count)),
+            load: Load::new(processors),
             allowed,
             schedstat: File::open("/proc/thread-self/schedstat").ok(),
             ..Placement::default()
@@ -216,7 +213,7 @@ impl Placement {
     /// For a moment in which every task of a process is held: other processes are not to delay us. Until
     /// [`Placement::relax`].
     pub fn hurry(&mut self) {
-        if self.mode == Mode::Following && may_raise() && set_policy(libc::SCHED_OTHER) {
+        if self.mode == Mode::Following && set_policy(libc::SCHED_OTHER) {
             if let Some(allowed) = &self.allowed {
                 let _ = sched_setaffinity(Pid::from_raw(0), allowed);
             }
@@ -234,7 +231,7 @@ impl Placement {
         }
     }
 
-    /// Leaves the usual place for so many stops: our policy if we may, or else at least the one processor.
+    /// Leaves the usual place for so many stops.
     fn rest(&mut self, stops: u32) {
         if self.mode == Mode::Following {
             set_policy(libc::SCHED_OTHER);
@@ -263,9 +260,9 @@ fn processor_field(stat: &[u8]) -> Option<usize> {
 }
 
 /// Leaves the terminal's session, whose keys are for the command and for the front end. A tracer that leads a process
-/// group stays in it, and shares its group's time: `false`.
-pub fn leave_session() -> bool {
-    setsid().is_ok()
+/// group stays in it.
+pub fn leave_session() {
+    let _ = setsid();
 }
 
 /// The nice value of a thread that gives way: about a tenth of an ordinary thread's weight (kernel/sched/core.c,
