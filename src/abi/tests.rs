@@ -8,7 +8,7 @@ use super::{Place, sysv};
 use crate::base::addr::Addr;
 use crate::base::machine::Machine;
 use crate::base::memory::Stretch;
-use crate::base::regs::{FloatRegs, Floats, NoThreads, Regs, View};
+use crate::base::regs::{FloatRegs, Floats, Regs, Unknown, View};
 use crate::proto::Prototype;
 use crate::proto::tests::prototype;
 
@@ -100,7 +100,7 @@ fn check(function: &str, places: &[&str], result: &str) {
         regs: &regs,
         memory: &memory,
         floats: &floats,
-        threads: &NoThreads,
+        process: &Unknown,
         errno: None,
     };
     let found: Vec<String> = places_of(&function, &view).map(describe).collect();
@@ -223,7 +223,7 @@ fn a_task_that_is_gone_has_no_floats() {
         regs: &regs,
         memory: &memory,
         floats: &floats,
-        threads: &NoThreads,
+        process: &Unknown,
         errno: None,
     };
     let places = places_of(&function, &view).map(describe);
@@ -239,7 +239,7 @@ fn a_stack_that_cannot_be_read_is_told_by_its_address() {
         regs: &regs,
         memory: &Stretch::default(),
         floats: &Fixed(None),
-        threads: &NoThreads,
+        process: &Unknown,
         errno: None,
     };
     let last = places_of(&function, &view).last();
@@ -319,7 +319,7 @@ fn check_32(function: &str, places: &[&str], result: &str) {
         regs: &regs,
         memory: &memory,
         floats: &floats,
-        threads: &NoThreads,
+        process: &Unknown,
         errno: None,
     };
     let name = |word: u32| match word {
@@ -407,7 +407,7 @@ fn unknown_functions_of_i386_have_words_on_the_stack() {
         regs: &regs,
         memory: &memory,
         floats: &Fixed(None),
-        threads: &NoThreads,
+        process: &Unknown,
         errno: None,
     };
     let words: Vec<u64> = (0..3).map(|n| convention::word(&view, n)).collect();

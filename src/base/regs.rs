@@ -103,18 +103,25 @@ pub trait Floats {
     fn floats(&self) -> Option<FloatRegs>;
 }
 
-/// Which threads a process has.
-pub trait Threads {
+/// What is known of a process beside its memory.
+pub trait Process {
     /// The one that has this thread pointer, or had it last: glibc and musl call a thread by it (`pthread_t`).
     fn thread(&self, pointer: u64) -> Option<Tid>;
+
+    /// Where the program's own code goes on, by a return address that may lead to code of ours.
+    fn caller(&self, return_address: Addr) -> Addr;
 }
 
-/// None is known.
-pub struct NoThreads;
+/// Nothing is.
+pub struct Unknown;
 
-impl Threads for NoThreads {
+impl Process for Unknown {
     fn thread(&self, _: u64) -> Option<Tid> {
         None
+    }
+
+    fn caller(&self, return_address: Addr) -> Addr {
+        return_address
     }
 }
 
@@ -128,8 +135,8 @@ pub struct View<'e> {
     pub memory: &'e dyn Memory,
     /// The floating-point registers, on demand.
     pub floats: &'e dyn Floats,
-    /// The threads of the task's process.
-    pub threads: &'e dyn Threads,
+    /// The task's process.
+    pub process: &'e dyn Process,
     /// At a return: where the thread's errno is, if that is known.
     pub errno: Option<Addr>,
 }

@@ -281,6 +281,7 @@ pub(super) fn reader<'r>(
         arguments,
         result,
         errno: view.errno,
-        threads: view.threads,
+        thread_pointer: view.regs.thread_pointer(),
+        process: view.process,
     }
 }

@@ -3,7 +3,7 @@
 use super::Decoder;
 use crate::base::addr::{Addr, Vaddr};
 use crate::base::memory::Stretch;
-use crate::base::regs::{FloatRegs, Floats, NoThreads, Regs, View};
+use crate::base::regs::{FloatRegs, Floats, Regs, Unknown, View};
 use crate::base::time::Timestamp;
 use crate::base::{Pid, Tid};
 use crate::engine::hit::{self, Hit, What};
@@ -86,7 +86,7 @@ impl Target {
             regs: &self.regs,
             memory: &self.memory,
             floats: &self.floats,
-            threads: &NoThreads,
+            process: &Unknown,
             errno: None,
         }
     }

@@ -103,6 +103,10 @@ pub enum Lens {
     Text,
     /// A thread that a library calls by its thread pointer.
     Thread,
+    /// A locale of the C library.
+    Locale,
+    /// What setjmp fills.
+    Jump,
     /// `{ AF_INET, 127.0.0.1:80 }`: a structure that begins with a socket's family.
     Endpoint,
     /// `NAME`
@@ -156,6 +160,8 @@ pub enum Failure {
     MinusOne,
     /// All bits are set, or none.
     NullOrMinusOne,
+    /// No bit is set.
+    Null,
 }
 
 /// Whether a value is there at all: C passes optional arguments without a word about it.
@@ -344,6 +350,8 @@ impl Type {
             Type::Shown(Lens::Enum(_), ty) if matches!(**ty, Type::Pointer(_)) => {
                 Some(Failure::MinusOne)
             }
+            // What -1 stands for is a locale.
+            Type::Shown(Lens::Locale, _) => Some(Failure::Null),
             Type::Shown(_, ty) => ty.failing_value(),
             Type::Integer(_) | Type::Character(_) => Some(Failure::MinusOne),
             Type::Pointer(_) => Some(Failure::NullOrMinusOne),

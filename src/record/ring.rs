@@ -420,7 +420,7 @@ mod tests {
             }
             let mut regs = Seen::registers(1);
             let seen = Seen::new(&record, &mut regs, 2);
-            let view = seen.view(&crate::base::regs::NoThreads);
+            let view = seen.view(&crate::base::regs::Unknown);
             for at in [0, record.frame, record.frame.wrapping_add(8), !0] {
                 let _ = view.memory.read_c_string(Addr(at), 100);
                 let _ = view.memory.read(Addr(at), &mut [0; 16]);

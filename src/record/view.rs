@@ -3,7 +3,7 @@
 use super::ring::{Kind, Record};
 use crate::base::addr::Addr;
 use crate::base::memory::{Memory, Unreadable};
-use crate::base::regs::{FloatRegs, Floats, Regs, Threads, View};
+use crate::base::regs::{FloatRegs, Floats, Process, Regs, View};
 
 /// The selector of 64-bit code (arch/x86/include/asm/segment.h, __USER_CS).
 const USER_CS: u64 = 0x33;
@@ -122,12 +122,12 @@ impl<'r> Seen<'r> {
     }
 
     /// As the decoder takes it.
-    pub fn view<'v>(&'v self, threads: &'v dyn Threads) -> View<'v> {
+    pub fn view<'v>(&'v self, process: &'v dyn Process) -> View<'v> {
         View {
             regs: self.regs,
             memory: self,
             floats: self,
-            threads,
+            process,
             errno: None,
         }
     }

@@ -69,9 +69,10 @@ impl<S: Sink> Described<S> {
                 Value::Again(value) => &mut **value,
                 value => value,
             };
-            if let Value::Thread(thread) = value {
-                let thread = i64::from(*thread);
-                self.replace(tid, Handle::Thread(thread), value);
+            if let Value::Thread(thread, name) = value
+                && let Some((_, known)) = (self.of)(tid, Handle::Thread((*thread).into()))
+            {
+                *name = Some(known.into());
             }
         }
     }
@@ -153,8 +154,8 @@ fn has_threads(kind: &Kind) -> bool {
         _ => return false,
     };
     values.iter().chain(result).any(|value| match value {
-        Value::Again(value) => matches!(**value, Value::Thread(_)),
-        value => matches!(value, Value::Thread(_)),
+        Value::Again(value) => matches!(**value, Value::Thread(..)),
+        value => matches!(value, Value::Thread(..)),
     })
 }
 

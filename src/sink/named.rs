@@ -95,6 +95,7 @@ impl<S: Sink> Named<S> {
         match value {
             Value::Pointer(at) => self.name(pid, *at).is_some(),
             Value::Guess(word) => self.name(pid, Addr(*word)).is_some(),
+            Value::Leads { .. } => true,
             value if depth < DEEPEST => {
                 let mut parts = parts(value).iter();
                 parts.any(|part| self.has_name(pid, part, depth + 1))
@@ -107,6 +108,10 @@ impl<S: Sink> Named<S> {
         let at = match value {
             Value::Pointer(at) => *at,
             Value::Guess(word) => Addr(*word),
+            Value::Leads { to, name, .. } => {
+                *name = self.name_around(pid, *to).map(Into::into);
+                return;
+            }
             value => {
                 if depth < DEEPEST {
                     let parts = parts_mut(value).iter_mut();
@@ -118,6 +123,12 @@ impl<S: Sink> Named<S> {
         if let Some(name) = self.name(pid, at) {
             *value = Value::Name(name);
         }
+    }
+
+    /// The name of what an address is in, and how far: `main+0x42`.
+    fn name_around(&mut self, pid: Pid, at: Addr) -> Option<String> {
+        let (module, vaddr) = self.places.at(pid, at)?;
+        self.known.name_around(pid, module, vaddr)
     }
 
     /// The name of what begins at an address.
@@ -138,14 +149,20 @@ impl Known {
             return Some(name.clone());
         }
         let (symbol, offset) = file.functions.find(at)?;
-        // Behind it a version may stand.
-        let symbol = symbol.split('@').next().filter(|name| !name.is_empty())?;
+        let symbol = without_version(symbol)?;
         if offset != 0 {
             return None;
         }
         let name = self.names.of(&Arc::from(symbol));
         self.found.insert((index, at), name.clone());
         Some(name)
+    }
+
+    fn name_around(&mut self, pid: Pid, module: &Arc<ModuleName>, at: Vaddr) -> Option<String> {
+        let index = self.file(pid, module);
+        let (symbol, offset) = self.files.get(index)?.functions.find(at)?;
+        let name = self.names.of(&Arc::from(without_version(symbol)?));
+        Some(format!("{name}+{offset:#x}"))
     }
 
     /// Which of the files a module is; it is read when it is asked for first.
@@ -179,6 +196,11 @@ impl File {
             streams: bytes.first().map(|file| streams(file)).unwrap_or_default(),
         }
     }
+}
+
+/// Behind a symbol its version may stand.
+fn without_version(symbol: &str) -> Option<&str> {
+    symbol.split('@').next().filter(|name| !name.is_empty())
 }
 
 /// The values that one consists of.

@@ -138,8 +138,17 @@ pub enum Value {
     Again(#[serde(deserialize_with = "nested")] Box<Value>),
     /// One of several cases with what it holds: `Some(1)`, `Circle { r=1 }`, `None`.
     Case(Arc<str>, #[serde(deserialize_with = "nested")] Box<Value>),
-    /// A thread, by its id: `12346`.
-    Thread(i32),
+    /// A thread, by its id, and its name where that is wanted: `12346<worker>`.
+    Thread(i32, Option<Arc<str>>),
+    /// An address, and where what is there leads: `0x7ffe40<main+0x42>`.
+    Leads {
+        /// The address.
+        at: Addr,
+        /// Where it leads.
+        to: Addr,
+        /// The name of that.
+        name: Option<Arc<str>>,
+    },
 }
 
 /// The numbers that a word without a type is shown as in decimal.

@@ -3,7 +3,9 @@
 
 mod collections;
 mod endpoint;
+mod jump;
 mod lengths;
+mod locale;
 mod nodes;
 mod number;
 mod source;
@@ -13,7 +15,7 @@ use super::{Limits, Value};
 use crate::abi::{Argument, Place};
 use crate::base::addr::Addr;
 use crate::base::memory::{Memory, Text};
-use crate::base::regs::Threads;
+use crate::base::regs::Process;
 use crate::proto::layout::Model;
 use crate::proto::types::{Expr, Failure, Lens, Struct, Type, When};
 use source::{Absent, Source};
@@ -46,8 +48,10 @@ pub struct Reader<'r> {
     pub result: Option<&'r Argument<'r>>,
     /// Where the thread's errno is, once the call has returned.
     pub errno: Option<Addr>,
-    /// The threads of its process.
-    pub threads: &'r dyn Threads,
+    /// Where its control block is.
+    pub thread_pointer: u64,
+    /// Its process.
+    pub process: &'r dyn Process,
 }
 
 /// A number, or an address that nothing is shown behind: small enough for registers, where a [`Value`] is not.
@@ -225,7 +229,8 @@ impl Reader<'_> {
     fn failing(&self, ty: &Type, source: Source<'_>) -> bool {
         let size = self.model.layout(ty).size;
         match (ty.failure(), self.uint(source, size)) {
-            (Some(failure), Ok(0)) => failure == Failure::NullOrMinusOne,
+            (Some(failure), Ok(0)) => failure != Failure::MinusOne,
+            (Some(Failure::Null), _) => false,
             (Some(_), Ok(word)) => word == u64::MAX >> (64 - 8 * size),
             _ => false,
         }
@@ -323,13 +328,21 @@ impl Reading<'_> {
             (Type::Pointer(to), Some(Lens::Blocks(blocks))) => {
                 self.blocks(*blocks, to, source, around)
             }
+            (Type::Pointer(_), Some(Lens::Locale)) => {
+                let at = self.reader.uint(source, self.reader.model.pointer())?;
+                Ok(self.reader.locale(Addr(at)))
+            }
+            (Type::Pointer(_), Some(Lens::Jump)) => {
+                let at = self.reader.uint(source, self.reader.model.pointer())?;
+                Ok(self.reader.jump(Addr(at)))
+            }
             (Type::Pointer(to), _) => self.pointer(to, lens, source, around),
             (_, Some(Lens::Bits)) => self.bits(ty, source, around),
             (_, Some(Lens::Set(names))) => self.set(ty, names, source, around),
             (Type::Integer(integer), Some(Lens::Thread)) => {
                 let pointer = self.reader.integer(source, *integer)?.unsigned();
-                let thread = self.reader.threads.thread(pointer);
-                Ok(thread.map_or(Value::Hex(pointer), |tid| Value::Thread(tid.0)))
+                let thread = self.reader.process.thread(pointer);
+                Ok(thread.map_or(Value::Hex(pointer), |tid| Value::Thread(tid.0, None)))
             }
             (Type::Integer(integer), _) => {
                 Ok(self.reader.integer(source, *integer)?.as_integer(lens))

@@ -102,7 +102,16 @@ pub fn render_in(out: &mut String, value: &Value, charset: Charset) {
             (0..*levels).for_each(|_| out.push('^'));
         }
         Value::Elided => out.push_str("..."),
-        Value::Thread(tid) => out.push_str(itoa::Buffer::new().format(*tid)),
+        Value::Thread(tid, name) => {
+            out.push_str(itoa::Buffer::new().format(*tid));
+            if let Some(name) = name {
+                push(out, format_args!("<{}>", printable_text(name)));
+            }
+        }
+        Value::Leads { at, to, name } => match name {
+            Some(name) => push(out, format_args!("{at}<{}>", printable_text(name))),
+            None => push(out, format_args!("{at}<{to}>")),
+        },
         Value::Descriptor(number, what) => {
             out.push_str(itoa::Buffer::new().format(*number));
             push(out, format_args!("<{}>", printable_text(what)));
@@ -517,7 +526,15 @@ mod tests {
         check(Value::Recurse(2), "recurse^^");
         check(Value::Void, "<void>");
         check(Value::Elided, "...");
-        check(Value::Thread(12346), "12346");
+        check(Value::Thread(12346, None), "12346");
+        check(Value::Thread(12346, Some("a\tb".into())), "12346<a\\tb>");
+        let leads = |name: Option<&str>| Value::Leads {
+            at: Addr(0x10),
+            to: Addr(0x20),
+            name: name.map(Into::into),
+        };
+        check(leads(None), "0x10<0x20>");
+        check(leads(Some("main+0x42")), "0x10<main+0x42>");
         check(Value::Descriptor(3, "/a b".into()), "3</a b>");
     }
 

@@ -7,7 +7,7 @@ use crate::abi::{Argument, Place};
 use crate::base::Tid;
 use crate::base::addr::Addr;
 use crate::base::memory::{Memory, Stretch};
-use crate::base::regs::Threads;
+use crate::base::regs::Process;
 use crate::proto::layout::Model;
 use crate::proto::tests::{EVERYTHING, fuzz::Random, prototype};
 use crate::proto::{parse, types::Type};
@@ -27,9 +27,13 @@ fn ty(text: &str) -> Type {
 /// One thread is known.
 struct Known;
 
-impl Threads for Known {
+impl Process for Known {
     fn thread(&self, pointer: u64) -> Option<Tid> {
         (pointer == 0x7000).then_some(Tid(12346))
+    }
+
+    fn caller(&self, return_address: Addr) -> Addr {
+        return_address
     }
 }
 
@@ -56,7 +60,8 @@ fn read_as(model: Model, text: &str, place: Place, bytes: &[u8], limits: Limits)
         arguments: &[argument, number(2), number(-1)],
         result: Some(&number(3)),
         errno: Some(Addr(AT)),
-        threads: &Known,
+        thread_pointer: AT,
+        process: &Known,
     };
     let shown = render(&reader.read(&argument));
     // The short way of what is simple leads to the same.
@@ -118,6 +123,38 @@ fn threads_by_their_id() {
     check("thread", 0x7000, "12346");
     check("thread(ulong)", 0x7001, "0x7001");
     check_at("thread(ulong)*", &words(&[0x7000]), "12346");
+}
+
+#[test]
+fn locales_by_their_names() {
+    check("locale", 0, "nil");
+    check("locale(addr)", u64::MAX, "LC_GLOBAL_LOCALE");
+    // 13 categories and three tables, then 13 names, of which the seventh is not set.
+    let name = |at: u64| AT + 29 * 8 + at;
+    let mut glibc = vec![0; 16];
+    glibc.extend([name(0); 13]);
+    glibc[16 + 6] = 0;
+    let with_text = |words: &[u64]| [&self::words(words), &b"C.UTF-8\0C\0"[..]].concat();
+    check_at("locale", &with_text(&glibc), "C.UTF-8");
+    glibc[17..].fill(name(8));
+    check_at("locale", &with_text(&glibc), "LC_CTYPE=C.UTF-8");
+    // Six maps; the name is behind two words of one.
+    let musl = [AT + 4 * 8, 0, 0, 0, 0, 0];
+    check_at("locale", &with_text(&musl), "LC_CTYPE=C.UTF-8");
+    check_at("locale", &[0x55; 300], "0x1000");
+}
+
+#[test]
+fn where_a_jmp_buf_leads() {
+    let mut saved = [0; 8];
+    check_at("jump", &words(&saved), "0x1000");
+    saved[7] = AT + 3;
+    check_at("jump", &words(&saved), "0x1000<0x1003>");
+    // The thread pointer is where the memory begins.
+    saved[6] = 0x1234_5678_9abc_def0;
+    saved[7] = ((AT + 5) ^ saved[6]).rotate_left(17);
+    check_at("jump(addr)", &words(&saved), "0x1000<0x1005>");
+    check("jump", 8, "0x8");
 }
 
 #[test]
@@ -591,7 +628,8 @@ fn values_have_an_end() {
         arguments: &[],
         result: None,
         errno: None,
-        threads: &Known,
+        thread_pointer: AT,
+        process: &Known,
     };
     let value = reader.read(&argument);
     assert!(matches!(value, Value::Struct(_)));
@@ -634,7 +672,8 @@ fn arbitrary_memory() {
                 arguments: &arguments,
                 result: Some(&result),
                 errno: None,
-                threads: &Known,
+                thread_pointer: AT,
+                process: &Known,
             };
             for argument in arguments.iter().chain([&result]) {
                 shown += render(&reader.read(argument)).len();

@@ -1,7 +1,7 @@
 //! An area of the recorder in the test's own process: tracer and target in one.
 
 use ltrace::base::addr::{Addr, Vaddr};
-use ltrace::base::regs::{NoThreads, View};
+use ltrace::base::regs::{Unknown, View};
 use ltrace::base::time::Timestamp;
 use ltrace::base::{Pid, Tid};
 use ltrace::decode::Decoder;
@@ -178,7 +178,7 @@ impl Area {
         };
         let mut regs = Seen::registers(thread_pointer());
         let seen = Seen::new(record, &mut regs, 0);
-        let line = shown(decoder, point, (record.kind, id), seen.view(&NoThreads));
+        let line = shown(decoder, point, (record.kind, id), seen.view(&Unknown));
         match record.kind {
             Kind::CallOnly => line + " only",
             _ => line,

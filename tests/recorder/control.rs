@@ -331,7 +331,7 @@ fn stacks_behind_other_stubs() {
         let mut regs = Seen::registers(1);
         let seen = Seen::new(&record, &mut regs, 2);
         returns.extend(
-            seen.view(&ltrace::base::regs::NoThreads)
+            seen.view(&ltrace::base::regs::Unknown)
                 .memory
                 .returns()
                 .map(<[u64]>::to_vec),

@@ -175,7 +175,7 @@ fn every_length_and_alignment() {
                 let seen = ltrace::record::Seen::new(&record, &mut regs, 0);
                 let at = ltrace::base::addr::Addr(room[shift..].as_ptr() as u64);
                 let read = seen
-                    .view(&ltrace::base::regs::NoThreads)
+                    .view(&ltrace::base::regs::Unknown)
                     .memory
                     .read_c_string(at, 33)
                     .expect("readable");

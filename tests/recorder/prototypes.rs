@@ -7,7 +7,7 @@ use super::memory::half_readable;
 use ltrace::abi::sysv;
 use ltrace::base::addr::Addr;
 use ltrace::base::memory::{Memory, Stretch, Unreadable};
-use ltrace::base::regs::{FloatRegs, Floats, NoThreads, Regs, View};
+use ltrace::base::regs::{FloatRegs, Floats, Regs, Unknown, View};
 use ltrace::decode::Decoder;
 use ltrace::plan::Tracepoint;
 use ltrace::proto::library::Library;
@@ -258,7 +258,7 @@ fn records_show_what_the_moment_shows() {
                 regs,
                 memory: &moment,
                 floats: &moment,
-                threads: &NoThreads,
+                process: &Unknown,
                 errno: Some(Addr(page)),
             };
             shown(decoder, point, (kind, 0), view)
@@ -306,9 +306,9 @@ fn records_show_what_the_moment_shows() {
             let mut regs = Seen::registers(0);
             let seen = Seen::new(&record, &mut regs, 0);
             let view = View {
-                threads: &NoThreads,
+                process: &Unknown,
                 errno: Some(Addr(page)),
-                ..seen.view(&NoThreads)
+                ..seen.view(&Unknown)
             };
             let found = shown(&mut decoders[1], point, (kind, 0), view);
             assert_eq!(found, line, "{symbol}: {:x?}", &words[..36]);

@@ -5,7 +5,7 @@ use super::area::{Area, CAPS, point};
 use super::{as_function, libc_function};
 use ltrace::base::addr::Addr;
 use ltrace::base::memory::{Memory, Unreadable};
-use ltrace::base::regs::{NoThreads, Regs};
+use ltrace::base::regs::{Regs, Unknown};
 use ltrace::plan::{Stack, Tracepoint};
 use ltrace::record::labels::MOST_STEPS;
 use ltrace::record::rules::Rules;
@@ -468,7 +468,7 @@ fn walked(rule: Option<CallerRule>, asked: &[When]) -> Vec<u64> {
             let record = reader.take(area.code.shapes()).expect("a record");
             let mut regs = Seen::registers(1);
             let seen = Seen::new(&record, &mut regs, 2);
-            let view = seen.view(&NoThreads);
+            let view = seen.view(&Unknown);
             if record.kind == Kind::Call {
                 assert_eq!(view.regs.rdi, 7);
                 returns = view.memory.returns().unwrap_or_default().to_vec();

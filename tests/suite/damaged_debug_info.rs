@@ -158,7 +158,8 @@ fn ask_types(bytes: Vec<u8>, functions: &[(Vaddr, String)]) {
                 arguments: &arguments,
                 result: Some(&result),
                 errno: None,
-                threads: &ltrace::base::regs::NoThreads,
+                thread_pointer: 0,
+                process: &ltrace::base::regs::Unknown,
             };
             for argument in arguments.iter().chain([&result]) {
                 let shown = render(&reader.read(argument));

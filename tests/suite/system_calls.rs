@@ -56,7 +56,7 @@ fn check_calls(program: &Path) {
             r#"read@SYS\(4, "x", 1\) = 1"#,
             r#"<... read resumed> , "x", 1\) = 1"#,
             r"fork\( <unfinished ...>",
-            r"clone@SYS\(CLONE_CHILD_CLEARTID\|CLONE_CHILD_SETTID\|0x11, .*\) = \d+",
+            r"clone@SYS\(CLONE_CHILD_CLEARTID\|CLONE_CHILD_SETTID\|SIGCHLD, .*\) = \d+",
             r"execve@SYS\(.* <no return ...>",
             r"<... execl resumed> <no return ...>",
             r"--- Called exec\(\) ---",

@@ -93,6 +93,44 @@ fn check_errno(program: Option<std::path::PathBuf>) {
     }
 }
 
+/// Locales by their names, and where a `jmp_buf` leads.
+#[test]
+fn locales_and_jumps() {
+    for (shape, whole) in [
+        (Shape::Pie, "C.UTF-8"),
+        (Shape::M32, "C.UTF-8"),
+        // It has no numbers of UTF-8.
+        (Shape::Musl, "LC_CTYPE=C.UTF-8"),
+    ] {
+        let Some(program) = shaped("handles", shape) else {
+            continue;
+        };
+        for instrument in ["auto", "stop"] {
+            let options = ["--instrument", instrument, "-e", "*locale+*longjmp", "-o"];
+            let dir = scratch("locales");
+            let run = ltrace(options).arg(dir.join("trace")).arg(&program);
+            let run = run.finish().exits(0);
+            let trace = std::fs::read_to_string(dir.join("trace")).unwrap();
+            let text = trace.split_whitespace().collect::<Vec<_>>().join(" ");
+            for line in [
+                format!("newlocale(LC_ALL_MASK, \"C.UTF-8\", nil) = {whole}"),
+                format!("uselocale({whole}) = LC_GLOBAL_LOCALE"),
+                format!("uselocale(LC_CTYPE=C.UTF-8) = {whole}"),
+                "uselocale(LC_GLOBAL_LOCALE) = LC_CTYPE=C.UTF-8".to_owned(),
+                "freelocale(LC_CTYPE=C.UTF-8) = <void>".to_owned(),
+            ] {
+                assert!(
+                    text.contains(&line),
+                    "{shape:?} {line}\n{trace}{}",
+                    run.told()
+                );
+            }
+            let leads = text.contains("longjmp(0x") && text.contains("<main+0x");
+            assert!(leads, "{shape:?}\n{trace}");
+        }
+    }
+}
+
 const ERRNO: &str = "open+opendir+read+close+mmap+signal+pthread_mutex_*+chdir";
 
 #[test]

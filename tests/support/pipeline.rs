@@ -3,7 +3,7 @@
 
 use ltrace::base::addr::{Addr, Vaddr};
 use ltrace::base::memory::{Memory, Unreadable};
-use ltrace::base::regs::{FloatRegs, Floats, NoThreads, Regs, View};
+use ltrace::base::regs::{FloatRegs, Floats, Regs, Unknown, View};
 use ltrace::base::time::Timestamp;
 use ltrace::base::{Pid, Tid};
 use ltrace::decode::Decoder;
@@ -210,7 +210,7 @@ fn view<'e>(regs: &'e Regs, page: &'e Page) -> View<'e> {
         regs,
         memory: page,
         floats: page,
-        threads: &NoThreads,
+        process: &Unknown,
         errno: None,
     }
 }

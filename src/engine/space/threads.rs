@@ -2,7 +2,8 @@
 //! another is given it, as one that waits for it does so by that.
 
 use crate::base::Tid;
-use crate::base::regs::Threads;
+use crate::base::addr::Addr;
+use crate::base::regs::Process;
 use crate::engine::space::Space;
 use rustc_hash::FxHashMap;
 use std::cell::RefCell;
@@ -33,9 +34,13 @@ impl Space {
     }
 }
 
-impl Threads for Space {
+impl Process for Space {
     fn thread(&self, pointer: u64) -> Option<Tid> {
         self.threads.0.borrow().get(&pointer).copied()
+    }
+
+    fn caller(&self, return_address: Addr) -> Addr {
+        Space::caller(self, return_address)
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::base::addr::Addr;
 use crate::base::machine::Machine;
 use crate::base::memory::{Memory, Unreadable};
-use crate::base::regs::{FloatRegs, Floats, NoThreads, Regs, View};
+use crate::base::regs::{FloatRegs, Floats, Regs, Unknown, View};
 use crate::base::time::Timestamp;
 use crate::engine::hit::{self, What};
 use crate::engine::supervisor::out::Out;
@@ -147,7 +147,7 @@ fn view<'v>(regs: &'v Regs, memory: &'v dyn Memory) -> View<'v> {
         regs,
         memory,
         floats: &NoFloats,
-        threads: &NoThreads,
+        process: &Unknown,
         errno: None,
     }
 }

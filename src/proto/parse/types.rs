@@ -372,6 +372,8 @@ impl Item<'_> {
             "lp64" => (Lens::Lp64(None), Type::addr()),
             "contents" => (Lens::Contents, Type::Void),
             "thread" => (Lens::Thread, Type::Integer(Integer::ULONG)),
+            "locale" => (Lens::Locale, Type::addr()),
+            "jump" => (Lens::Jump, Type::addr()),
             "type_name" => (Lens::TypeName, Type::string()),
             _ => {
                 let message = format!("unknown type '{word}'");

@@ -56,6 +56,8 @@ fn lens_word(lens: &Lens) -> &'static str {
         Lens::Bits => "bitvec",
         Lens::Text => "string",
         Lens::Thread => "thread",
+        Lens::Locale => "locale",
+        Lens::Jump => "jump",
         Lens::Endpoint => "endpoint",
         Lens::Enum(_) => "enum",
         Lens::Flags(_) | Lens::OctalFlags(_) => "flags",

@@ -151,6 +151,7 @@ impl<'p> Walk<'p> {
                 }
                 Ok(most)
             }
+            Type::Shown(Lens::Locale | Lens::Jump, _) => Err(Refused::Deep),
             Type::Shown(lens, ty) if lens.goes_around() => self.by_value(ty, outer),
             Type::Shown(lens, ty) => self.by_value(ty, Some(lens)),
             Type::Pointer(to) if to.is_complete() => {
@@ -356,7 +357,7 @@ impl<'p> Walk<'p> {
 /// How a result tells that errno says why the call has failed.
 fn failure(ty: &Type) -> Option<Failure> {
     match (ty.failure()?, sysv::MODEL.layout(ty).size) {
-        (types::Failure::NullOrMinusOne, _) => Some(Failure::Pointer),
+        (types::Failure::NullOrMinusOne | types::Failure::Null, _) => Some(Failure::Pointer),
         (types::Failure::MinusOne, 8) => Some(Failure::Long),
         (types::Failure::MinusOne, 4) => Some(Failure::Int),
         _ => None,

@@ -40,7 +40,22 @@ impl Serialize for Meaning<'_> {
     fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
         match self.0 {
             Value::Signed(number) => out.serialize_i64(*number),
-            Value::Thread(tid) => out.serialize_i32(*tid),
+            Value::Thread(tid, None) => out.serialize_i32(*tid),
+            Value::Thread(tid, Some(name)) => {
+                let mut map = out.serialize_map(Some(2))?;
+                map.serialize_entry("thread", tid)?;
+                map.serialize_entry("name", &**name)?;
+                map.end()
+            }
+            Value::Leads { at, to, name } => {
+                let mut map = out.serialize_map(Some(2))?;
+                map.serialize_entry("address", at)?;
+                match name {
+                    Some(name) => map.serialize_entry("leads_to", &**name)?,
+                    None => map.serialize_entry("leads_to", to)?,
+                }
+                map.end()
+            }
             Value::Guess(word) => out.serialize_i64(*word as i64),
             Value::Unsigned(number) | Value::Hex(number) | Value::Octal(number) => {
                 out.serialize_u64(*number)
@@ -212,7 +227,19 @@ mod tests {
             bytes(b"\xff\0", true),
             json!({"bytes": "ff00", "cut": true}),
         );
-        check(Value::Thread(12346), json!(12346));
+        check(Value::Thread(12346, None), json!(12346));
+        check(
+            Value::Thread(12346, Some("worker".into())),
+            json!({"thread": 12346, "name": "worker"}),
+        );
+        check(
+            Value::Leads {
+                at: Addr(0x10),
+                to: Addr(0x20),
+                name: Some("main+0x42".into()),
+            },
+            json!({"address": "0x10", "leads_to": "main+0x42"}),
+        );
         check(
             Value::Descriptor(3, "/x".into()),
             json!({"descriptor": 3, "path": "/x"}),

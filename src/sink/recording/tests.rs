@@ -123,7 +123,7 @@ fn what_is_no_recording_is_told() {
     let mut deep = recorded(&[]);
     assert_eq!(deep.len(), 0, "nothing was recorded");
     let mut value = Value::Void;
-    for _ in 0..1000 {
+    for _ in 0..400 {
         value = Value::Struct(vec![value]);
     }
     deep = recorded(&[ONE.call(1, 0, &imported("f"), &[value])]);

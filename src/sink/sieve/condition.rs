@@ -264,11 +264,11 @@ fn number(value: &Value, word: Option<u64>) -> Option<i128> {
         Value::Signed(number) | Value::Char(number) => i128::from(*number),
         Value::Unsigned(number) | Value::Hex(number) | Value::Octal(number) => i128::from(*number),
         Value::Guess(word) => i128::from(*word as i64),
-        Value::Thread(tid) => i128::from(*tid),
+        Value::Thread(tid, _) => i128::from(*tid),
         Value::Descriptor(number, _) => i128::from(*number),
         Value::Bool(truth) => i128::from(*truth),
         Value::Float(number) | Value::HexFloat(number) => *number as i128,
-        Value::Pointer(at) | Value::Unreadable(at) => i128::from(at.0),
+        Value::Pointer(at) | Value::Unreadable(at) | Value::Leads { at, .. } => i128::from(at.0),
         Value::Failed(value, _) => return number(value, word),
         _ => i128::from(word?),
     })
@@ -301,6 +301,7 @@ fn text(value: &Value) -> Option<(Vec<u8>, bool)> {
         Value::Wide { text, cut } => (text.as_bytes().to_vec(), *cut),
         Value::Name(name) => (name.as_bytes().to_vec(), false),
         Value::Descriptor(_, what) => (what.as_bytes().to_vec(), false),
+        Value::Thread(_, Some(name)) => (name.as_bytes().to_vec(), false),
         _ => return None,
     })
 }

@@ -96,6 +96,8 @@ impl Number {
             | Lens::If(_)
             | Lens::Set(_)
             | Lens::Lp64(_)
+            | Lens::Locale
+            | Lens::Jump
             | Lens::TypeName
             | Lens::Nodes(_)
             | Lens::When(_)

@@ -4,7 +4,7 @@ use super::{AT, ints, words};
 use crate::abi::{Argument, Place};
 use crate::base::addr::Addr;
 use crate::base::memory::Stretch;
-use crate::base::regs::NoThreads;
+use crate::base::regs::Unknown;
 use crate::proto::held::{Begin, Case, Held, laid};
 use crate::proto::layout::Model;
 use crate::proto::tests::fuzz::Random;
@@ -43,7 +43,8 @@ fn value(held: Held, size: u64, bytes: &[u8], limits: Limits) -> Value {
         arguments: &[],
         result: None,
         errno: None,
-        threads: &NoThreads,
+        thread_pointer: 0,
+        process: &Unknown,
     };
     reader.read(&argument)
 }

@@ -113,7 +113,7 @@ impl Supervisor {
             regs,
             memory: &memory,
             floats: stopped,
-            threads: space,
+            process: space,
             errno: space.errno(regs.fs_base),
         };
         let mut unknown = None;

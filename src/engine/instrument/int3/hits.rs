@@ -183,7 +183,7 @@ impl Supervisor {
                 regs: &arrival.regs,
                 memory,
                 floats: stopped,
-                threads: space,
+                process: space,
                 errno: None,
             };
             if teller.arrive(&arrival, view) {

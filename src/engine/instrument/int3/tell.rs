@@ -124,7 +124,7 @@ impl<'a> Teller<'a, '_> {
             regs,
             memory: &self.space.memory,
             floats: self.stopped,
-            threads: self.space,
+            process: self.space,
             errno: self.space.errno(regs.thread_pointer()),
         };
         let position = self.position(regs);
