@@ -14,6 +14,15 @@ pub enum Location {
     Nowhere,
     /// In one register, or its halves in two.
     Registers(Register, Option<Register>),
+    /// One half in a register, the other one in memory.
+    Split {
+        /// The register.
+        register: Register,
+        /// It has the lower half.
+        is_low: bool,
+        /// As that of a stack.
+        offset: u64,
+    },
     /// All of a vector register, by its number.
     Vector(u8),
     /// In memory.
@@ -58,6 +67,20 @@ impl<'v> Entry<'v> {
                 let second = second.map_or(Some(0), |register| self.register(register));
                 match (self.register(first), second) {
                     (Some(low), Some(high)) => Place::pair([low, high]),
+                    _ => Place::Lost,
+                }
+            }
+            Location::Split {
+                register,
+                is_low,
+                offset,
+            } => {
+                let at = Addr(self.view.regs.rsp.wrapping_add(offset));
+                let stored = self.view.memory.read_word(at).ok();
+                match (self.register(register), stored, is_low) {
+                    (Some(low), Some(high), true) | (Some(high), Some(low), false) => {
+                        Place::pair([low, high])
+                    }
                     _ => Place::Lost,
                 }
             }

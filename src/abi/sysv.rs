@@ -34,6 +34,8 @@ enum Passed {
     Nowhere,
     /// Its eightbytes, the second perhaps missing, in registers while there are enough.
     Registers(Class, Option<Class>),
+    /// The same, each by itself.
+    Halves(Class, Class),
     /// All of a vector register.
     Vector,
     /// On the stack.
@@ -62,6 +64,7 @@ impl Cursor {
                 self.vector += 1;
                 Location::Vector(self.vector - 1)
             }
+            Passed::Halves(first, second) => self.halves(first, second),
             Passed::Vector | Passed::Memory | Passed::X87 => self.on_stack(MODEL.layout(ty)),
             Passed::Registers(first, second) => {
                 let classes = [Some(first), second];
@@ -74,6 +77,38 @@ impl Cursor {
                 } else {
                     self.on_stack(MODEL.layout(ty))
                 }
+            }
+        }
+    }
+
+    fn halves(&mut self, first: Class, second: Class) -> Location {
+        let low = self.half(first);
+        let high = self.half(second);
+        let (register, is_low, offset) = match (low, high) {
+            (Ok(low), Ok(high)) => return Location::Registers(low, Some(high)),
+            (Ok(register), Err(offset)) => (register, true, offset),
+            (Err(offset), Ok(register)) => (register, false, offset),
+            // One behind the other.
+            (Err(offset), Err(_)) => return Location::Stack { offset, size: 16 },
+        };
+        Location::Split {
+            register,
+            is_low,
+            offset,
+        }
+    }
+
+    /// A register, or where on the stack.
+    fn half(&mut self, class: Class) -> Result<Register, u64> {
+        let is_left = match class {
+            Class::Integer => self.general < 6,
+            Class::Sse => self.vector < 8,
+        };
+        match is_left {
+            true => Ok(self.register(class)),
+            false => {
+                self.stack = self.stack.saturating_add(8);
+                Err(self.stack - 8)
             }
         }
     }
@@ -123,6 +158,7 @@ pub fn result(view: &View<'_>, ty: &Type) -> Place {
             }
             None => Place::Lost,
         },
+        Passed::Halves(..) => Place::Lost,
         Passed::Registers(first, second) => {
             let Some(floats) = view.floats.floats() else {
                 return Place::Lost;
@@ -158,7 +194,7 @@ pub struct Results {
 pub fn results(ty: &Type) -> Results {
     let mut at = Results::default();
     match passed(ty) {
-        Passed::Nowhere => {}
+        Passed::Nowhere | Passed::Halves(..) => {}
         Passed::Memory => at.memory = true,
         Passed::X87 => at.x87 = true,
         Passed::Vector => at.wide = true,
@@ -226,9 +262,18 @@ fn aggregate(ty: &Type) -> Passed {
         // Of a class without members, and of what is larger only to be aligned, nothing is passed.
         Scalars { classes, .. } => match classes {
             [None, None] => Passed::Nowhere,
+            [Some(first), Some(second)] if is_by_halves(ty) => Passed::Halves(first, second),
             [first, second] => Passed::Registers(first.unwrap_or(Class::Sse), second),
         },
     }
+}
+
+fn is_by_halves(ty: &Type) -> bool {
+    let Type::Struct(s) = ty else {
+        return false;
+    };
+    s.laid()
+        .is_some_and(|laid| laid.passing == Passing::ByHalves)
 }
 
 /// What a type of at most 16 bytes consists of.

@@ -51,7 +51,10 @@ impl<'e> VaList<'e> {
                 Location::Stack { offset, size } => {
                     in_memory(*memory, Addr(at.wrapping_add(offset)), size)
                 }
-                Location::Nowhere | Location::Registers(..) | Location::Vector(_) => Place::word(0),
+                Location::Nowhere
+                | Location::Registers(..)
+                | Location::Split { .. }
+                | Location::Vector(_) => Place::word(0),
             },
         }
     }

@@ -5,12 +5,12 @@ mod parameters;
 
 use super::entries::{At, Entries, Entry, Part, code};
 use super::separate::Open;
-use super::types::{Named, Types};
+use super::types::{Named, Types, is_wide};
 use super::units::{Stretches, Units};
 use super::{Module, rust, sections, separate};
 use crate::base::addr::Vaddr;
 use crate::mangled;
-use crate::proto::types::Type;
+use crate::proto::types::{Passing, Type};
 use crate::proto::{Param, Prototype};
 use gimli::{AttributeValue, DebugInfoOffset, DwLang, constants as dw};
 use std::collections::HashMap;
@@ -274,10 +274,23 @@ impl Functions {
         let params: Vec<Param> = params.into_iter().collect::<Option<_>>()?;
         let params = match convention {
             Convention::Platform => params,
-            Convention::Rust => rust::placed(params, &result),
+            Convention::Rust => rust::placed(params),
+        };
+        let params = match self.splits_wide_integers(function) {
+            true => params.into_iter().map(split_if_wide).collect(),
+            false => params,
         };
         self.types.finish(&mut self.entries);
         Some(Prototype::new(symbol, result, params))
+    }
+
+    /// Before LLVM 18, integers of 16 bytes were passed as two of 8, unlike as the psABI says.
+    fn splits_wide_integers(&mut self, function: &At) -> bool {
+        let root = function.sibling(function.unit.header.root_offset());
+        let producer = root
+            .entry()
+            .and_then(|entry| self.entries.text(&root, &entry, dw::DW_AT_producer));
+        producer.is_some_and(|producer| is_before_llvm_18(&producer))
     }
 
     fn language(&self, function: &At) -> Option<DwLang> {
@@ -287,6 +300,47 @@ impl Functions {
             _ => None,
         }
     }
+}
+
+fn split_if_wide(param: Param) -> Param {
+    match is_wide(&param.ty) {
+        true => Param {
+            ty: rust::passed_as(&param.ty, Passing::ByHalves),
+            ..param
+        },
+        false => param,
+    }
+}
+
+/// `Debian clang version 14.0.6`, `clang LLVM (rustc version 1.77.2 (25ef9e3d8 2024-04-09))`
+fn is_before_llvm_18(producer: &str) -> bool {
+    let version = |behind: &str| -> Option<u32> {
+        let (_, version) = producer.split_once(behind)?;
+        let digits = version.find(|c: char| !c.is_ascii_digit());
+        version.get(..digits.unwrap_or(version.len()))?.parse().ok()
+    };
+    // Rust 1.78 came with LLVM 18.
+    version("rustc version 1.").is_some_and(|version| version < 78)
+        || version("clang version ").is_some_and(|version| version < 18)
+}
+
+#[cfg(test)]
+#[test]
+fn compilers_by_their_names() {
+    let check =
+        |producer, expected| assert_eq!(is_before_llvm_18(producer), expected, "{producer}");
+    check("Debian clang version 14.0.6", true);
+    check("clang version 18.1.3 (1ubuntu1)", false);
+    check(
+        "clang LLVM (rustc version 1.77.2 (25ef9e3d8 2024-04-09))",
+        true,
+    );
+    check(
+        "clang LLVM (rustc version 1.95.0 (59807616e 2026-04-14))",
+        false,
+    );
+    check("GNU C17 12.2.0 -mtune=generic -march=x86-64 -g", false);
+    check("clang version ", false);
 }
 
 /// A compiler that knows all callers calls it in a way of its own (DWARF 5, 3.3.1.1).

@@ -2,11 +2,10 @@
 //! or two, is passed in as many registers, each by itself; other structures in one register, the larger ones by their
 //! address, while results may take two (`rustc_ty_utils::abi`).
 
-use crate::abi::location::Location;
-use crate::abi::sysv::Cursor;
+use super::types::is_wide;
 use crate::proto::Param;
 use crate::proto::layout::Model;
-use crate::proto::types::{Integer, Laid, Lens, Passing, Real, Struct, Type, Width};
+use crate::proto::types::{Laid, Passing, Struct, Type};
 use std::sync::Arc;
 
 /// So many scalars are looked at.
@@ -20,43 +19,31 @@ pub(super) fn passed(ty: Type) -> Option<Type> {
     let size = Model::Lp64.layout(&ty).size;
     let is_structure = matches!(ty.unshown(), Type::Struct(s) if s.laid().is_some());
     let by_value = if is_scalars(&ty) { TWO_WORDS } else { WORD };
+    if size > TWO_WORDS && is_scalars(&ty) {
+        // One of them is of more than a word.
+        return None;
+    }
     match is_structure && size > by_value {
         true => Some(ty.pointer()),
         false => returned(ty),
     }
 }
 
-/// Parameters as they are placed: of two scalars, the second one may be the first that has no register any more. Then each
-/// is shown by itself.
-pub(super) fn placed(params: Vec<Param>, result: &Type) -> Vec<Param> {
-    let mut cursor = Cursor::new(result);
-    let mut placed = Vec::new();
-    for param in params {
+/// Parameters as they are placed: of two scalars, the second one may be the first that has no register any more.
+pub(super) fn placed(params: Vec<Param>) -> Vec<Param> {
+    let placed = |param: Param| {
         let mut scalars = Vec::new();
         add(&param.ty, 0, &mut scalars);
-        let words = match unite(&mut scalars) {
-            true => scalars.iter().map(Scalar::word).collect(),
-            false => Vec::new(),
-        };
-        let whole = cursor.clone().next(&param.ty);
-        let fits = |ty: &Type| matches!(cursor.clone().next(ty), Location::Registers(..));
-        if let [first, second] = &words[..]
-            && matches!(whole, Location::Stack { .. })
-            && (fits(first) || fits(second))
-        {
-            for ty in words {
-                cursor.next(&ty);
-                placed.push(Param {
-                    ty,
-                    ..param.clone()
-                });
-            }
-        } else {
-            cursor.next(&param.ty);
-            placed.push(param);
+        let is_pair = unite(&mut scalars) && scalars.len() == 2;
+        match is_pair {
+            true => Param {
+                ty: passed_as(&param.ty, Passing::ByHalves),
+                ..param
+            },
+            false => param,
         }
-    }
-    placed
+    };
+    params.into_iter().map(placed).collect()
 }
 
 /// It is one scalar, or two.
@@ -95,6 +82,30 @@ fn unite(scalars: &mut Vec<Scalar>) -> bool {
     scalars
         .windows(2)
         .all(|pair| pair[0].at + pair[0].size <= pair[1].at)
+}
+
+/// The same type, passed in another way.
+pub(super) fn passed_as(ty: &Type, passing: Passing) -> Type {
+    let (s, laid) = match ty {
+        Type::Shown(lens, ty) => {
+            return Type::Shown(lens.clone(), Arc::new(passed_as(ty, passing)));
+        }
+        Type::Struct(s) => match s.laid() {
+            Some(laid) => (s, laid),
+            None => return ty.clone(),
+        },
+        ty => return ty.clone(),
+    };
+    let other = Struct::announced();
+    other.tell(
+        s.members().unwrap_or_default().to_vec(),
+        s.names().cloned().unwrap_or_default(),
+        Some(Laid {
+            passing,
+            ..laid.clone()
+        }),
+    );
+    Type::Struct(Arc::new(other))
 }
 
 /// The same type with what begins at this offset in a word of its own.
@@ -140,25 +151,6 @@ struct Scalar {
     is_real: bool,
 }
 
-impl Scalar {
-    /// A word that holds it.
-    fn word(&self) -> Type {
-        match (self.is_real, self.size) {
-            (true, 4) => Type::Real(Real::Single),
-            (true, _) => Type::Real(Real::Double),
-            (false, size) => {
-                let width = match size {
-                    1 => Width::W8,
-                    2 => Width::W16,
-                    4 => Width::W32,
-                    _ => Width::Long,
-                };
-                Type::Integer(Integer::signed(width)).shown(Lens::Guess)
-            }
-        }
-    }
-}
-
 /// The scalars of a type, and where they are.
 fn add(ty: &Type, base: u64, scalars: &mut Vec<Scalar>) {
     if scalars.len() >= MOST {
@@ -171,6 +163,7 @@ fn add(ty: &Type, base: u64, scalars: &mut Vec<Scalar>) {
     };
     match ty.unshown() {
         Type::Void => {}
+        wide if is_wide(wide) => scalars.push(scalar(false)),
         Type::Struct(s) => {
             for (offset, member) in Model::Lp64.offsets(s) {
                 add(member, base.saturating_add(offset), scalars);

@@ -13,6 +13,7 @@ use super::contents;
 use super::entries::{At, Entries, Entry, Key, number};
 use crate::proto::types::{Integer, Lens, Struct, Type};
 use base::base;
+pub(super) use base::is_wide;
 use gimli::constants as dw;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;

@@ -137,6 +137,31 @@ pub enum Held {
         /// The number, there.
         count: u64,
     },
+    /// The same of elements, of which there are as many as is told beside the pointer.
+    TogetherCounted {
+        /// The type of one.
+        of: Type,
+        /// What they are together.
+        are: Are,
+        /// The pointer.
+        at: u64,
+        /// Their number.
+        length: u64,
+        /// The first one, behind the pointer.
+        value: u64,
+        /// The number of owners, there.
+        count: u64,
+    },
+}
+
+/// What elements are together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Are {
+    Sequence,
+    Text,
+    /// The last one is a zero that does not count.
+    TerminatedText,
 }
 
 /// Where elements in blocks begin.
@@ -325,12 +350,40 @@ impl Held {
                 value,
                 count,
             } => {
-                let number = Type::Integer(Integer::ULONG);
-                let both = laid(vec![(of, value), (number, count)], &["", "strong"]);
+                let both = owned(of, value, count);
                 (vec![both.pointer()], vec![at])
+            }
+            Held::TogetherCounted {
+                of,
+                are,
+                at,
+                length,
+                value,
+                count,
+            } => {
+                let most = Expr::MemberOutside(2);
+                let elements = match are {
+                    Are::TerminatedText => {
+                        Type::Array(Arc::new(of), Expr::Zero(Some(Box::new(most))))
+                    }
+                    _ => Type::Array(Arc::new(of), most),
+                };
+                let elements = match are {
+                    Are::Sequence => elements,
+                    _ => elements.shown(Lens::Text),
+                };
+                let both = owned(elements, value, count);
+                (vec![both.pointer(), word()], vec![at, length])
             }
         }
     }
+}
+
+/// A value beside the number of its owners; without any, there is no value any more.
+fn owned(of: Type, value: u64, count: u64) -> Type {
+    let number = Type::Integer(Integer::ULONG);
+    let members = vec![(when_not(2, 0, of), value), (number, count)];
+    laid(members, &["", "strong"])
 }
 
 /// A number that is needed, and not shown.

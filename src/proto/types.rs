@@ -252,6 +252,8 @@ pub enum Expr {
     Result,
     /// As many as this member of the structure around says, counted from 1.
     Member(usize),
+    /// As many as this member of the structure around that one says, counted from 1.
+    MemberOutside(usize),
     /// As many as fit before the address that this member of the structure around holds, counted from 1.
     UpTo(usize),
     /// Up to an element that is zero, if none of these others ends it before.

@@ -357,6 +357,12 @@ fn take(shape: &mut Shape, location: Location) -> Result<(), Refused> {
                 }
             }
         }
+        Location::Split {
+            register, offset, ..
+        } => {
+            take(shape, Location::Registers(register, None))?;
+            take(shape, Location::Stack { offset, size: 8 })?;
+        }
         Location::Vector(_) => return Err(Refused::Wide),
         Location::Stack { offset, size } => {
             // From behind the return address on.

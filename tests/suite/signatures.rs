@@ -1,5 +1,6 @@
 //! Functions of random signatures, called with random values: what the trace shows by debug information alone is what was
-//! passed. The numbers are the same in every run; 2,000 signatures were tried once, with gcc and clang, for 64 and 32 bits.
+//! passed. The numbers are the same in every run, unless LTRACE_SIGNATURES=COUNT,SEED says otherwise: 2,000 signatures were
+//! tried once, with gcc and clang, for 64 and 32 bits.
 
 use crate::support::expect::same_text;
 use crate::support::skip::{find, skip};
@@ -69,7 +70,19 @@ impl Source {
             shown: shown.to_owned(),
         };
         let long = self.long;
-        match self.numbers.below(14) {
+        // Those that both compilers have for 64 bits only.
+        let kinds = if long == 64 { 17 } else { 14 };
+        match self.numbers.below(kinds) {
+            14 => self.wide(),
+            kind @ (15 | 16) => {
+                let part = ["float", "double"][kind as usize - 15];
+                let number = self.numbers.below(8000) as f64 / 4.0;
+                Given {
+                    ty: format!("{part} _Complex"),
+                    value: format!("__builtin_complex(({part}){number:?}, ({part})0.25)"),
+                    shown: format!("{{ {number:.6}, 0.250000 }}"),
+                }
+            }
             0 => self.integer("short", 16, true),
             1 => self.integer("unsigned short", 16, false),
             2 => self.integer("int", 32, true),
@@ -86,6 +99,18 @@ impl Source {
                 let number = self.numbers.below(8000) as f64 / 4.0 - 1000.0;
                 given(ty, &format!("{number:?}"), &format!("{number:.6}"))
             }
+        }
+    }
+
+    /// An integer of 16 bytes.
+    fn wide(&mut self) -> Given {
+        let [high, low] = [(); 2].map(|()| self.numbers.next() >> self.numbers.below(64));
+        Given {
+            ty: "__int128".to_owned(),
+            value: format!("((__int128){high}ull << 64 | {low}ull)"),
+            shown: format!("{{ {low:#x}, {high:#x} }}")
+                .replace("0x0,", "0,")
+                .replace("0x0 ", "0 "),
         }
     }
 
@@ -138,17 +163,28 @@ impl Source {
     }
 }
 
+/// How many functions, and where the numbers begin.
+fn asked() -> (usize, u64) {
+    let text = std::env::var("LTRACE_SIGNATURES").unwrap_or_default();
+    let (count, seed) = text.split_once(',').unwrap_or(("", ""));
+    (
+        count.parse().unwrap_or(FUNCTIONS),
+        seed.parse().unwrap_or(0x1234_5678_9abc_def1),
+    )
+}
+
 /// Writes library and program into a directory; what their calls are to be shown as.
 fn write(dir: &Path, long: u32) -> String {
+    let (functions, seed) = asked();
     let mut source = Source {
-        numbers: Numbers(0x1234_5678_9abc_def1),
+        numbers: Numbers(seed),
         structures: String::new(),
         count: 0,
         long,
     };
     let (mut declared, mut defined, mut calls, mut expected) =
         (String::new(), String::new(), String::new(), String::new());
-    for number in 0..FUNCTIONS {
+    for number in 0..functions {
         let count = source.numbers.below(10);
         let params: Vec<Given> = (0..count).map(|_| source.any()).collect();
         let result = source.any();

@@ -3,7 +3,7 @@
 mod collections;
 
 use super::{Found, Search};
-use crate::proto::held::{Held, laid};
+use crate::proto::held::{Are, Held, laid};
 use crate::proto::types::{Integer, Lens, Type, Width};
 
 /// Since Rust 1.83; before that, what `inner` holds was `buf`'s own.
@@ -17,7 +17,10 @@ pub(super) fn held(search: &mut Search<'_>, generic: &str, name: &str) -> Option
             at: search.at(&POINTER_OF_STRING[1..])?,
             length: search.at(&["len"])?,
         }),
-        "alloc::boxed::Box" if name.starts_with("alloc::boxed::Box<str") => text(search),
+        "alloc::boxed::Box" if are(name) == Are::Text => text(search),
+        "alloc::boxed::Box" if are(name) == Are::TerminatedText => {
+            terminated(search, &["data_ptr"])
+        }
         "alloc::boxed::Box" => search.counted(&["data_ptr"], &["length"]),
         "OsString" => buffer(search, &["inner", "inner"]),
         "PathBuf" => buffer(search, &["inner", "inner", "inner"]),
@@ -28,8 +31,7 @@ pub(super) fn held(search: &mut Search<'_>, generic: &str, name: &str) -> Option
         "Nanoseconds" => search.value(&["__0"]),
         "Cell" | "RefCell" => search.value(&["value", "value"]),
         "Mutex" | "RwLock" => search.value(&["data", "value"]),
-        "Rc" => together(search, "value"),
-        "Arc" => together(search, "data"),
+        "Rc" | "Arc" | "Weak" => together(search, name),
         "&std::path::Path" | "&std::ffi::os_str::OsStr" => text(search),
         "&core::ffi::c_str::CStr" => terminated(search, &["data_ptr"]),
         _ if name.starts_with("&str") || name.starts_with("&mut str") => text(search),
@@ -75,15 +77,50 @@ fn duration(search: &mut Search<'_>) -> Option<Held> {
     })
 }
 
-/// A value beside the number of its owners.
-fn together(search: &mut Search<'_>, value: &str) -> Option<Held> {
-    let pointer = &["ptr", "pointer"];
-    let (value, ty) = search.behind(pointer, &[value])?;
+/// A value, or several, beside the number of its owners.
+fn together(search: &mut Search<'_>, name: &str) -> Option<Held> {
+    let pointer: &[&str] = &["ptr", "pointer"];
+    let to_several = &["ptr", "pointer", "data_ptr"];
+    let length = search.at(&["ptr", "pointer", "length"]);
+    let pointer = match length {
+        Some(_) => to_several,
+        None => pointer,
+    };
+    let (value, ty) = search
+        .behind(pointer, &["value"])
+        .or_else(|| search.behind(pointer, &["data"]))?;
     let (count, _) = search.behind(pointer, &["strong"])?;
-    Some(Held::Together {
-        of: search.ty(&ty),
-        at: search.at(pointer)?,
-        value,
-        count,
+    let at = search.at(pointer)?;
+    let of = search.ty(&ty);
+    Some(match (length, are(name)) {
+        (None, _) => Held::Together {
+            of,
+            at,
+            value,
+            count,
+        },
+        (Some(length), are) => Held::TogetherCounted {
+            of: match are {
+                Are::Sequence => of,
+                _ => Type::Character(BYTE),
+            },
+            are,
+            at,
+            length,
+            value,
+            count,
+        },
     })
+}
+
+/// What a pointer to several elements of this name leads to.
+fn are(name: &str) -> Are {
+    let of = name.split_once('<').map_or("", |(_, of)| of);
+    let is = |kinds: &[&str]| kinds.iter().any(|kind| of.starts_with(kind));
+    match () {
+        () if is(&["str", "std::path::Path,", "std::ffi::os_str::OsStr,"]) => Are::Text,
+        () if is(&["std::path::Path>", "std::ffi::os_str::OsStr>"]) => Are::Text,
+        () if is(&["core::ffi::c_str::CStr"]) => Are::TerminatedText,
+        () => Are::Sequence,
+    }
 }

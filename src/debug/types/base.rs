@@ -14,7 +14,7 @@ pub(super) fn base(name: &str, entry: &Entry) -> Type {
     };
     let number = |signed| match size {
         1 | 2 | 4 | 8 => Type::Integer(integer(size, signed)),
-        _ => halves(size, &Type::Integer(integer(8, false)).shown(Lens::Hex)),
+        _ => words(size, Passing::ByMembers),
     };
     match encoding {
         dw::DW_ATE_boolean => number(false).shown(Lens::Bool),
@@ -30,6 +30,8 @@ pub(super) fn base(name: &str, entry: &Entry) -> Type {
             4 => Type::Real(Real::Single),
             8 => Type::Real(Real::Double),
             12 | 16 if name == "long double" => Type::Real(Real::Extended),
+            // `_Float128`, which is in a vector register (psABI 3.2.3).
+            WIDE => words(size, Passing::Vector),
             _ => number(false),
         },
         dw::DW_ATE_complex_float => {
@@ -66,11 +68,37 @@ fn unit() -> Type {
     Type::Struct(Arc::new(unit)).shown(Lens::Contents)
 }
 
-/// A value of another size, as so many words.
-fn halves(size: u64, word: &Type) -> Type {
-    let count = size.div_ceil(8).min(8) as usize;
-    Type::Struct(Arc::new(Struct::new(vec![word.clone(); count])))
+/// A value of another size, as so many words. Those of 16 bytes are aligned by them (psABI, figure 3.1).
+fn words(size: u64, passing: Passing) -> Type {
+    let count = size.div_ceil(8).min(8);
+    let word = Type::Integer(integer(8, false)).shown(Lens::Hex);
+    let words = vec![word; count as usize];
+    let structure = Struct::announced();
+    let laid = Laid {
+        offsets: (0..count).map(|n| 8 * n).collect(),
+        size: 8 * count,
+        align: if size == WIDE { WIDE } else { 8 },
+        passing,
+    };
+    structure.tell(words, Names::default(), Some(laid));
+    Type::Struct(Arc::new(structure))
 }
+
+/// It is an integer of 16 bytes.
+pub(in crate::debug) fn is_wide(ty: &Type) -> bool {
+    match ty.unshown() {
+        Type::Struct(s) => s.laid().is_some_and(|laid| {
+            let is_by_members = laid.passing == Passing::ByMembers;
+            is_by_members
+                && (laid.size, laid.align, laid.offsets.len()) == (WIDE, WIDE, 2)
+                && s.names().is_none_or(|names| names.is_empty())
+        }),
+        _ => false,
+    }
+}
+
+/// Bytes of `__int128`.
+const WIDE: u64 = 16;
 
 pub(super) fn integer(size: u64, signed: bool) -> Integer {
     let width = match size {

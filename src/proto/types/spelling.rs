@@ -166,6 +166,7 @@ impl fmt::Display for Expr {
             Expr::Argument(n) => write!(f, "arg{n}"),
             Expr::Result => f.write_str("retval"),
             Expr::Member(n) => write!(f, "elt{n}"),
+            Expr::MemberOutside(n) => write!(f, "elt{n} outside"),
             Expr::UpTo(n) => write!(f, "up to elt{n}"),
             Expr::Zero(None) => f.write_str("zero"),
             Expr::Zero(Some(limit)) => write!(f, "zero({limit})"),

@@ -46,6 +46,8 @@ pub enum Passing {
     InMemory,
     /// As a whole in one vector register.
     Vector,
+    /// Each of its halves by itself, in a register while there is one.
+    ByHalves,
 }
 
 impl Struct {

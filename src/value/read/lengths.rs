@@ -25,6 +25,11 @@ impl Reading<'_> {
                 let number = around.and_then(|around| self.member(*n, around));
                 u64::try_from(number.unwrap_or_default()).unwrap_or_default()
             }
+            Expr::MemberOutside(n) => {
+                let outside = around.and_then(|around| around.outer);
+                let number = outside.and_then(|around| self.member(*n, around));
+                u64::try_from(number.unwrap_or_default()).unwrap_or_default()
+            }
             // Only an array in memory has an end.
             Expr::UpTo(_) => 0,
             Expr::Zero(None) => u64::MAX,
