@@ -5,11 +5,12 @@ mod parameters;
 
 use super::entries::{At, Entries, Entry, Part, code};
 use super::separate::Open;
-use super::types::{Named, Types, is_wide};
+use super::types::{Named, Types, is_passed_as_told, is_wide};
 use super::units::{Stretches, Units};
 use super::{Module, rust, sections, separate};
 use crate::base::addr::Vaddr;
 use crate::mangled;
+use crate::proto::layout::Model;
 use crate::proto::types::{Passing, Type};
 use crate::proto::{Param, Prototype};
 use gimli::{AttributeValue, DebugInfoOffset, DwLang, constants as dw};
@@ -281,6 +282,14 @@ impl Functions {
             false => params,
         };
         self.types.finish(&mut self.entries);
+        let model = match function.unit.encoding().address_size {
+            4 => Model::Ilp32,
+            _ => Model::Lp64,
+        };
+        let is_told = |ty: &Type| is_passed_as_told(ty, model);
+        if !is_told(&result) || !params.iter().all(|param| is_told(&param.ty)) {
+            return None;
+        }
         Some(Prototype::new(symbol, result, params))
     }
 
@@ -324,25 +333,6 @@ fn is_before_llvm_18(producer: &str) -> bool {
         || version("clang version ").is_some_and(|version| version < 18)
 }
 
-#[cfg(test)]
-#[test]
-fn compilers_by_their_names() {
-    let check =
-        |producer, expected| assert_eq!(is_before_llvm_18(producer), expected, "{producer}");
-    check("Debian clang version 14.0.6", true);
-    check("clang version 18.1.3 (1ubuntu1)", false);
-    check(
-        "clang LLVM (rustc version 1.77.2 (25ef9e3d8 2024-04-09))",
-        true,
-    );
-    check(
-        "clang LLVM (rustc version 1.95.0 (59807616e 2026-04-14))",
-        false,
-    );
-    check("GNU C17 12.2.0 -mtune=generic -march=x86-64 -g", false);
-    check("clang version ", false);
-}
-
 /// A compiler that knows all callers calls it in a way of its own (DWARF 5, 3.3.1.1).
 fn is_called_otherwise(entry: &Entry) -> bool {
     matches!(
@@ -364,5 +354,28 @@ fn convention(language: DwLang) -> Option<Convention> {
         dw::DW_LANG_Rust => Some(Convention::Rust),
         dw::DW_LANG_Go | dw::DW_LANG_Swift | dw::DW_LANG_Haskell | dw::DW_LANG_OCaml => None,
         _ => Some(Convention::Platform),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_before_llvm_18;
+
+    #[test]
+    fn compilers_by_their_names() {
+        let check =
+            |producer, expected| assert_eq!(is_before_llvm_18(producer), expected, "{producer}");
+        check("Debian clang version 14.0.6", true);
+        check("clang version 18.1.3 (1ubuntu1)", false);
+        check(
+            "clang LLVM (rustc version 1.77.2 (25ef9e3d8 2024-04-09))",
+            true,
+        );
+        check(
+            "clang LLVM (rustc version 1.95.0 (59807616e 2026-04-14))",
+            false,
+        );
+        check("GNU C17 12.2.0 -mtune=generic -march=x86-64 -g", false);
+        check("clang version ", false);
     }
 }

@@ -32,9 +32,8 @@ impl Types {
             }
         }
         if flag(entry, dw::DW_AT_GNU_vector) {
-            let is_64_bits = at.unit.encoding().address_size == 8;
             let length = lengths.first().copied().unwrap_or(0);
-            return vector(Type::Array(Arc::new(ty), Expr::Number(length)), is_64_bits);
+            return vector(Type::Array(Arc::new(ty), Expr::Number(length)));
         }
         let is_text = ty == Type::Character(Integer::CHAR);
         for (index, length) in lengths.iter().rev().enumerate() {
@@ -51,19 +50,42 @@ impl Types {
     }
 }
 
-/// A vector as compilers have them, which is passed as a whole (psABI 3.2.3, "SSEUP"). Nothing is known of one that is
-/// larger than the registers that every processor has, or of the ways of 32 bits.
-fn vector(elements: Type, is_64_bits: bool) -> Type {
+/// A vector as compilers have them, which is passed as a whole (psABI 3.2.3, "SSEUP").
+fn vector(elements: Type) -> Type {
     let size = Model::Lp64.layout(&elements).size;
     let structure = Struct::announced();
-    if is_64_bits && [8, 16].contains(&size) {
-        let laid = Laid {
-            offsets: [0].into(),
-            size,
-            align: size,
-            passing: Passing::Vector,
-        };
-        structure.tell(vec![elements], Names::default(), Some(laid));
-    }
+    let laid = Laid {
+        offsets: [0].into(),
+        size,
+        align: size.max(1),
+        passing: Passing::Vector,
+    };
+    structure.tell(vec![elements], Names::default(), Some(laid));
     Type::Struct(Arc::new(structure)).shown(Lens::Contents)
+}
+
+/// Whether it is told by the type how a value is passed. It is not of vectors that are larger than the registers that every
+/// processor has: that depends on what the code is compiled for. Nor of the ways of 32 bits.
+pub(in crate::debug) fn is_passed_as_told(ty: &Type, model: Model) -> bool {
+    let is_in_memory = model.layout(ty).size > LARGEST;
+    is_in_memory || !has_unknown_vector(ty, model, 0)
+}
+
+/// Bytes of the largest vector register.
+const LARGEST: u64 = 64;
+/// Structures are looked at so deep.
+const DEEPEST: usize = 16;
+
+fn has_unknown_vector(ty: &Type, model: Model, depth: usize) -> bool {
+    match ty.unshown() {
+        Type::Struct(s) if s.laid().is_some_and(|laid| laid.passing == Passing::Vector) => {
+            model == Model::Ilp32 || !matches!(model.layout(ty).size, 8 | 16)
+        }
+        Type::Struct(s) if depth < DEEPEST => {
+            let mut members = s.members().unwrap_or_default().iter();
+            members.any(|member| has_unknown_vector(member, model, depth + 1))
+        }
+        Type::Array(element, _) => has_unknown_vector(element, model, depth + 1),
+        _ => false,
+    }
 }
