@@ -138,6 +138,8 @@ fn usual(name: &str) -> Option<Type> {
             Some(Type::Integer(Integer::unsigned(Width::Long)).shown(Lens::Hex))
         }
         "pthread_t" | "thrd_t" => Some(Type::Integer(Integer::ULONG).shown(Lens::Thread)),
+        "uint8_t" | "__uint8_t" => Some(Type::Integer(Integer::unsigned(Width::W8))),
+        "int8_t" | "__int8_t" => Some(Type::Integer(Integer::signed(Width::W8))),
         "mode_t" => Some(Type::Integer(Integer::UINT).shown(Lens::Octal)),
         _ => None,
     }

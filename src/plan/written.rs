@@ -50,6 +50,12 @@ impl Written {
             && spellings(symbol).iter().any(|name| self.ends(name))
     }
 
+    /// The symbol's function may be called so: to find out, its name has to be read.
+    pub fn may_mean(&self, symbol: &str) -> bool {
+        // One letter says nothing.
+        self.word.len() > 1 && is_mangled(symbol) && symbol.contains(&self.word)
+    }
+
     /// The name is the last part of this one.
     fn ends(&self, name: &str) -> bool {
         name.strip_suffix(&self.text)

@@ -16,6 +16,8 @@ pub(super) enum Pattern {
     Set(HashSet<String>),
     /// A name as its language writes it, `ns::handle`; or the symbol that is spelled so.
     Written(Box<Pattern>, Option<Written>),
+    /// What fits symbols; where it fits none, names as languages write them.
+    Unqualified(Box<Pattern>, Written),
     /// `0x401136`: no name at all.
     Address(u64),
 }
@@ -121,6 +123,7 @@ impl Pattern {
                     || written.as_ref().is_some_and(|written| written.means(name))
                     || is_pattern && spellings(name).iter().any(fits)
             }
+            Pattern::Unqualified(pattern, _) => pattern.matches(name),
             Pattern::Address(_) => false,
         }
     }
@@ -129,6 +132,10 @@ impl Pattern {
     pub(super) fn is_written(&self, symbol: &str) -> bool {
         match self {
             Pattern::Exact(_, written) => written.as_ref().is_some_and(|name| name.means(symbol)),
+            Pattern::Unqualified(pattern, written) => {
+                let fits = |name: &String| pattern.matches(name);
+                written.may_mean(symbol) && spellings(symbol).iter().any(fits)
+            }
             _ => false,
         }
     }
@@ -148,9 +155,12 @@ impl Pattern {
             Pattern::Regex(_) => Written::of(text),
             _ => return self,
         };
-        match Written::is_qualified(text) {
-            true => Pattern::Written(Box::new(self), written),
-            false => self,
+        match (Written::is_qualified(text), &self, written) {
+            (true, _, written) => Pattern::Written(Box::new(self), written),
+            (false, Pattern::Regex(_), Some(written)) => {
+                Pattern::Unqualified(Box::new(self), written)
+            }
+            _ => self,
         }
     }
 }

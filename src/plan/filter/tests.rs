@@ -60,6 +60,20 @@ fn check_error(filter: &str, lines: &str) {
 }
 
 #[test]
+fn patterns_of_names_as_languages_write_them() {
+    let means = |filter: &str, symbol| {
+        let filter = Filter::parse(filter).expect("a filter");
+        filter.means(symbol, &module("m"))
+    };
+    assert!(means("f_*", "_Z3f_ui"));
+    assert!(means("*_u", "_ZN2ns3f_uEi"));
+    assert!(!means("f_*", "_ZN2ns3f_uEi"));
+    assert!(!means("f_*", "f_u"));
+    assert!(!means("?*", "_Z3f_ui"));
+    assert!(means("handle", "_ZN2ns6handleEv"));
+}
+
+#[test]
 fn what_ltrace_understands() {
     check(
         "malloc+free",
