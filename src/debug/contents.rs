@@ -115,6 +115,15 @@ impl Search<'_> {
         })
     }
 
+    /// The same of what is there of two members.
+    fn either_value(&mut self, path: &[&str], other: &[&str]) -> Option<Held> {
+        let (at, ty) = self.either(path, other)?;
+        Some(Held::Value {
+            of: self.ty(&ty),
+            at,
+        })
+    }
+
     /// Members without their names.
     fn members(&mut self, names: &[&str]) -> Option<Held> {
         let members = names.iter().map(|name| {

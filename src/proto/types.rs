@@ -101,6 +101,8 @@ pub enum Lens {
     Bits,
     /// `"text"`
     Text,
+    /// A time in units of so many nanoseconds.
+    Ticks(u64),
     /// A thread that a library calls by its thread pointer.
     Thread,
     /// A locale of the C library.

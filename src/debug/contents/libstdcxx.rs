@@ -3,7 +3,27 @@
 use super::members::{heads, pack};
 use super::{Found, Search, unit};
 use crate::proto::held::{Begin, Case, Held};
-use crate::proto::types::{Nodes, Passing};
+use crate::proto::types::{Lens, Nodes, Passing, Type};
+
+/// What `std::chrono` counts, in either library, by the ratio that its name ends with. In fractions of a nanosecond there is
+/// nothing to show.
+fn ticks(search: &mut Search<'_>, arguments: &str) -> Option<Held> {
+    const SECOND: u64 = 1_000_000_000;
+    let (_, ratio) = arguments.rsplit_once("ratio<")?;
+    let mut numbers = ratio.split([',', '>', ' ', 'l', 'L']);
+    let mut number = || -> Option<u64> { numbers.find(|text| !text.is_empty())?.parse().ok() };
+    let (over, under) = (number()?, number()?);
+    let unit = over.checked_mul(SECOND)?;
+    let unit = (under > 0 && unit.is_multiple_of(under)).then(|| unit / under)?;
+    let (at, ty) = search.either(&["__r"], &["__rep_"])?;
+    match search.ty(&ty) {
+        ty @ Type::Integer(_) => Some(Held::Value {
+            of: ty.shown(Lens::Ticks(unit)),
+            at,
+        }),
+        _ => None,
+    }
+}
 
 pub(super) fn held(search: &mut Search<'_>, generic: &str, arguments: &str) -> Option<Found> {
     let by_members = |held: Held| Some((held, None));
@@ -60,6 +80,11 @@ pub(super) fn held(search: &mut Search<'_>, generic: &str, arguments: &str) -> O
         }),
         "stack" | "queue" | "priority_queue" => by_members(search.value(&["c"])?),
         "array" => by_members(search.value(&["_M_elems"])?),
+        "complex" => by_members(search.value(&["_M_value"])?),
+        // It names what is called; there is none of an empty one.
+        "function" => in_memory(search.value(&["_M_manager"])?),
+        "duration" => by_members(ticks(search, arguments)?),
+        "time_point" => by_members(search.either_value(&["__d"], &["__d_"])?),
         "path" => by_members(search.value(&["_M_pathname"])?),
         "atomic" => by_members(search.value(&["_M_i"])?),
         "reference_wrapper" => by_members(search.value(&["_M_data"])?),

@@ -55,6 +55,7 @@ fn lens_word(lens: &Lens) -> &'static str {
         Lens::Guess => "guess",
         Lens::Bits => "bitvec",
         Lens::Text => "string",
+        Lens::Ticks(_) => "ticks",
         Lens::Thread => "thread",
         Lens::Locale => "locale",
         Lens::Jump => "jump",

@@ -83,6 +83,7 @@ impl Number {
                     .filter(|n| *n != 0)?;
                 Some(Value::Failed(Box::new(Value::Signed(number)), error))
             }
+            Lens::Ticks(unit) => ticks(self.extended(), *unit),
             Lens::OneMore => Some(Value::Signed(self.extended().wrapping_add(1))),
             Lens::Bits
             | Lens::Blocks(_)
@@ -271,6 +272,15 @@ fn extend_runs(runs: &mut Vec<(u32, u32)>, bit: u32) {
         Some((_, last)) if *last + 1 == bit => *last = bit,
         _ => runs.push((bit, bit)),
     }
+}
+
+/// How long so many units of time are.
+fn ticks(count: i64, unit: u64) -> Option<Value> {
+    const SECOND: u128 = 1_000_000_000;
+    let sign = if count < 0 { "-" } else { "" };
+    let all = u128::from(count.unsigned_abs()) * u128::from(unit);
+    let text = duration(u64::try_from(all / SECOND).ok()?, (all % SECOND) as u64)?;
+    Some(Value::Name(format!("{sign}{text}").into()))
 }
 
 /// How long it is, `1.5s`; `None` when it holds what no duration does.
