@@ -22,6 +22,12 @@ pub trait Memory {
         Addr((at.0 | 0xfff).saturating_add(1))
     }
 
+    /// What is behind an address, where it lies in our own memory in one piece, at least one byte of it. What is behind that
+    /// piece, [`Memory::read`] cannot read either.
+    fn borrow(&self, _: Addr) -> Option<&[u8]> {
+        None
+    }
+
     /// The return addresses of the task's stack, innermost first, where they were taken in the place of it.
     fn returns(&self) -> Option<&[u64]> {
         None
@@ -71,6 +77,13 @@ impl dyn Memory + '_ {
         limit: usize,
         text: &mut Text,
     ) -> Result<bool, Unreadable> {
+        if let Some(piece) = self.borrow(at) {
+            // One byte more than may be shown, so that a string of just `limit` bytes is whole.
+            let piece = &piece[..piece.len().min(limit.saturating_add(1))];
+            let end = memchr::memchr(0, piece);
+            text.extend_from_slice(&piece[..end.unwrap_or(piece.len().min(limit))]);
+            return Ok(end.is_some());
+        }
         loop {
             let from = text.len();
             // One byte more than may be shown, so that a string of just `limit` bytes is whole.
@@ -120,5 +133,43 @@ impl Memory for Stretch {
         }
         buf[..count].copy_from_slice(&rest[..count]);
         Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Memory that is borrowed.
+    struct Borrowed(Stretch);
+
+    impl Memory for Borrowed {
+        fn read(&self, at: Addr, buf: &mut [u8]) -> Result<usize, Unreadable> {
+            self.0.read(at, buf)
+        }
+
+        fn borrow(&self, at: Addr) -> Option<&[u8]> {
+            let from = usize::try_from(at.0.checked_sub(self.0.at.0)?).ok()?;
+            self.0.bytes.get(from..).filter(|piece| !piece.is_empty())
+        }
+    }
+
+    #[test]
+    fn texts_are_the_same_read_or_borrowed() {
+        let text: Vec<u8> = (0..200)
+            .map(|n| [b'a', b'b', 0][usize::from(n % 70 == 69) * 2])
+            .collect();
+        let read = Stretch {
+            at: Addr(0x1000),
+            bytes: text,
+        };
+        let borrowed = Borrowed(read.clone());
+        for at in (0xfff..0x10d0).map(Addr) {
+            for limit in [0, 1, 5, 63, 64, 65, 100, 1000] {
+                let expected = (&read as &dyn Memory).read_c_string(at, limit);
+                let found = (&borrowed as &dyn Memory).read_c_string(at, limit);
+                assert_eq!(found, expected, "{at:?} {limit}");
+            }
+        }
     }
 }

@@ -144,19 +144,15 @@ impl Stretch<'_> {
         let from = usize::try_from(from).unwrap_or(usize::MAX);
         self.bytes.saturating_sub(from)
     }
+}
 
-    fn read(&self, at: Addr, buf: &mut [u8]) {
-        let from = at.0.wrapping_sub(self.at) as usize;
-        let words = self.words.get(from / 8..).unwrap_or_default();
-        let Some((first, rest)) = words.split_first() else {
-            return;
-        };
-        let first = &first.to_le_bytes()[from % 8..];
-        let (head, tail) = buf.split_at_mut(first.len().min(buf.len()));
-        head.copy_from_slice(&first[..head.len()]);
-        for (to, word) in tail.chunks_mut(8).zip(rest) {
-            to.copy_from_slice(&word.to_le_bytes()[..to.len()]);
-        }
+impl<'r> Stretch<'r> {
+    /// What of it is behind an address; records are ours, and of this machine.
+    fn bytes(&self, at: Addr) -> &'r [u8] {
+        let from = usize::try_from(at.0.wrapping_sub(self.at)).unwrap_or(usize::MAX);
+        let all: &[u8] = bytemuck::cast_slice(self.words);
+        let all = all.get(..self.bytes).unwrap_or(all);
+        all.get(from..).unwrap_or_default()
     }
 }
 
@@ -165,17 +161,17 @@ impl Memory for Seen<'_> {
         if buf.is_empty() {
             return Ok(0);
         }
+        let piece = self.borrow(at).ok_or(Unreadable(at))?;
+        let count = piece.len().min(buf.len());
+        buf[..count].copy_from_slice(&piece[..count]);
+        Ok(count)
+    }
+
+    fn borrow(&self, at: Addr) -> Option<&[u8]> {
         let others = Stretches(self.blobs).filter(|stretch| stretch.at != RETURNS);
         let all = others.chain([self.stack]);
-        let most = all.map(|stretch| (stretch.behind(at), stretch));
-        match most.max_by_key(|(behind, _)| *behind) {
-            Some((behind, stretch)) if behind > 0 => {
-                let count = behind.min(buf.len());
-                stretch.read(at, &mut buf[..count]);
-                Ok(count)
-            }
-            _ => Err(Unreadable(at)),
-        }
+        let most = all.max_by_key(|stretch| stretch.behind(at))?;
+        Some(most.bytes(at)).filter(|piece| !piece.is_empty())
     }
 
     fn returns(&self) -> Option<&[u64]> {

@@ -232,7 +232,15 @@ fn hex(out: &mut String, number: u64) {
 fn quoted_bytes(out: &mut String, bytes: &[u8], charset: Charset) {
     let is_plain = |byte: &u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
     out.push('"');
+    // Without a way out of the loop it is compiled for many bytes at a time.
+    let all_plain = bytes
+        .iter()
+        .fold(true, |plain, byte| plain & is_plain(byte));
     let mut rest = bytes;
+    if all_plain {
+        out.push_str(str::from_utf8(bytes).unwrap_or_default());
+        rest = &[];
+    }
     while !rest.is_empty() {
         let end = rest.iter().position(|byte| !is_plain(byte));
         let (plain, others) = rest.split_at(end.unwrap_or(rest.len()));
