@@ -1,9 +1,11 @@
-//! What the hunt for leaks costs, beside Debian's ltrace and bcc's memleak: one command that prints Markdown
-//! for `docs/performance.md`. `cargo bench --bench leaks`
+//! What the hunt for leaks costs, beside Debian's ltrace, bcc's memleak, heaptrack, LeakSanitizer and memcheck: one command
+//! that prints Markdown for `docs/performance.md`. `cargo bench --bench leaks`
 //!
 //! memleak needs root, and to compile kernel headers at /lib/modules/VERSION/build; where it does not run it
 //! is left out. Figures are medians of three rounds, the least and the most beside them.
 #![allow(clippy::print_stdout)]
+
+mod runs;
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
@@ -22,6 +24,7 @@ fn main() {
     if !std::env::args().any(|arg| arg == "--bench") {
         return;
     }
+    runs::runs();
     pairs();
     checks();
     memory();
@@ -371,10 +374,16 @@ impl Target {
 
 /// Builds a fixture as its first line says.
 fn fixture(name: &str) -> PathBuf {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("fixtures/{name}.c"));
+    let at =
+        |ending| Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("fixtures/{name}.{ending}"));
     let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    let mut gcc = Command::new("gcc");
+    let (compiler, source) = match at("cc").exists() {
+        true => ("g++", at("cc")),
+        false => ("gcc", at("c")),
+    };
+    let mut gcc = Command::new(compiler);
     gcc.args(["-O1", "-g", "-fno-builtin", "-pthread"])
+        .arg("-fno-optimize-sibling-calls")
         .arg(source)
         .arg("-o")
         .arg(&program);
