@@ -354,12 +354,19 @@ fn is_text(bytes: &[u8]) -> bool {
     bytes.iter().filter(is_odd).count() <= bytes.len() / 20
 }
 
-/// Imports come from the directories searched, then from what is shipped.
+/// Imports come from the directory of the file that asks, then from those searched, then from what is shipped.
 impl Imports for Loader {
     fn import(&mut self, name: &str) -> Result<Arc<Parsed>, String> {
         let file_name = format!("{name}.conf");
-        let places = self.directories.iter().map(|dir| dir.join(&file_name));
-        let found = places.into_iter().find(|path| path.is_file());
+        let asking = self.open.last();
+        // A file may add to the one of its name that is searched or shipped.
+        let beside = asking.map(|path| path.with_file_name(&file_name));
+        let beside = beside.filter(|path| Some(path) != asking);
+        let searched = self.directories.iter().map(|dir| dir.join(&file_name));
+        let found = beside
+            .into_iter()
+            .chain(searched)
+            .find(|path| path.is_file());
         let path = found.clone().unwrap_or_else(|| PathBuf::from(&file_name));
         if self.open.contains(&path) {
             return Err(format!("'{name}' imports itself"));

@@ -196,6 +196,21 @@ fn complaints_name_the_file() {
 }
 
 #[test]
+fn imports_from_beside() {
+    let dir = Scratch::new("beside");
+    dir.write("types.conf", "typedef mine = ulong;");
+    dir.write("round.conf", "import \"a\";");
+    let file = dir.write("a.conf", "import \"types\";\nmine f();");
+    let around = dir.write("b.conf", "import \"round\";\nimport \"a\";\nmine g();");
+    let own = dir.write("libc.so.conf", "import \"libc.so\";\nsize_t h();");
+    let (library, told) = load(&options(&[file, around, own]));
+    assert!(told.is_empty(), "{told:?}");
+    for name in ["f", "g", "h"] {
+        check(&library, name, &[], "ulong");
+    }
+}
+
+#[test]
 fn imports() {
     let dir = Scratch::new("imports");
     dir.write("d/types.conf", "typedef mine = ulong;\nint helper();");
