@@ -225,6 +225,21 @@ impl Reader<'_> {
         }
     }
 
+    /// The number by which a type is chosen: also a pointer's address, where that points to none.
+    fn choice_at(&self, ty: &Type, source: Source<'_>) -> Option<i64> {
+        let address = || {
+            let is_pointer = matches!(ty.unshown(), Type::Pointer(_));
+            let size = self.model.pointer();
+            let word = self.uint(source, size).ok().filter(|_| is_pointer)?;
+            Some(if size == 4 {
+                i64::from(word as i32)
+            } else {
+                word as i64
+            })
+        };
+        self.number_at(ty, source).or_else(address)
+    }
+
     /// A result is one by which a function tells of a failure.
     fn failing(&self, ty: &Type, source: Source<'_>) -> bool {
         let size = self.model.layout(ty).size;

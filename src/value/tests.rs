@@ -222,6 +222,9 @@ fn types_that_another_value_chooses() {
         &ints(&[2, 65]),
         "{ kind=2, of='A' }",
     );
+    let by_pointer = "struct(addr at, switch(elt1, 0: int, char(int)) of)*";
+    check_at(by_pointer, &words(&[0, 65]), "{ at=nil, of=65 }");
+    check_at(by_pointer, &words(&[8, 65]), "{ at=0x8, of='A' }");
 }
 
 #[test]

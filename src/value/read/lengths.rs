@@ -1,8 +1,8 @@
 //! Numbers that decide how another value is read: lengths, conditions, and which type is meant.
 
-use super::{Around, Reading};
+use super::{Argument, Around, Reading, Source};
 use crate::base::addr::Addr;
-use crate::proto::types::{Condition, Expr};
+use crate::proto::types::{Condition, Expr, Type};
 
 impl Reading<'_> {
     /// How many elements a length means; `u64::MAX` when nothing but a zero ends them.
@@ -41,9 +41,12 @@ impl Reading<'_> {
         }
     }
 
-    /// The number by which a type is chosen.
+    /// The number by which a type is chosen; of a pointer to something else than a number, the address.
     pub(super) fn subject(&self, subject: &Expr, around: Option<&Around<'_>>) -> Option<i64> {
-        let number = |argument| self.reader.number(argument);
+        let number = |argument: &Argument<'_>| {
+            let source = Source::of(&argument.place);
+            self.reader.choice_at(argument.ty, source)
+        };
         match subject {
             Expr::Argument(n) => self
                 .reader
@@ -51,7 +54,9 @@ impl Reading<'_> {
                 .get(n.checked_sub(1)?)
                 .and_then(number),
             Expr::Result => self.reader.result.and_then(number),
-            Expr::Member(n) => self.member(*n, around?),
+            Expr::Member(n) => self
+                .at_member(*n, around?)
+                .and_then(|(ty, source)| self.reader.choice_at(ty, source)),
             _ => None,
         }
     }
@@ -75,11 +80,13 @@ impl Reading<'_> {
     }
 
     pub(super) fn member(&self, number: usize, around: &Around<'_>) -> Option<i64> {
-        let (offset, ty) = self
-            .reader
-            .model
-            .offsets(around.structure)
-            .nth(number.checked_sub(1)?)?;
-        self.reader.number_at(ty, around.source.at(offset))
+        let (ty, source) = self.at_member(number, around)?;
+        self.reader.number_at(ty, source)
+    }
+
+    fn at_member<'s>(&self, number: usize, around: &Around<'s>) -> Option<(&'s Type, Source<'s>)> {
+        let mut members = self.reader.model.offsets(around.structure);
+        let (offset, ty) = members.nth(number.checked_sub(1)?)?;
+        Some((ty, around.source.at(offset)))
     }
 }
