@@ -52,8 +52,9 @@ impl Written {
 
     /// The symbol's function may be called so: to find out, its name has to be read.
     pub fn may_mean(&self, symbol: &str) -> bool {
-        // One letter says nothing.
-        self.word.len() > 1 && is_mangled(symbol) && symbol.contains(&self.word)
+        // One letter says nothing, and operators are mangled as other letters.
+        let says_something = self.word.len() > 1 || self.text.contains("operator");
+        says_something && is_mangled(symbol) && symbol.contains(&self.word)
     }
 
     /// The name is the last part of this one.

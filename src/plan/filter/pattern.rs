@@ -1,6 +1,6 @@
 //! One pattern of a filter, ready to be held against names.
 
-use super::scan::{Piece, bracket_end};
+use super::scan::{Piece, bracket_end, is_subscript};
 use super::{FilterError, bre, sets};
 use crate::plan::written::{Written, spellings};
 use regex::{Regex, RegexBuilder};
@@ -37,6 +37,7 @@ impl Pattern {
         while let Some(&c) = text.get(at) {
             let literal =
                 match c {
+                    '[' if is_subscript(text, at) => Some(c),
                     '*' | '?' | '[' => None,
                     '\\' => {
                         at += 1;
@@ -52,6 +53,8 @@ impl Pattern {
                 .map(|(plain, c)| plain + c.encode_utf8(&mut [0; 4]));
             at += 1;
             match (c, literal) {
+                // Names of sources are held against it without blanks that say nothing.
+                (_, Some(' ')) => regex.push_str(" ?"),
                 (_, Some(c)) => bre::push_literal(&mut regex, c),
                 ('*', _) => regex.push_str(".*"),
                 ('?', _) => regex.push('.'),

@@ -159,11 +159,19 @@ fn find(text: &[char], mut at: usize, wanted: impl Fn(char) -> bool) -> Option<u
         }
         at = match c {
             '\\' => at + 2,
-            '[' => bracket_end(text, at).unwrap_or(at + 1),
+            '[' if !is_subscript(text, at) => bracket_end(text, at).unwrap_or(at + 1),
             _ => at + 1,
         };
     }
     None
+}
+
+/// The brackets at `at` belong to a name of C++: `operator[]`, `operator new[]`.
+pub(super) fn is_subscript(text: &[char], at: usize) -> bool {
+    let is_closed = text.get(at + 1) == Some(&']');
+    let name: String = text.get(..at).unwrap_or_default().iter().collect();
+    let names = ["operator", "operator new", "operator delete"];
+    is_closed && names.iter().any(|end| name.trim_end().ends_with(end))
 }
 
 /// What follows the bracket expression that begins at `at` (POSIX.1-2017 XBD 9.3.5): a `]` that comes

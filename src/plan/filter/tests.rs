@@ -223,6 +223,12 @@ fn names_as_cpp_and_rust_write_them() {
     check("/^ns::h.*/", &[handle], &[put]);
     check("Box<int>::put(int)", &[put], &[handle]);
     check("module::func", &[rust], &[handle]);
+    let (shift, subscript) = ("_ZN2ns1BrsEPKc@libc.so.6", "_ZN2ns1BixEi@libc.so.6");
+    check("ns::B::operator[]", &[subscript], &[shift]);
+    check("operator[]+operator new[]-puts", &[], &[shift]);
+    check("ns::B::operator>>(char const *)", &[shift], &[subscript]);
+    check("ns::*::oper*(char const *)", &[shift], &[subscript]);
+    check("ns::B::operator[][!i]*", &[subscript], &[shift]);
     // A plain name is a symbol's, and goes first.
     check("handle", &["handle@libc.so.6"], &[handle]);
     let meant = |filter: &str| {
@@ -236,6 +242,10 @@ fn names_as_cpp_and_rust_write_them() {
     assert_eq!(meant("handle"), [program.0]);
     assert_eq!(meant("handle@libc.so.6"), ["libc.so.6"]);
     assert_eq!(meant("handl").len(), 0);
+    let filter = Filter::parse("*operator>>*").expect("a filter");
+    let program = module(program.0);
+    assert!(filter.means("_ZN2ns1BrsEPKc", &program));
+    assert!(!filter.means("_ZN2ns1BixEi", &program));
 }
 
 #[test]
