@@ -28,6 +28,7 @@ impl Supervisor {
         first.map(|m| Found::ahead(pid, &maps, m, &memory, &mut copies));
         let runs_linker = self.plan_program_ahead(pid, &memory, &copies);
         let mut seen = HashSet::new();
+        let mut files = Vec::new();
         for mapping in maps.iter().filter(|mapping| mapping.executable) {
             if self.is_ending() {
                 break;
@@ -46,7 +47,9 @@ impl Supervisor {
             if runs_linker && image.interpreter.is_some() && image.soname.is_none() {
                 let _ = self.planned(&found.run_by_linker());
             }
+            files.push(planned);
         }
+        self.type_ahead(pid, &files);
         copies
     }
 

@@ -2,13 +2,14 @@
 //! needs does not: libraries call themselves through their PLT, plugins the program that loads them, and who
 //! comes first in the list of what is loaded stands in for those behind it.
 
-use crate::base::addr::Addr;
+use crate::base::Pid;
+use crate::base::addr::{Addr, Vaddr};
 use crate::elf::{Symbol, SymbolKind};
 use crate::engine::instrument::int3::breakpoint::Purpose;
 use crate::engine::supervisor::state::Supervisor;
 use crate::engine::task::SpaceId;
 use crate::plan::{Kind, Tracepoint};
-use crate::process::module::Module;
+use crate::process::module::{Module, Planned};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -92,6 +93,51 @@ impl Supervisor {
             }
         }
         put(wanted, &typed);
+    }
+}
+
+impl Supervisor {
+    /// Has debug information looked through for the functions of these files that may be typed by it: what it tells is
+    /// kept for [`Supervisor::type_imports`] and [`Supervisor::type_entries`].
+    pub(in crate::engine) fn type_ahead(&mut self, pid: Pid, files: &[Arc<Planned>]) {
+        let points = || {
+            files
+                .iter()
+                .flat_map(|file| file.points.iter().map(move |p| (file, p)))
+        };
+        let imports = points().filter(|(_, p)| matches!(p.tracepoint.kind, Kind::Plt { .. }));
+        let mut functions: HashMap<&str, Vec<(&Planned, Vaddr)>> = imports
+            .map(|(_, p)| (&*p.tracepoint.symbol, Vec::new()))
+            .collect();
+        for file in files {
+            let exports = file.image.exports.iter();
+            for symbol in exports.filter(|symbol| symbol.kind == SymbolKind::Func) {
+                if let Some(providers) = functions.get_mut(symbol.name.as_str()) {
+                    providers.push((file, symbol.vaddr));
+                }
+            }
+        }
+        for (file, point) in points() {
+            if let Kind::Entry { entry } = point.tracepoint.kind {
+                let functions = functions.entry(&point.tracepoint.symbol);
+                functions.or_default().push((file, entry));
+            }
+        }
+        for (symbol, providers) in functions {
+            for (file, at) in providers {
+                if self.is_ending() {
+                    return;
+                }
+                if self
+                    .plan
+                    .prototypes
+                    .lookup_own(symbol, &[&file.name.name])
+                    .is_none()
+                {
+                    self.debug.prototype(&file.key, pid, at, symbol);
+                }
+            }
+        }
     }
 }
 
