@@ -158,7 +158,7 @@ fn of_cxx() {
         let Some(program) = shaped("types_cxx", shape) else {
             return;
         };
-        let names = "app::paint+app::add+app::count+app::texts+app::many+app::owned+app::letters+app::unused+\
+        let names = "app::paint+app::add+app::count+app::texts+app::many+app::owned+app::letters+app::wide+app::unused+\
                      app::derived::get+app::box<int>::put";
         let run = ltrace(["-C", "-L", "-x", names]).arg(program);
         let run = run.finish().exits(0);

@@ -24,6 +24,8 @@ pub(super) fn base(name: &str, entry: &Entry) -> Type {
         dw::DW_ATE_signed_char => Type::Character(integer(1, true)),
         dw::DW_ATE_unsigned_char if name == "u8" => number(false),
         dw::DW_ATE_unsigned_char => Type::Character(integer(1, false)),
+        // g++ 12.
+        dw::DW_ATE_unsigned if name == "char8_t" => Type::Character(integer(1, false)),
         dw::DW_ATE_UTF => Type::Character(integer(size, false)),
         dw::DW_ATE_address => Type::addr(),
         dw::DW_ATE_float => match size {

@@ -2,7 +2,7 @@
 
 use super::super::entries::{At, Entries, Entry, flag};
 use super::{MOST_DEPTH, MOST_STEPS, Types, variants};
-use crate::proto::types::{Integer, Struct, Type};
+use crate::proto::types::{Expr, Integer, Struct, Type, Width};
 use gimli::constants as dw;
 use std::sync::Arc;
 
@@ -17,6 +17,7 @@ impl Types {
         let Some(mut to) = entries.follow(at, entry, dw::DW_AT_type) else {
             return Type::addr();
         };
+        let is_reference = entry.tag() != dw::DW_TAG_pointer_type;
         // A structure may lead back to here: it is read later.
         for _ in 0..MOST_STEPS {
             let Some(target) = to.entry() else {
@@ -42,8 +43,12 @@ impl Types {
                 | dw::DW_TAG_volatile_type
                 | dw::DW_TAG_restrict_type => {
                     let name = entries.text(&to, &target, dw::DW_AT_name);
-                    if let Some(ty) = name.and_then(|name| (self.named)(&name)) {
-                        return ty.pointer();
+                    if let Some(ty) = name.as_deref().and_then(|name| (self.named)(name)) {
+                        return text_or_pointer(ty, is_reference);
+                    }
+                    // In C what it stands for is a number.
+                    if name.as_deref() == Some("wchar_t") {
+                        break;
                     }
                     match entries.follow(&to, &target, dw::DW_AT_type) {
                         Some(next) => to = next,
@@ -53,11 +58,7 @@ impl Types {
                 _ => break,
             }
         }
-        let is_reference = entry.tag() != dw::DW_TAG_pointer_type;
-        match self.at(entries, &to, steps + 1) {
-            Type::Character(Integer::CHAR) if !is_reference => Type::string(),
-            ty => ty.pointer(),
-        }
+        text_or_pointer(self.at(entries, &to, steps + 1), is_reference)
     }
 
     /// A structure that is pointed to.
@@ -107,5 +108,16 @@ impl Types {
             }
             _ => Type::Integer(Integer::LONG),
         }
+    }
+}
+
+/// A pointer to characters of C is text. So is one to characters of 32 bits, each of which is a whole one.
+fn text_or_pointer(to: Type, is_reference: bool) -> Type {
+    match to {
+        Type::Character(Integer::CHAR) if !is_reference => Type::string(),
+        Type::Character(integer) if integer.width == Width::W32 && !is_reference => {
+            Type::text(to, Expr::Zero(None))
+        }
+        to => to.pointer(),
     }
 }
