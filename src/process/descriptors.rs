@@ -1,17 +1,14 @@
 //! What the descriptors of a task are open on: paths, and whom a socket talks to.
 
-use super::streams;
+use super::{machine, streams};
 use crate::base::addr::Addr;
-use crate::base::machine::Machine;
 use crate::base::{Pid, Tid};
 use crate::sys::memory::ProcessMemory;
-use crate::sys::proc;
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::Read;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 /// Looks at descriptors. Whom a connected socket talks to does not change, and is looked for once.
@@ -46,7 +43,8 @@ impl Descriptors {
 
     /// The descriptor of a task's stream, a `FILE *`, and what it is open on.
     pub fn stream(&mut self, tid: Tid, at: Addr) -> Option<(i64, String)> {
-        let memory = ProcessMemory::new(Pid(tid.0), machine(tid)?);
+        let pid = Pid(tid.0);
+        let memory = ProcessMemory::new(pid, machine(pid)?);
         let number = streams::descriptor(&memory, at)?;
         Some((number, self.describe(tid, number)?))
     }
@@ -78,17 +76,6 @@ impl Descriptors {
         }
         Some(text)
     }
-}
-
-/// The machine whose code a task's program is, by `EI_CLASS` (elf(5)).
-fn machine(tid: Tid) -> Option<Machine> {
-    let mut ident = [0; 5];
-    let program = proc::open_program(Pid(tid.0)).ok()?;
-    program.read_exact_at(&mut ident, 0).ok()?;
-    Some(match ident[4] {
-        1 => Machine::I386,
-        _ => Machine::Amd64,
-    })
 }
 
 /// Of the task's own network namespace.

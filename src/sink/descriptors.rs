@@ -1,6 +1,5 @@
-//! Descriptors with what they are open on (`-y`): `read(3</etc/passwd>, …)`; streams as the descriptors that they have; threads
-//! with their names. Only
-//! while a call's task stands still, so that another file cannot have the number by then.
+//! Descriptors with what they are open on (`-y`): `read(3</etc/passwd>, …)`; streams as the descriptors that they have;
+//! threads with their names. Only while a call's task stands still, so that another file cannot have the number by then.
 
 use super::Sink;
 use super::around::Around;

@@ -8,19 +8,18 @@ use crate::base::machine::Machine;
 use crate::engine::supervisor::state::Supervisor;
 use crate::process::auxv;
 use crate::process::files::GoneFiles;
+use crate::process::machine;
 use crate::process::module::Found;
 use crate::sys::memory::ProcessMemory;
 use crate::sys::proc;
-use goblin::elf::header::{EI_CLASS, ELFCLASS32};
 use std::collections::HashSet;
-use std::os::unix::fs::FileExt;
 
 impl Supervisor {
     /// Plans the files that a running process executes. What cannot be read is told of once it is stopped. What comes
     /// back are copies of those that are gone.
     pub(in crate::engine) fn plan_ahead(&mut self, pid: Pid) -> GoneFiles {
         let mut copies = GoneFiles::default();
-        let memory = ProcessMemory::new(pid, machine(pid));
+        let memory = ProcessMemory::new(pid, machine(pid).unwrap_or(Machine::Amd64));
         let maps = proc::maps(pid).unwrap_or_default();
         // First of all the program, which need not be a file that we may open.
         let program = proc::program(pid).unwrap_or_default();
@@ -59,16 +58,5 @@ impl Supervisor {
         let found = Found::program(pid, execfn, memory, copies).ok();
         let planned = found.and_then(|found| self.planned(&found).ok());
         planned.is_some_and(|planned| planned.is_linker)
-    }
-}
-
-/// What the program of a process is compiled for, by its file.
-fn machine(pid: Pid) -> Machine {
-    let mut ident = [0; EI_CLASS + 1];
-    let file = proc::open_program(pid);
-    let read = file.and_then(|file| file.read_exact_at(&mut ident, 0));
-    match read.is_ok() && ident[EI_CLASS] == ELFCLASS32 {
-        true => Machine::I386,
-        false => Machine::Amd64,
     }
 }

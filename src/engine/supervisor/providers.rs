@@ -94,9 +94,7 @@ impl Supervisor {
         }
         put(wanted, &typed);
     }
-}
 
-impl Supervisor {
     /// Has debug information looked through for the functions of these files that may be typed by it: what it tells is
     /// kept for [`Supervisor::type_imports`] and [`Supervisor::type_entries`].
     pub(in crate::engine) fn type_ahead(&mut self, pid: Pid, files: &[Arc<Planned>]) {
@@ -128,12 +126,9 @@ impl Supervisor {
                 if self.is_ending() {
                     return;
                 }
-                if self
-                    .plan
-                    .prototypes
-                    .lookup_own(symbol, &[&file.name.name])
-                    .is_none()
-                {
+                let library = &self.plan.prototypes;
+                let own = library.lookup_own(symbol, &[&file.name.name]);
+                if own.is_none() {
                     self.debug.prototype(&file.key, pid, at, symbol);
                 }
             }
