@@ -87,7 +87,6 @@ use reason::*;
 type Seen = BTreeMap<&'static str, BTreeSet<(String, String, String)>>;
 
 struct Comparison {
-    grammar: Grammar,
     numbers: Regex,
     known: BTreeSet<String>,
     seen: Seen,
@@ -100,6 +99,43 @@ struct Both {
     old: Trace,
     new: Trace,
     old_broke: bool,
+    /// Ours, where Debian's is 0.
+    status_differs: Option<i32>,
+}
+
+impl Both {
+    fn traced(name: &str, program: &Path, args: &[&str], dir: &Path) -> Both {
+        let files = scratch("differences");
+        let by = |tracer: Program, file: &PathBuf| {
+            let tracer = tracer.arg("-o").arg(file).arg(program).args(args);
+            // The shell's last command.
+            let run = tracer
+                .dir(dir)
+                .env("_", "x")
+                .patience(Duration::from_secs(60));
+            let run = run.finish();
+            (run, fs::read_to_string(file).unwrap_or_default())
+        };
+        let (old, old_text) = by(Program::new(DEBIAN), &files.join("old"));
+        let json = files.join("json");
+        let ours = ltrace(["--json"]).arg(&json);
+        let (new, new_text) = by(ours, &files.join("new"));
+        let main = main_thread(&fs::read_to_string(&json).unwrap());
+        let grammar = Grammar::default();
+        Both {
+            name: name.to_owned(),
+            old: grammar.read(&old_text, None),
+            new: grammar.read(&new_text, main.as_deref()),
+            old_broke: old.code() != 0,
+            status_differs: (old.code() == 0 && new.code() != 0).then(|| new.code()),
+        }
+    }
+}
+
+/// The last process id that was given away (proc_loadavg(5)).
+fn last_pid() -> String {
+    let load = fs::read_to_string("/proc/loadavg").expect("the load");
+    load.trim().rsplit(' ').next().expect("a pid").to_owned()
 }
 
 impl Comparison {
@@ -110,7 +146,6 @@ impl Comparison {
         let known =
             lines.flat_map(|line| name.captures_iter(line).map(|found| found[1].to_owned()));
         Comparison {
-            grammar: Grammar::default(),
             numbers: Regex::new(r"[0-9]{3,}").unwrap(),
             known: known.collect(),
             seen: Seen::new(),
@@ -131,34 +166,20 @@ impl Comparison {
         }
     }
 
-    /// Traces the program by both, and compares.
+    /// Traces the program by both, and compares. A program may write its process id: both traces are taken again where the
+    /// ids got one digit more in between, as the lengths of texts then differ.
     fn compare(&mut self, name: &str, program: &Path, args: &[&str], dir: &Path) {
-        let files = scratch("differences");
-        let by = |tracer: Program, file: &PathBuf| {
-            let tracer = tracer.arg("-o").arg(file).arg(program).args(args);
-            // The shell's last command.
-            let run = tracer
-                .dir(dir)
-                .env("_", "x")
-                .patience(Duration::from_secs(60));
-            let run = run.finish();
-            (run, fs::read_to_string(file).unwrap_or_default())
+        let both = loop {
+            let before = last_pid().len();
+            let both = Both::traced(name, program, args, dir);
+            if last_pid().len() == before {
+                break both;
+            }
         };
-        let (old, old_text) = by(Program::new(DEBIAN), &files.join("old"));
-        let json = files.join("json");
-        let ours = ltrace(["--json"]).arg(&json);
-        let (new, new_text) = by(ours, &files.join("new"));
-        let main = main_thread(&fs::read_to_string(&json).unwrap());
-        if old.code() == 0 && new.code() != 0 {
-            let status = |code| format!("status {code}");
-            self.add(Some(STATUS), name, &status(0), &status(new.code()));
+        if let Some(status) = both.status_differs {
+            let told = |code| format!("status {code}");
+            self.add(Some(STATUS), name, &told(0), &told(status));
         }
-        let both = Both {
-            name: name.to_owned(),
-            old: self.grammar.read(&old_text, None),
-            new: self.grammar.read(&new_text, main.as_deref()),
-            old_broke: old.code() != 0,
-        };
         self.look_at(both);
     }
 
