@@ -1,8 +1,8 @@
 //! `-x`: functions of a module, by their names or by their addresses, wherever they are called from.
 
-use super::filter::Filter;
+use super::filter::{Filter, Here};
 use super::symbols::Symbols;
-use super::written::taken_as;
+use super::taken;
 use super::{Kind, ModuleName, Plan, Point, Points, Returns, Sites, Tracepoint, Wanted};
 use crate::base::addr::Vaddr;
 use crate::elf::{Image, Symbol, SymbolKind};
@@ -18,6 +18,7 @@ const MOST_UNSIZED: u64 = 4096;
 /// One module, and what it calls its functions.
 struct Functions<'m> {
     plan: &'m Plan,
+    filters: Vec<Here<'m>>,
     image: &'m Image,
     bytes: &'m [u8],
     module: &'m Arc<ModuleName>,
@@ -48,9 +49,11 @@ impl Plan {
             bytes,
             module,
         };
-        let symbols = named.wanted();
+        let filters = named.filters_here();
+        let symbols = named.wanted(&filters);
         let mut functions = Functions {
             plan: self,
+            filters,
             image,
             bytes,
             module,
@@ -61,9 +64,11 @@ impl Plan {
         };
         functions.add_addresses();
         // Of the names of one address, that which was asked for goes before those that only fit.
-        functions.add_symbols(Filter::names);
-        functions.add_symbols(Filter::matches);
-        to.taken.extend(functions.add_written());
+        functions.add_symbols(Functions::is_named);
+        functions.add_symbols(Functions::is_meant);
+        let names = || functions.symbols.iter().map(|s| &*s.name);
+        let taken = functions.filters.iter().flat_map(|f| taken(f, names()));
+        to.taken.extend(taken);
         to.matched.extend(functions.matched());
         // Mostly the first of these are the ones.
         let first = functions.symbols.iter().map(Symbol::borrowed);
@@ -75,14 +80,24 @@ impl Plan {
 }
 
 impl Functions<'_> {
-    fn add_symbols(&mut self, meant: fn(&Filter, &str, &ModuleName) -> bool) {
-        let filters = &self.plan.entries;
-        let is_meant = |s: &&Symbol| filters.iter().any(|f| meant(f, &s.name, self.module));
-        let symbols: Vec<Symbol> = self.symbols.iter().filter(is_meant).cloned().collect();
+    /// A filter has its very name.
+    fn is_named(&self, symbol: &Symbol) -> bool {
+        let mut filters = self.plan.entries.iter();
+        filters.any(|f| f.names(&symbol.name, self.module))
+    }
+
+    /// A filter means it.
+    fn is_meant(&self, symbol: &Symbol) -> bool {
+        self.filters.iter().any(|f| f.matches(&symbol.name))
+    }
+
+    fn add_symbols(&mut self, is_meant: fn(&Self, &Symbol) -> bool) {
+        let symbols = self.symbols.iter().filter(|s| is_meant(self, s));
+        let symbols: Vec<Symbol> = symbols.cloned().collect();
         for symbol in symbols {
             // What its symbol says is a function may be something else.
             if !self.image.is_code(symbol.vaddr) {
-                if filters.iter().any(|f| f.names(&symbol.name, self.module)) {
+                if self.is_named(&symbol) {
                     self.refuse(&symbol.name, "it does not lie in the code");
                 }
             } else if self.taken.insert(symbol.vaddr) {
@@ -92,29 +107,6 @@ impl Functions<'_> {
                 }
             }
         }
-    }
-
-    /// Functions of names that are no symbols' here. What comes back says what they were taken as.
-    fn add_written(&mut self) -> Vec<String> {
-        let mut told = Vec::new();
-        for filter in &self.plan.entries {
-            let is_symbol = |name: &str| filter.matches(name, self.module);
-            let imports = || self.image.imports.iter().map(|import| &*import.symbol);
-            let mut known = self.symbols.iter().map(|s| &*s.name).chain(imports());
-            if known.any(is_symbol) {
-                continue;
-            }
-            let is_meant =
-                |s: &&Symbol| filter.means(&s.name, self.module) && self.image.is_code(s.vaddr);
-            let meant: Vec<Symbol> = self.symbols.iter().filter(is_meant).cloned().collect();
-            told.extend(taken_as(&filter.text, meant.iter().map(|s| &*s.name)));
-            for symbol in meant {
-                if self.taken.insert(symbol.vaddr) {
-                    self.add(&symbol.name, symbol.vaddr, self.returns(&symbol));
-                }
-            }
-        }
-        told
     }
 
     /// Nothing returns from where a program begins: its stack holds the arguments. Go's runtime comes to other
@@ -257,15 +249,13 @@ impl Functions<'_> {
 
     /// Which of the filters mean anything here.
     fn matched(&self) -> Vec<usize> {
-        let means = |filter: &Filter| {
-            let mut names = self.symbols.iter().map(|s| &*s.name);
+        let means = |(filter, here): (&Filter, &Here<'_>)| {
             filter.addresses(self.module).next().is_some()
-                || names.clone().any(|name| filter.matches(name, self.module))
-                || names.any(|name| filter.means(name, self.module))
+                || self.symbols.iter().any(|s| here.matches(&s.name))
         };
-        let filters = self.plan.entries.iter().enumerate();
+        let filters = self.plan.entries.iter().zip(&self.filters).enumerate();
         filters
-            .filter(|(_, filter)| means(filter))
+            .filter(|(_, filter)| means(*filter))
             .map(|(index, _)| index)
             .collect()
     }

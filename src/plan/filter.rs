@@ -22,12 +22,14 @@
 
 mod bre;
 mod error;
+mod here;
 mod pattern;
 mod scan;
 pub mod sets;
 mod slips;
 
 pub use error::FilterError;
+pub use here::Here;
 use pattern::Pattern;
 use scan::Scanner;
 
@@ -98,19 +100,6 @@ impl Filter {
     pub fn names(&self, symbol: &str, module: &ModuleName) -> bool {
         self.decides(symbol, module)
             .is_some_and(|rule| rule.effect == Effect::Mark && rule.symbol.is_exact())
-    }
-
-    /// Whether a function is meant by a name that is not its symbol's, `handle` for `ns::handle()`: that of
-    /// the program, or of a library that is named with it.
-    pub fn means(&self, symbol: &str, module: &ModuleName) -> bool {
-        let is_meant = |rule: &&Rule| match rule.library {
-            Library::Any => module.is_main,
-            _ => rule.library.matches(module),
-        };
-        let mut rules = self.rules.iter().rev().filter(is_meant);
-        rules
-            .find(|rule| rule.symbol.is_written(symbol))
-            .is_some_and(|rule| rule.effect == Effect::Mark)
     }
 
     /// The addresses that are meant in a module.

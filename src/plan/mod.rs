@@ -21,9 +21,9 @@ pub mod written;
 use crate::base::addr::Vaddr;
 use crate::elf;
 use crate::proto::library::Library;
-use filter::{Filter, LibraryPattern};
+use filter::{Filter, Here, LibraryPattern};
 use resources::Resources;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, OnceLock};
 use system_calls::SystemCalls;
 pub use tracepoint::{Holder, Kind, ModuleName, Returns, Stack, Tracepoint};
@@ -135,13 +135,16 @@ pub struct Plan {
 impl Plan {
     /// The tracepoints of one module. `bytes` is its file.
     pub fn points(&self, image: &elf::Image, bytes: &[u8], name: &Arc<ModuleName>) -> Points {
+        let calls = self.calls_here(image, name);
         let mut found = Points {
-            points: self.imports(image, bytes, name),
+            points: self.imports(image, bytes, name, &calls),
             ..Points::default()
         };
         self.add_functions(image, bytes, name, &mut found);
-        found.taken.extend(self.taken_calls(image, name));
-        found.matched.extend(self.named_calls(image, name));
+        let symbols = || image.imports.iter().map(|import| &*import.symbol);
+        let written = calls.iter().flat_map(|f| taken(f, symbols()));
+        found.taken.extend(written);
+        found.matched.extend(self.named_calls(image, name, &calls));
         found.heard.extend(self.heard_of_calls(image, bytes, name));
         match self.resources.points(image, bytes, name) {
             Ok(provided) => {
@@ -183,15 +186,24 @@ impl Plan {
         self.calls.as_ref().is_none_or(|calls| !calls.is_empty()) || !self.libraries.is_empty()
     }
 
+    /// The filters of `-e` as they are read in a module, by what it imports.
+    fn calls_here<'a>(&'a self, image: &elf::Image, name: &'a ModuleName) -> Vec<Here<'a>> {
+        let calls = self.calls.iter().flatten();
+        let here = calls.map(|filter| {
+            let mut here = Here::new(filter, name);
+            let imports = image.imports.iter();
+            imports.for_each(|import| here.note(&import.symbol));
+            here
+        });
+        here.collect()
+    }
+
     /// What of the filters of `-e` and `-l` means anything in a module, by their places in what is named.
-    fn named_calls(&self, image: &elf::Image, name: &ModuleName) -> Vec<usize> {
-        let calls = self.calls.as_deref().unwrap_or_default();
+    fn named_calls(&self, image: &elf::Image, name: &ModuleName, calls: &[Here<'_>]) -> Vec<usize> {
         let before = self.entries.len() + self.resources.aliases.len();
-        let is_called = |filter: &Filter| {
+        let is_called = |filter: &Here<'_>| {
             let mut imports = image.imports.iter();
-            imports.any(|import| {
-                filter.matches(&import.symbol, name) || filter.means(&import.symbol, name)
-            })
+            imports.any(|import| filter.matches(&import.symbol))
         };
         let calls_here = calls.iter().map(is_called);
         let libraries = self.libraries.iter().map(|pattern| pattern.matches(name));
@@ -199,17 +211,6 @@ impl Plan {
         all.filter(|(_, means)| *means)
             .map(|(index, _)| index)
             .collect()
-    }
-
-    /// What of the names in `-e` was taken as something else.
-    fn taken_calls(&self, image: &elf::Image, name: &ModuleName) -> Vec<String> {
-        let calls = self.calls.as_deref().unwrap_or_default().iter();
-        let taken = calls.filter_map(|filter| {
-            let imports = image.imports.iter();
-            let taken = imports.filter(|import| is_taken(filter, &import.symbol, image, name));
-            taken_as(&filter.text, taken.map(|import| &*import.symbol))
-        });
-        taken.collect()
     }
 
     /// The symbols that those of the modules provide which `-l` names.
@@ -227,8 +228,14 @@ impl Plan {
             .collect()
     }
 
-    fn imports(&self, image: &elf::Image, bytes: &[u8], name: &Arc<ModuleName>) -> Vec<Point> {
-        let chosen = |import| Some((import, self.choose(import, image, name)?));
+    fn imports(
+        &self,
+        image: &elf::Image,
+        bytes: &[u8],
+        name: &Arc<ModuleName>,
+        calls: &[Here<'_>],
+    ) -> Vec<Point> {
+        let chosen = |import| Some((import, self.choose(import, image, name, calls)?));
         let chosen: Vec<(&elf::Import, Wanted)> = image.imports.iter().filter_map(chosen).collect();
         let slots: Vec<Vaddr> = chosen.iter().map(|(import, _)| import.slot).collect();
         let references = image.references(bytes, &slots);
@@ -255,23 +262,19 @@ impl Plan {
         import: &elf::Import,
         image: &elf::Image,
         name: &ModuleName,
+        calls: &[Here<'_>],
     ) -> Option<Wanted> {
         let is_own = matches!(import.binding, elf::Binding::Irelative { .. });
         if is_own && (!name.is_main || import.symbol.is_empty()) {
             return None;
         }
         let is_static = image.interpreter.is_none();
-        let filters = self.calls.as_deref().unwrap_or_default();
         let by_default = self.calls.is_none() && self.libraries.is_empty();
         let is_hidden = is_start_code(&import.symbol) || is_own && is_static;
         if by_default && name.is_main && !is_hidden {
             return Some(Wanted::Always);
         }
-        let is_meant = |filter: &Filter| {
-            let symbol = &import.symbol;
-            filter.matches(symbol, name) || is_taken(filter, symbol, image, name)
-        };
-        if filters.iter().any(is_meant) {
+        if calls.iter().any(|filter| filter.matches(&import.symbol)) {
             return Some(Wanted::Always);
         }
         (!self.libraries.is_empty()).then_some(Wanted::IfProvided)
@@ -296,10 +299,20 @@ impl Plan {
     }
 }
 
-/// The filter means an import by a name that is no symbol's, as none of the imports is called so.
-fn is_taken(filter: &Filter, symbol: &str, image: &elf::Image, name: &ModuleName) -> bool {
-    let is_symbol = |import: &elf::Import| filter.matches(&import.symbol, name);
-    filter.means(symbol, name) && !image.imports.iter().any(is_symbol)
+/// Says which names of a filter are no symbols', and what they were taken as.
+fn taken<'s>(filter: &Here<'_>, symbols: impl Iterator<Item = &'s str>) -> Vec<String> {
+    let mut by_name: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    if filter.is_written() {
+        for symbol in symbols {
+            if let Some(name) = filter.written(symbol) {
+                by_name.entry(name).or_default().push(symbol);
+            }
+        }
+    }
+    let taken = by_name.into_iter();
+    taken
+        .filter_map(|(name, symbols)| taken_as(name, symbols.into_iter()))
+        .collect()
 }
 
 /// How an import's calls can all be seen. A lazily bound slot holds a PLT address at first, so its callee

@@ -2,9 +2,10 @@
 //! looked through where they are.
 
 use super::ModuleName;
-use super::filter::Filter;
+use super::filter::{Filter, Here};
 use crate::base::addr::Vaddr;
 use crate::elf::{Image, InFile, Symbol, SymbolKind};
+use std::borrow::Cow;
 
 /// The symbols of a module, those that it exports first.
 pub(super) struct Symbols<'m> {
@@ -41,14 +42,29 @@ impl<'m> Symbols<'m> {
         }
     }
 
+    /// The filters as they are read here, where symbols are called as they are, and imports too.
+    pub(super) fn filters_here(&self) -> Vec<Here<'m>> {
+        let filters = self.filters.iter();
+        let mut here: Vec<Here> = filters.map(|f| Here::new(f, self.module)).collect();
+        let imports = self.image.imports.iter();
+        let imports = imports.map(|import| Cow::Borrowed(&*import.symbol));
+        for symbol in imports.chain(self.all().map(|symbol| symbol.name)) {
+            if !here.iter().any(Here::is_written) {
+                break;
+            }
+            here.iter_mut().for_each(|filter| filter.note(&symbol));
+        }
+        here
+    }
+
     /// Those that filters mean, with the others of the same addresses; all where addresses are meant, as any symbol may be
     /// around one. In the order of their addresses: of several names exported ones stay in front, labels behind.
-    pub(super) fn wanted(&self) -> Vec<Symbol> {
+    pub(super) fn wanted(&self, here: &[Here<'_>]) -> Vec<Symbol> {
         let mut filters = self.filters.iter();
         let is_everything = filters.any(|f| f.addresses(self.module).next().is_some());
         let places = match is_everything {
             true => Vec::new(),
-            false => self.places(),
+            false => self.places(here),
         };
         if places.is_empty() && !is_everything {
             return Vec::new();
@@ -64,22 +80,10 @@ impl<'m> Symbols<'m> {
         wanted
     }
 
-    /// Where those are that filters mean, in order. What a name means that is no symbol's is looked for where no symbol
-    /// is called so.
-    fn places(&self) -> Vec<Vaddr> {
-        let mut places = Vec::new();
-        let mut unmatched: Vec<&Filter> = self.filters.iter().collect();
-        for symbol in self.all() {
-            let matches = |f: &Filter| f.matches(&symbol.name, self.module);
-            if self.filters.iter().any(matches) {
-                places.push(symbol.vaddr);
-                unmatched.retain(|f| !matches(f));
-            }
-        }
-        if !unmatched.is_empty() {
-            let means = |s: &InFile<'_>| unmatched.iter().any(|f| f.means(&s.name, self.module));
-            places.extend(self.all().filter(means).map(|s| s.vaddr));
-        }
+    /// Where those are that filters mean, in order.
+    fn places(&self, here: &[Here<'_>]) -> Vec<Vaddr> {
+        let is_meant = |s: &InFile<'_>| here.iter().any(|f| f.matches(&s.name));
+        let mut places: Vec<Vaddr> = self.all().filter(is_meant).map(|s| s.vaddr).collect();
         places.sort_unstable();
         places.dedup();
         places

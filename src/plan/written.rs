@@ -33,6 +33,11 @@ impl Written {
         (!text.is_empty()).then_some(Written { text, word })
     }
 
+    /// As the user wrote it, without blanks.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
     /// No symbol is written like that, so that only what a symbol means can be meant: `a::b`, `b(int)`.
     pub fn is_qualified(text: &str) -> bool {
         // Go's symbols have parentheses behind dots, `main.(*T).leaf`.

@@ -143,6 +143,16 @@ impl Pattern {
         }
     }
 
+    /// The name, or what names are like, of what it means as languages write it where no symbol is called so.
+    pub(super) fn written(&self) -> Option<&str> {
+        match self {
+            Pattern::Exact(_, Some(written)) | Pattern::Unqualified(_, written) => {
+                Some(written.text())
+            }
+            _ => None,
+        }
+    }
+
     /// It is one name.
     pub(super) fn is_exact(&self) -> bool {
         match self {

@@ -63,7 +63,7 @@ fn check_error(filter: &str, lines: &str) {
 fn patterns_of_names_as_languages_write_them() {
     let means = |filter: &str, symbol| {
         let filter = Filter::parse(filter).expect("a filter");
-        filter.means(symbol, &module("m"))
+        Here::new(&filter, &module("m")).written(symbol).is_some()
     };
     assert!(means("f_*", "_Z3f_ui"));
     assert!(means("*_u", "_ZN2ns3f_uEi"));
@@ -71,6 +71,25 @@ fn patterns_of_names_as_languages_write_them() {
     assert!(!means("f_*", "f_u"));
     assert!(!means("?*", "_Z3f_ui"));
     assert!(means("handle", "_ZN2ns6handleEv"));
+}
+
+/// Each name by itself: that another one is a symbol's changes nothing.
+#[test]
+fn names_of_both_kinds_in_one_filter() {
+    let symbols = ["main", "_Z2f2i", "_ZN1K2stEi", "_Z5otheri"];
+    let meant = |filter: &str| {
+        let filter = Filter::parse(filter).expect("a filter");
+        let program = module("m");
+        let mut here = Here::new(&filter, &program);
+        symbols.iter().for_each(|symbol| here.note(symbol));
+        let meant = symbols.iter().filter(|symbol| here.matches(symbol));
+        meant.copied().collect::<Vec<_>>()
+    };
+    assert_eq!(meant("main+f2+K::st"), ["main", "_Z2f2i", "_ZN1K2stEi"]);
+    assert_eq!(meant("K::st+f2"), ["_Z2f2i", "_ZN1K2stEi"]);
+    assert_eq!(meant("main+oth*"), ["main", "_Z5otheri"]);
+    assert_eq!(meant("*-f2-K::st"), ["main", "_Z5otheri"]);
+    assert_eq!(meant("main+puts"), ["main"]);
 }
 
 #[test]
@@ -234,7 +253,7 @@ fn names_as_cpp_and_rust_write_them() {
     let meant = |filter: &str| {
         let filter = Filter::parse(filter).expect("a filter");
         let modules = MODULES.iter().map(|(name, ..)| module(name));
-        let meant = modules.filter(|module| filter.means("_ZN2ns6handleEv", module));
+        let meant = modules.filter(|module| Here::new(&filter, module).matches("_ZN2ns6handleEv"));
         meant.map(|module| module.name).collect::<Vec<_>>()
     };
     // As another one it is the program's, or a library's that is named.
@@ -244,8 +263,9 @@ fn names_as_cpp_and_rust_write_them() {
     assert_eq!(meant("handl").len(), 0);
     let filter = Filter::parse("*operator>>*").expect("a filter");
     let program = module(program.0);
-    assert!(filter.means("_ZN2ns1BrsEPKc", &program));
-    assert!(!filter.means("_ZN2ns1BixEi", &program));
+    let here = Here::new(&filter, &program);
+    assert!(here.matches("_ZN2ns1BrsEPKc"));
+    assert!(!here.matches("_ZN2ns1BixEi"));
 }
 
 #[test]
