@@ -166,7 +166,12 @@ impl Backtraces for Traces {
     }
 
     fn frames(&mut self, pid: Pid, backtrace: Backtrace, most: usize) -> Vec<backtrace::Frame> {
-        let frames = self.book.stacks().frames(backtrace.stack).to_vec();
+        let frames: Vec<Frame> = self
+            .book
+            .stacks()
+            .frames(backtrace.stack)
+            .copied()
+            .collect();
         let callers = frames.iter().skip(usize::from(backtrace.has_callee));
         callers
             .take(most)

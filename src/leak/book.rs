@@ -19,6 +19,8 @@ use std::ops::Range;
 pub struct Book {
     /// Of deeper stacks only the innermost calls are kept.
     most: usize,
+    /// How many frames are kept whole.
+    most_in_all: usize,
     stacks: Stacks,
     spaces: FxHashMap<Pid, Space>,
     /// Modules that run scripts.
@@ -38,8 +40,8 @@ struct Space {
     made: MadeCode,
     /// Calls whose stacks were shortened because there are too many.
     merged: u64,
-    /// Stacks by their numbers, as they were walked.
-    walked: FxHashMap<u64, StackId>,
+    /// Stacks by their numbers, as they were walked; and whether they were shortened.
+    walked: FxHashMap<u64, (StackId, bool)>,
 }
 
 /// A module in a process.
@@ -55,11 +57,11 @@ pub(super) struct Loaded {
 const WALKED: usize = 1 << 17;
 /// Deeper stacks are those of a recursion.
 const FRAMES: usize = 64;
-/// How many frames are kept in all: some ten thousands of different stacks. A report holds most of them at once,
-/// with names, in a few hundred bytes each.
-const FRAMES_IN_ALL: usize = 1 << 19;
-/// What is kept of stacks beyond that, and when these become too many as well: frames, and those in all.
-const SHORTENED: [(usize, usize); 2] = [(8, FRAMES_IN_ALL / 4 * 5), (2, usize::MAX)];
+/// How many frames are kept in all: some hundred thousands of different stacks, at four bytes a frame. A report holds
+/// most of them at once, at eight.
+const FRAMES_IN_ALL: usize = 1 << 23;
+/// How many frames of a stack are kept when there are more in all, and when there are a quarter more.
+const SHORTENED: [usize; 2] = [8, 2];
 
 impl Default for Book {
     fn default() -> Book {
@@ -72,6 +74,7 @@ impl Book {
     pub fn with_frames(most: usize) -> Book {
         Book {
             most: most.min(FRAMES),
+            most_in_all: FRAMES_IN_ALL,
             stacks: Stacks::default(),
             spaces: FxHashMap::default(),
             interpreters: FxHashSet::default(),
@@ -190,7 +193,8 @@ impl Book {
         let unwound = match stack {
             CallStack::Copied(raw) => space.unwinder.unwind(raw, self.most),
             CallStack::Walked(walked) => {
-                if let Some(known) = space.walked.get(&walked.number) {
+                if let Some((known, is_shortened)) = space.walked.get(&walked.number) {
+                    space.merged += u64::from(*is_shortened);
                     return *known;
                 }
                 space.unwinder.walked(walked, self.most)
@@ -207,16 +211,14 @@ impl Book {
             frames.push(Frame::CUT);
         }
         let is_shortened = self.shorten(&mut frames);
-        let id = self.stacks.intern(frames);
+        let id = self.stacks.intern(&frames);
         if let Some(space) = self.spaces.get_mut(&pid) {
             space.merged += u64::from(is_shortened);
-            if let CallStack::Walked(walked) = stack
-                && !is_shortened
-            {
+            if let CallStack::Walked(walked) = stack {
                 if space.walked.len() == WALKED {
                     space.walked.clear();
                 }
-                space.walked.insert(walked.number, id);
+                space.walked.insert(walked.number, (id, is_shortened));
             }
         }
         id
@@ -225,12 +227,11 @@ impl Book {
     /// Keeps only the innermost frames of a new stack when there are very many already: a recursion that takes
     /// another way each time has stacks without end.
     fn shorten(&self, frames: &mut Vec<Frame>) -> bool {
-        let count = self.stacks.frame_count();
-        if count + frames.len() <= FRAMES_IN_ALL || self.stacks.has(frames) {
+        let (count, most) = (self.stacks.frame_count(), self.most_in_all);
+        if count + frames.len() <= most || self.stacks.has(frames) {
             return false;
         }
-        let fits = SHORTENED.iter().find(|(_, in_all)| count < *in_all);
-        let kept = fits.map_or(1, |(kept, _)| *kept);
+        let kept = SHORTENED[usize::from(count >= most / 4 * 5)];
         if frames.len() <= kept {
             return false;
         }
@@ -241,7 +242,7 @@ impl Book {
 
     /// The innermost call of a stack is an allocator's function, however that is called.
     pub fn begins_in_allocator(&mut self, stack: StackId) {
-        if let Some(first) = self.stacks.frames(stack).first() {
+        if let Some(first) = self.stacks.frames(stack).next() {
             self.allocators.insert(*first);
         }
     }
@@ -283,10 +284,11 @@ impl Book {
 
     /// Who asked, and on whose behalf, and so on.
     pub fn lineage(&self, origin: site::Origin) -> Lineage {
-        let frames = match origin {
-            site::Origin::Stack(id) => self.stacks.frames(id),
-            site::Origin::Caller(_) => &[],
+        let stack = match origin {
+            site::Origin::Stack(id) => Some(id),
+            site::Origin::Caller(_) => None,
         };
+        let frames = stack.into_iter().flat_map(|id| self.stacks.frames(id));
         let mut hasher = DefaultHasher::new();
         origin.hash(&mut hasher);
         let mut lineage = [hasher.finish(); GENERATIONS];
@@ -303,7 +305,7 @@ impl Book {
     pub(super) fn unnamed(&self, pid: Pid) -> Unnamed {
         let space = self.spaces.get(&pid);
         Unnamed {
-            stacks: self.stacks.clone(),
+            stacks: self.stacks.snapshot(),
             loaded: space.map_or(Vec::new(), |space| space.loaded.clone()),
             made: space.map(|space| space.made.clone()).unwrap_or_default(),
             interpreters: self.interpreters.clone(),
@@ -348,9 +350,9 @@ mod tests {
             };
             let mut frames: Vec<Frame> = (0..64).map(frame).collect();
             shortened += u64::from(book.shorten(&mut frames));
-            let id = book.stacks.intern(frames);
+            let id = book.stacks.intern(&frames);
             if number + 100 >= first + count {
-                longest = longest.max(book.stacks.frames(id).len());
+                longest = longest.max(book.stacks.frames(id).count());
             }
         }
         (shortened, longest)
@@ -358,14 +360,17 @@ mod tests {
 
     #[test]
     fn frames_are_bounded() {
-        let mut book = Book::default();
-        let whole = FRAMES_IN_ALL as u64 / 64;
+        let mut book = Book {
+            most_in_all: 1 << 19,
+            ..Book::default()
+        };
+        let whole = book.most_in_all as u64 / 64;
         assert_eq!(kept(&mut book, 0, whole), (0, 64));
         assert_eq!(kept(&mut book, 0, whole), (0, 64), "known ones stay whole");
         let (shortened, longest) = kept(&mut book, whole, 1000);
         assert_eq!((shortened, longest), (1000, 9));
-        let (shortened, longest) = kept(&mut book, 2 * whole, 20_000);
-        assert_eq!((shortened, longest), (20_000, 3));
+        let (shortened, longest) = kept(&mut book, 2 * whole, 2 * whole);
+        assert_eq!((shortened, longest), (2 * whole, 3));
         let before = book.stacks.frame_count();
         kept(&mut book, 10 * whole, 1000);
         assert_eq!(book.stacks.frame_count(), before, "all are alike by now");

@@ -11,13 +11,13 @@ use crate::leak::worker::Work;
 use crate::stack::names::abbreviate;
 use crate::stack::origin::{self, by_script, origin};
 use crate::stack::{DataNames, Frame, FrameKind, Location, ModuleId, Stacks, Symbolizer};
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::sync::Arc;
 
 /// What a report asks for names.
 pub trait Names {
     /// The calls of a stack, innermost first.
-    fn stack(&mut self, origin: site::Origin) -> Vec<Line>;
+    fn stack(&mut self, origin: site::Origin) -> Vec<Arc<Line>>;
 
     /// `served (server .bss)`: what data there is at this address.
     fn data(&mut self, at: Addr) -> Option<String>;
@@ -54,6 +54,8 @@ pub struct Named<'a> {
     unnamed: &'a Unnamed,
     namer: &'a mut Namer,
     work: &'a Work,
+    /// The lines of each frame, among scripts and elsewhere: many stacks have it.
+    known: FxHashMap<(Frame, bool), Arc<[Arc<Line>]>>,
 }
 
 impl Namer {
@@ -72,6 +74,7 @@ impl Namer {
             unnamed,
             namer: self,
             work,
+            known: FxHashMap::default(),
         }
     }
 }
@@ -84,7 +87,7 @@ impl Unnamed {
 
     fn frames(&self, origin: site::Origin) -> Vec<Frame> {
         match origin {
-            site::Origin::Stack(id) => self.stacks.frames(id).to_vec(),
+            site::Origin::Stack(id) => self.stacks.frames(id).copied().collect(),
             site::Origin::Caller(at) => vec![self.caller(at)],
         }
     }
@@ -148,55 +151,70 @@ impl Named<'_> {
         symbolizer.resolve(&self.unnamed.stacks, frame)
     }
 
-    fn lines(&mut self, frame: &Frame, lines: &mut Vec<Line>) {
+    /// What a frame is called, with the functions that were inlined there; among scripts or not.
+    fn lines(&mut self, frame: &Frame, runs_scripts: bool) -> Arc<[Arc<Line>]> {
+        if let Some(known) = self.known.get(&(*frame, runs_scripts)) {
+            return known.clone();
+        }
+        let mut lines = self.named(frame);
+        if self.unnamed.allocators.contains(frame) {
+            lines
+                .iter_mut()
+                .for_each(|line| line.origin = line::Origin::Allocator);
+        }
+        if runs_scripts && self.unnamed.is_machinery(frame) {
+            lines.iter_mut().for_each(as_standard);
+        }
+        let lines: Arc<[Arc<Line>]> = lines.into_iter().map(Arc::new).collect();
+        self.known.insert((*frame, runs_scripts), lines.clone());
+        lines
+    }
+
+    fn named(&mut self, frame: &Frame) -> Vec<Line> {
         let unnamed = self.unnamed;
         if frame.kind == FrameKind::Cut {
-            return lines.push(Line::cut());
+            return vec![Line::cut()];
         }
         if let Some(script) = unnamed.stacks.script(frame) {
-            lines.push(Line {
+            return vec![Line {
                 function: shown(&script.function),
                 file: Some(shown(&script.file)),
                 line: script.line,
                 origin: whose(by_script(&script.file)),
                 ..Line::default()
-            });
-            return;
+            }];
         }
         if frame.module.is_none()
             && let Some(line) = unnamed.made(frame)
         {
-            return lines.push(line);
+            return vec![line];
         }
         let module = frame.module.and_then(|id| unnamed.stacks.module(id));
         let module = module.map_or("[unknown]".to_owned(), |module| shown(&module.name));
         let vaddr = frame.lookup().0;
         let locations = self.resolve(frame);
-        for location in locations.iter() {
-            lines.push(Line {
-                function: shown(&abbreviate(&location.function, location.language)),
-                file: location.file.as_deref().map(shown),
-                line: location.line,
-                vaddr,
-                offset: location
-                    .offset
-                    .map(|offset| offset + (frame.vaddr.0 - vaddr)),
-                origin: whose(origin(&module, Some(location))),
-                inlined: location.inlined,
-                module: module.clone(),
-            });
-        }
         if locations.is_empty() {
-            let origin = whose(origin(&module, None));
-            let function = format!("{vaddr:#x}");
-            lines.push(Line {
-                function,
+            return vec![Line {
+                function: format!("{vaddr:#x}"),
                 vaddr,
-                origin,
+                origin: whose(origin(&module, None)),
                 module,
                 ..Line::default()
-            });
+            }];
         }
+        let line = |location: &Location| Line {
+            function: shown(&abbreviate(&location.function, location.language)),
+            file: location.file.as_deref().map(shown),
+            line: location.line,
+            vaddr,
+            offset: location
+                .offset
+                .map(|offset| offset + (frame.vaddr.0 - vaddr)),
+            origin: whose(origin(&module, Some(location))),
+            inlined: location.inlined,
+            module: module.clone(),
+        };
+        locations.iter().map(line).collect()
     }
 }
 
@@ -209,20 +227,12 @@ fn loaded_nowhere(at: Addr) -> Vaddr {
 }
 
 impl Names for Named<'_> {
-    fn stack(&mut self, origin: site::Origin) -> Vec<Line> {
+    fn stack(&mut self, origin: site::Origin) -> Vec<Arc<Line>> {
         let frames = self.unnamed.frames(origin);
         let runs_scripts = frames.iter().any(|frame| frame.kind == FrameKind::Script);
-        let mut lines = Vec::new();
+        let mut lines = Vec::with_capacity(frames.len());
         for frame in &frames {
-            let from = lines.len();
-            self.lines(frame, &mut lines);
-            if self.unnamed.allocators.contains(frame) {
-                let own = lines.iter_mut().skip(from);
-                own.for_each(|line| line.origin = line::Origin::Allocator);
-            }
-            if runs_scripts && self.unnamed.is_machinery(frame) {
-                lines.iter_mut().skip(from).for_each(as_standard);
-            }
+            lines.extend(self.lines(frame, runs_scripts).iter().cloned());
         }
         lines
     }

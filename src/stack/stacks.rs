@@ -7,19 +7,45 @@ use rustc_hash::FxHashMap;
 use std::sync::Arc;
 
 /// All stacks and modules that were seen.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Stacks {
     modules: Vec<Module>,
     by_identity: FxHashMap<(String, Option<Vec<u8>>, usize), ModuleId>,
-    stacks: Vec<Arc<[Frame]>>,
-    by_frames: FxHashMap<Arc<[Frame]>, StackId>,
+    frames: Vec<Frame>,
+    stacks: Vec<Arc<[FrameId]>>,
     /// Of all stacks together.
     frame_count: usize,
+    index: Index,
     scripts: Vec<ScriptLine>,
     by_script: FxHashMap<ScriptLine, usize>,
 }
 
+/// Finds what is known already.
+#[derive(Clone, Debug, Default)]
+struct Index {
+    frames: FxHashMap<Frame, FrameId>,
+    stacks: FxHashMap<Arc<[FrameId]>, StackId>,
+}
+
+/// A frame, by its place in [`Stacks`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct FrameId(u32);
+
 impl Stacks {
+    /// A copy to read from, made fast: it does not find its stacks and frames when they are added again.
+    pub fn snapshot(&self) -> Stacks {
+        Stacks {
+            modules: self.modules.clone(),
+            by_identity: self.by_identity.clone(),
+            frames: self.frames.clone(),
+            stacks: self.stacks.clone(),
+            frame_count: self.frame_count,
+            index: Index::default(),
+            scripts: self.scripts.clone(),
+            by_script: self.by_script.clone(),
+        }
+    }
+
     /// The id of a module. The same build at the same path is the same module, so that its frames
     /// are equal from process to process.
     pub fn add_module(&mut self, module: Module) -> ModuleId {
@@ -71,9 +97,13 @@ impl Stacks {
         is_script.then(|| self.scripts.get(place)).flatten()
     }
 
-    /// Whether there is such a stack already.
+    /// Whether there is such a stack already, innermost frame first.
     pub fn has(&self, frames: &[Frame]) -> bool {
-        self.by_frames.contains_key(frames)
+        let known = frames
+            .iter()
+            .map(|frame| self.index.frames.get(frame).copied());
+        let ids: Option<Vec<FrameId>> = known.collect();
+        ids.is_some_and(|ids| self.index.stacks.contains_key(ids.as_slice()))
     }
 
     /// How many frames all stacks have together.
@@ -82,21 +112,32 @@ impl Stacks {
     }
 
     /// The id of a stack, innermost frame first.
-    pub fn intern(&mut self, frames: Vec<Frame>) -> StackId {
-        if let Some(&id) = self.by_frames.get(frames.as_slice()) {
+    pub fn intern(&mut self, frames: &[Frame]) -> StackId {
+        let ids: Vec<FrameId> = frames.iter().map(|frame| self.frame(frame)).collect();
+        if let Some(&id) = self.index.stacks.get(ids.as_slice()) {
             return id;
         }
-        let id = StackId(u32::try_from(self.stacks.len()).unwrap_or(u32::MAX));
-        self.frame_count += frames.len();
-        let frames: Arc<[Frame]> = frames.into();
-        self.stacks.push(Arc::clone(&frames));
-        self.by_frames.insert(frames, id);
+        let id = StackId(number(self.stacks.len()));
+        self.frame_count += ids.len();
+        let ids: Arc<[FrameId]> = ids.into();
+        self.stacks.push(Arc::clone(&ids));
+        self.index.stacks.insert(ids, id);
         id
     }
 
+    fn frame(&mut self, frame: &Frame) -> FrameId {
+        let frames = &mut self.frames;
+        *self.index.frames.entry(*frame).or_insert_with(|| {
+            frames.push(*frame);
+            FrameId(number(frames.len() - 1))
+        })
+    }
+
     /// The frames of a stack, innermost first; none of one that is not known.
-    pub fn frames(&self, id: StackId) -> &[Frame] {
-        self.stacks.get(id.0 as usize).map_or(&[], |frames| frames)
+    pub fn frames(&self, id: StackId) -> impl Iterator<Item = &Frame> {
+        let ids = self.stacks.get(id.0 as usize);
+        let ids = ids.into_iter().flat_map(|ids| ids.iter());
+        ids.filter_map(|id| self.frames.get(id.0 as usize))
     }
 
     /// How many different stacks there are.
@@ -108,4 +149,9 @@ impl Stacks {
     pub fn is_empty(&self) -> bool {
         self.stacks.is_empty()
     }
+}
+
+/// No process has 2^32 of them.
+fn number(place: usize) -> u32 {
+    u32::try_from(place).unwrap_or(u32::MAX)
 }

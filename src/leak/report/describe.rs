@@ -12,6 +12,7 @@ use crate::leak::report::numbers::bytes;
 use crate::leak::symbols::Names;
 use crate::leak::tracker::Tracker;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// So much of a block is looked at.
 const LOOK: u64 = 256;
@@ -237,7 +238,7 @@ fn character(byte: u8) -> Option<char> {
 }
 
 /// What a standard library's functions before the user's have made.
-fn container(stack: &[Line]) -> Option<&'static str> {
+fn container(stack: &[Arc<Line>]) -> Option<&'static str> {
     const CONTAINERS: [(&str, &str); 16] = [
         ("raw_vec", "Vec buffer"),
         ("RawVec", "Vec buffer"),
@@ -283,7 +284,7 @@ mod tests {
                 },
                 ..Line::default()
             };
-            let stack: Vec<Line> = names.iter().map(line).collect();
+            let stack: Vec<Arc<Line>> = names.iter().map(line).map(Arc::new).collect();
             assert_eq!(container(&stack), expected, "{names:?}");
         };
         check(

@@ -5,6 +5,7 @@ use crate::leak::report::numbers::{bytes, count};
 use crate::leak::report::texts;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 /// A saved report that cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -50,7 +51,7 @@ pub(crate) struct Change {
     pub(crate) before: Amount,
     pub(crate) after: Amount,
     pub(crate) title: String,
-    pub(crate) stack: Vec<Line>,
+    pub(crate) stack: Vec<Arc<Line>>,
 }
 
 impl Change {
@@ -161,14 +162,14 @@ mod tests {
         let entry = |&(function, blocks, bytes): &(&str, u64, u64)| Entry {
             title: "malloc -> free".to_owned(),
             live: Amount { blocks, bytes },
-            stack: vec![Line {
+            stack: vec![Arc::new(Line {
                 function: function.to_owned(),
                 file: Some("/src/a.c".to_owned()),
                 line: Some(7),
                 module: "server".to_owned(),
                 vaddr,
                 ..Line::default()
-            }],
+            })],
             ..Entry::default()
         };
         let mut report = Report {

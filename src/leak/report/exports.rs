@@ -4,6 +4,7 @@ use crate::export::{Frame, Page, Profile, Sample, Series, SiteRow, ValueKind};
 use crate::leak::report::model::{Amount, Entry, Line, Moment, Origin, PairEntry, Report, Verdict};
 use crate::leak::report::numbers;
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How many sites have a line of their own in the time line.
@@ -179,15 +180,15 @@ fn top(entry: &Entry, report: &Report) -> Series {
 }
 
 /// The first call of the user's own.
-fn called(stack: &[Line]) -> usize {
+fn called(stack: &[Arc<Line>]) -> usize {
     stack
         .iter()
         .position(|line| line.origin == Origin::User)
         .unwrap_or(0)
 }
 
-fn frames(stack: &[Line]) -> Vec<Frame> {
-    let frame = |line: &Line| Frame {
+fn frames(stack: &[Arc<Line>]) -> Vec<Frame> {
+    let frame = |line: &Arc<Line>| Frame {
         // Without a name a frame goes by its module and address.
         function: match line.is_unnamed() {
             true => String::new(),
@@ -246,8 +247,8 @@ mod tests {
                 bytes: 96,
             },
             stack: vec![
-                line("malloc", Origin::Allocator),
-                line("make", Origin::User),
+                Arc::new(line("malloc", Origin::Allocator)),
+                Arc::new(line("make", Origin::User)),
             ],
             ..Entry::default()
         };

@@ -6,6 +6,7 @@ use crate::leak::report::model::{Line, MisuseEntry, Verdict};
 use crate::leak::site::SiteId;
 use crate::leak::symbols::Names;
 use crate::stack::names::spoken;
+use std::sync::Arc;
 
 /// All of them, in the order in which they were first seen.
 pub(super) fn misuses(subject: &Subject, names: &mut dyn Names) -> Vec<MisuseEntry> {
@@ -23,7 +24,7 @@ pub(super) fn misuses(subject: &Subject, names: &mut dyn Names) -> Vec<MisuseEnt
 }
 
 /// glibc frees a thread's cached blocks, which the program had freed, by free itself.
-fn is_thread_end(stack: &[Line]) -> bool {
+fn is_thread_end(stack: &[Arc<Line>]) -> bool {
     let ends = ["tcache_thread_shutdown", "__malloc_arena_thread_freeres"];
     stack
         .iter()
@@ -31,7 +32,7 @@ fn is_thread_end(stack: &[Line]) -> bool {
 }
 
 fn entry(subject: &Subject, misuse: &Misuse, names: &mut dyn Names) -> MisuseEntry {
-    let mut acquired = |site: SiteId| -> (String, Vec<Line>) {
+    let mut acquired = |site: SiteId| -> (String, Vec<Arc<Line>>) {
         let site = subject.tracker.sites.get(site);
         let title = site.map(|site| site.title.split(" -> ").next().unwrap_or("").to_owned());
         let stack = site.map(|site| names.stack(site.origin));

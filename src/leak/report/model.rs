@@ -5,6 +5,7 @@ pub use crate::leak::amount::Amount;
 pub use crate::leak::line::{Line, Origin};
 pub use crate::leak::verdict::Verdict;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// The version of the format.
 pub const VERSION: u32 = 1;
@@ -181,7 +182,7 @@ pub struct Entry {
     /// The cycle that they are, if they are one.
     pub cycle: Vec<CycleStep>,
     /// The stack, innermost call first.
-    pub stack: Vec<Line>,
+    pub stack: Vec<Arc<Line>>,
     /// The last call of `--context` before the last allocation.
     pub after: Option<After>,
     /// What is in the blocks.
@@ -245,7 +246,7 @@ pub struct Block {
     /// Its size.
     pub size: u64,
     /// Who asked for it.
-    pub stack: Vec<Line>,
+    pub stack: Vec<Arc<Line>>,
 }
 
 /// Sites without a paragraph.
@@ -307,7 +308,7 @@ pub struct PairEntry {
     /// By how many it grew since the mark.
     pub grown: i64,
     /// The stack.
-    pub stack: Vec<Line>,
+    pub stack: Vec<Arc<Line>>,
 }
 
 /// Releases that were refused.
@@ -339,11 +340,11 @@ pub struct MisuseEntry {
     /// How often.
     pub count: u64,
     /// From here.
-    pub stack: Vec<Line>,
+    pub stack: Vec<Arc<Line>>,
     /// Where it had been handed out.
-    pub acquired: Vec<Line>,
+    pub acquired: Vec<Arc<Line>>,
     /// Where it had been released before.
-    pub released: Vec<Line>,
+    pub released: Vec<Arc<Line>>,
 }
 
 /// How much was live at one moment.
@@ -394,8 +395,8 @@ impl Entry {
 }
 
 /// A stack's name: modules, functions and lines, or offsets where no line is known.
-pub fn key(title: &str, stack: &[Line]) -> String {
-    let line = |line: &Line| match (&line.file, line.line) {
+pub fn key(title: &str, stack: &[Arc<Line>]) -> String {
+    let line = |line: &Arc<Line>| match (&line.file, line.line) {
         (Some(_), Some(number)) => format!("{}!{}:{number}", line.module, line.function),
         _ => format!("{}!{}+{:#x}", line.module, line.function, line.vaddr),
     };

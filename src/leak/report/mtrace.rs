@@ -2,6 +2,7 @@
 
 use crate::leak::report::model::{Line, Origin, Report};
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 /// The table, after what was freed wrongly.
 pub(crate) fn mtrace(report: &Report) -> String {
@@ -35,7 +36,7 @@ pub(crate) fn mtrace(report: &Report) -> String {
     text
 }
 
-fn caller(stack: &[Line]) -> String {
+fn caller(stack: &[Arc<Line>]) -> String {
     let user = stack
         .iter()
         .find(|line| line.origin == Origin::User)
@@ -69,11 +70,11 @@ mod tests {
             origin,
             ..Line::default()
         };
-        let malloc = line("malloc", Origin::Allocator, None);
+        let malloc = Arc::new(line("malloc", Origin::Allocator, None));
         let block = |address, size, rest| Block {
             address,
             size,
-            stack: vec![malloc.clone(), rest],
+            stack: vec![malloc.clone(), Arc::new(rest)],
         };
         let report = Report {
             blocks: vec![

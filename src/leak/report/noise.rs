@@ -2,6 +2,7 @@
 //! the program's fault.
 
 use crate::leak::report::model::{Line, Origin};
+use std::sync::Arc;
 
 /// Beginnings of functions that allocate such things.
 const FUNCTIONS: [&str; 27] = [
@@ -46,13 +47,13 @@ const FUNCTIONS: [&str; 27] = [
 const POOLS: [u64; 4] = [72_704, 73_728, 72_192, 71_680];
 
 /// No code of the program's is between the allocation and one of these.
-pub(super) fn is_runtime(stack: &[Line], size: Option<u64>) -> bool {
+pub(super) fn is_runtime(stack: &[Arc<Line>], size: Option<u64>) -> bool {
     let inner = stack.iter().take_while(|line| line.origin != Origin::User);
-    let is_known = |line: &Line| FUNCTIONS.iter().any(|name| line.function.starts_with(name));
+    let is_known = |line: &Arc<Line>| FUNCTIONS.iter().any(|name| line.function.starts_with(name));
     if inner.clone().any(is_known) {
         return true;
     }
-    let in_libstdcxx = |line: &Line| line.module.starts_with("libstdc++");
+    let in_libstdcxx = |line: &Arc<Line>| line.module.starts_with("libstdc++");
     size.is_some_and(|size| POOLS.contains(&size)) && inner.clone().any(in_libstdcxx)
 }
 
@@ -68,7 +69,7 @@ mod tests {
             origin,
             ..Line::default()
         };
-        let stack: Vec<Line> = lines.iter().map(line).collect();
+        let stack: Vec<Arc<Line>> = lines.iter().map(line).map(Arc::new).collect();
         assert_eq!(is_runtime(&stack, size), expected, "{lines:?}");
     }
 

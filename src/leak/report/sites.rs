@@ -11,6 +11,7 @@ use crate::leak::site::{Origin, Site, SiteId};
 use crate::leak::symbols::Names;
 use std::collections::btree_map::Entry as Slot;
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
 /// A second in microseconds.
 const SECOND: u64 = 1_000_000;
@@ -146,8 +147,8 @@ fn put(drafts: &mut BTreeMap<(Verdict, String), Draft>, entry: Entry, id: SiteId
     }
 }
 
-fn is_site(options: &Options, stack: &[Line]) -> bool {
-    let fits = |line: &Line| {
+fn is_site(options: &Options, stack: &[Arc<Line>]) -> bool {
+    let fits = |line: &Arc<Line>| {
         let place = format!(
             "{}:{}",
             line.file.as_deref().unwrap_or(&line.module),
@@ -167,7 +168,7 @@ fn entry(
     site: &Site,
     verdict: Verdict,
     found: &Found,
-    stack: Vec<Line>,
+    stack: Vec<Arc<Line>>,
 ) -> Entry {
     let now = subject.tracker.micros(subject.tracker.now());
     let seconds = |micros: u64| micros as f64 / 1e6;

@@ -4,6 +4,7 @@ use crate::leak::report::model::{Line, Report, Verdict};
 use crate::stack::names::spoken;
 use regex::Regex;
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 /// All suppressions.
 #[derive(Clone, Debug, Default)]
@@ -93,7 +94,7 @@ impl Suppressions {
     }
 
     /// Whether this stack is not to be told.
-    pub fn cover(&self, stack: &[Line], verdict: Verdict) -> bool {
+    pub fn cover(&self, stack: &[Arc<Line>], verdict: Verdict) -> bool {
         let fits_any = |pattern: &Pattern| stack.iter().any(|line| pattern.fits(line));
         let is_for = |kinds: &[Verdict]| {
             kinds.is_empty() || verdict == Verdict::Unchecked || kinds.contains(&verdict)
@@ -177,7 +178,7 @@ fn leak_kinds(text: &str) -> Option<Vec<Verdict>> {
 }
 
 /// Frames against a stack, from its innermost call on; what follows the last one does not matter.
-fn fits(frames: &[Frame], stack: &[Line]) -> bool {
+fn fits(frames: &[Frame], stack: &[Arc<Line>]) -> bool {
     // The places in the stack where the frames so far may have ended.
     let mut ends: Vec<bool> = vec![false; stack.len() + 1];
     if let Some(first) = ends.first_mut() {
@@ -301,7 +302,7 @@ mod tests {
     use proptest::prelude::*;
 
     /// `function module file:line` of each frame.
-    fn stack(lines: &[&str]) -> Vec<Line> {
+    fn stack(lines: &[&str]) -> Vec<Arc<Line>> {
         let line = |text: &&str| {
             let mut words = text.split(' ');
             let mut word = || words.next().map(str::to_owned);
@@ -319,7 +320,7 @@ mod tests {
                 ..Line::default()
             }
         };
-        lines.iter().map(line).collect()
+        lines.iter().map(line).map(Arc::new).collect()
     }
 
     const STACK: [&str; 4] = [

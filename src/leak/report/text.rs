@@ -12,6 +12,7 @@ use foot::{foot, summary};
 use others::pairs;
 pub(in crate::leak) use others::{misuse, pair};
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 /// How paragraphs are shown.
 #[derive(Clone, Copy)]
@@ -197,8 +198,8 @@ pub(in crate::leak) fn site(
 }
 
 /// `function file:line` of the calls that are shown.
-pub(in crate::leak) fn calls(lines: &[Line], frames: Frames) -> Vec<String> {
-    let call = |line: &&Line| format!("{} {}", line.function, place(line));
+pub(in crate::leak) fn calls(lines: &[Arc<Line>], frames: Frames) -> Vec<String> {
+    let call = |line: &&Arc<Line>| format!("{} {}", line.function, place(line));
     shown(lines, frames).0.iter().map(call).collect()
 }
 
@@ -311,7 +312,7 @@ fn base_name(path: &str) -> &str {
 }
 
 /// The frames to show, and how many of the standard library are not.
-fn shown(stack: &[Line], frames: Frames) -> (Vec<&Line>, usize) {
+fn shown(stack: &[Arc<Line>], frames: Frames) -> (Vec<&Arc<Line>>, usize) {
     let stack = match stack.split_last() {
         Some((last, known)) if last.is_cut() => known,
         _ => stack,
@@ -334,7 +335,7 @@ fn shown(stack: &[Line], frames: Frames) -> (Vec<&Line>, usize) {
         .iter()
         .filter(|line| line.origin == Origin::User)
         .take(limit);
-    let lines: Vec<&Line> = called.into_iter().chain(users).collect();
+    let lines: Vec<&Arc<Line>> = called.into_iter().chain(users).collect();
     let standard = stack
         .iter()
         .filter(|line| line.origin == Origin::Standard)
@@ -343,12 +344,17 @@ fn shown(stack: &[Line], frames: Frames) -> (Vec<&Line>, usize) {
 }
 
 /// How many frames are known of a stack that has more.
-fn cut_after(stack: &[Line]) -> Option<usize> {
+fn cut_after(stack: &[Arc<Line>]) -> Option<usize> {
     let (last, known) = stack.split_last()?;
     last.is_cut().then_some(known.len())
 }
 
-fn stack(text: &mut String, stack: &[Line], frames: Frames, after: Option<(Option<&str>, &str)>) {
+fn stack(
+    text: &mut String,
+    stack: &[Arc<Line>],
+    frames: Frames,
+    after: Option<(Option<&str>, &str)>,
+) {
     let (lines, left_out) = shown(stack, frames);
     // Where in a standard library is of no interest.
     let is_placed = |line: &Line| line.origin != Origin::Standard || frames == Frames::All;
@@ -358,7 +364,7 @@ fn stack(text: &mut String, stack: &[Line], frames: Frames, after: Option<(Optio
         .max()
         .unwrap_or(0)
         + 3;
-    let told = |line: &&Line| {
+    let told = |line: &&Arc<Line>| {
         if is_placed(line) {
             place(line)
         } else {

@@ -3,6 +3,7 @@
 use crate::base::printable::printable;
 use crate::leak::report::model::{Entry, Line, Report};
 use std::borrow::Cow;
+use std::sync::Arc;
 
 /// Makes all that is shown of a report printable, as it is in a report of our own.
 pub(super) fn clean(report: &mut Report) {
@@ -56,8 +57,8 @@ fn entry(entry: &mut Entry) {
     texts(entry.held_by.iter_mut().chain(&mut entry.contents));
 }
 
-fn stack(lines: &mut [Line]) {
-    for line in lines {
+fn stack(lines: &mut [Arc<Line>]) {
+    for line in lines.iter_mut().map(Arc::make_mut) {
         texts([&mut line.function, &mut line.module]);
         texts(&mut line.file);
     }

@@ -23,7 +23,10 @@ fn entry(verdict: Verdict, function: &str, blocks: u64, bytes: u64) -> Entry {
         title: "malloc -> free".to_owned(),
         live: amount(blocks, bytes),
         allocated: amount(blocks, bytes),
-        stack: vec![line(function, 11), line("handle", 22)],
+        stack: vec![line(function, 11), line("handle", 22)]
+            .into_iter()
+            .map(Arc::new)
+            .collect(),
         ..Entry::default()
     }
 }

@@ -4,6 +4,7 @@ use crate::leak::report::model::{Line, MisuseEntry, Origin, PairEntry, Verdict};
 use crate::leak::report::numbers::{bytes, count};
 use crate::leak::report::text::{Frames, INDENT, place, stack};
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 /// A reader cannot take in more values.
 const VALUES: usize = 8;
@@ -39,12 +40,12 @@ pub(super) fn pairs(text: &mut String, pairs: &[PairEntry]) {
         );
         let _ = write!(text, ": {}", open(pair));
         // The caller of the library that hands it out; the program may do so itself.
-        let module = |line: Option<&Line>| line.map_or("", |line| &line.module).to_owned();
+        let module = |line: Option<&Arc<Line>>| line.map_or("", |line| &line.module).to_owned();
         let own = module(pair.stack.first());
         let is_program = own == module(pair.stack.last());
-        let is_user = |line: &&Line| line.origin == Origin::User;
+        let is_user = |line: &&Arc<Line>| line.origin == Origin::User;
         let taker = pair.title.split(" -> ").next().unwrap_or_default();
-        let is_itself = |line: &&Line| line.function == taker;
+        let is_itself = |line: &&Arc<Line>| line.function == taker;
         let calls = || pair.stack.iter().skip_while(is_itself);
         let users = || calls().filter(is_user);
         let user = users()

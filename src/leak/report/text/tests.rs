@@ -2,6 +2,7 @@
 
 use super::super::model::*;
 use super::*;
+use std::sync::Arc;
 
 fn amount(blocks: u64, bytes: u64) -> Amount {
     Amount { blocks, bytes }
@@ -9,7 +10,7 @@ fn amount(blocks: u64, bytes: u64) -> Amount {
 
 /// `function file:line`, or `function module` for one without a line; `~` before it for the standard
 /// library's, `^` for an allocator's, `_` for the runtime's.
-fn stack(lines: &[&str]) -> Vec<Line> {
+fn stack(lines: &[&str]) -> Vec<Arc<Line>> {
     let line = |text: &&str| {
         let (origin, text) = match text.chars().next() {
             Some('~') => (Origin::Standard, &text[1..]),
@@ -33,7 +34,7 @@ fn stack(lines: &[&str]) -> Vec<Line> {
         }
         line
     };
-    lines.iter().map(line).collect()
+    lines.iter().map(line).map(Arc::new).collect()
 }
 
 fn server() -> Report {
@@ -420,7 +421,7 @@ fn wrong_releases() {
 fn stacks_that_are_not_whole() {
     let mut report = server();
     report.merged = 1234;
-    report.sites[0].stack.push(Line::cut());
+    report.sites[0].stack.push(Arc::new(Line::cut()));
     let shown = text(&report, Frames::User, None);
     assert!(shown.contains("\n     (cut after 5 frames)\n"), "{shown}");
     let merged = "too many different stacks: of 1,234 calls only the innermost frames are told";
