@@ -5,7 +5,7 @@ mod parameters;
 
 use super::entries::{At, Entries, Entry, Part, code};
 use super::separate::Open;
-use super::types::{Named, Types, is_passed_as_told, is_wide};
+use super::types::{Named, Types, is_passed_as_told};
 use super::units::{Stretches, Units};
 use super::{Module, rust, sections, separate};
 use crate::base::addr::Vaddr;
@@ -312,7 +312,7 @@ impl Functions {
 }
 
 fn split_if_wide(param: Param) -> Param {
-    match is_wide(&param.ty) {
+    match param.ty.is_wide() {
         true => Param {
             ty: rust::passed_as(&param.ty, Passing::ByHalves),
             ..param

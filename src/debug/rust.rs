@@ -2,7 +2,6 @@
 //! or two, is passed in as many registers, each by itself; other structures in one register, the larger ones by their
 //! address, while results may take two (`rustc_ty_utils::abi`).
 
-use super::types::is_wide;
 use crate::proto::Param;
 use crate::proto::layout::Model;
 use crate::proto::types::{Laid, Passing, Struct, Type};
@@ -161,9 +160,12 @@ fn add(ty: &Type, base: u64, scalars: &mut Vec<Scalar>) {
         size: Model::Lp64.layout(ty).size,
         is_real,
     };
+    if ty.is_wide() {
+        scalars.push(scalar(false));
+        return;
+    }
     match ty.unshown() {
         Type::Void => {}
-        wide if is_wide(wide) => scalars.push(scalar(false)),
         Type::Struct(s) => {
             for (offset, member) in Model::Lp64.offsets(s) {
                 add(member, base.saturating_add(offset), scalars);

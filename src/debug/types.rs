@@ -14,7 +14,6 @@ use super::entries::{At, Entries, Entry, Key, number};
 use crate::proto::types::{Integer, Lens, Struct, Type};
 pub(super) use array::is_passed_as_told;
 use base::base;
-pub(super) use base::is_wide;
 use gimli::constants as dw;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;

@@ -3,6 +3,7 @@
 mod held;
 mod spelling;
 mod structure;
+mod wide;
 
 use std::sync::Arc;
 
@@ -111,6 +112,8 @@ pub enum Lens {
     Jump,
     /// `{ AF_INET, 127.0.0.1:80 }`: a structure that begins with a socket's family.
     Endpoint,
+    /// `[ { SOL_SOCKET, SCM_RIGHTS, [ 3 ] } ]`: bytes that are control messages of a socket.
+    Control,
     /// `NAME`
     Enum(Arc<[Name]>),
     /// `NAME|NAME`
@@ -127,6 +130,8 @@ pub enum Lens {
     Lp64(Option<Arc<Type>>),
     /// All texts in it have together so many elements at most.
     Total(Expr),
+    /// Of what is behind a pointer, so many bytes count: a structure ends there.
+    Filled(Expr),
     /// What this argument, counted from 1, holds when the call returns. Nothing more is passed.
     Again(usize),
     /// One of several types of a word, as another value says.
@@ -149,6 +154,11 @@ pub enum Lens {
     OneMore,
     /// Of a structure of seconds and nanoseconds, how long that is: `1.5s`.
     Duration,
+    /// Of two words, the number of 16 bytes that they are; negative numbers may be among its values.
+    Wide {
+        /// They are.
+        signed: bool,
+    },
     /// A failure with what errno says of it.
     Errno,
     /// An error's own number: its name.
@@ -301,6 +311,7 @@ impl Lens {
                 | Lens::Errno
                 | Lens::Lp64(_)
                 | Lens::Total(_)
+                | Lens::Filled(_)
                 | Lens::Again(_)
                 | Lens::TypeName
                 | Lens::When(_)
@@ -437,7 +448,9 @@ impl Type {
                 let mut types = switch.types();
                 is_such(&switch.subject) || types.any(|ty| ty.has_length(is_such))
             }
-            Type::Shown(Lens::Total(total), ty) => is_such(total) || ty.has_length(is_such),
+            Type::Shown(Lens::Total(length) | Lens::Filled(length), ty) => {
+                is_such(length) || ty.has_length(is_such)
+            }
             Type::Pointer(ty) | Type::Shown(_, ty) => ty.has_length(is_such),
             _ => false,
         }

@@ -2,6 +2,7 @@
 //! size of a value stay within limits.
 
 mod collections;
+mod control;
 mod endpoint;
 mod jump;
 mod lengths;
@@ -104,6 +105,8 @@ struct Reading<'r> {
     text_left: usize,
     /// What is left of all texts together, where that is told.
     total_left: Option<u64>,
+    /// So many bytes of the next structure count.
+    filled: Option<u64>,
 }
 
 impl Reader<'_> {
@@ -127,6 +130,7 @@ impl Reader<'_> {
             parts_left: MAX_PARTS.max(limits.array.saturating_mul(2)),
             text_left: MAX_TEXT.max(limits.string.saturating_mul(4)),
             total_left: None,
+            filled: None,
         };
         reading.value(argument.ty, None, Source::of(&argument.place), None)
     }
@@ -316,6 +320,20 @@ impl Reading<'_> {
                 self.total_left = outer;
                 return value;
             }
+            Type::Shown(Lens::Filled(length), ty) => {
+                let filled = self.length(length, around);
+                let address = Type::addr();
+                let is_pointer = matches!(ty.unshown(), Type::Pointer(_));
+                let ty = if filled == 0 && is_pointer {
+                    &address
+                } else {
+                    ty
+                };
+                let outer = self.filled.replace(filled);
+                let value = self.value(ty, lens, source, around);
+                self.filled = outer;
+                return value;
+            }
             Type::Shown(lens, ty) => return self.value(ty, Some(lens), source, around),
             Type::Void => return Value::Void,
             _ => {}
@@ -370,6 +388,7 @@ impl Reading<'_> {
             (Type::Array(element, length), Some(Lens::Text)) if text::is_text(element) => {
                 self.text(element, length, source, around)
             }
+            (Type::Array(_, length), Some(Lens::Control)) => self.control(length, source, around),
             (Type::Array(element, length), _) => self.array(element, length, lens, source, around),
             (Type::Struct(s), _) => self.structure(s, lens, source, around),
         }
@@ -423,6 +442,7 @@ impl Reading<'_> {
         if s.laid().is_some() && s.is_announced() {
             self.parts_left = self.parts_left.min(MAX_TOLD_PARTS);
         }
+        let filled = self.filled.take().unwrap_or(u64::MAX);
         let model = self.reader.model;
         let ends = model.offsets(s);
         let ends = ends.map(|(offset, member)| offset.saturating_add(model.layout(member).size));
@@ -436,13 +456,19 @@ impl Reading<'_> {
         };
         let mut values = Vec::new();
         // What the structure is shown as says nothing of its members.
-        let inner = lens.filter(|lens| !matches!(lens, Lens::Contents | Lens::Duration));
+        let of_all =
+            |lens: &&Lens| matches!(lens, Lens::Contents | Lens::Duration | Lens::Wide { .. });
+        let inner = lens.filter(|lens| !of_all(lens));
         for (offset, member) in model.offsets(s) {
+            let size = model.layout(member).size;
+            if offset.saturating_add(size) > filled {
+                break;
+            }
             if self.parts_left == 0 {
                 values.push(Value::Elided);
                 break;
             }
-            let source = block.part(source, offset, model.layout(member).size);
+            let source = block.part(source, offset, size);
             values.push(self.value(member, inner, source, Some(&around)));
         }
         if lens == Some(&Lens::Contents)
@@ -456,8 +482,13 @@ impl Reading<'_> {
         {
             return Ok(Value::Name(text.into()));
         }
+        if let Some(Lens::Wide { signed }) = lens
+            && let [Value::Unsigned(low), Value::Unsigned(high)] = values[..]
+        {
+            return Ok(number::wide(low, high, *signed));
+        }
         if lens == Some(&Lens::Endpoint) {
-            values.extend(self.endpoint(source));
+            values.extend(self.endpoint(source, filled));
             return Ok(Value::Struct(values));
         }
         Ok(match s.names() {

@@ -685,3 +685,68 @@ fn arbitrary_memory() {
     }
     assert!(shown > 0);
 }
+
+#[test]
+fn structures_of_which_a_part_is_there() {
+    let sockaddr = "endpoint(struct(enum[ushort](AF_UNIX=1, AF_INET=2)))";
+    let inet = [2, 0, 0, 80, 127, 0, 0, 1];
+    let check_filled = |length: u64, memory: &[u8], shown: &str| {
+        check_at(&format!("filled({length}, {sockaddr}*)"), memory, shown);
+    };
+    check_filled(16, &inet, "{ AF_INET, 127.0.0.1:80 }");
+    check_filled(2, &inet, "{ AF_INET }");
+    check_filled(1, &inet, "{  }");
+    check_filled(0, &inet, &format!("{AT:#x}"));
+    check_filled(5, b"\x01\0abcdef", "{ AF_UNIX, \"abc\" }");
+    check_filled(2, b"\x01\0abcdef", "{ AF_UNIX, \"\" }");
+    let member = format!("struct(filled(elt2, {sockaddr}*), int)*");
+    let behind = [&words(&[AT + 16, 0])[..], &inet].concat();
+    check_at(&member, &behind, &format!("{{ {:#x}, 0 }}", AT + 16));
+    // A structure around is all there.
+    check_at("filled(4, struct(int, int))*", &ints(&[1, 2]), "{ 1 }");
+}
+
+#[test]
+fn control_messages() {
+    let message = |length: u64, level: u32, kind: u32, data: &[u32]| {
+        let mut bytes = words(&[length]);
+        bytes.extend(ints(&[level, kind]));
+        bytes.extend(ints(data));
+        bytes.resize(bytes.len().next_multiple_of(8), 0);
+        bytes
+    };
+    let rights = message(20, 1, 1, &[3]);
+    let both = [&rights[..], &message(28, 1, 2, &[12, 0, u32::MAX])].concat();
+    let control = |length: u64| format!("control(array(char, {length})*)");
+    let shown = "[ { SOL_SOCKET, SCM_RIGHTS, [ 3 ] }, { SOL_SOCKET, SCM_CREDENTIALS, { pid=12, uid=0, gid=-1 } } ]";
+    check_at(&control(56), &both, shown);
+    // What is cut, empty or damaged.
+    let one = "[ { SOL_SOCKET, SCM_RIGHTS, [ 3 ] } ]";
+    check_at(&control(30), &both, one);
+    check_at(
+        &control(24),
+        &message(u64::MAX, 1, 1, &[3, 0]),
+        "[ { SOL_SOCKET, SCM_RIGHTS, [ 3, 0 ] } ]",
+    );
+    check_at(&control(24), &message(3, 1, 1, &[3]), "[  ]");
+    check_at(&control(15), &rights, "[  ]");
+    let other = message(20, 0, 9, &[0x4142]);
+    check_at(&control(24), &other, "[ { SOL_IP, 9, \"BA\\0\\0\" } ]");
+}
+
+#[test]
+fn integers_of_sixteen_bytes() {
+    let check_wide = |ty: &str, number: [u64; 2], shown: &str| {
+        check_at(&format!("{ty}*"), &words(&number), shown);
+    };
+    check_wide("__int128", [5, 0], "5");
+    check_wide("__int128", [u64::MAX, u64::MAX], "-1");
+    check_wide("int128", [0, 1], "18446744073709551616");
+    check_wide(
+        "unsigned __int128",
+        [u64::MAX, u64::MAX],
+        "340282366920938463463374607431768211455",
+    );
+    check_wide("__uint128_t", [7, 0], "7");
+    check_wide("hex(uint128)", [255, 1], "{ 0xff, 0x1 }");
+}

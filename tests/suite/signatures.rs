@@ -108,9 +108,7 @@ impl Source {
         Given {
             ty: "__int128".to_owned(),
             value: format!("((__int128){high}ull << 64 | {low}ull)"),
-            shown: format!("{{ {low:#x}, {high:#x} }}")
-                .replace("0x0,", "0,")
-                .replace("0x0 ", "0 "),
+            shown: ((u128::from(high) << 64 | u128::from(low)) as i128).to_string(),
         }
     }
 

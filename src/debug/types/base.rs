@@ -14,6 +14,7 @@ pub(super) fn base(name: &str, entry: &Entry) -> Type {
     };
     let number = |signed| match size {
         1 | 2 | 4 | 8 => Type::Integer(integer(size, signed)),
+        WIDE => Type::wide(signed),
         _ => words(size, Passing::ByMembers),
     };
     match encoding {
@@ -86,20 +87,7 @@ fn words(size: u64, passing: Passing) -> Type {
     Type::Struct(Arc::new(structure))
 }
 
-/// It is an integer of 16 bytes.
-pub(in crate::debug) fn is_wide(ty: &Type) -> bool {
-    match ty.unshown() {
-        Type::Struct(s) => s.laid().is_some_and(|laid| {
-            let is_by_members = laid.passing == Passing::ByMembers;
-            is_by_members
-                && (laid.size, laid.align, laid.offsets.len()) == (WIDE, WIDE, 2)
-                && s.names().is_none_or(|names| names.is_empty())
-        }),
-        _ => false,
-    }
-}
-
-/// Bytes of `__int128`.
+/// Bytes of `__int128` and `_Float128`.
 const WIDE: u64 = 16;
 
 pub(super) fn integer(size: u64, signed: bool) -> Integer {

@@ -3,7 +3,7 @@
 use super::lexer::Word;
 use super::{Fault, Reader};
 use crate::proto::parse;
-use crate::proto::types::{Expr, Integer, Lens, Real, Struct, Type, Width};
+use crate::proto::types::{Expr, Integer, Lens, Real, Type, Width};
 use std::sync::Arc;
 
 /// A type, before it is known where it is used.
@@ -142,7 +142,11 @@ impl Words {
             "float" | "_Float32" => self.base = Some("float"),
             "double" | "_Float64" | "_Float32x" => self.base = Some("double"),
             "_Float128" | "__float128" | "_Float64x" => self.base = Some("quad"),
-            "__int128" | "__int128_t" | "__uint128_t" => self.base = Some("wide"),
+            "__int128" | "__int128_t" => self.base = Some("wide"),
+            "__uint128_t" => {
+                self.base = Some("wide");
+                self.unsigned = true;
+            }
             "_Complex" | "__complex__" => self.base = self.base.or(Some("int")),
             "void" => self.base = Some("void"),
             "_Bool" | "bool" => self.base = Some("bool"),
@@ -170,10 +174,7 @@ impl Words {
             (Some("float"), ..) => Type::Real(Real::Single),
             (Some("double"), _, 0) => Type::Real(Real::Double),
             (Some("double" | "quad"), ..) => Type::Real(Real::Extended),
-            (Some("wide"), ..) => {
-                let half = Type::Integer(Integer::unsigned(Width::W64)).shown(Lens::Hex);
-                Type::Struct(Arc::new(Struct::new(vec![half; 2])))
-            }
+            (Some("wide"), ..) => Type::wide(!self.unsigned),
             (_, true, _) => integer(Width::W16),
             (_, _, 0) => integer(Width::W32),
             (_, _, 1) => integer(Width::Long),

@@ -33,6 +33,7 @@ enum Base {
     Int,
     Char,
     Double,
+    Wide,
 }
 
 impl Item<'_> {
@@ -53,7 +54,9 @@ impl Item<'_> {
     /// A type whose first word, which has been read, is C's and not the language's.
     pub(super) fn c_type(&mut self, word: &str) -> Option<Type> {
         match word {
-            "unsigned" | "signed" | "long" | "short" => Some(self.number_of_words(word)),
+            "unsigned" | "signed" | "long" | "short" | "__int128" => {
+                Some(self.number_of_words(word))
+            }
             // What is behind a pointer to one is not known unless a typedef tells it.
             "struct" | "union" | "enum" => self.tagged(word),
             _ => named(word),
@@ -111,6 +114,7 @@ impl Words {
             "int" => {}
             "char" => self.base = Base::Char,
             "double" => self.base = Base::Double,
+            "__int128" => self.base = Base::Wide,
             _ => return false,
         }
         true
@@ -124,6 +128,7 @@ impl Words {
                 return Type::Character(Integer::unsigned(Width::W8));
             }
             (Base::Char, _, _) => return Type::Character(Integer::CHAR),
+            (Base::Wide, _, _) => return Type::wide(!self.unsigned),
             (Base::Int, true, _) => Width::W16,
             (Base::Int, false, 0) => Width::W32,
             (Base::Int, false, 1) => Width::Long,
@@ -161,6 +166,8 @@ pub(in crate::proto) fn named(word: &str) -> Option<Type> {
         "key_t" => signed(Width::W32).shown(Lens::Hex),
         "int16_t" => signed(Width::W16),
         "uint16_t" | "u_int16_t" | "u_short" | "sa_family_t" | "in_port_t" => unsigned(Width::W16),
+        "__int128_t" => Type::wide(true),
+        "__uint128_t" => Type::wide(false),
         "int8_t" => signed(Width::W8),
         "uint8_t" | "u_int8_t" => unsigned(Width::W8),
         "u_char" => Type::Character(Integer::unsigned(Width::W8)),

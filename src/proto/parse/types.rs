@@ -121,7 +121,8 @@ impl Item<'_> {
             "set" if is_call => self.lens(depth, at, word),
             "set" => self.names(depth, Lens::Set),
             "switch" => self.switch(depth),
-            "total" => self.total(depth),
+            "total" => self.measured(depth, Lens::Total),
+            "filled" => self.measured(depth, Lens::Filled),
             "again" => self.again(depth),
             "list" if is_call => self.list(depth),
             "if" => self.conditional(depth),
@@ -280,14 +281,14 @@ impl Item<'_> {
         }
     }
 
-    /// `total(EXPR, TYPE)`
-    fn total(&mut self, depth: usize) -> Result<Type, Fault> {
+    /// `total(EXPR, TYPE)`, `filled(EXPR, TYPE)`
+    fn measured(&mut self, depth: usize, lens: fn(Expr) -> Lens) -> Result<Type, Fault> {
         self.scanner.expect('(')?;
-        let total = self.expr()?;
+        let length = self.expr()?;
         self.scanner.expect(',')?;
         let ty = self.ty(depth + 1)?;
         self.scanner.expect(')')?;
-        Ok(ty.shown(Lens::Total(total)))
+        Ok(ty.shown(lens(length)))
     }
 
     fn string(&mut self, depth: usize) -> Result<Type, Fault> {
@@ -370,6 +371,7 @@ impl Item<'_> {
             "wait_status" => (Lens::WaitStatus, Type::Integer(Integer::INT)),
             "set" => (Lens::Set(Arc::default()), Type::Integer(Integer::ULONG)),
             "lp64" => (Lens::Lp64(None), Type::addr()),
+            "control" => (Lens::Control, Type::addr()),
             "contents" => (Lens::Contents, Type::Void),
             "thread" => (Lens::Thread, Type::Integer(Integer::ULONG)),
             "locale" => (Lens::Locale, Type::addr()),
@@ -471,6 +473,8 @@ fn plain(word: &str) -> Option<Type> {
         "ulong" => unsigned(Width::Long),
         "llong" | "int64" => signed(Width::W64),
         "ullong" | "uint64" => unsigned(Width::W64),
+        "int128" => Some(Type::wide(true)),
+        "uint128" => Some(Type::wide(false)),
         "int8" => signed(Width::W8),
         "uint8" => unsigned(Width::W8),
         "schar" => Some(Type::Character(Integer::CHAR)),

@@ -37,6 +37,9 @@ impl fmt::Display for Type {
             Type::Shown(Lens::Again(argument), ty) => write!(f, "again(arg{argument}, {ty})"),
             Type::Shown(Lens::Lp64(Some(other)), ty) => write!(f, "lp64({ty}, {other})"),
             Type::Shown(Lens::Total(total), ty) => write!(f, "total({total}, {ty})"),
+            Type::Shown(Lens::Filled(bytes), ty) => write!(f, "filled({bytes}, {ty})"),
+            Type::Shown(Lens::Wide { signed: true }, _) => f.write_str("int128"),
+            Type::Shown(Lens::Wide { signed: false }, _) => f.write_str("uint128"),
             Type::Shown(Lens::Switch(switch), _) => write_switch(f, switch),
             Type::Shown(Lens::If(Condition { argument, mask }), ty) => {
                 write!(f, "if(arg{argument} & {mask:#x}, {ty})")
@@ -68,6 +71,9 @@ fn lens_word(lens: &Lens) -> &'static str {
         Lens::Lp64(_) => "lp64",
         Lens::TypeName => "type_name",
         Lens::Total(_) => "total",
+        Lens::Filled(_) => "filled",
+        Lens::Control => "control",
+        Lens::Wide { .. } => "int128",
         Lens::Again(_) => "again",
         Lens::Switch(_) => "switch",
         Lens::Format(_) => "format",

@@ -173,6 +173,7 @@ impl<'p> Walk<'p> {
             (Type::Array(_, length), Some(Lens::Bits)) if !matches!(length, Expr::Number(_)) => {
                 Err(Refused::Long)
             }
+            (Type::Array(..), Some(Lens::Control)) => Err(Refused::Deep),
             (Type::Array(..), Some(Lens::Set(_))) => Ok(plain(MAX_BIT_BYTES)),
             (Type::Array(element, length), Some(Lens::Text)) if is_character(element) => {
                 Ok(self.text(element, length))
@@ -241,7 +242,8 @@ impl<'p> Walk<'p> {
             Type::Shown(lens, ty) => {
                 match lens {
                     Lens::If(condition) => self.number(condition.argument, when)?,
-                    Lens::Total(Expr::Argument(argument)) => self.number(*argument, when)?,
+                    Lens::Total(Expr::Argument(argument))
+                    | Lens::Filled(Expr::Argument(argument)) => self.number(*argument, when)?,
                     Lens::Switch(switch) => {
                         if let Expr::Argument(argument) = switch.subject {
                             self.number(argument, when)?;

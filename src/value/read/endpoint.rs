@@ -14,8 +14,9 @@ const LONGEST: u64 = 110;
 
 impl Reading<'_> {
     /// Where a socket is bound or connected to, for the families that have a common way to write it.
-    pub(super) fn endpoint(&self, source: Source<'_>) -> Option<Value> {
-        let bytes = self.block(source, LONGEST).ok()?.0;
+    /// So many bytes of its address are there.
+    pub(super) fn endpoint(&self, source: Source<'_>, filled: u64) -> Option<Value> {
+        let bytes = self.block(source, LONGEST.min(filled)).ok()?.0;
         match u16::from_le_bytes(part(&bytes, 0)?) {
             INET => {
                 let address = Ipv4Addr::from(part::<4>(&bytes, 4)?);

@@ -103,6 +103,9 @@ impl Number {
             | Lens::Nodes(_)
             | Lens::When(_)
             | Lens::Total(_)
+            | Lens::Filled(_)
+            | Lens::Control
+            | Lens::Wide { .. }
             | Lens::Again(_)
             | Lens::Switch(_)
             | Lens::Errno => None,
@@ -289,4 +292,20 @@ pub(super) fn duration(seconds: u64, nanoseconds: u64) -> Option<String> {
         .ok()
         .filter(|n| *n < 1_000_000_000)?;
     Some(format!("{:?}", Duration::new(seconds, nanoseconds)))
+}
+
+/// A number of two words.
+pub(super) fn wide(low: u64, high: u64, signed: bool) -> Value {
+    let number = u128::from(high) << 64 | u128::from(low);
+    let text = match (signed, number as i128) {
+        (true, number) => match i64::try_from(number) {
+            Ok(number) => return Value::Signed(number),
+            Err(_) => number.to_string(),
+        },
+        (false, _) => match high {
+            0 => return Value::Unsigned(low),
+            _ => number.to_string(),
+        },
+    };
+    Value::Name(text.into())
 }
