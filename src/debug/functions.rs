@@ -237,6 +237,7 @@ impl Functions {
     /// The function of this entry, and of those that it continues.
     fn typed(&mut self, function: &At, symbol: &str) -> Option<Prototype> {
         let convention = convention(self.language(function)?)?;
+        let structor = mangled::structor(symbol);
         let mut of_source = 0;
         let mut result = None;
         let mut at = function.clone();
@@ -247,7 +248,7 @@ impl Functions {
                 return None;
             }
             // What is compiled need not have all that its source has.
-            let here = self.params(&at, convention);
+            let here = self.params(&at, convention, structor);
             if here.len() > params.len() {
                 params = here;
                 of_source = self.of_source(&at);

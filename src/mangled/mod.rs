@@ -71,6 +71,14 @@ pub fn parameters(symbol: &str) -> Option<usize> {
     function(symbol).map(|function| function.params.len())
 }
 
+/// Which constructor or destructor of its class a symbol is, by its digit; `None` where it is none.
+pub fn structor(symbol: &str) -> Option<u8> {
+    match function(symbol)?.name.what {
+        What::Structor { variant } => Some(variant),
+        _ => None,
+    }
+}
+
 /// As many integers are passed in registers (psABI 3.2.3).
 const MOST_REGISTERS: u32 = 6;
 
@@ -181,7 +189,7 @@ fn before(function: &Function, gives: &Gives, words: &Words) -> Option<&'static 
     let takes_told = words.told > 0 && reads.surely == words.told;
     match (scope, others) {
         (Scope::Object, 0 | 1) => Some(&[First::This]),
-        (Scope::Object, 2) if function.name.what == (What::Structor { of_base: true }) => {
+        (Scope::Object, 2) if function.name.what == (What::Structor { variant: b'2' }) => {
             Some(&[First::This, First::Bases])
         }
         (Scope::Namespace, 0) => Some(&[]),

@@ -233,15 +233,15 @@ impl Parser<'_> {
             (b'C', Some(b'I' | b'1'..=b'5')) => {
                 self.bump();
                 let is_inherited = self.eat("I");
-                let of_base = self.bump()? == b'2';
+                let variant = self.bump()?;
                 if is_inherited {
                     self.ty()?;
                 }
-                ("{structor}".to_owned(), What::Structor { of_base })
+                ("{structor}".to_owned(), What::Structor { variant })
             }
             (b'D', Some(b'0'..=b'5')) => {
-                let of_base = self.pair()?[1] == b'2';
-                ("{structor}".to_owned(), What::Structor { of_base })
+                let variant = self.pair()?[1];
+                ("{structor}".to_owned(), What::Structor { variant })
             }
             (b'U', Some(b'l')) => (self.lambda()?, What::Plain),
             (b'U', Some(b't')) => {

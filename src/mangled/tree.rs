@@ -80,8 +80,9 @@ pub(super) enum What {
     Plain,
     /// A constructor or destructor.
     Structor {
-        /// Of an object that is a part of another.
-        of_base: bool,
+        /// Which of those of one class: `1` of whole objects, `2` of those that are a part of another, `4` what both have
+        /// in common with gcc.
+        variant: u8,
     },
     /// `operator T`
     Conversion(Rc<Tree>),

@@ -159,7 +159,7 @@ fn of_cxx() {
             return;
         };
         let names = "app::paint+app::add+app::count+app::texts+app::many+app::owned+app::letters+app::wide+app::unused+\
-                     app::derived::get+app::box<int>::put";
+                     app::gauge::~gauge+app::derived::get+app::box<int>::put";
         let run = ltrace(["-C", "-L", "-x", names]).arg(program);
         let run = run.finish().exits(0);
         let expected = format!("{}+++ exited (status 0) +++\n", run.stdout);

@@ -9,12 +9,27 @@ use gimli::constants as dw;
 
 impl Functions {
     /// The parameters of a function; `None` in the place of one whose type is not known.
-    pub(super) fn params(&mut self, function: &At, convention: Convention) -> Vec<Option<Param>> {
+    pub(super) fn params(
+        &mut self,
+        function: &At,
+        convention: Convention,
+        structor: Option<u8>,
+    ) -> Vec<Option<Param>> {
         let mut params = Vec::new();
         for (at, entry) in told(function) {
             match entry.tag() {
                 dw::DW_TAG_formal_parameter => {
-                    params.push(self.param(&at, &entry, convention));
+                    let param = self.param(&at, &entry, convention);
+                    let is_added = |found: &mut Self| found.is_artificial(&at);
+                    let is_passed = match (structor, &param) {
+                        (Some(variant), Some(param)) if !params.is_empty() && is_added(self) => {
+                            is_passed_to(variant, &param.ty)
+                        }
+                        _ => true,
+                    };
+                    if is_passed {
+                        params.push(param);
+                    }
                 }
                 dw::DW_TAG_unspecified_parameters => {
                     tell_format(params.last_mut().and_then(Option::as_mut));
@@ -92,6 +107,16 @@ fn told(function: &At) -> Vec<(At, Entry)> {
         Some((at, entry))
     });
     entries.take(MOST_PARAMS).collect()
+}
+
+/// Whether a constructor or destructor takes what a compiler has added behind its object. The variants of one share their
+/// debug information, and with gcc that has all that any takes: a number for the code that several have in common,
+/// and a table for objects that are parts of others (Itanium C++ ABI 2.6).
+fn is_passed_to(variant: u8, added: &Type) -> bool {
+    match added.unshown() {
+        Type::Integer(_) => variant == b'4',
+        _ => matches!(variant, b'2' | b'4'),
+    }
 }
 
 /// What a type becomes as a parameter: objects that are more than their bytes are passed by their addresses.
