@@ -8,7 +8,7 @@ mod rust;
 
 use super::entries::{At, Entries};
 use crate::proto::held::Held;
-use crate::proto::types::{Integer, Passing, Type, Width};
+use crate::proto::types::{Integer, Lens, Passing, Type, Width};
 use members::{member, parameter, size, target};
 
 /// Something found in a structure, and how such structures are passed; `None` when as their members are.
@@ -145,6 +145,18 @@ impl Search<'_> {
         let class = target(self.entries, pointer)?;
         member(self.entries, &class, path)
     }
+}
+
+/// One element of a sequence of bits.
+fn flag() -> Type {
+    Type::Integer(Integer::unsigned(Width::W8)).shown(Lens::Bool)
+}
+
+/// The numbers of the bits that are set in a word, or an array of them.
+fn set_bits(search: &mut Search<'_>, path: &[&str]) -> Option<Held> {
+    let (at, ty) = search.member(path)?;
+    let of = search.ty(&ty).shown(Lens::Bits);
+    Some(Held::Value { of, at })
 }
 
 /// The characters of a string type of C++, by what it is given.

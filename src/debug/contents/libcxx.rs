@@ -2,7 +2,7 @@
 //! LLVM 20, which had pairs that take no room for empty classes.
 
 use super::members::{heads, member, pack, parameter, size, target};
-use super::{Found, Search, unit};
+use super::{Found, Search, flag, set_bits, unit};
 use crate::proto::held::{Begin, Case, Held};
 use crate::proto::types::{Nodes, Passing, Type};
 
@@ -34,9 +34,17 @@ pub(super) fn held(search: &mut Search<'_>, generic: &str, arguments: &str) -> O
             let (length, _) = search.either(&["__size"], &["__size_"])?;
             by_members(Held::Text { unit, at, length })
         }
-        "vector" if !arguments.starts_with("<bool") => {
-            in_memory(search.spanned(&["__begin_"], &["__end_"])?)
-        }
+        "vector" if arguments.starts_with("<bool") => in_memory(Held::Numbered {
+            of: flag(),
+            nodes: Nodes::Bits { end: None },
+            at: search.at(&["__begin_"])?,
+            length: search.at(&["__size_"])?,
+            numbers: Vec::new(),
+        }),
+        "bitset" => by_members(set_bits(search, &["__first_"])?),
+        "atomic" => by_members(search.value(&["__a_", "__a_value"])?),
+        "complex" => by_members(search.members(&["__re_", "__im_"])?),
+        "vector" => in_memory(search.spanned(&["__begin_"], &["__end_"])?),
         "initializer_list" => by_members(search.counted(&["__begin_"], &["__size_"])?),
         "span" => by_members(search.counted(&["__data"], &["__size"])?),
         "map" | "multimap" | "set" | "multiset" => {

@@ -1,7 +1,7 @@
 //! Types of GNU's library of C++, by the names of its headers' members (bits/stl_*.h).
 
 use super::members::{heads, pack};
-use super::{Found, Search, unit};
+use super::{Found, Search, flag, set_bits, unit};
 use crate::proto::held::{Begin, Case, Held};
 use crate::proto::types::{Lens, Nodes, Passing, Type};
 
@@ -39,9 +39,22 @@ pub(super) fn held(search: &mut Search<'_>, generic: &str, arguments: &str) -> O
         "basic_string_view" => {
             by_members(search.text(&["_M_str"], &["_M_len"], unit(arguments)?)?)
         }
-        "vector" if !arguments.starts_with("<bool") => {
-            in_memory(search.spanned(&["_M_impl", "_M_start"], &["_M_impl", "_M_finish"])?)
+        "vector" if arguments.starts_with("<bool") => {
+            let begin = search.at(&["_M_impl", "_M_start", "_M_p"])?;
+            let end = ["_M_p", "_M_offset"].map(|name| search.at(&["_M_impl", "_M_finish", name]));
+            let [Some(word), Some(bit)] = end else {
+                return None;
+            };
+            in_memory(Held::Numbered {
+                of: flag(),
+                nodes: Nodes::Bits { end: Some((3, 4)) },
+                at: begin,
+                length: word,
+                numbers: vec![word, bit],
+            })
         }
+        "bitset" => by_members(set_bits(search, &["_M_w"])?),
+        "vector" => in_memory(search.spanned(&["_M_impl", "_M_start"], &["_M_impl", "_M_finish"])?),
         "initializer_list" => by_members(search.counted(&["_M_array"], &["_M_len"])?),
         "span" => by_members(search.counted(&["_M_ptr"], &["_M_extent", "_M_extent_value"])?),
         "map" | "multimap" | "set" | "multiset" => in_memory(tree(search)?),

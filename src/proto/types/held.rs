@@ -68,6 +68,12 @@ pub enum Nodes {
     /// They are those of a hash table, and lie in front of an array of bytes, the first one last: the highest bit of a byte
     /// is clear when its place is taken.
     Buckets,
+    /// Each is one bit of words that lie side by side.
+    Bits {
+        /// Where they end, unless their number tells: the members with the address of a word, and with the number of a bit
+        /// in it.
+        end: Option<(usize, usize)>,
+    },
 }
 
 /// Elements in blocks, to which a table of pointers leads.

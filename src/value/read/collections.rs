@@ -2,7 +2,7 @@
 //! limits allow.
 
 use super::nodes::MOST_DEPTH;
-use super::{Around, Reading, Source};
+use super::{Absent, Around, Reading, Source};
 use crate::base::addr::Addr;
 use crate::proto::types::{Nodes, Type};
 use crate::value::Value;
@@ -38,8 +38,34 @@ impl Reading<'_> {
                 self.ring(element, at, first..places, count, around)
             }
             Nodes::Buckets => self.buckets(element, at, count, around),
+            Nodes::Bits { end } => {
+                let count = end.map_or(count, |(word, bit)| {
+                    let words = member(word).saturating_sub(at.0);
+                    // Behind the number of the bit may be anything.
+                    words
+                        .saturating_mul(8)
+                        .saturating_add(member(bit) & 0xffff_ffff)
+                });
+                self.bits_of_words(at, count)
+            }
             Nodes::Chain { .. } | Nodes::Tree { .. } => Value::Void,
         }
+    }
+
+    /// So many bits, the lowest of a word first.
+    fn bits_of_words(&mut self, at: Addr, count: u64) -> Value {
+        let mut bit = 0_u64;
+        let next = |_: &Self, is_first: bool| {
+            bit += u64::from(!is_first);
+            Some(bit)
+        };
+        self.elements(count, next, |reading, bit| {
+            let byte = at.offset((bit / 8) as i64);
+            match reading.reader.uint(Source::Memory(byte), 1) {
+                Ok(byte) => Value::Bool(byte >> (bit % 8) & 1 == 1),
+                Err(Absent(value)) => value,
+            }
+        })
     }
 
     /// Those of a ring: the place of the first one, up to the number of places.

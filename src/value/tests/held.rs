@@ -8,7 +8,7 @@ use crate::base::regs::Unknown;
 use crate::proto::held::{Begin, Case, Held, laid};
 use crate::proto::layout::Model;
 use crate::proto::tests::fuzz::Random;
-use crate::proto::types::{Integer, Nodes, Passing, Type};
+use crate::proto::types::{Integer, Lens, Nodes, Passing, Type, Width};
 use crate::value::read::Reader;
 use crate::value::render::render;
 use crate::value::{Limits, Value};
@@ -111,6 +111,36 @@ fn rings() {
     check(&ring, &of(1, 7, 4), "[ 4 ]");
     check(&ring, &of(1, 1, 0), "[ 2 ]");
     check(&ring, &of(2, u64::MAX, u64::MAX), "[ 1, 2 ]");
+}
+
+#[test]
+fn bits() {
+    let flag = || Type::Integer(Integer::unsigned(Width::W8)).shown(Lens::Bool);
+    let counted = Held::Numbered {
+        of: flag(),
+        nodes: Nodes::Bits { end: None },
+        at: 0,
+        length: 8,
+        numbers: vec![],
+    };
+    check(
+        &counted,
+        &words(&[at(16), 3, 0b101]),
+        "[ true, false, true ]",
+    );
+    check(&counted, &words(&[0, 0]), "[  ]");
+    let ended = Held::Numbered {
+        of: flag(),
+        nodes: Nodes::Bits { end: Some((3, 4)) },
+        at: 0,
+        length: 8,
+        numbers: vec![8, 16],
+    };
+    let of = |word, bit: u64| words(&[at(24), word, bit, 0b10, 1]);
+    // What stands behind the number of a bit is not its.
+    check(&ended, &of(at(24), 2 | 7 << 32), "[ false, true ]");
+    check(&ended, &of(at(32), 1), "[ false, true, false, false... ]");
+    check(&ended, &of(0, 0), "[  ]");
 }
 
 #[test]
