@@ -162,7 +162,7 @@ impl Backtraces for Traces {
     }
 
     fn unwind(&mut self, pid: Pid, stack: &CallStack) -> StackId {
-        self.book.unwind(pid, stack)
+        self.book.unwind(pid, stack, false)
     }
 
     fn frames(&mut self, pid: Pid, backtrace: Backtrace, most: usize) -> Vec<backtrace::Frame> {

@@ -187,8 +187,8 @@ impl Book {
         Some(loaded.range.clone())
     }
 
-    /// The stack of a call.
-    pub fn unwind(&mut self, pid: Pid, stack: &CallStack) -> StackId {
+    /// The stack of a call, which may be one of an allocator's function, however that is called.
+    pub fn unwind(&mut self, pid: Pid, stack: &CallStack, is_of_allocator: bool) -> StackId {
         let space = self.spaces.entry(pid).or_default();
         let unwound = match stack {
             CallStack::Copied(raw) => space.unwinder.unwind(raw, self.most),
@@ -209,6 +209,9 @@ impl Book {
         };
         if matches!(unwound.end, End::Limit | End::Cut) {
             frames.push(Frame::CUT);
+        }
+        if is_of_allocator && let Some(first) = frames.first() {
+            self.allocators.insert(*first);
         }
         let is_shortened = self.shorten(&mut frames);
         let id = self.stacks.intern(&frames);
@@ -238,13 +241,6 @@ impl Book {
         frames.truncate(kept);
         frames.push(Frame::CUT);
         true
-    }
-
-    /// The innermost call of a stack is an allocator's function, however that is called.
-    pub fn begins_in_allocator(&mut self, stack: StackId) {
-        if let Some(first) = self.stacks.frames(stack).next() {
-            self.allocators.insert(*first);
-        }
     }
 
     /// The lines of scripts in the places of their evaluator.

@@ -4,6 +4,7 @@
 mod calls;
 mod checks;
 mod clock;
+mod known;
 mod pending;
 mod process;
 mod reports;
@@ -30,6 +31,7 @@ use crate::leak::worker::Worker;
 use crate::sink::Sink;
 use crate::sink::behind::Behind;
 use clock::Clock;
+use known::KnownFunctions;
 use pending::Pending;
 use process::Traced;
 use std::collections::{BTreeMap, VecDeque};
@@ -81,6 +83,8 @@ pub struct LeakSink {
     processes: BTreeMap<Pid, Traced>,
     /// The one that was first.
     first: Option<Pid>,
+    /// What its calls' functions are.
+    functions: KnownFunctions,
     clock: Clock,
     /// It is to be looked what keys and signals ask for.
     is_to_listen: bool,
@@ -139,6 +143,7 @@ impl LeakSink {
             setup,
             processes: BTreeMap::new(),
             first: None,
+            functions: KnownFunctions::default(),
             clock: Clock::default(),
             is_to_listen: false,
             wanted: VecDeque::new(),
@@ -187,6 +192,27 @@ impl LeakSink {
         }
     }
 
+    /// What is due before an event is taken.
+    fn at(&mut self, event: &Event) -> io::Result<()> {
+        if !self.pending.is_empty() {
+            self.collect()?;
+        }
+        // Not while processes are still being attached to: what there is to say of that comes first, and the
+        // time that was asked for has not begun.
+        let runs = matches!(
+            event.kind,
+            Kind::Tick | Kind::Call { .. } | Kind::Return { .. }
+        );
+        if runs {
+            self.clock.begin(event.time);
+        }
+        self.tick(event.time);
+        if runs && std::mem::take(&mut self.is_to_listen) {
+            self.listen()?;
+        }
+        Ok(())
+    }
+
     /// Reports that are due and need no check.
     fn tell_unchecked(&mut self) -> io::Result<()> {
         while let Some((pid, moment)) = self
@@ -215,28 +241,13 @@ impl Sink for LeakSink {
     }
 
     fn complete(&mut self, call: &Event, returned: &Event) -> io::Result<()> {
-        self.event(call)?;
-        self.called(returned);
+        self.at(call)?;
+        self.completed(call, returned);
         Ok(())
     }
 
     fn event(&mut self, event: &Event) -> io::Result<()> {
-        if !self.pending.is_empty() {
-            self.collect()?;
-        }
-        // Not while processes are still being attached to: what there is to say of that comes first, and the
-        // time that was asked for has not begun.
-        let runs = matches!(
-            event.kind,
-            Kind::Tick | Kind::Call { .. } | Kind::Return { .. }
-        );
-        if runs {
-            self.clock.begin(event.time);
-        }
-        self.tick(event.time);
-        if runs && std::mem::take(&mut self.is_to_listen) {
-            self.listen()?;
-        }
+        self.at(event)?;
         if let Kind::Exited { last: true, .. } | Kind::Killed { last: true, .. } = event.kind
             && let Some(readers) = &self.setup.readers
         {

@@ -6,9 +6,14 @@ use std::collections::VecDeque;
 /// The last releases.
 #[derive(Clone, Debug)]
 pub struct RecentFrees<T> {
-    by_key: FxHashMap<u64, (u64, T)>,
-    order: VecDeque<(u64, u64)>,
-    next: u64,
+    /// The oldest first.
+    all: VecDeque<(u64, T)>,
+    /// The number of the first of them.
+    first: u64,
+    /// The number of the last of each key. It is asked seldom, and then brought up to date.
+    by_key: FxHashMap<u64, u64>,
+    /// The number of the first that is not in there.
+    unknown: u64,
 }
 
 /// How many releases are remembered.
@@ -17,9 +22,10 @@ const MOST: usize = 64 * 1024;
 impl<T> Default for RecentFrees<T> {
     fn default() -> RecentFrees<T> {
         RecentFrees {
+            all: VecDeque::new(),
+            first: 0,
             by_key: FxHashMap::default(),
-            order: VecDeque::new(),
-            next: 0,
+            unknown: 0,
         }
     }
 }
@@ -27,31 +33,30 @@ impl<T> Default for RecentFrees<T> {
 impl<T> RecentFrees<T> {
     /// It was released.
     pub fn record(&mut self, key: u64, how: T) {
-        self.next += 1;
-        self.by_key.insert(key, (self.next, how));
-        self.order.push_back((key, self.next));
-        if self.order.len() > MOST
-            && let Some((old, number)) = self.order.pop_front()
-            && self.by_key.get(&old).is_some_and(|(n, _)| *n == number)
-        {
-            self.by_key.remove(&old);
+        if self.all.len() == MOST {
+            self.all.pop_front();
+            self.first += 1;
         }
+        self.all.push_back((key, how));
     }
 
-    /// Forgets the last release of what was handed out anew.
-    pub fn forget(&mut self, key: u64) {
-        self.by_key.remove(&key);
-    }
-
-    /// How it was released.
-    pub fn find(&self, key: u64) -> Option<&T> {
-        self.by_key.get(&key).map(|(_, how)| how)
+    /// How it was released last.
+    pub fn find(&mut self, key: u64) -> Option<&T> {
+        let from = self.unknown.max(self.first);
+        for (number, (key, _)) in (from..).zip(self.all.range((from - self.first) as usize..)) {
+            self.by_key.insert(*key, number);
+        }
+        self.unknown = self.first + self.all.len() as u64;
+        if self.by_key.len() > 2 * MOST {
+            self.by_key.retain(|_, number| *number >= self.first);
+        }
+        let place = self.by_key.get(&key)?.checked_sub(self.first)?;
+        self.all.get(place as usize).map(|(_, how)| how)
     }
 
     /// Forgets everything.
     pub fn clear(&mut self) {
-        self.by_key.clear();
-        self.order.clear();
+        *self = RecentFrees::default();
     }
 }
 
@@ -66,8 +71,8 @@ mod tests {
         recent.record(2, 'b');
         recent.record(1, 'c');
         assert_eq!(recent.find(1), Some(&'c'));
-        recent.forget(2);
-        assert_eq!(recent.find(2), None);
+        assert_eq!(recent.find(2), Some(&'b'));
+        assert_eq!(recent.find(3), None);
         for key in 10..10 + MOST as u64 - 2 {
             recent.record(key, 'x');
         }

@@ -50,6 +50,17 @@ pub struct Caller<'e> {
     pub return_address: Addr,
 }
 
+/// What a call gave back.
+#[derive(Clone, Copy, Debug)]
+pub struct Returned<'e> {
+    /// When.
+    pub time: Timestamp,
+    /// What is told of arguments at the return.
+    pub out_args: &'e [Value],
+    /// The result.
+    pub result: &'e Value,
+}
+
 /// What a process holds, and who gave it.
 #[derive(Clone, Debug)]
 pub struct Tracker {
@@ -104,15 +115,17 @@ struct Thread {
     open: Vec<Open>,
     /// Its last release: operator delete calls free for the same block.
     last: Option<Last>,
+    /// What function that was by. It stays when the release is of no interest any more: most often the next is by the
+    /// same, and to count its owners takes as long as all the rest.
+    released_by: Option<Arc<Role>>,
     /// The last call of interest.
     after: Option<Arc<Passed>>,
 }
 
-/// What was released, and by which function.
-#[derive(Clone, Debug)]
+/// What was released, and where the function begins.
+#[derive(Clone, Copy, Debug)]
 struct Last {
     key: u64,
-    role: Arc<Role>,
     entry: Vaddr,
 }
 
@@ -121,6 +134,12 @@ struct Last {
 struct Open {
     id: CallId,
     role: Arc<Role>,
+    call: Call,
+}
+
+/// What is known of a call.
+#[derive(Clone, Debug)]
+struct Call {
     entry: Vaddr,
     origin: Origin,
     return_address: Addr,
@@ -159,58 +178,67 @@ impl Tracker {
 
     /// A call begins.
     pub fn call(&mut self, caller: &Caller<'_>, args: &[Value]) {
-        self.now = self.now.max(caller.time);
         for role in caller.roles {
-            let thread = self.threads.entry(caller.thread).or_default();
-            let is_inner = thread
-                .open
-                .iter()
-                .any(|open| open.id != caller.id && hides(&open.role, role, &self.kinds));
-            let words = Words::at_entry(args);
-            let taken = match role.action {
-                _ if is_inner => self.take_inner(role, &words),
-                Action::Acquire(_) => Taken::new(),
-                Action::Release => self.take(role, &words),
-                Action::Replace(_) => {
-                    let old = role.function.old.and_then(|at| words.arg(at));
-                    old.map_or(Taken::new(), |old| self.take_old(role.kind, old))
-                }
-            };
-            let mut open = Open {
-                id: caller.id,
-                role: role.clone(),
-                entry: caller.entry,
-                origin: caller.origin,
-                return_address: caller.return_address,
-                words,
-                taken,
-                is_inner,
-            };
+            let mut call = self.begin(caller, role, args);
             if role.function.needs_return() {
-                self.threads
-                    .entry(caller.thread)
-                    .or_default()
-                    .open
-                    .push(open);
+                let open = &mut self.threads.entry(caller.thread).or_default().open;
+                open.push(Open {
+                    id: caller.id,
+                    role: role.clone(),
+                    call,
+                });
             } else {
-                self.settle(caller.thread, &mut open);
+                self.settle(caller.thread, role, &mut call);
             }
         }
     }
 
+    /// A call that has returned before its thread did anything else.
+    pub fn complete(&mut self, caller: &Caller<'_>, args: &[Value], returned: &Returned<'_>) {
+        let [role] = caller.roles else {
+            self.call(caller, args);
+            return self.returned(caller.thread, caller.id, returned);
+        };
+        let mut call = self.begin(caller, role, args);
+        if role.function.needs_return() {
+            self.now = self.now.max(returned.time);
+            call.words.at_return(returned.out_args, returned.result);
+        }
+        self.settle(caller.thread, role, &mut call);
+    }
+
+    fn begin(&mut self, caller: &Caller<'_>, role: &Role, args: &[Value]) -> Call {
+        self.now = self.now.max(caller.time);
+        let open = self.threads.get(&caller.thread);
+        let mut open = open.into_iter().flat_map(|thread| &thread.open);
+        let is_inner =
+            open.any(|open| open.id != caller.id && hides(&open.role, role, &self.kinds));
+        let words = Words::at_entry(args);
+        let taken = match role.action {
+            _ if is_inner => self.take_inner(role, &words),
+            Action::Acquire(_) => Taken::new(),
+            Action::Release => self.take(role, &words),
+            Action::Replace(_) => {
+                let old = role.function.old.and_then(|at| words.arg(at));
+                old.map_or(Taken::new(), |old| self.take_old(role.kind, old))
+            }
+        };
+        Call {
+            entry: caller.entry,
+            origin: caller.origin,
+            return_address: caller.return_address,
+            words,
+            taken,
+            is_inner,
+        }
+    }
+
     /// A call returned.
-    pub fn returned(
-        &mut self,
-        thread: Tid,
-        time: Timestamp,
-        id: CallId,
-        out_args: &[Value],
-        result: &Value,
-    ) {
-        self.now = self.now.max(time);
-        while let Some(mut open) = self.close(thread, id) {
-            open.words.at_return(out_args, result);
-            self.settle(thread, &mut open);
+    pub fn returned(&mut self, thread: Tid, id: CallId, returned: &Returned<'_>) {
+        self.now = self.now.max(returned.time);
+        while let Some(Open { role, mut call, .. }) = self.close(thread, id) {
+            call.words.at_return(returned.out_args, returned.result);
+            self.settle(thread, &role, &mut call);
         }
     }
 
@@ -228,8 +256,8 @@ impl Tracker {
 
     /// A call will not return: it had no effect.
     pub fn unwound(&mut self, thread: Tid, id: CallId) {
-        while let Some(mut open) = self.close(thread, id) {
-            self.put_back(&mut open);
+        while let Some(Open { role, mut call, .. }) = self.close(thread, id) {
+            self.put_back(&role, &mut call);
         }
     }
 
@@ -241,8 +269,9 @@ impl Tracker {
     /// A thread is no more.
     pub fn thread_gone(&mut self, thread: Tid) {
         if let Some(gone) = self.threads.remove(&thread) {
-            let mut open = gone.open;
-            open.iter_mut().for_each(|open| self.put_back(open));
+            for Open { role, mut call, .. } in gone.open {
+                self.put_back(&role, &mut call);
+            }
         }
     }
 
@@ -321,14 +350,17 @@ impl Tracker {
     /// Start and size of what calls have taken back that have not returned.
     pub fn in_flight(&self) -> Vec<(u64, u64)> {
         let open = self.threads.values().flat_map(|thread| &thread.open);
-        open.flat_map(|open| open.taken.iter().map(|(start, live)| (*start, live.size)))
+        open.flat_map(|open| &open.call.taken)
+            .map(|(start, live)| (*start, live.size))
             .collect()
     }
 
     /// A call is about to move something to another place, and may not have finished copying.
     pub fn is_moving(&self) -> bool {
         let mut open = self.threads.values().flat_map(|thread| &thread.open);
-        open.any(|open| !open.taken.is_empty() || matches!(open.role.action, Action::Replace(_)))
+        open.any(|open| {
+            !open.call.taken.is_empty() || matches!(open.role.action, Action::Replace(_))
+        })
     }
 
     /// Where the heap's small blocks are given from.
@@ -393,10 +425,14 @@ impl Tracker {
         let Some(holdings) = self.tables.get_mut(usize::from(role.kind.0)) else {
             return Taken::new();
         };
-        let keys = words.keys(&role.function);
-        keys.into_iter()
-            .flat_map(|key| holdings.table.take(key, size))
-            .collect()
+        let mut keys = words.keys(&role.function);
+        // Most often there is one.
+        let first = keys.next().map(|key| holdings.table.take(key, size));
+        let mut taken = first.unwrap_or_default();
+        for key in keys {
+            taken.extend(holdings.table.take(key, size));
+        }
+        taken
     }
 
     fn take_old(&mut self, kind: KindId, old: u64) -> Taken {
@@ -404,43 +440,41 @@ impl Tracker {
         holdings.map_or(Taken::new(), |holdings| holdings.table.take(old, None))
     }
 
-    fn put_back(&mut self, open: &mut Open) {
-        if let Some(holdings) = self.tables.get_mut(usize::from(open.role.kind.0)) {
-            holdings.table.put_back(std::mem::take(&mut open.taken));
+    fn put_back(&mut self, role: &Role, call: &mut Call) {
+        if let Some(holdings) = self.tables.get_mut(usize::from(role.kind.0)) {
+            holdings.table.put_back(std::mem::take(&mut call.taken));
         }
     }
 
     /// The effect of a call is known.
-    fn settle(&mut self, thread: Tid, open: &mut Open) {
-        if open.is_inner {
-            return self.note_inner(open);
+    fn settle(&mut self, thread: Tid, role: &Arc<Role>, call: &mut Call) {
+        if call.is_inner {
+            return self.note_inner(role, call);
         }
-        match open.role.action {
-            Action::Acquire(family) => self.acquire(thread, open, family),
-            Action::Release => self.release(thread, open),
-            Action::Replace(family) => self.replace(thread, open, family),
+        match role.action {
+            Action::Acquire(family) => self.acquire(thread, role, call, family),
+            Action::Release => self.release(thread, role, call),
+            Action::Replace(family) => self.replace(thread, role, call, family),
         }
     }
 
-    fn acquire(&mut self, thread: Tid, open: &Open, family: FamilyId) {
-        let function = &open.role.function;
-        if !open.words.hold(function) {
+    fn acquire(&mut self, thread: Tid, role: &Role, call: &Call, family: FamilyId) {
+        let function = &role.function;
+        if !call.words.hold(function) {
             return;
         }
-        let size = open.words.size(function).unwrap_or(0);
+        let size = call.words.size(function).unwrap_or(0);
         let state = self.threads.entry(thread).or_default();
         state.last = None;
         let after = state.after.clone();
-        let site = self
-            .sites
-            .find(open.role.kind, &open.role.title, open.origin);
+        let site = self.sites.find(role.kind, &role.title, call.origin);
         let born = self.micros(self.now);
-        let kind = self.kinds.kind(open.role.kind);
+        let kind = self.kinds.kind(role.kind);
         let has_descriptors = kind.is_some_and(Kind::has_descriptors);
-        let sample = self.sample(open.role.kind);
-        for key in open.words.keys(function) {
+        let sample = self.sample(role.kind);
+        for key in call.words.keys(function) {
             if has_descriptors {
-                self.fresh.push((open.role.kind, key));
+                self.fresh.push((role.kind, key));
             }
             if let Some(site) = self.sites.get_mut(site) {
                 site.gives(amount(sample, key, size), thread, after.clone());
@@ -453,15 +487,16 @@ impl Tracker {
                 family,
                 lost: false,
             };
-            let Some(holdings) = self.tables.get_mut(usize::from(open.role.kind.0)) else {
+            let Some(holdings) = self.tables.get_mut(usize::from(role.kind.0)) else {
                 return;
             };
             // What is asked for without a size is no block of an allocator's.
             if !function.sizes.is_empty() && matches!(holdings.table, Table::Owned(_)) {
                 self.pages.note(key, size);
             }
-            holdings.recent_frees.forget(key);
-            holdings.inner.remove(&key);
+            if !holdings.inner.is_empty() {
+                holdings.inner.remove(&key);
+            }
             let replaced = holdings.table.open(key, live);
             // A mapping may be laid over another; anything else was released behind our back.
             let unseen = matches!(holdings.table, Table::Owned(_));
@@ -476,78 +511,80 @@ impl Tracker {
         }
     }
 
-    fn replace(&mut self, thread: Tid, open: &mut Open, family: FamilyId) {
-        let succeeded = open.words.hold(&open.role.function)
-            && !open.words.keys(&open.role.function).is_empty();
+    fn replace(&mut self, thread: Tid, role: &Role, call: &mut Call, family: FamilyId) {
+        let succeeded =
+            call.words.hold(&role.function) && call.words.keys(&role.function).next().is_some();
         // realloc(p, 0) frees p and returns NULL (malloc(3), glibc).
-        let emptied = open.words.size(&open.role.function) == Some(0);
+        let emptied = call.words.size(&role.function) == Some(0);
         if !succeeded && !emptied {
-            return self.put_back(open);
+            return self.put_back(role, call);
         }
-        self.judge(thread, open, Some(family));
-        self.record_free(open);
+        self.judge(thread, role, call, Some(family));
+        self.record_free(role, call);
         // The engine tells behind the arguments whether it was drawn.
-        let told = open.role.function.params.len();
-        let is_seen = self.sample(open.role.kind).is_none() || open.words.arg(told) == Some(1);
+        let told = role.function.params.len();
+        let is_seen = self.sample(role.kind).is_none() || call.words.arg(told) == Some(1);
         if succeeded && is_seen {
-            self.acquire(thread, open, family);
+            self.acquire(thread, role, call, family);
         }
     }
 
-    fn release(&mut self, thread: Tid, open: &mut Open) {
-        if !open.words.hold(&open.role.function) {
-            return self.refuse(thread, open);
+    fn release(&mut self, thread: Tid, role: &Arc<Role>, call: &mut Call) {
+        if !call.words.hold(&role.function) {
+            return self.refuse(thread, role, call);
         }
-        let is_proven = !open.role.function.tests.is_empty();
-        let is_number = open.role.function.width(open.role.function.key) == Width::Int;
+        let is_proven = !role.function.tests.is_empty();
+        let is_number = role.function.width(role.function.key) == Width::Int;
         // A release of a descriptor that succeeds was right, however it was opened.
-        if !(open.taken.is_empty() && is_proven && is_number) {
-            self.judge(thread, open, None);
+        if !(call.taken.is_empty() && is_proven && is_number) {
+            self.judge(thread, role, call, None);
         }
-        self.record_free(open);
-        if let Some(key) = open.words.keys(&open.role.function).first() {
-            self.threads.entry(thread).or_default().last = Some(Last {
-                key: *key,
-                entry: open.entry,
-                role: open.role.clone(),
-            });
+        self.record_free(role, call);
+        if let Some(key) = call.words.keys(&role.function).next() {
+            let state = self.threads.entry(thread).or_default();
+            let entry = call.entry;
+            state.last = Some(Last { key, entry });
+            let by = &mut state.released_by;
+            if !by.as_ref().is_some_and(|by| Arc::ptr_eq(by, role)) {
+                *by = Some(role.clone());
+            }
         }
     }
 
-    fn refuse(&mut self, thread: Tid, open: &mut Open) {
-        let result = open.words.result().unwrap_or_default();
-        let is_number = open.role.function.width(open.role.function.key) == Width::Int;
-        if open.taken.is_empty() && is_number {
-            self.judge(thread, open, None);
+    fn refuse(&mut self, thread: Tid, role: &Role, call: &mut Call) {
+        let result = call.words.result().unwrap_or_default();
+        let is_number = role.function.width(role.function.key) == Width::Int;
+        if call.taken.is_empty() && is_number {
+            self.judge(thread, role, call, None);
         }
-        for (_, live) in &open.taken {
+        for (_, live) in &call.taken {
             if let Some(site) = self.sites.get_mut(live.site) {
                 *site
                     .refused
-                    .entry((open.role.symbol.clone(), result))
+                    .entry((role.symbol.clone(), result))
                     .or_default() += 1;
             }
         }
-        self.put_back(open);
+        self.put_back(role, call);
     }
 
     /// Notes what was taken back.
-    fn record_free(&mut self, open: &Open) {
+    fn record_free(&mut self, role: &Role, call: &Call) {
         let now = self.micros(self.now);
-        let sample = self.sample(open.role.kind);
-        for (key, live) in &open.taken {
+        let sample = self.sample(role.kind);
+        for (key, live) in &call.taken {
             if let Some(site) = self.sites.get_mut(live.site) {
                 site.takes(
                     amount(sample, *key, live.size),
                     now.saturating_sub(live.born),
                 );
             }
-            if let Some(holdings) = self.tables.get_mut(usize::from(open.role.kind.0)) {
+            if let Some(holdings) = self.tables.get_mut(usize::from(role.kind.0)) {
                 holdings.recent_frees.record(
                     *key,
                     RecentFree {
                         site: live.site,
-                        released: open.origin,
+                        released: call.origin,
                     },
                 );
             }

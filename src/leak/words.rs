@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 /// The arguments that are known at entry, and later those that are known at return.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Words {
-    args: SmallVec<[Number; 2]>,
+    args: SmallVec<[Number; 4]>,
     result: Number,
 }
 
@@ -18,24 +18,27 @@ enum Number {
     #[default]
     None,
     One(u64),
-    /// As of `out fd[2]`.
-    Several(Box<[u64]>),
+    /// As of `out fd[2]`. In a box of its own, as it is seldom met.
+    #[expect(clippy::box_collection)]
+    Several(Box<Vec<u64>>),
 }
-
-/// What a call hands out or takes back: most often one thing.
-pub(super) type Keys = SmallVec<[u64; 2]>;
 
 impl Words {
     pub(super) fn at_entry(args: &[Value]) -> Words {
-        Words {
-            args: args.iter().map(Number::of).collect(),
-            result: Number::None,
-        }
+        let mut words = Words::default();
+        words.add(args);
+        words
     }
 
     pub(super) fn at_return(&mut self, out_args: &[Value], result: &Value) {
-        self.args.extend(out_args.iter().map(Number::of));
+        self.add(out_args);
         self.result = Number::of(result);
+    }
+
+    fn add(&mut self, values: &[Value]) {
+        for value in values {
+            self.args.push(Number::of(value));
+        }
     }
 
     /// The parameter's number.
@@ -52,17 +55,18 @@ impl Words {
 
     /// What the call hands out or takes back: more than one for `out fd[2]`. Null pointers and negative
     /// descriptors are nothing.
-    pub(super) fn keys(&self, function: &Function) -> Keys {
-        let is_something = |key: &u64| match function.width(function.key) {
+    pub(super) fn keys(&self, function: &Function) -> impl Iterator<Item = u64> {
+        let width = function.width(function.key);
+        let is_something = move |key: &u64| match width {
             Width::Word => *key != 0,
             Width::Int => *key as i64 >= 0,
         };
         let all = match self.value(function.key) {
-            Some(Number::Several(several)) => several,
+            Some(Number::Several(several)) => several.as_slice(),
             Some(Number::One(one)) => std::slice::from_ref(one),
             Some(Number::None) | None => &[],
         };
-        all.iter().copied().filter(is_something).collect()
+        all.iter().copied().filter(is_something)
     }
 
     /// All of the function's tests hold.
@@ -89,7 +93,9 @@ impl Words {
 impl Number {
     fn of(value: &Value) -> Number {
         match value {
-            Value::Struct(several) => Number::Several(several.iter().filter_map(word).collect()),
+            Value::Struct(several) => {
+                Number::Several(Box::new(several.iter().filter_map(word).collect()))
+            }
             one => word(one).map_or(Number::None, Number::One),
         }
     }

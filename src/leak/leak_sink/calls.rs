@@ -2,25 +2,37 @@
 
 use crate::base::addr::{Addr, Vaddr};
 use crate::base::printable::printable;
+use crate::base::time::Timestamp;
 use crate::base::{Pid, Tid};
 use crate::event::{CallId, Event, Kind};
 use crate::leak::allocators::Allocator;
 use crate::leak::heap::live_heap;
-use crate::leak::kinds::{Action, Role, Shape};
 use crate::leak::leak_sink::LeakSink;
 use crate::leak::leak_sink::process::Traced;
 use crate::leak::options::Thread;
 use crate::leak::site::{Origin, Passed};
-use crate::leak::tracker::{Caller, Knowledge};
+use crate::leak::tracker::{Caller, Knowledge, Returned};
 use crate::plan::{self, Tracepoint};
 use crate::stack::CallStack;
 use crate::value::Value;
 use crate::value::render;
 use std::sync::Arc;
 
-impl LeakSink {
-    /// A call begins, returns, or is known not to return.
-    pub(super) fn called(&mut self, event: &Event) {
+/// A call that begins.
+struct Begun<'e> {
+    pid: Pid,
+    tid: Tid,
+    time: Timestamp,
+    id: CallId,
+    point: &'e Arc<Tracepoint>,
+    args: &'e [Value],
+    stack: Option<&'e CallStack>,
+    return_address: Addr,
+}
+
+impl<'e> Begun<'e> {
+    /// `None`: it is none of those whose books we keep.
+    fn of(event: &'e Event) -> Option<Begun<'e>> {
         match &event.kind {
             Kind::Call {
                 id,
@@ -29,88 +41,124 @@ impl LeakSink {
                 args,
                 stack,
                 ..
-            } if is_ours(point) => {
-                let origin = match stack {
-                    Some(stack) => self.origin(event.pid, point, stack),
-                    None => Origin::Caller(*return_address),
-                };
-                self.per_begins(event.pid, &point.symbol);
-                self.call(event, *id, point, args, origin, *return_address);
-            }
-            Kind::Return {
-                id,
+            } if is_ours(point) => Some(Begun {
+                pid: event.pid,
+                tid: event.tid,
+                time: event.time,
+                id: *id,
                 point,
+                args,
+                stack: stack.as_ref(),
+                return_address: *return_address,
+            }),
+            _ => None,
+        }
+    }
+}
+
+/// A return of one of our functions: which call's, and what it gave back.
+fn returned(event: &Event) -> Option<(CallId, &Arc<Tracepoint>, Returned<'_>)> {
+    match &event.kind {
+        Kind::Return {
+            id,
+            point,
+            out_args,
+            result,
+            ..
+        } if is_ours(point) => {
+            let returned = Returned {
+                time: event.time,
                 out_args,
                 result,
-                ..
-            } if is_ours(point) => {
-                self.per_ends(event.pid, &point.symbol);
-                let tracker = &mut self.traced(event.pid).tracker;
-                tracker.returned(event.tid, event.time, *id, out_args, result);
-                self.identify(event.pid, event.tid);
-            }
-            Kind::NoReturn { id, point, .. } if is_ours(point) => {
-                self.traced(event.pid).tracker.unwound(event.tid, *id);
-            }
-            _ => {}
-        }
-    }
-
-    fn origin(&mut self, pid: Pid, point: &Tracepoint, stack: &CallStack) -> Origin {
-        let book = &mut self.setup.book;
-        let stack = book.unwind(pid, stack);
-        if is_of_allocator(point) {
-            book.begins_in_allocator(stack);
-        }
-        Origin::Stack(stack)
-    }
-
-    /// A call begins.
-    fn call(
-        &mut self,
-        event: &Event,
-        id: CallId,
-        point: &Arc<Tracepoint>,
-        args: &[Value],
-        origin: Origin,
-        caller: Addr,
-    ) {
-        let symbol = &point.symbol;
-        if self
-            .setup
-            .options
-            .context
-            .iter()
-            .any(|name| **name == **symbol)
-        {
-            let mut call = format!("{}(", printable(symbol));
-            render::list(&mut call, args);
-            call.push(')');
-            let passed = Passed {
-                call: call.into(),
-                caller,
             };
-            self.traced(event.pid).tracker.passed(event.tid, passed);
+            Some((*id, point, returned))
         }
-        let kinds = self.setup.kinds.clone();
-        let roles = kinds.roles(symbol);
+        _ => None,
+    }
+}
+
+impl LeakSink {
+    /// A call begins, returns, or is known not to return.
+    pub(super) fn called(&mut self, event: &Event) {
+        if let Some(begun) = Begun::of(event) {
+            return self.call(&begun, None);
+        }
+        if let Some((id, point, back)) = returned(event) {
+            let tracker = &mut self.traced(event.pid).tracker;
+            tracker.returned(event.tid, id, &back);
+            self.came_back(event, point);
+        }
+        if let Kind::NoReturn { id, point, .. } = &event.kind
+            && is_ours(point)
+        {
+            self.traced(event.pid).tracker.unwound(event.tid, *id);
+        }
+    }
+
+    /// A call that has returned before its thread did anything else.
+    pub(super) fn completed(&mut self, call: &Event, back: &Event) {
+        if let (Some(begun), Some((_, point, returned))) = (Begun::of(call), returned(back)) {
+            self.call(&begun, Some(&returned));
+            self.came_back(back, point);
+        }
+    }
+
+    fn came_back(&mut self, event: &Event, point: &Tracepoint) {
+        self.per_ends(event.pid, &point.symbol);
+        self.identify(event.pid, event.tid);
+    }
+
+    fn call(&mut self, begun: &Begun<'_>, back: Option<&Returned<'_>>) {
+        let (pid, point) = (begun.pid, begun.point);
+        let origin = match begun.stack {
+            Some(stack) => {
+                let begins = is_of_allocator(point);
+                Origin::Stack(self.setup.book.unwind(pid, stack, begins))
+            }
+            None => Origin::Caller(begun.return_address),
+        };
+        self.per_begins(pid, &point.symbol);
+        self.learn_allocator(pid, point);
+        self.learn_name(pid, begun.tid);
+        let known = self.functions.find(point, &self.setup);
+        let (is_context, maps) = (known.is_context, known.maps);
+        if is_context {
+            self.passed(begun);
+        }
+        if maps && self.is_own_mapping(begun) {
+            return;
+        }
+        let known = self.functions.find(point, &self.setup);
         let from = Caller {
-            thread: event.tid,
-            time: event.time,
-            id,
-            roles,
+            thread: begun.tid,
+            time: begun.time,
+            id: begun.id,
+            roles: &known.roles,
             entry: match point.kind {
                 plan::Kind::Resource { entry, .. } => entry,
                 _ => Vaddr(0),
             },
             origin,
-            return_address: caller,
+            return_address: begun.return_address,
         };
-        self.learn_allocator(event.pid, point);
-        self.learn_name(event.pid, event.tid);
-        if !self.is_own_mapping(event.pid, point, roles, caller) {
-            self.traced(event.pid).tracker.call(&from, args);
+        if let Some(Traced { tracker, .. }) = self.processes.get_mut(&pid) {
+            match back {
+                Some(back) => tracker.complete(&from, begun.args, back),
+                None => tracker.call(&from, begun.args),
+            }
         }
+    }
+
+    /// Notes a call of interest (`--context`).
+    fn passed(&mut self, begun: &Begun<'_>) {
+        let mut call = format!("{}(", printable(&begun.point.symbol));
+        render::list(&mut call, begun.args);
+        call.push(')');
+        let passed = Passed {
+            call: call.into(),
+            caller: begun.return_address,
+        };
+        self.traced(begun.pid).tracker.passed(begun.tid, passed);
     }
 
     /// Asks the kernel which files new descriptors stand for.
@@ -156,25 +204,11 @@ impl LeakSink {
     }
 
     /// The C library maps memory for itself: thread stacks, an allocator's arenas.
-    fn is_own_mapping(
-        &self,
-        pid: Pid,
-        point: &Tracepoint,
-        roles: &[Arc<Role>],
-        caller: Addr,
-    ) -> bool {
-        let kinds = &self.setup.kinds;
-        let is_mapping = |role: &Arc<Role>| {
-            let shape = kinds.kind(role.kind).map(|kind| kind.shape);
-            shape == Some(Shape::Ranges) && role.action != Action::Release
-        };
-        roles.iter().any(is_mapping)
-            && !point.module.is_main
-            && self
-                .setup
-                .book
-                .module(pid, &point.module.path)
-                .is_some_and(|range| range.contains(&caller.0))
+    fn is_own_mapping(&self, begun: &Begun<'_>) -> bool {
+        let module = &begun.point.module;
+        let caller = begun.return_address.0;
+        let range = || self.setup.book.module(begun.pid, &module.path);
+        !module.is_main && range().is_some_and(|range| range.contains(&caller))
     }
 
     fn is_per(&self, symbol: &str) -> bool {

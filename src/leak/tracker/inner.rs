@@ -2,7 +2,7 @@
 
 use crate::leak::kinds::{Action, Role};
 use crate::leak::table::{Table, Taken};
-use crate::leak::tracker::{Open, Tracker};
+use crate::leak::tracker::{Call, Tracker};
 use crate::leak::words::Words;
 
 impl Tracker {
@@ -10,7 +10,7 @@ impl Tracker {
     pub(super) fn take_inner(&mut self, role: &Role, words: &Words) -> Taken {
         let key = match role.action {
             Action::Acquire(_) => None,
-            Action::Release => words.keys(&role.function).first().copied(),
+            Action::Release => words.keys(&role.function).next(),
             Action::Replace(_) => role.function.old.and_then(|at| words.arg(at)),
         };
         if let Some(holdings) = self.tables.get_mut(usize::from(role.kind.0))
@@ -22,14 +22,14 @@ impl Tracker {
     }
 
     /// Notes what such a call was handed out.
-    pub(super) fn note_inner(&mut self, open: &Open) {
-        let gives = matches!(open.role.action, Action::Acquire(_) | Action::Replace(_));
-        if let Some(holdings) = self.tables.get_mut(usize::from(open.role.kind.0))
+    pub(super) fn note_inner(&mut self, role: &Role, call: &Call) {
+        let gives = matches!(role.action, Action::Acquire(_) | Action::Replace(_));
+        if let Some(holdings) = self.tables.get_mut(usize::from(role.kind.0))
             && matches!(holdings.table, Table::Owned(_))
             && gives
-            && open.words.hold(&open.role.function)
+            && call.words.hold(&role.function)
         {
-            holdings.inner.extend(open.words.keys(&open.role.function));
+            holdings.inner.extend(call.words.keys(&role.function));
         }
     }
 }

@@ -38,6 +38,12 @@ fn numbers(text: &str) -> Vec<Value> {
     words.map(value).collect()
 }
 
+/// The result, and what is told behind it.
+fn results(text: &str) -> (Value, Vec<Value>) {
+    let mut results = numbers(text);
+    (results.remove(0), results)
+}
+
 impl Play {
     fn new(sets: &[&str], specs: &[&str], knowledge: Knowledge) -> Play {
         let shipped = sets.iter().map(|name| Set {
@@ -88,17 +94,30 @@ impl Play {
         if end.trim() == "{" {
             open.push(id);
         }
-        self.tracker.call(&caller, &numbers(args));
-        if let Some(result) = end.trim().strip_prefix('=') {
-            self.end(thread, time, id, result);
+        match end.trim().strip_prefix('=') {
+            Some(end) => {
+                let (result, out_args) = results(end);
+                let (out_args, result) = (&*out_args, &result);
+                let returned = Returned {
+                    time,
+                    out_args,
+                    result,
+                };
+                self.tracker.complete(&caller, &numbers(args), &returned);
+            }
+            None => self.tracker.call(&caller, &numbers(args)),
         }
     }
 
     fn end(&mut self, thread: i32, time: Timestamp, id: CallId, end: &str) {
-        let mut results = numbers(end);
-        let result = results.remove(0);
-        let outs = results;
-        self.tracker.returned(Tid(thread), time, id, &outs, &result);
+        let (result, out_args) = results(end);
+        let (out_args, result) = (&*out_args, &result);
+        let returned = Returned {
+            time,
+            out_args,
+            result,
+        };
+        self.tracker.returned(Tid(thread), id, &returned);
     }
 
     /// What is live, what is wrong, and the counts of what was missed.
