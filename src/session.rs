@@ -242,7 +242,9 @@ fn sink(
         false => sink,
     };
     let sink = served::counted(served, sink);
-    let sink = sieved(std::mem::take(&mut config.conditions), sink);
+    let callers =
+        || Box::new(Callers::new(Symbolizer::new(below_roots))) as Box<dyn sieve::Callers>;
+    let sink = sieved(std::mem::take(&mut config.conditions), callers, sink);
     with_debug(config.debug, described(config.descriptors, sink))
 }
 
@@ -308,7 +310,8 @@ fn plan(config: &Config, mode: &dyn Mode, prototypes: Library) -> Plan {
         system_calls: system_calls.map(|filters| SystemCalls::new(filters, stacks)),
         resources: mode.resources(&prototypes),
         prototypes,
-        files: !config.conditions.callers.is_empty(),
+        files: !config.conditions.callers.is_empty()
+            || has_form(config, |form| *form == Form::Recording),
     }
 }
 
@@ -321,19 +324,24 @@ fn shows_arguments(config: &Config, mode: &dyn Mode) -> bool {
 /// Whether arguments are wanted as they were passed, too.
 fn keeps_words(config: &Config) -> bool {
     let has_them = |form: &Form| matches!(form, Form::Json | Form::Recording);
-    !config.conditions.values.is_empty()
-        || matches!(&config.report, Report::Other(form) if has_them(form))
-        || config.also.iter().any(|(_, form)| has_them(form))
+    !config.conditions.values.is_empty() || has_form(config, has_them)
 }
 
-/// The sink, for the calls that meet the conditions.
-fn sieved(conditions: Conditions, sink: Box<dyn Sink>) -> Box<dyn Sink> {
+/// Whether one of the outputs has such a form.
+fn has_form(config: &Config, is_it: impl Fn(&Form) -> bool) -> bool {
+    matches!(&config.report, Report::Other(form) if is_it(form))
+        || config.also.iter().any(|(_, form)| is_it(form))
+}
+
+/// The sink, for the calls that meet the conditions; with who tells whose code calls.
+fn sieved(
+    conditions: Conditions,
+    callers: impl FnOnce() -> Box<dyn sieve::Callers>,
+    sink: Box<dyn Sink>,
+) -> Box<dyn Sink> {
     match conditions.are_any() {
         true => {
-            let wants_callers = !conditions.callers.is_empty();
-            let callers = wants_callers.then(|| {
-                Box::new(Callers::new(Symbolizer::new(below_roots))) as Box<dyn sieve::Callers>
-            });
+            let callers = (!conditions.callers.is_empty()).then(callers);
             Box::new(Sieve::new(conditions, sink).with_callers(callers))
         }
         false => sink,

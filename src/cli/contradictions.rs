@@ -15,7 +15,7 @@ impl Args {
     }
 
     /// Whether options were given that exclude each other, and what is said then.
-    fn excluded(&self) -> [(bool, &'static str); 15] {
+    fn excluded(&self) -> [(bool, &'static str); 14] {
         let leaks = self.leaks.leaks;
         let replay = self.replay.is_some();
         [
@@ -42,10 +42,6 @@ impl Args {
             (
                 replay && !(self.command.is_empty() && self.attach.is_empty()),
                 "Option --replay takes no command and no -p",
-            ),
-            (
-                replay && !self.callers.is_empty(),
-                "Option --caller needs the files of modules, which a recording does not hold",
             ),
             (
                 replay && self.serve.is_some(),

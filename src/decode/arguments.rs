@@ -126,11 +126,12 @@ impl Arguments {
         values: &mut Vec<Value>,
     ) -> Value {
         let address = Type::addr();
+        let hidden = Type::addr().shown(Lens::Hide);
         let mut read = std::mem::take(&mut self.read);
         let mut typed = self.typed(prototype);
         self.forget_unstored(&mut typed[prototype.params.len()..], &address, result, view);
         if self.has_failed || reader(view, limits, &[], None).has_failed(result) {
-            forget_filled(&mut typed, prototype, &address);
+            forget_filled(&mut typed, prototype, &address, &hidden);
         }
         let reader = reader(view, limits, &typed, Some(result));
         let shown = self.count_at_entry(prototype, capture)..typed.len() - read.len();
@@ -236,12 +237,19 @@ fn is_passed(capture: &Capture) -> bool {
 }
 
 /// What a call should have filled has any contents when it has failed. Text may be a name that it was given.
-fn forget_filled<'t>(typed: &mut [Argument<'t>], prototype: &'t Prototype, address: &'t Type) {
+fn forget_filled<'t>(
+    typed: &mut [Argument<'t>],
+    prototype: &'t Prototype,
+    address: &'t Type,
+    hidden: &'t Type,
+) {
     for (argument, param) in typed.iter_mut().zip(&prototype.params) {
         match &param.ty {
             Type::Shown(Lens::Switch(switch), _) if switch.subject == Expr::Result => {
                 argument.ty = switch.ty(-1).unwrap_or(address);
             }
+            // It was shown at the call already.
+            Type::Shown(Lens::Again(_), _) => argument.ty = hidden,
             ty if param.at_return && !ty.is_text() => {
                 if let Type::Pointer(_) = ty.unshown() {
                     argument.ty = address;

@@ -5,6 +5,7 @@ use crate::base::snapshot::SnapshotMethod;
 use crate::config::Form;
 use crate::debug::below_roots;
 use crate::leak::backtrace::Traces;
+use crate::leak::callers::Callers;
 use crate::leak::tracker::Knowledge;
 use crate::plan::resources::Resources;
 use crate::proto::library::Library;
@@ -207,7 +208,10 @@ pub(super) fn machine(
     match form {
         Form::Json => Box::new(Json::new(out).with_backtraces(backtraces.clone(), frames)),
         Form::Page => Box::new(Page::new(Names::new(Spelling::Whole), out)),
-        Form::Recording => Box::new(recording::Writer::new(out)),
+        Form::Recording => {
+            let callers = Callers::new(Symbolizer::new(below_roots));
+            Box::new(recording::Writer::new(out).with_callers(Box::new(callers)))
+        }
         Form::Tree { demangle } => Box::new(Tree::new(Names::new(demangle), out)),
         Form::Chrome => Box::new(Chrome::new(Names::new(Spelling::Whole), out)),
     }

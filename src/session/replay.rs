@@ -9,6 +9,7 @@ use crate::plan::{self, Tracepoint};
 use crate::session::mode;
 use crate::sink::Sink;
 use crate::sink::recording::Reader;
+use crate::sink::sieve;
 use crate::sys::file;
 use crate::sys::interrupt;
 use std::io;
@@ -29,10 +30,17 @@ pub(super) fn replay(config: Config, path: &Path) -> Result<u8, Error> {
     let also = also.collect::<Result<Vec<_>, Error>>()?;
     // What led to calls was not recorded.
     let sink = with_others(also, 0, mode.sink(&config.output, out, Knowledge::All));
-    let mut sink = sieved(config.conditions, sink);
+    let callers = reader.callers();
+    let wants_callers = !config.conditions.callers.is_empty();
+    let told = || Box::new(callers.clone()) as Box<dyn sieve::Callers>;
+    let mut sink = sieved(config.conditions, told, sink);
     match show(reader, &config.selection, &mut *sink) {
         Err(why) if why.kind() != io::ErrorKind::BrokenPipe => {
             Err(Error::output(&config.output, why))
+        }
+        _ if wants_callers && callers.is_empty() => {
+            let why = "it does not tell whose code calls, which --caller needs";
+            Err(Error::recording(path, io::Error::other(why)))
         }
         _ => Ok(0),
     }

@@ -3,17 +3,22 @@
 //! A line that says what it is and of which version, then items, each behind its length. A file that is cut anywhere
 //! is whole up to there. Items are added at the end of their lists only; anything else raises the version.
 
+mod callers;
 mod stored;
 
 use super::Sink;
+use super::sieve::{self, Callers};
+use crate::base::Pid;
+use crate::base::addr::Addr;
 use crate::event::{CallId, Event, Kind, Why};
 use crate::plan::Tracepoint;
-use rustc_hash::FxHashMap;
+pub use callers::Told;
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::BTreeMap;
 use std::io::{self, BufReader, Read, Write};
 use std::sync::Arc;
 use std::time::Duration;
-use stored::{Item, Point};
+use stored::{Item, Module, Point};
 
 /// What a recording begins with.
 const MAGIC: &[u8] = b"ltrace recording 1\n";
@@ -28,6 +33,9 @@ pub struct Writer {
     points: FxHashMap<*const Tracepoint, u32>,
     /// Keeps the places in memory by which they are known.
     kept: Vec<Arc<Tracepoint>>,
+    /// Who tells whose code calls, and from where that is written already.
+    callers: Option<Box<dyn Callers>>,
+    told: FxHashSet<(Pid, Addr)>,
 }
 
 impl Writer {
@@ -38,6 +46,35 @@ impl Writer {
             has_begun: false,
             points: FxHashMap::default(),
             kept: Vec::new(),
+            callers: None,
+            told: FxHashSet::default(),
+        }
+    }
+
+    /// The same, with one who tells whose code calls.
+    pub fn with_callers(self, callers: Box<dyn Callers>) -> Writer {
+        Writer {
+            callers: Some(callers),
+            ..self
+        }
+    }
+
+    /// Writes whose code calls from here, once.
+    fn caller(&mut self, pid: Pid, return_address: Addr) -> io::Result<()> {
+        let Some(callers) = &mut self.callers else {
+            return Ok(());
+        };
+        if !self.told.insert((pid, return_address)) {
+            return Ok(());
+        }
+        match callers.caller(pid, return_address) {
+            Some((symbol, module)) => self.item(&Item::Caller {
+                pid: pid.0,
+                return_address: return_address.0,
+                symbol,
+                module: Module::of(&module),
+            }),
+            None => Ok(()),
         }
     }
 
@@ -68,8 +105,17 @@ impl Writer {
 
 impl Sink for Writer {
     fn event(&mut self, event: &Event) -> io::Result<()> {
+        if let Some(callers) = &mut self.callers {
+            callers.event(event);
+        }
+        if sieve::moves_code(&event.kind) {
+            self.told.clear();
+        }
         if event.kind.is_bookkeeping() {
             return Ok(());
+        }
+        if let Kind::Call { return_address, .. } = &event.kind {
+            self.caller(event.pid, *return_address)?;
         }
         let point = match &event.kind {
             Kind::Call { point, .. }
@@ -101,6 +147,7 @@ pub struct Reader<R> {
     open: BTreeMap<CallId, Event>,
     last: Option<Event>,
     has_ended: bool,
+    callers: Told,
 }
 
 impl<R: Read> Reader<R> {
@@ -119,11 +166,17 @@ impl<R: Read> Reader<R> {
                 open: BTreeMap::new(),
                 last: None,
                 has_ended: false,
+                callers: Told::default(),
             }),
             Ok(()) => Err(io::Error::other(wrong)),
             Err(why) if why.kind() == io::ErrorKind::UnexpectedEof => Err(io::Error::other(wrong)),
             Err(why) => Err(why),
         }
+    }
+
+    /// Who tells whose code calls, as far as was read.
+    pub fn callers(&self) -> Told {
+        self.callers.clone()
     }
 
     /// The next item; `None` at the end, or where the recording was cut.
@@ -181,6 +234,15 @@ impl<R: Read> Iterator for Reader<R> {
                         let named = Tracepoint::clone(last).with_arg_names(names);
                         *last = Arc::new(named);
                     }
+                }
+                Some(Item::Caller {
+                    pid,
+                    return_address,
+                    symbol,
+                    module,
+                }) => {
+                    let from = (Pid(pid), Addr(return_address));
+                    self.callers.tell(from, symbol, module.name());
                 }
                 Some(item) => {
                     let Some(event) = item.event(&self.points) else {

@@ -155,6 +155,14 @@ pub trait Callers {
     fn caller(&mut self, pid: Pid, return_address: Addr) -> Option<(String, Arc<ModuleName>)>;
 }
 
+/// Behind it, another code may be at an address.
+pub(super) fn moves_code(kind: &Kind) -> bool {
+    matches!(
+        kind,
+        Kind::Loaded { .. } | Kind::Unloaded { .. } | Kind::Exec { .. }
+    )
+}
+
 /// Whose code calls, from where: answers that were given.
 #[derive(Default)]
 struct Calling {
@@ -168,10 +176,7 @@ impl Calling {
             return;
         };
         callers.event(event);
-        if matches!(
-            event.kind,
-            Kind::Loaded { .. } | Kind::Unloaded { .. } | Kind::Exec { .. }
-        ) {
+        if moves_code(&event.kind) {
             self.known.clear();
         }
     }

@@ -6,6 +6,9 @@
 //!             [  4711] | qsort(0x7ffd6c5a1a90, 5, 4, 0x55d1ef3fd1c9) {
 //!    1.200 us [  4711] |   strcmp("a", "b") = -1;
 //!   48.100 us [  4711] | } = <void>; /* qsort */
+//!             [  4711] | fgets() {
+//!    2.100 us [  4711] |   read(0, "text\n", 1024) = 5;
+//!    5.300 us [  4711] | } = 0x7ffd6c5a1b40; /* fgets("text\n", 80, 0x7f5e1b4038e0) */
 //!             [  4711] | /* exited (status 0) */
 //! ```
 
@@ -17,7 +20,8 @@ use crate::event::{CallId, Event, Kind, Why};
 use crate::plan::{self, Tracepoint};
 use crate::value::Value;
 use crate::value::render::{list, render};
-use rustc_hash::FxHashSet;
+use rustc_hash::FxHashMap;
+use std::borrow::Cow;
 use std::io::{self, Write};
 use std::time::Duration;
 
@@ -28,8 +32,8 @@ pub struct Tree {
     has_begun: bool,
     /// The call that began last, if nothing was written since: it may turn out to have nothing within it.
     held: Option<Held>,
-    /// Calls whose line ended with a brace.
-    open: FxHashSet<CallId>,
+    /// Calls whose line ended with a brace, with what stands before that.
+    open: FxHashMap<CallId, String>,
 }
 
 struct Held {
@@ -38,7 +42,6 @@ struct Held {
     depth: usize,
     /// What stands before the parenthesis that is closed.
     text: String,
-    has_args: bool,
 }
 
 /// However deep the calls, a line is not indented further.
@@ -52,7 +55,7 @@ impl Tree {
             out,
             has_begun: false,
             held: None,
-            open: FxHashSet::default(),
+            open: FxHashMap::default(),
         }
     }
 
@@ -82,8 +85,9 @@ impl Tree {
         let Some(held) = self.held.take() else {
             return Ok(());
         };
-        self.open.insert(held.id);
-        self.line(None, held.tid, held.depth, &format!("{}) {{", held.text))
+        self.line(None, held.tid, held.depth, &format!("{}) {{", held.text))?;
+        self.open.insert(held.id, held.text);
+        Ok(())
     }
 
     fn call(
@@ -97,13 +101,11 @@ impl Tree {
         self.open_held()?;
         let mut text = self.name(point);
         text.push('(');
-        let before = text.len();
         list(&mut text, args);
         self.held = Some(Held {
             id,
             tid: event.tid,
             depth,
-            has_args: text.len() > before,
             text,
         });
         Ok(())
@@ -118,25 +120,20 @@ impl Tree {
         end: &End<'_>,
     ) -> io::Result<()> {
         if let Some(held) = self.held.take_if(|held| held.id == id) {
-            let mut text = held.text;
-            let mut others = String::new();
-            list(&mut others, end.out_args);
-            if held.has_args && !others.is_empty() {
-                text.push_str(", ");
-            }
-            text += &format!("{others}){}", end.how);
+            let text = filled(held.text, end.out_args) + &end.how;
             return self.line(Some(end.elapsed), event.tid, depth, &text);
         }
         self.open_held()?;
-        if !self.open.remove(&id) {
+        let Some(begun) = self.open.remove(&id) else {
             return Ok(());
-        }
-        let mut others = String::new();
-        list(&mut others, end.out_args);
-        if !others.is_empty() {
-            others = format!(" {others}");
-        }
-        let text = format!("}}{others}{} /* {} */", end.how, self.name(point));
+        };
+        // What the call has filled stands among its arguments.
+        let is_shown = |value: &Value| *value != Value::Hidden;
+        let whole = match end.out_args.iter().any(is_shown) {
+            true => filled(begun, end.out_args),
+            false => self.name(point),
+        };
+        let text = format!("}}{} /* {} */", end.how, comment(&whole));
         self.line(Some(end.elapsed), event.tid, depth, &text)
     }
 
@@ -151,6 +148,29 @@ impl Tree {
             plan::Kind::SystemCall => format!("{name}@SYS"),
             _ => name.to_string(),
         }
+    }
+}
+
+/// A call with its arguments, those behind that are known when it has ended.
+fn filled(mut text: String, out_args: &[Value]) -> String {
+    for value in out_args.iter().filter(|value| **value != Value::Hidden) {
+        text.push_str(match value {
+            // It was shown at the call, too.
+            Value::Again(_) => " => ",
+            _ if text.ends_with('(') => "",
+            _ => ", ",
+        });
+        text.push_str(&render(value));
+    }
+    text.push(')');
+    text
+}
+
+/// Text that does not end a comment.
+fn comment(text: &str) -> Cow<'_, str> {
+    match text.contains("*/") {
+        true => text.replace("*/", "*\\/").into(),
+        false => text.into(),
     }
 }
 
@@ -263,6 +283,7 @@ mod tests {
     fn a_graph_of_calls() {
         let [outer, inner, read, exit] = ["outer", "inner", "read", "exit"].map(imported);
         let two = Task { pid: 7, tid: 8 };
+        let again = Value::Again(Box::new(Signed(5)));
         let events = [
             ONE.started(),
             ONE.call(1, 0, &outer, &[Signed(1), text("a")]),
@@ -271,9 +292,11 @@ mod tests {
             two.call(3, 0, &read, &[Signed(0)]),
             ONE.returns(1, 0, &outer, Void),
             ONE.signal(10),
-            two.returns_with(3, 0, &read, &[text("b"), Signed(1)], Signed(1)),
+            two.returns_with(3, 0, &read, &[text("b*/"), Signed(1)], Signed(1)),
             ONE.call(4, 0, &read, &[Signed(0)]),
             ONE.returns_with(4, 0, &read, &[text("c")], Signed(1)),
+            ONE.call(6, 0, &read, &[Signed(0)]),
+            ONE.returns_with(6, 0, &read, &[again, Value::Hidden], Signed(0)),
             ONE.call(5, 0, &exit, &[Signed(0)]),
             ONE.no_return(5, 0, &exit, Why::Gone),
             ONE.exited(0),
@@ -291,8 +314,9 @@ mod tests {
             [     8] | read(0) {
  211.900 us [     7] | } = <void>; /* outer */
             [     7] | /* SIGUSR1 */
- 211.900 us [     8] | } \"b\", 1 = 1; /* read */
+ 211.900 us [     8] | } = 1; /* read(0, \"b*\\/\", 1) */
  211.900 us [     7] | read(0, \"c\") = 1;
+ 211.900 us [     7] | read(0 => 5) = 0;
   50.000 us [     7] | exit(0); /* no return */
             [     7] | /* exited (status 0) */
 ";

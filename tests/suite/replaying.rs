@@ -113,3 +113,20 @@ fn what_cannot_be_replayed() {
     fs::write(dir.join("text"), "this is a text and no recording\n").unwrap();
     check("text", "it is no recording");
 }
+
+/// Whose code calls is in the recording: the files of modules need not be there any more.
+#[test]
+fn by_who_calls() {
+    let Some((file, _)) = recorded("errno", &[]) else {
+        return;
+    };
+    for (caller, names) in [
+        ("fails", &["chdir"][..]),
+        ("fails@MAIN", &["chdir"]),
+        ("@libc.so*", &[]),
+        ("-main", &["chdir"]),
+    ] {
+        let shown = replay(&file, &["--caller", caller, "-o", "/dev/stderr"]);
+        assert_eq!(calls(&shown), names, "{caller}");
+    }
+}

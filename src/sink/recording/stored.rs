@@ -23,6 +23,13 @@ pub(super) enum Item {
     },
     /// What the arguments of the last tracepoint are called.
     ArgNames(Vec<Option<Arc<str>>>),
+    /// Whose code calls from an address: its function, empty where that has no name, and module.
+    Caller {
+        pid: i32,
+        return_address: u64,
+        symbol: String,
+        module: Module,
+    },
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -165,7 +172,7 @@ impl Point {
 }
 
 impl Module {
-    fn of(name: &ModuleName) -> Module {
+    pub(super) fn of(name: &ModuleName) -> Module {
         Module {
             name: name.name.clone(),
             path: name.path.clone(),
@@ -173,7 +180,7 @@ impl Module {
         }
     }
 
-    fn name(self) -> ModuleName {
+    pub(super) fn name(self) -> ModuleName {
         ModuleName {
             name: self.name,
             path: self.path,

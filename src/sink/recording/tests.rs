@@ -1,6 +1,7 @@
 //! Recordings: what comes back of them, whole, cut, or made up.
 
 use super::*;
+use crate::plan::ModuleName;
 use crate::sink::tests::{ONE, Written, defined, imported, text};
 use crate::sink::text::{Style, Text};
 use crate::value::Value;
@@ -132,4 +133,51 @@ fn what_is_no_recording_is_told() {
     let mut odd = MAGIC.to_vec();
     odd.extend([255; 100]);
     assert_eq!(Reader::new(&odd[..]).expect("its head").count(), 0);
+}
+
+/// Whose code calls is written once for each place, and again when code has moved; an earlier ltrace wrote nothing of it.
+#[test]
+fn callers() {
+    struct Names(usize);
+    impl Callers for Names {
+        fn event(&mut self, _: &Event) {}
+
+        fn caller(&mut self, _: Pid, _: Addr) -> Option<(String, Arc<ModuleName>)> {
+            self.0 += 1;
+            Some((format!("f{}", self.0), imported("f").module.clone()))
+        }
+    }
+    let told = |events: &[Event], names: Option<Names>| {
+        let bytes = Bytes::default();
+        let mut writer = Writer::new(Box::new(bytes.clone()));
+        if let Some(names) = names {
+            writer = writer.with_callers(Box::new(names));
+        }
+        for event in events {
+            writer.event(event).expect("written");
+        }
+        let bytes = bytes.0.lock().expect("no panic").clone();
+        let reader = Reader::new(&bytes[..]).expect("a recording");
+        let callers = reader.callers();
+        assert!(callers.is_empty());
+        let calls = reader.filter_map(|event| match event.kind {
+            Kind::Call { return_address, .. } => Some((event.pid, return_address)),
+            _ => None,
+        });
+        let mut known = callers.clone();
+        let names = calls.map(|(pid, from)| known.caller(pid, from).map(|(name, _)| name));
+        names.collect::<Vec<_>>()
+    };
+    let f = imported("f");
+    let call = || ONE.call(1, 0, &f, &[]);
+    let events = [
+        call(),
+        ONE.returns(1, 0, &f, Value::Void),
+        call(),
+        ONE.exec(),
+        call(),
+    ];
+    let name = |n: u32| Some(format!("f{n}"));
+    assert_eq!(told(&events, Some(Names(0))), [name(1), name(1), name(2)]);
+    assert_eq!(told(&events, None), [None, None, None]);
 }
