@@ -4,7 +4,7 @@ mod collections;
 
 use super::{Found, Search};
 use crate::proto::held::{Are, Held, laid};
-use crate::proto::types::{Integer, Lens, Type, Width};
+use crate::proto::types::{Expr, Integer, Lens, Type, Width};
 
 /// Since Rust 1.83; before that, what `inner` holds was `buf`'s own.
 const POINTER_OF_STRING: &[&str] = &["vec", "buf", "inner", "ptr", "pointer", "pointer"];
@@ -21,6 +21,7 @@ pub(super) fn held(search: &mut Search<'_>, generic: &str, name: &str) -> Option
         "alloc::boxed::Box" if are(name) == Are::TerminatedText => {
             terminated(search, &["data_ptr"])
         }
+        "alloc::boxed::Box" if search.at(&["vtable"]).is_some() => object(search, &[]),
         "alloc::boxed::Box" => search.counted(&["data_ptr"], &["length"]),
         "OsString" => buffer(search, &["inner", "inner"]),
         "PathBuf" => buffer(search, &["inner", "inner", "inner"]),
@@ -31,6 +32,9 @@ pub(super) fn held(search: &mut Search<'_>, generic: &str, name: &str) -> Option
         "Nanoseconds" => search.value(&["__0"]),
         "Cell" | "RefCell" => search.value(&["value", "value"]),
         "Mutex" | "RwLock" => search.value(&["data", "value"]),
+        "Rc" | "Arc" | "Weak" if search.at(&["ptr", "pointer", "vtable"]).is_some() => {
+            object(search, &["ptr", "pointer"])
+        }
         "Rc" | "Arc" | "Weak" => together(search, name),
         "&std::path::Path" | "&std::ffi::os_str::OsStr" => text(search),
         "&core::ffi::c_str::CStr" => terminated(search, &["data_ptr"]),
@@ -38,6 +42,7 @@ pub(super) fn held(search: &mut Search<'_>, generic: &str, name: &str) -> Option
         _ if name.starts_with("&[") || name.starts_with("&mut [") => {
             search.counted(&["data_ptr"], &["length"])
         }
+        _ if name.contains("dyn ") && search.at(&["vtable"]).is_some() => object(search, &[]),
         _ => collections::held(search, generic),
     };
     Some((held?, None))
@@ -75,6 +80,25 @@ fn duration(search: &mut Search<'_>) -> Option<Held> {
         of: laid(members, &[""]).shown(Lens::Duration),
         at: 0,
     })
+}
+
+/// An object of a trait, to which a pointer of these members leads: where it is, and the first method of its type, whose
+/// name tells the type. Before the methods a table has three words, of which the first leads to what drops the value.
+fn object(search: &mut Search<'_>, path: &[&str]) -> Option<Held> {
+    const METHODS: u64 = 3;
+    let table = [path, &["vtable"]].concat();
+    let function = match search.target(&table)? {
+        Type::Array(_, Expr::Number(words)) if words > METHODS => METHODS,
+        _ => 0,
+    };
+    let words = vec![(Type::addr(), 8 * function)];
+    let to_table = laid(words, &[]).shown(Lens::Contents).pointer();
+    let pointer = search.at(&[path, &["pointer"]].concat())?;
+    let table = search.at(&table)?;
+    Some(Held::Members(vec![
+        (Type::addr(), pointer),
+        (to_table, table),
+    ]))
 }
 
 /// A value, or several, beside the number of its owners.
