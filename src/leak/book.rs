@@ -57,9 +57,9 @@ pub(super) struct Loaded {
 const WALKED: usize = 1 << 17;
 /// Deeper stacks are those of a recursion.
 const FRAMES: usize = 64;
-/// How many frames are kept in all: some hundred thousands of different stacks, at four bytes a frame. A report holds
+/// How many frames are kept in all: some hundred thousand different stacks, at four bytes a frame. A report holds
 /// most of them at once, at eight.
-const FRAMES_IN_ALL: usize = 1 << 23;
+const FRAMES_IN_ALL: usize = 1 << 22;
 /// How many frames of a stack are kept when there are more in all, and when there are a quarter more.
 const SHORTENED: [usize; 2] = [8, 2];
 

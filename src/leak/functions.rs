@@ -3,6 +3,7 @@
 use crate::leak::heap;
 use crate::leak::kinds::{Action, Kinds, Role};
 use crate::leak::options::Options;
+use crate::plan::nesting::Nesting;
 use crate::plan::pairs::{Function, Param, Source, Width};
 use crate::plan::resources::{Functions, Resources, Watch};
 use crate::plan::sample::Sample;
@@ -46,6 +47,9 @@ pub fn resources(kinds: &Kinds, options: &Options, prototypes: &Library) -> Reso
             Some(None) => continue,
             other => other.flatten(),
         };
+        let is_named = is_per || options.context.iter().any(|other| other == name);
+        let is_one = sample.is_none() && !is_named && is_of_heap(kinds, roles);
+        let nesting = is_one.then(|| Nesting::of(name, &function)).flatten();
         let prototype = Arc::new(sampled(function, sample).prototype(name));
         let has_descriptors = |role: &Arc<Role>| {
             let kind = kinds.kind(role.kind);
@@ -57,6 +61,7 @@ pub fn resources(kinds: &Kinds, options: &Options, prototypes: &Library) -> Reso
                 false => Holder::Memory,
             },
             sample,
+            nesting,
             ..watch(prototype, returns, stack)
         };
         functions.insert(name.to_owned(), watch);
@@ -97,6 +102,7 @@ fn watch(prototype: Arc<Prototype>, returns: Returns, stack: Stack) -> Watch {
         stack,
         holder: Holder::Memory,
         sample: None,
+        nesting: None,
     }
 }
 

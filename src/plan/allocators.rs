@@ -165,7 +165,7 @@ fn rust_name(symbol: &str) -> &str {
 }
 
 /// Libraries whose operators are known to call malloc.
-fn is_standard_library(name: &str) -> bool {
+pub(super) fn is_standard_library(name: &str) -> bool {
     ["libstdc++", "libc++", "libsupc++"]
         .iter()
         .any(|library| name.starts_with(library))

@@ -7,6 +7,7 @@ pub mod descriptors;
 mod entries;
 pub mod filter;
 pub mod near;
+pub mod nesting;
 pub mod pairs;
 pub mod quiet;
 pub mod resources;

@@ -2,6 +2,7 @@
 //! traced where the dynamic linker finds it first, in the module that provides it for the whole process.
 
 use super::allocators::{self, Known};
+use super::nesting::Nesting;
 use super::sample::Sample;
 use super::written::{Written, taken_as};
 use super::{Holder, Kind, ModuleName, Point, Returns, Sites, Stack, Tracepoint, Wanted};
@@ -27,6 +28,8 @@ pub struct Watch {
     pub holder: Holder,
     /// Which calls are to be seen, if not all.
     pub sample: Option<Sample>,
+    /// What it does for others of its allocator, if inner calls are of no interest.
+    pub nesting: Option<Nesting>,
 }
 
 /// A function that a program has by another name, or by none (`--alloc-sym`).
@@ -171,8 +174,7 @@ impl Resources {
             if let Some(watch) = self.functions.get(&symbol.name)
                 && seen.insert(symbol.vaddr)
             {
-                let point = point(name, &symbol.name, symbol.vaddr, watch);
-                found.points.push(point);
+                found.points.push(provided(name, symbol, watch));
             }
         }
         let all: Vec<&Symbol> = all().collect();
@@ -296,11 +298,33 @@ fn known_point(module: &Arc<ModuleName>, known: Known, watch: &Watch) -> Point {
         allocator: Some(known.allocator),
         holder: watch.holder,
         sample: watch.sample,
+        nesting: None,
     };
     Point {
         tracepoint: tracepoint(module, known.usual, kind, watch),
         sites: Sites::Entry(known.at),
         wanted: Wanted::Always,
+    }
+}
+
+/// A function that a module provides by the name that it is watched by.
+fn provided(module: &Arc<ModuleName>, symbol: &Symbol, watch: &Watch) -> Point {
+    let is_standard = allocators::is_standard_library(&module.name);
+    let nesting = watch.nesting.map(|nesting| match is_standard {
+        true => nesting.in_standard_library(&symbol.name, symbol.size),
+        false => nesting,
+    });
+    let kind = Kind::Resource {
+        entry: symbol.vaddr,
+        allocator: None,
+        holder: watch.holder,
+        sample: watch.sample,
+        nesting,
+    };
+    Point {
+        tracepoint: tracepoint(module, &symbol.name, kind, watch),
+        sites: Sites::Entry(symbol.vaddr),
+        wanted: Wanted::IfFirst,
     }
 }
 
@@ -310,6 +334,7 @@ fn point(module: &Arc<ModuleName>, symbol: &str, entry: Vaddr, watch: &Watch) ->
         allocator: None,
         holder: watch.holder,
         sample: watch.sample,
+        nesting: None,
     };
     Point {
         tracepoint: tracepoint(module, symbol, kind, watch),

@@ -1,6 +1,7 @@
 //! A function that is traced, and what is known of it before its first call.
 
 use super::capture::Capture;
+use super::nesting::Nesting;
 use super::sample::Sample;
 use crate::base::addr::Vaddr;
 use crate::base::machine::Machine;
@@ -48,6 +49,14 @@ impl Tracepoint {
     pub fn sample(&self) -> Option<&Sample> {
         match &self.kind {
             Kind::Resource { sample, .. } => sample.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// What it does for others of its allocator.
+    pub fn nesting(&self) -> Option<Nesting> {
+        match self.kind {
+            Kind::Resource { nesting, .. } => nesting,
             _ => None,
         }
     }
@@ -139,6 +148,8 @@ pub enum Kind {
         holder: Holder,
         /// Which of its calls are seen, if not all.
         sample: Option<Sample>,
+        /// What it does for others of its allocator, if that is known.
+        nesting: Option<Nesting>,
     },
     /// A system call, by `-S`.
     SystemCall,

@@ -59,6 +59,8 @@ pub mod header {
     pub const ERRNO: u64 = 272;
     /// Not zero: a seccomp filter may forbid system calls, so that our code makes none.
     pub const SANDBOXED: u64 = 280;
+    /// Where the code of operator new lies whose calls are recorded: its start above 16 bits, in which is its length.
+    pub const OPERATORS: u64 = 288;
     /// How many patches are noted.
     pub const PATCHES: u64 = 320;
     /// Words: where jumps to stubs are mapped near far modules. Zero ends them.
@@ -98,6 +100,14 @@ pub mod head {
     pub const LAST_RETURN: u64 = 208;
     /// Its tracepoint.
     pub const LAST_NUMBER: u64 = 216;
+    /// Of the last release that was recorded: where the return address lay. What its function jumps to has the same.
+    pub const RELEASED_FRAME: u64 = 224;
+    /// Its return address.
+    pub const RELEASED_RETURN: u64 = 232;
+    /// What was released.
+    pub const RELEASED_KEY: u64 = 240;
+    /// The rank of the function, or of the last one that it led to.
+    pub const RELEASED_RANK: u64 = 248;
     /// As far as the tracer has read.
     pub const TAIL: u64 = 64;
     /// The thread waits for room.

@@ -14,6 +14,7 @@ use crate::abi::location::{Location, Register};
 use crate::abi::sysv;
 use crate::base::machine::Machine;
 use crate::plan::capture::Capture;
+use crate::plan::nesting::Nesting;
 use crate::plan::quiet::is_quiet;
 use crate::plan::sample::Sample;
 use crate::plan::{self, Stack, Tracepoint};
@@ -46,8 +47,19 @@ pub struct Shape {
     pub(super) returns: Returns,
     /// Which calls are seen, if not all.
     pub(super) sample: Option<Sample>,
+    /// Which calls are another one's own business.
+    pub(super) inner: Option<Inner>,
     /// What the tracer looks at itself, while the thread stands still.
     pub(super) asks: Asks,
+}
+
+/// Calls that are not recorded, as the calls are that made them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Inner {
+    /// Those of operator new.
+    OfNew,
+    /// Those that a release of a higher rank has jumped to.
+    LedTo { rank: u8 },
 }
 
 /// At what a thread stops, for what cannot be recorded.
@@ -285,6 +297,10 @@ impl Parts {
         };
         parts.shape.walks = point.stack == Stack::Wanted;
         parts.shape.sample = point.sample().copied();
+        parts.shape.inner = point.nesting().map(|nesting| match nesting {
+            Nesting::Acquires | Nesting::New { .. } => Inner::OfNew,
+            Nesting::Releases { rank } => Inner::LedTo { rank },
+        });
         Ok(parts)
     }
 

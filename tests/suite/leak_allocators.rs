@@ -145,3 +145,30 @@ fn a_program_with_leak_sanitizer() {
         told("")
     );
 }
+
+/// Operator new calls malloc and operator delete jumps to free: the outer call is told, and the inner one is not even
+/// recorded. By stops all are seen.
+#[test]
+fn inner_calls_are_not_recorded() {
+    let Some(program) = fixture("leak_operators") else {
+        return;
+    };
+    let seen = |instrument: &str, call: &str| {
+        let options = [
+            "-D",
+            "event",
+            "--instrument",
+            instrument,
+            "--leaks",
+            "--pairs",
+            "new",
+        ];
+        let run = ltrace(options).arg(&program).finish().exits(0);
+        assert!(run.stderr.contains(" of _Znwm, depth 0"), "{}", run.stderr);
+        run.stderr.matches(call).count()
+    };
+    assert_eq!(seen("auto", " of malloc, depth 1"), 0);
+    assert!(seen("stop", " of malloc, depth 1") > 0);
+    let (recorded, stopped) = (seen("auto", " of free, "), seen("stop", " of free, "));
+    assert!(recorded < stopped, "{recorded} of {stopped}");
+}

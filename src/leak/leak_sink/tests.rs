@@ -134,6 +134,7 @@ fn allocates(sink: &mut LeakSink) {
             allocator: None,
             holder: plan::Holder::Memory,
             sample: None,
+            nesting: None,
         },
         prototype: None,
         capture: Default::default(),

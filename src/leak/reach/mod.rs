@@ -120,11 +120,6 @@ impl Check {
             .unwrap_or(Verdict::Reachable)
     }
 
-    /// The verdict on whatever block an address is in.
-    pub fn verdict_at(&self, at: u64) -> Option<Verdict> {
-        self.index.find(at).map(|(node, _)| self.verdict(node))
-    }
-
     /// The group of a lost block.
     pub fn group(&self, node: Node) -> Option<&Group> {
         let number = self.in_group.get(node as usize)?;

@@ -5,6 +5,8 @@ pub use crate::leak::amount::Amount;
 pub use crate::leak::line::{Line, Origin};
 pub use crate::leak::verdict::Verdict;
 use serde::{Deserialize, Serialize};
+use std::cmp::Ordering;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 /// The version of the format.
@@ -391,6 +393,27 @@ impl Entry {
     /// What names the site in every run: its stack without addresses of the process.
     pub fn key(&self) -> String {
         key(&self.title, &self.stack)
+    }
+
+    /// A number that sites of one key have in common, and others do not: a key is some KiB, and there may be a hundred
+    /// thousand.
+    pub fn key_number(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.key_parts().for_each(|part| part.hash(&mut hasher));
+        hasher.finish()
+    }
+
+    /// Their order by what keys are made of.
+    pub fn cmp_key(&self, other: &Entry) -> Ordering {
+        self.key_parts().cmp(other.key_parts())
+    }
+
+    fn key_parts(&self) -> impl Iterator<Item = (&str, &str, u64)> {
+        let title = std::iter::once((&*self.title, "", 0));
+        title.chain(self.stack.iter().map(|line| match (&line.file, line.line) {
+            (Some(_), Some(number)) => (&*line.module, &*line.function, number.into()),
+            _ => (&*line.module, &*line.function, line.vaddr),
+        }))
     }
 }
 

@@ -26,13 +26,13 @@ struct Draft {
 /// Entries that are being put together.
 #[derive(Default)]
 struct Drafts {
-    /// Those worth a paragraph, by verdict and stack.
-    wanted: BTreeMap<(Verdict, String), Draft>,
+    /// Those worth a paragraph, by verdict and the number of their key.
+    wanted: BTreeMap<(Verdict, u64), Draft>,
     /// The rest.
-    others: BTreeMap<(Verdict, String), Draft>,
+    others: BTreeMap<(Verdict, u64), Draft>,
     /// The sites of those that are, and of those left out.
     told: HashSet<SiteId>,
-    lost: HashSet<String>,
+    lost: HashSet<u64>,
 }
 
 /// The entries of the heap. What comes back are the sites that have one.
@@ -71,9 +71,14 @@ pub(super) fn sites(
         describe(subject, draft, &leaders, names);
     }
     report.sites = wanted.into_iter().map(|draft| draft.entry).collect();
+    let mut others: Vec<Draft> = others.into_values().collect();
+    others.sort_by(|a, b| {
+        let (a, b) = (&a.entry, &b.entry);
+        a.verdict.cmp(&b.verdict).then_with(|| a.cmp_key(b))
+    });
     report.others = rest
         .into_iter()
-        .chain(others.into_values())
+        .chain(others)
         .map(|draft| draft.entry)
         .collect();
     told
@@ -109,7 +114,7 @@ impl Drafts {
             Verdict::Unchecked => {}
         }
         if entry.verdict == Verdict::Lost {
-            self.lost.insert(entry.key());
+            self.lost.insert(entry.key_number());
         }
         entry.growing = !is_lost
             && found.is_spread(subject.tracker.knowledge())
@@ -128,8 +133,8 @@ impl Drafts {
 }
 
 /// Two stacks that read the same are one entry.
-fn put(drafts: &mut BTreeMap<(Verdict, String), Draft>, entry: Entry, id: SiteId, found: &Found) {
-    match drafts.entry((entry.verdict, entry.key())) {
+fn put(drafts: &mut BTreeMap<(Verdict, u64), Draft>, entry: Entry, id: SiteId, found: &Found) {
+    match drafts.entry((entry.verdict, entry.key_number())) {
         Slot::Vacant(slot) => {
             let samples = found.samples.clone();
             slot.insert(Draft {
@@ -232,8 +237,11 @@ fn sort(drafts: &mut [Draft], by: Sort) {
             Sort::Rate => b.rate.total_cmp(&a.rate),
             Sort::Age => oldest(b).total_cmp(&oldest(a)),
         };
-        // Those that are alike stay in the order of their keys.
-        by_verdict.then(by_wish).then_with(by_size)
+        let by_key = || a.cmp_key(b);
+        by_verdict
+            .then(by_wish)
+            .then_with(by_size)
+            .then_with(by_key)
     });
 }
 

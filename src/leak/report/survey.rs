@@ -163,18 +163,23 @@ fn verdict(checked: &Checked, key: u64, live: &Live) -> Verdict {
     }
 }
 
-/// What is lost for good, of each kind.
+/// What is lost for good, of each kind. Few blocks are, so that these are looked for among what is live, not the other way.
 pub fn lost_keys(tracker: &Tracker, checked: &Checked) -> Vec<(KindId, Vec<u64>)> {
-    let mut lost = Vec::new();
-    for (id, holdings) in tracker.holdings() {
-        if tracker.kinds().kind(id).is_some_and(has_addresses) {
-            let old = holdings.table.iter();
-            let old = old.filter(|(_, live)| live.born <= checked.born_before);
-            let is_lost = |key: &u64| checked.check.verdict_at(*key) == Some(reach::Verdict::Lost);
-            lost.push((id, old.map(|(key, _)| key).filter(is_lost).collect()));
-        }
-    }
-    lost
+    let check = &checked.check;
+    let starts: Vec<u64> = (0..)
+        .zip(&check.index.blocks)
+        .filter(|(node, _)| check.verdict(*node) == reach::Verdict::Lost)
+        .map(|(_, block)| block.start)
+        .collect();
+    let holdings = tracker
+        .holdings()
+        .filter(|(id, _)| tracker.kinds().kind(*id).is_some_and(has_addresses));
+    let lost = holdings.map(|(id, holdings)| {
+        let live = |key: &u64| holdings.table.get(*key);
+        let is_old = |key: &u64| live(key).is_some_and(|live| live.born <= checked.born_before);
+        (id, starts.iter().copied().filter(is_old).collect())
+    });
+    lost.collect()
 }
 
 /// Groups of lost blocks by the site of their leaders.

@@ -5,9 +5,9 @@ use super::super::blocks;
 use super::super::labels::Place;
 use super::super::layout::{self, Layout, head};
 use super::super::ring::{CALL_FIXED, Kind, header_word};
-use super::super::shape::{Returns, Shape, Source};
+use super::super::shape::{Inner, Returns, Shape, Source};
 use super::asm::{Asm, Made, frame, slot};
-use super::{Common, Target, blobs, common, formats, trampolines};
+use super::{Common, Target, blobs, common, formats, inner, trampolines};
 use crate::plan::sample::Sample;
 use iced_x86::Register::{R10, R11, RAX, RDX};
 use iced_x86::code_asm::{
@@ -159,7 +159,13 @@ pub(super) fn body(
     if let Some(sample) = &shape.sample {
         draw(asm, layout, common, sample, l.unrecorded)?;
     }
+    if shape.inner == Some(Inner::OfNew) {
+        inner::pass_those_of_new(asm, layout, l.unrecorded)?;
+    }
     common::ring(asm, layout, common.find, l.unrecorded)?;
+    if let Some(Inner::LedTo { rank }) = shape.inner {
+        inner::pass_those_led_to(asm, rank, l.unrecorded)?;
+    }
     match shape.returns {
         Returns::Recorded => trampolines::choose(asm, layout, common.insert)?,
         Returns::Unrecorded => asm.mov(slot(frame::TRAMPOLINE), 0)?,

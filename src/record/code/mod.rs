@@ -7,6 +7,7 @@ mod copy;
 mod entry;
 mod exit;
 mod formats;
+mod inner;
 pub(in crate::record) mod trampolines;
 mod unwind;
 mod walk;

@@ -12,6 +12,7 @@ mod formats;
 mod islands;
 pub mod left;
 mod merge;
+mod operators;
 mod patches;
 mod removal;
 mod rings;
@@ -35,6 +36,7 @@ use clock::Clock;
 use detours::Detours;
 use islands::Islands;
 use merge::Queue;
+use operators::Operators;
 use patches::Patches;
 use rings::Rings;
 use samples::Samples;
@@ -87,6 +89,7 @@ struct Patched {
     /// The slots of `_dl_find_object` whose users are led to ours.
     unwinders: HashSet<u64>,
     islands: Islands,
+    operators: Operators,
     detours: Detours,
     walks: Walks,
     samples: Samples,
@@ -134,6 +137,7 @@ impl Recorder {
             shapes: HashMap::new(),
             unwinders: HashSet::new(),
             islands,
+            operators: Operators::default(),
             detours,
             walks: Walks::default(),
             samples: Samples::default(),
@@ -146,7 +150,7 @@ impl Recorder {
 
     /// What records by code that has been made, in memory that is shared with the process.
     fn of(patched: Patched, memory: SharedMemory) -> Recorder {
-        Recorder {
+        let recorder = Recorder {
             rings: Rings::new(patched.layout),
             patched,
             memory,
@@ -154,7 +158,9 @@ impl Recorder {
             clock: Clock::new(),
             is_enabled: true,
             is_removed: false,
-        }
+        };
+        recorder.publish_operators();
+        recorder
     }
 
     fn shared(&self) -> Shared<'_> {

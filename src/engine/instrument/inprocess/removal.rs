@@ -37,6 +37,8 @@ impl Recorder {
         formats::clear(self.shared());
         self.patched.patches.forget(range);
         self.patched.detours.forget(range);
+        self.patched.operators.forget(range);
+        self.publish_operators();
         self.patched.functions.retain(|at| !range.contains(at));
         self.patched.jumps.retain(|at, _| !range.contains(at));
         self.patched.callees.retain(|at, _| !range.contains(at));

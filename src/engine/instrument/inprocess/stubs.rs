@@ -178,6 +178,7 @@ impl Recorder {
             }
             None => {
                 self.patched.functions.insert(function.entry.0);
+                self.note_operator(point, function.entry.0);
             }
         }
         match place.is_led {
