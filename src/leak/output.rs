@@ -15,7 +15,12 @@ use std::path::{Path, PathBuf};
 pub(super) fn text(report: &Report, options: &Options) -> String {
     let mut text = match options.format {
         Format::Text => text::text(report, options.frames, options.width),
-        Format::Json => json(report),
+        Format::Json => {
+            let mut text = Vec::new();
+            // Nothing that a report is made of cannot be written there.
+            let _ = json(report, &mut text);
+            String::from_utf8(text).unwrap_or_default()
+        }
         Format::Mtrace => mtrace::mtrace(report),
     };
     if options.suppressions == Contents::Shown {
@@ -24,21 +29,17 @@ pub(super) fn text(report: &Report, options: &Options) -> String {
     text
 }
 
-/// One document on one line.
-fn json(report: &Report) -> String {
-    // A report is made of strings and numbers: there is nothing that cannot be written.
-    let mut text = serde_json::to_string(report).unwrap_or_default();
-    text.push('\n');
-    text
+/// One document on one line. It is not held as a whole: of a hundred thousand sites it has some hundred MB.
+fn json(report: &Report, out: &mut dyn Write) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, report)?;
+    out.write_all(b"\n")
 }
 
 /// The files that were asked for; for any process but the first one with its id behind their names.
 pub(super) fn files(report: &Report, options: &Options, other: Option<Pid>) -> io::Result<()> {
     let files = &options.files;
     for path in [&files.json, &files.save].into_iter().flatten() {
-        write(&of(path, other), |out| {
-            out.write_all(json(report).as_bytes())
-        })?;
+        write(&of(path, other), |out| json(report, out))?;
     }
     if let Some(path) = &files.folded {
         write(&of(path, other), |out| {
@@ -119,7 +120,7 @@ pub(super) fn snapshot(
     let mut path = base.into_os_string();
     path.push(format!(".{number}"));
     let path = PathBuf::from(path);
-    write(&path, |out| out.write_all(json(report).as_bytes()))?;
+    write(&path, |out| json(report, out))?;
     Ok(path)
 }
 
