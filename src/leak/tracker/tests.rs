@@ -38,10 +38,14 @@ fn numbers(text: &str) -> Vec<Value> {
     words.map(value).collect()
 }
 
-/// The result, and what is told behind it.
-fn results(text: &str) -> (Value, Vec<Value>) {
-    let mut results = numbers(text);
-    (results.remove(0), results)
+/// What a call gave back at this moment: the first number is its result.
+fn returned(time: Timestamp, numbers: &[Value]) -> Returned<'_> {
+    let (result, out_args) = numbers.split_first().expect("a result");
+    Returned {
+        time,
+        out_args,
+        result,
+    }
 }
 
 impl Play {
@@ -96,28 +100,18 @@ impl Play {
         }
         match end.trim().strip_prefix('=') {
             Some(end) => {
-                let (result, out_args) = results(end);
-                let (out_args, result) = (&*out_args, &result);
-                let returned = Returned {
-                    time,
-                    out_args,
-                    result,
-                };
-                self.tracker.complete(&caller, &numbers(args), &returned);
+                let back = numbers(end);
+                let back = returned(time, &back);
+                self.tracker.complete(&caller, &numbers(args), &back);
             }
             None => self.tracker.call(&caller, &numbers(args)),
         }
     }
 
     fn end(&mut self, thread: i32, time: Timestamp, id: CallId, end: &str) {
-        let (result, out_args) = results(end);
-        let (out_args, result) = (&*out_args, &result);
-        let returned = Returned {
-            time,
-            out_args,
-            result,
-        };
-        self.tracker.returned(Tid(thread), id, &returned);
+        let back = numbers(end);
+        self.tracker
+            .returned(Tid(thread), id, &returned(time, &back));
     }
 
     /// What is live, what is wrong, and the counts of what was missed.
