@@ -6,35 +6,35 @@ use crate::plan::{Kind, Tracepoint};
 use crate::record::header;
 use std::ops::Range;
 
-/// So many bytes the operators have at most together: those of one library lie side by side.
-const MOST: u64 = 4096;
+/// What is between two of them is less: an operator that is not recorded, as the program has its own, may be called all the
+/// same, and is no smaller if it calls anything.
+const GAP: u64 = 16;
 
-/// The code of all operators new of one library.
+/// The code of each.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Operators(Range<u64>);
+pub(super) struct Operators(Vec<Range<u64>>);
 
 impl Operators {
-    /// Adds what lies near to what there is.
     fn add(&mut self, code: Range<u64>) {
-        let both = match self.0.is_empty() {
-            true => code,
-            false => self.0.start.min(code.start)..self.0.end.max(code.end),
-        };
-        if both.end - both.start <= MOST {
-            self.0 = both;
-        }
+        self.0.push(code);
+        self.0.sort_unstable_by_key(|code| code.start);
     }
 
-    /// Forgets them if they lie there.
+    /// Forgets those that lie there.
     pub(super) fn forget(&mut self, range: &Range<u64>) {
-        if range.contains(&self.0.start) {
-            self.0 = 0..0;
-        }
+        self.0.retain(|code| !range.contains(&code.start));
     }
 
-    /// As one word, so that it is read at once: the length is in the lower 16 bits.
+    /// The longest piece of code that is made of them alone: in a library they lie side by side. As one word, so that it
+    /// is read at once: its length is in the lower 16 bits.
     fn word(&self) -> u64 {
-        self.0.start << 16 | (self.0.end - self.0.start)
+        let pieces = self.0.chunk_by(|one, next| next.start < one.end + GAP);
+        let ends = pieces.filter_map(|piece| Some((piece.first()?.start, piece.last()?.end)));
+        let lengths =
+            ends.filter_map(|(start, end)| Some((u16::try_from(end - start).ok()?, start)));
+        lengths
+            .max()
+            .map_or(0, |(length, start)| start << 16 | u64::from(length))
     }
 }
 
@@ -63,16 +63,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_library() {
+    fn the_longest_piece() {
         let mut operators = Operators::default();
         assert_eq!(operators.word(), 0);
         operators.add(0x7000_1040..0x7000_1080);
-        operators.add(0x7000_1000..0x7000_1010);
+        operators.add(0x7000_1000..0x7000_1035);
         operators.add(0x7fff_0000..0x7fff_0010);
         assert_eq!(operators.word(), 0x7000_1000_0080);
         operators.forget(&(0x7fff_0000..0x7fff_1000));
         assert_eq!(operators.word(), 0x7000_1000_0080);
         operators.forget(&(0x7000_0000..0x7001_0000));
         assert_eq!(operators.word(), 0);
+    }
+
+    /// That of the library stays unseen where the program has its own.
+    #[test]
+    fn what_lies_in_between_is_none() {
+        let mut operators = Operators::default();
+        operators.add(0x7000_1000..0x7000_1009);
+        operators.add(0x7000_1050..0x7000_106e);
+        assert_eq!(operators.word(), 0x7000_1050_001e);
     }
 }
