@@ -77,6 +77,7 @@ complete -c ltrace -s c -l summary-only -d 'Count calls and their time, and show
 complete -c ltrace -l summary -d 'The same as -cc'
 complete -c ltrace -s C -l demangle -d 'Show C++ and Rust names as they are written in the source; -CC with their parameters'
 complete -c ltrace -s b -l no-signals -d 'Do not show signals'
+complete -c ltrace -s q -l quiet -d 'Do not show how processes end'
 complete -c ltrace -s t -l timestamps -d 'Begin lines with the time of day; -tt: with microseconds; -ttt: since 1970'
 complete -c ltrace -s r -l relative-timestamps -d 'Begin lines with the time since the line before'
 complete -c ltrace -s T -l call-times -d 'Show how long each call took'

@@ -2,6 +2,7 @@
 
 mod args;
 mod contradictions;
+mod foreign;
 mod leaks;
 mod outputs;
 mod pids;
@@ -14,7 +15,7 @@ use crate::leak::options::{Format, Frames};
 use crate::leak::view::{Colours, Glyphs, Look};
 use crate::plan::filter::{Filter, LibraryPattern};
 use crate::sink::output::Destination;
-use crate::sink::text::{Style, TaskIdForm, TaskIds, Time};
+use crate::sink::text::{Ends, Style, TaskIdForm, TaskIds, Time};
 use crate::value::Limits;
 use crate::value::render::Charset;
 use args::{Args, How, When};
@@ -352,7 +353,11 @@ impl Args {
             } else {
                 TaskIdForm::Bare
             },
-            thread_ends: self.follow > 0,
+            ends: match self.quiet {
+                0 if self.follow > 0 => Ends::Threads,
+                0 => Ends::Processes,
+                _ => Ends::Nobody,
+            },
             frames: match number("-w", self.backtrace.as_deref(), 1..=usize::MAX)? {
                 None if self.stack_trace => usize::MAX,
                 frames => frames.unwrap_or(0),

@@ -236,7 +236,7 @@ fn sink(
     };
     let shows_values = mode.shows_frames() || !also.is_empty();
     let sink = mode.sink(&config.output, out, knowledge);
-    let sink = with_others(also, config.frames, sink);
+    let sink = with_others(also, config.frames, &mode::callers, sink);
     let sink = match shows_values {
         true => named(spelling, sink),
         false => sink,
@@ -377,12 +377,15 @@ fn described(is_wanted: bool, sink: Box<dyn Sink>) -> Box<dyn Sink> {
 }
 
 /// The sink, beside those of other outputs of the same trace.
-fn with_others(also: Vec<(Form, Out)>, frames: usize, sink: Box<dyn Sink>) -> Box<dyn Sink> {
+fn with_others(
+    also: Vec<(Form, Out)>,
+    frames: usize,
+    callers: &dyn Fn() -> Box<dyn sieve::Callers>,
+    sink: Box<dyn Sink>,
+) -> Box<dyn Sink> {
     also.into_iter().fold(sink, |sink, (form, out)| {
-        Box::new(Both(
-            machine(form, &named_backtraces(frames), frames, out),
-            sink,
-        ))
+        let other = machine(form, &named_backtraces(frames), frames, callers, out);
+        Box::new(Both(other, sink))
     })
 }
 

@@ -186,6 +186,10 @@ pub(super) struct Args {
     #[arg(short = 'b', long = "no-signals", aliases = ["n", "no", "no-"], help_heading = OUTPUT, hide_short_help = true)]
     pub(super) no_signals: bool,
 
+    /// Do not show how processes end
+    #[arg(short = 'q', long = "quiet", aliases = ["silent", "silence"], action = ArgAction::Count, help_heading = OUTPUT, hide_short_help = true)]
+    pub(super) quiet: u8,
+
     /// Colours: auto (on a terminal), always or never
     #[arg(long = "color", value_name = "WHEN", help_heading = OUTPUT, value_enum, default_value_t = When::Auto,
         hide_possible_values = true, hide_default_value = true, hide_short_help = true)]

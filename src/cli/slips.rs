@@ -3,41 +3,10 @@
 
 use super::Stop;
 use super::args::Args;
+use super::foreign::answer;
 use crate::plan::near;
 use clap::CommandFactory;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-
-const STACKS: &str =
-    "-w N shows N calls that led to each, -k all; -i shows where each call returns to";
-const FILTER: &str = "the filter is -e FILTER";
-
-/// Options that we lack, and what does their work.
-const FOREIGN: &[(&[&str], &str)] = &[
-    (
-        &["kernel", "syscall"],
-        "system calls are shown by -S, some of them by --syscalls FILTER",
-    ),
-    (&["backtrace"], STACKS),
-    (&["d"], "-D MASK tells what ltrace does"),
-    (&["fork", "forks"], "-f follows child processes"),
-    (&["elapsed", "duration"], "how long a call took is -T"),
-    (&["g"], "since ltrace 0.7 it is -L"),
-    (
-        &["q", "quiet", "silent"],
-        "nothing but the trace is written; -b leaves out signals, -o FILE puts it into a file",
-    ),
-    (
-        &["v", "verbose", "no-abbrev"],
-        "-s N and -A N show more of strings and arrays; -V shows the version",
-    ),
-    (&["trace-path"], "-P PATH shows calls that touch a path"),
-    (&["trace", "filter", "expr", "events"], FILTER),
-    (
-        &["entry", "symbol", "function", "func"],
-        "functions of the program's own are -x FILTER",
-    ),
-    (&["file"], "-o FILE is the file"),
-];
 
 /// What to say of clap's error.
 pub(super) fn stop(error: clap::Error) -> Stop {
@@ -97,11 +66,6 @@ fn with(told: String, answer: &str) -> String {
         "" => told,
         answer => format!("{told}; {answer}"),
     }
-}
-
-fn answer(option: &str) -> Option<&'static str> {
-    let known = FOREIGN.iter().find(|(names, _)| names.contains(&option));
-    known.map(|(_, answer)| *answer)
 }
 
 /// Our own long options that begin so.

@@ -122,6 +122,11 @@ fn styles() {
     check_style(&["-i"], |style| style.addresses = true);
     check_style(&["-b"], |style| style.signals = false);
     check_style(&["--no-sig"], |style| style.signals = false);
+    check_style(&["-q"], |style| style.ends = Ends::Nobody);
+    check_style(&["-qf", "--silent"], |style| {
+        style.ends = Ends::Nobody;
+        style.task_ids = TaskIds::Always;
+    });
     check_style(&["-C"], |style| style.demangle = Spelling::Short);
     check_style(&["--arg-names"], |style| style.arg_names = true);
     check_style(&["-CC"], |style| style.demangle = Spelling::Whole);
@@ -142,7 +147,7 @@ fn styles() {
     check_style(&["-L"], |_| ());
     check_style(&["-f"], |style| {
         style.task_ids = TaskIds::Always;
-        style.thread_ends = true;
+        style.ends = Ends::Threads;
     });
     check_style(&["-p", "1"], |_| ());
     check_style(&["-o", "f"], |style| style.task_id_form = TaskIdForm::Bare);
@@ -503,7 +508,8 @@ fn options_of_other_tracers() {
     check(&["--kernel", "ls"], "system calls are shown by -S");
     check(&["--backtrace", "ls"], "-w N shows N calls");
     check(&["-g", "ls"], "it is -L");
-    check(&["-q", "ls"], "-b leaves out signals");
+    check(&["-X", "raw", "ls"], "--json FILE has the words");
+    check(&["--data=d", "ls"], "--record FILE keeps a trace");
     check(&["-v", "ls"], "-s N and -A N");
     check(&["--trace=open", "ls"], "-e FILTER");
     check(&["--outptu=f", "ls"], "the nearest is --output");
@@ -667,4 +673,42 @@ fn samples_need_what_sees_them() {
         "ltrace: --sample: `0' is not from 1 to 1024G",
     );
     check_launch(&with(&["--check", "off"]), &["ls"]);
+}
+
+/// Options of strace 6.1 and uftrace 0.13 (`strace --help`, `uftrace --help`), those of its tables and internals too: each
+/// is taken, or answered by what does its work here.
+#[test]
+fn every_option_of_other_tracers() {
+    const STRACE: &str = "\
+        A D E I O P S T U V X Y Z a b c d e f h i k n o p q r s t u v w x y z \
+        abbrev absolute-timestamps attach columns const-print-style daemonize debug decode-fds decode-pids detach-on env \
+        failed-only fault follow-forks help inject instruction-pointer interruptible kvm no-abbrev output \
+        output-append-mode output-separately pidns-translation quiet raw read relative-timestamps seccomp-bpf signal \
+        silence silent stack-traces status string-limit strings-in-hex successful-only summary summary-columns \
+        summary-only summary-sort-by summary-syscall-overhead summary-wall-clock syscall-number syscall-times \
+        timestamps tips trace trace-path user verbose version write";
+    const UFTRACE: &str = "\
+        A C D E F H K L N P R S T U V W Z a b d e f g h k l p r s t v \
+        Event agent argument auto-args avg-self avg-total buffer caller-filter chrome clock color column-offset \
+        column-view data debug debug-domain demangle depth diff diff-policy disable estimate-return event event-full \
+        filter flame-graph flat force format graphviz help hide host keep-pid kernel kernel-buffer kernel-depth \
+        kernel-full kernel-only kernel-skip-out libmcount-path libmcount-single libname list-event loc-filter logfile \
+        match max-stack nest-libcall no-args no-comment no-event no-libcall no-merge no-pager no-pltbind \
+        no-randomize-addr no-sched no-sched-preempt nop notrace num-thread opt-file output-fields patch pid port \
+        record report retval rt-prio run-cmd sample-time script signal size-filter sort sort-column srcline symbols \
+        task task-newline tid time time-filter time-range trigger unpatch usage verbose version watch with-syms";
+    for option in STRACE.split_whitespace().chain(UFTRACE.split_whitespace()) {
+        let dashed = match option.len() {
+            1 => format!("-{option}"),
+            _ => format!("--{option}"),
+        };
+        let unknown = match run_in(Surroundings::default(), &[&dashed]) {
+            Err(Stop::Usage(told)) if told.contains("invalid option") => Some(told),
+            Err(Stop::Usage(told)) if told.contains("unrecognized") => Some(told),
+            _ => None,
+        };
+        if let Some(told) = unknown {
+            assert!(super::foreign::answer(option).is_some(), "{told}");
+        }
+    }
 }

@@ -36,9 +36,8 @@ pub(super) fn not_found(name: &OsStr, errno: Errno) -> String {
             format!("it is not in PATH; a running process is traced by -p {shown}")
         }
         Errno::ENOENT if path.is_file() => format!("it is not in PATH; here it is ./{shown}"),
-        Errno::ENOENT if matches!(&*shown, "record" | "live" | "replay" | "report") => {
-            "it is not in PATH, and no command of ltrace's; -o FILE keeps a trace, -c makes a table"
-                .to_owned()
+        Errno::ENOENT if let Some(ours) = of_uftrace(&shown) => {
+            format!("it is not in PATH, and no command of ltrace's; {ours}")
         }
         Errno::ENOENT if matches!(&*shown, "help" | "version") => {
             format!("it is not in PATH; ltrace's own is --{shown}")
@@ -46,6 +45,21 @@ pub(super) fn not_found(name: &OsStr, errno: Errno) -> String {
         Errno::ENOENT => "it is not in PATH".to_owned(),
         errno => errno.desc().to_owned(),
     }
+}
+
+/// What does the work of uftrace's commands.
+fn of_uftrace(command: &str) -> Option<&'static str> {
+    Some(match command {
+        "record" => "--record FILE COMMAND keeps a trace",
+        "replay" | "dump" | "script" => {
+            "--replay FILE shows a trace, with --json FILE for programs"
+        }
+        "report" => "-c makes a table, --replay FILE -c one of what was recorded",
+        "graph" | "tui" => "--tree shows calls as a graph, --html FILE as a page to look at",
+        "live" => "without one, calls are shown as they are made",
+        "recv" => "--serve ADDRESS:PORT serves figures and profiles by HTTP",
+        _ => return None,
+    })
 }
 
 fn found(name: &OsStr) -> bool {

@@ -20,6 +20,7 @@ use crate::sink::output::{Destination, Shared};
 use crate::sink::page::Page;
 use crate::sink::per_process::{Make, PerProcess};
 use crate::sink::recording;
+use crate::sink::sieve;
 use crate::sink::summary::{self, Table};
 use crate::sink::text::backtrace::Shared as Backtraces;
 use crate::sink::text::{Style, Text};
@@ -162,7 +163,7 @@ impl Mode for Machine {
         each(
             to,
             out,
-            Box::new(move |out| machine(self.form, &backtraces, self.frames, out)),
+            Box::new(move |out| machine(self.form, &backtraces, self.frames, &callers, out)),
         )
     }
 }
@@ -203,18 +204,21 @@ pub(super) fn machine(
     form: Form,
     backtraces: &Option<Backtraces>,
     frames: usize,
+    callers: &dyn Fn() -> Box<dyn sieve::Callers>,
     out: Out,
 ) -> Box<dyn Sink> {
     match form {
         Form::Json => Box::new(Json::new(out).with_backtraces(backtraces.clone(), frames)),
         Form::Page => Box::new(Page::new(Names::new(Spelling::Whole), out)),
-        Form::Recording => {
-            let callers = Callers::new(Symbolizer::new(below_roots));
-            Box::new(recording::Writer::new(out).with_callers(Box::new(callers)))
-        }
+        Form::Recording => Box::new(recording::Writer::new(out).with_callers(callers())),
         Form::Tree { demangle } => Box::new(Tree::new(Names::new(demangle), out)),
         Form::Chrome => Box::new(Chrome::new(Names::new(Spelling::Whole), out)),
     }
+}
+
+/// Who tells whose code calls in the processes that are traced.
+pub(super) fn callers() -> Box<dyn sieve::Callers> {
+    Box::new(Callers::new(Symbolizer::new(below_roots)))
 }
 
 /// What is shown below lines, if anything is.

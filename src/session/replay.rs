@@ -28,11 +28,12 @@ pub(super) fn replay(config: Config, path: &Path) -> Result<u8, Error> {
     let out = open(&config.output)?;
     let also = config.also.iter().map(|(to, form)| Ok((*form, open(to)?)));
     let also = also.collect::<Result<Vec<_>, Error>>()?;
-    // What led to calls was not recorded.
-    let sink = with_others(also, 0, mode.sink(&config.output, out, Knowledge::All));
     let callers = reader.callers();
     let wants_callers = !config.conditions.callers.is_empty();
     let told = || Box::new(callers.clone()) as Box<dyn sieve::Callers>;
+    let sink = mode.sink(&config.output, out, Knowledge::All);
+    // What led to calls was not recorded.
+    let sink = with_others(also, 0, &told, sink);
     let mut sink = sieved(config.conditions, told, sink);
     match show(reader, &config.selection, &mut *sink) {
         Err(why) if why.kind() != io::ErrorKind::BrokenPipe => {

@@ -25,7 +25,7 @@ mod line;
 mod style;
 
 pub use clock::Time;
-pub use style::{Style, TaskIdForm, TaskIds};
+pub use style::{Ends, Style, TaskIdForm, TaskIds};
 
 use super::Sink;
 use crate::base::Tid;
@@ -332,7 +332,7 @@ impl Text {
                 self.note(event, *ip, SIGNAL, &text);
             }
             Kind::Exec { ip } => self.note(event, *ip, END, "--- Called exec() ---"),
-            Kind::Exited { status, last } if *last || self.style.thread_ends => {
+            Kind::Exited { status, last } if self.style.ends.show(*last) => {
                 self.note(
                     event,
                     NOWHERE,
@@ -340,7 +340,7 @@ impl Text {
                     &format!("+++ exited (status {status}) +++"),
                 );
             }
-            Kind::Killed { signal, last } if *last || self.style.thread_ends => {
+            Kind::Killed { signal, last } if self.style.ends.show(*last) => {
                 self.note(event, NOWHERE, END, &format!("+++ killed by {signal} +++"));
             }
             Kind::Lost { what, .. } | Kind::NoAllocator { what } => {

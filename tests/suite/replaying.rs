@@ -114,12 +114,18 @@ fn what_cannot_be_replayed() {
     check("text", "it is no recording");
 }
 
-/// Whose code calls is in the recording: the files of modules need not be there any more.
+/// Whose code calls is in the recording, and in one of its replay: the files of modules need not be there any more.
 #[test]
 fn by_who_calls() {
-    let Some((file, _)) = recorded("errno", &[]) else {
+    let Some((first, _)) = recorded("errno", &[]) else {
         return;
     };
+    let file = first.with_extension("again");
+    replay(
+        &first,
+        &["-o", "/dev/null", "--record", file.to_str().unwrap()],
+    );
+    assert!(fs::read(&file).unwrap() == fs::read(&first).unwrap());
     for (caller, names) in [
         ("fails", &["chdir"][..]),
         ("fails@MAIN", &["chdir"]),

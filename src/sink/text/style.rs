@@ -25,8 +25,8 @@ pub struct Style {
     pub task_ids: TaskIds,
     /// And how.
     pub task_id_form: TaskIdForm,
-    /// The end of a thread has a line although its process goes on (`-f`).
-    pub thread_ends: bool,
+    /// Whose ends have lines.
+    pub ends: Ends,
     /// So many calls that led to one are shown below it (`-w`).
     pub frames: usize,
     /// What the source calls arguments stands before them (`--arg-names`).
@@ -46,6 +46,28 @@ pub enum TaskIds {
     Always,
     /// Those after a second task came to be.
     WhenSeveral,
+}
+
+/// Whose ends have lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ends {
+    /// Nobody's (`-q`).
+    Nobody,
+    /// Those of processes.
+    Processes,
+    /// Those of threads as well, although their process goes on (`-f`).
+    Threads,
+}
+
+impl Ends {
+    /// Whether the end of a task has one, which may be the last of its process.
+    pub(super) fn show(self, last: bool) -> bool {
+        match self {
+            Ends::Nobody => false,
+            Ends::Processes => last,
+            Ends::Threads => true,
+        }
+    }
 }
 
 /// How a line says what task it is of.
@@ -70,7 +92,7 @@ impl Default for Style {
             callers: false,
             task_ids: TaskIds::WhenSeveral,
             task_id_form: TaskIdForm::Bracketed,
-            thread_ends: false,
+            ends: Ends::Processes,
             frames: 0,
             arg_names: false,
             charset: Charset::Ascii,

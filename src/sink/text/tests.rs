@@ -362,7 +362,7 @@ fn tasks_are_named_from_the_second_on() {
     let file = with(|style| {
         style.task_ids = TaskIds::Always;
         style.task_id_form = TaskIdForm::Bare;
-        style.thread_ends = true;
+        style.ends = Ends::Threads;
     });
     check(
         &file,
@@ -377,6 +377,8 @@ fn tasks_are_named_from_the_second_on() {
             "7 +++ exited (status 0) +++",
         ],
     );
+    let quiet = with(|style| style.ends = Ends::Nobody);
+    check(&quiet, &events[events.len() - 1..], &[]);
 }
 
 #[test]
