@@ -64,6 +64,7 @@ fn trace(args: &mut dyn Iterator<Item = OsString>, link: Link) -> Result<(), Box
         system_calls: None,
         resources: Resources::default(),
         prototypes: Library::shipped(),
+        conditions: Vec::new(),
         files: false,
     };
     interrupt::listen(Duration::from_millis(100))?;

@@ -310,6 +310,7 @@ fn plan(config: &Config, mode: &dyn Mode, prototypes: Library) -> Plan {
         system_calls: system_calls.map(|filters| SystemCalls::new(filters, stacks)),
         resources: mode.resources(&prototypes),
         prototypes,
+        conditions: config.conditions.functions(),
         files: !config.conditions.callers.is_empty()
             || has_form(config, |form| *form == Form::Recording),
     }

@@ -143,6 +143,9 @@ pub(super) fn topics_help() -> String {
 
 /// The named sets of functions.
 pub(super) fn list_of_filters() -> String {
-    let line = |(name, count): (String, usize)| format!("%{name:10} {count:5} functions\n");
+    let line = |(name, count): (String, usize)| {
+        let plural = if count == 1 { "" } else { "s" };
+        format!("%{name:10} {count:5} function{plural}\n")
+    };
     sets::list().into_iter().map(line).collect()
 }

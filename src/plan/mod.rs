@@ -129,6 +129,8 @@ pub struct Plan {
     pub resources: Resources,
     /// The prototypes.
     pub prototypes: Library,
+    /// Functions of which conditions on calls speak, and the options of these.
+    pub conditions: Vec<(&'static str, Filter)>,
     /// Code is to be named: each module is told of with its file.
     pub files: bool,
 }

@@ -93,6 +93,7 @@ fn plan(selection: Selection, prototypes: Library) -> Plan {
         system_calls: None,
         resources: Resources::default(),
         prototypes,
+        conditions: Vec::new(),
         files: false,
     }
 }

@@ -19,6 +19,12 @@ use std::path::Path;
 pub(super) fn replay(config: Config, path: &Path) -> Result<u8, Error> {
     let unreadable = |why| Error::recording(path, why);
     let file = file::open(path).map_err(unreadable)?;
+    let own = file.metadata().map_err(unreadable)?;
+    let mut outputs = config.also.iter().map(|(to, _)| to).chain([&config.output]);
+    if outputs.any(|to| to.is(&own)) {
+        let why = "an output of this run would take its place";
+        return Err(unreadable(io::Error::other(why)));
+    }
     let reader = Reader::new(file).map_err(unreadable)?;
     let mode = mode(&config)?;
     let open = |to: &crate::sink::output::Destination| {

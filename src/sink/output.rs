@@ -2,8 +2,9 @@
 
 use crate::base::message;
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata};
 use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -52,6 +53,15 @@ impl Destination {
             }
             Destination::Pipe(command) => Box::new(Pipe::open(command, unwanted)?),
         })
+    }
+
+    /// Whether it is that file.
+    pub fn is(&self, file: &Metadata) -> bool {
+        let (Destination::File(path) | Destination::Appended(path)) = self else {
+            return false;
+        };
+        let id = |file: &Metadata| (file.dev(), file.ino());
+        fs::metadata(path).is_ok_and(|own| id(&own) == id(file))
     }
 }
 

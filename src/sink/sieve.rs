@@ -85,6 +85,16 @@ impl Conditions {
             || until.is_some()
     }
 
+    /// Functions of which they speak, by their options: those that are traced.
+    pub fn functions(&self) -> Vec<(&'static str, Filter)> {
+        let values = self.values.iter().filter_map(Condition::functions);
+        let all = values.map(|filter| ("--arg", filter));
+        let all = all.chain(self.triggers.iter().map(|filter| ("--trigger", filter)));
+        let all = all.chain(self.stops.iter().map(|filter| ("--stop", filter)));
+        all.map(|(option, filter)| (option, filter.clone()))
+            .collect()
+    }
+
     /// A call is judged when it has ended.
     fn wait_for_ends(&self) -> bool {
         self.min_time.is_some() || self.outcome.is_some()

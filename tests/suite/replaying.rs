@@ -114,6 +114,24 @@ fn what_cannot_be_replayed() {
     check("text", "it is no recording");
 }
 
+#[test]
+fn no_output_takes_the_place_of_a_recording() {
+    let Some((file, _)) = recorded("basic", &[]) else {
+        return;
+    };
+    let before = fs::read(&file).unwrap();
+    for option in ["-o", "--json", "--record"] {
+        let run = ltrace(["--replay"]).arg(&file).arg(option).arg(&file);
+        let run = run.finish().exits(1);
+        assert!(
+            run.stderr.contains("would take its place"),
+            "{}",
+            run.told()
+        );
+        assert!(fs::read(&file).unwrap() == before, "{option}");
+    }
+}
+
 /// Whose code calls is in the recording, and in one of its replay: the files of modules need not be there any more.
 #[test]
 fn by_who_calls() {

@@ -260,6 +260,21 @@ fn filters_that_mean_nothing() {
         "no library is called `libc', but libc.so.6 is",
     );
     check("-l", "c", "no library is called `c', but libc.so.6 is");
+    check(
+        "--trigger",
+        "mallo",
+        "no such function is traced; the nearest is malloc",
+    );
+    check(
+        "--stop",
+        "main",
+        "--stop 'main': no such function is traced",
+    );
+    check(
+        "--arg",
+        "strlem: arg1 == 3",
+        "--arg 'strlem': no such function is traced; the nearest is strlen",
+    );
     check("-x", "mian", "the nearest is main");
     check("-x", "main@libc.so.6", "basic has it: -x 'main@basic'");
     check(

@@ -91,6 +91,7 @@ impl Supervisor {
             told.extend(calls.into_iter().map(line));
         }
         told.extend(self.misspelt());
+        told.extend(self.unmet());
         told
     }
 

@@ -1,8 +1,9 @@
 //! What a user may have meant by a filter that means nothing in any module, as far as the modules' names tell.
 
 use crate::engine::supervisor::state::Supervisor;
-use crate::plan::Named;
+use crate::plan::filter::Filter;
 use crate::plan::near::{Known, nearest, nearest_libraries};
+use crate::plan::{Named, system_calls};
 use crate::process::module::Module;
 
 impl Supervisor {
@@ -49,6 +50,28 @@ impl Supervisor {
             }
         }
         told
+    }
+
+    /// Conditions on calls of functions none of which is traced.
+    pub(in crate::engine) fn unmet(&self) -> Vec<String> {
+        let points = || self.modules().flat_map(|module| &module.planned.points);
+        let traced = || points().map(|point| &*point.tracepoint);
+        let is_met = |filter: &Filter| {
+            traced().any(|point| filter.matches(&point.symbol, &point.module))
+                || self.plan.system_calls.is_some() && system_calls::any_meant(filter)
+        };
+        let conditions = self.plan.conditions.iter();
+        let unmet = conditions.filter(|(_, filter)| !is_met(filter));
+        unmet
+            .map(|(option, filter)| {
+                let text = &filter.text;
+                let spelt = filter.spelt().filter_map(|(symbol, _)| symbol);
+                let near = spelt.flat_map(|name| nearest(name, traced().map(|p| &*p.symbol)));
+                let near = told(&near.collect::<Vec<_>>());
+                format!("{option} '{text}': no such function is traced")
+                    + &near.map_or_else(String::new, |near| format!("; {near}"))
+            })
+            .collect()
     }
 
     /// That a program has no names to look for.
@@ -119,10 +142,14 @@ impl Supervisor {
                 Known::Near(near) => names.extend(near.iter().map(String::as_str)),
             }
         }
-        match nearest(symbol, names.into_iter()).as_slice() {
-            [] => None,
-            [one] => Some(format!("the nearest is {one}")),
-            several => Some(format!("the nearest are {}", several.join(", "))),
-        }
+        told(&nearest(symbol, names.into_iter()))
+    }
+}
+
+fn told(nearest: &[String]) -> Option<String> {
+    match nearest {
+        [] => None,
+        [one] => Some(format!("the nearest is {one}")),
+        several => Some(format!("the nearest are {}", several.join(", "))),
     }
 }

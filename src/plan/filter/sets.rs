@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::PathBuf;
 
-/// Name and text of each. One function a line; `#` begins a comment.
+/// Name and text of each. Functions, with blanks, `+` or ends of lines between them; `#` begins a comment.
 const SHIPPED: [(&str, &str); 12] = [
     ("file", include_str!("../../../filters/file")),
     ("heap", include_str!("../../../filters/heap")),
@@ -96,9 +96,10 @@ fn is_name(name: &str) -> bool {
 }
 
 fn functions(text: &str) -> impl Iterator<Item = &str> + use<'_> {
-    text.lines()
-        .map(|line| line.split('#').next().unwrap_or_default().trim())
-        .filter(|name| !name.is_empty())
+    let lines = text.lines();
+    let lines = lines.map(|line| line.split('#').next().unwrap_or_default());
+    let names = lines.flat_map(|line| line.split(|c: char| c.is_whitespace() || c == '+'));
+    names.filter(|name| !name.is_empty())
 }
 
 #[cfg(test)]
@@ -119,8 +120,9 @@ mod tests {
 
     #[test]
     fn comments_and_blanks_are_no_names() {
-        let names: Vec<&str> = functions("# head\n\nmalloc # the first\n  free\n").collect();
-        assert_eq!(names, ["malloc", "free"]);
+        let names: Vec<&str> =
+            functions("# head\n\nmalloc # the first\n  free\nopen+close read").collect();
+        assert_eq!(names, ["malloc", "free", "open", "close", "read"]);
     }
 
     #[test]

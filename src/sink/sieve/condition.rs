@@ -107,6 +107,11 @@ impl Condition {
             .is_none_or(|filter| filter.matches(&point.symbol, &point.module))
     }
 
+    /// The functions of which it says something, unless those are all.
+    pub fn functions(&self) -> Option<&Filter> {
+        self.functions.as_ref()
+    }
+
     /// Whether it holds; `None` when that is known at the call's end only.
     pub fn holds(&self, call: &Call<'_>) -> Option<bool> {
         self.holds.holds(call)
