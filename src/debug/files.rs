@@ -140,6 +140,10 @@ fn usual(name: &str) -> Option<Type> {
         "pthread_t" | "thrd_t" => Some(Type::Integer(Integer::ULONG).shown(Lens::Thread)),
         "uint8_t" | "__uint8_t" => Some(Type::Integer(Integer::unsigned(Width::W8))),
         "int8_t" | "__int8_t" => Some(Type::Integer(Integer::signed(Width::W8))),
+        // In C they stand for numbers.
+        "char8_t" => Some(Type::Character(Integer::unsigned(Width::W8))),
+        "char16_t" => Some(Type::Character(Integer::unsigned(Width::W16))),
+        "char32_t" => Some(Type::Character(Integer::unsigned(Width::W32))),
         "mode_t" => Some(Type::Integer(Integer::UINT).shown(Lens::Octal)),
         _ => None,
     }

@@ -11,7 +11,7 @@ use super::{Module, rust, sections, separate};
 use crate::base::addr::Vaddr;
 use crate::mangled;
 use crate::proto::layout::Model;
-use crate::proto::types::{Passing, Type};
+use crate::proto::types::{Lens, Passing, Type};
 use crate::proto::{Param, Prototype};
 use gimli::{AttributeValue, DebugInfoOffset, DwLang, constants as dw};
 use std::collections::HashMap;
@@ -273,7 +273,8 @@ impl Functions {
             Convention::Platform => result.decayed(),
             Convention::Rust => rust::returned(result)?,
         };
-        let params: Vec<Param> = params.into_iter().collect::<Option<_>>()?;
+        let params: Vec<(Param, bool)> = params.into_iter().collect::<Option<_>>()?;
+        let (params, passed): (Vec<Param>, Vec<bool>) = params.into_iter().unzip();
         let params = match convention {
             Convention::Platform => params,
             Convention::Rust => rust::placed(params),
@@ -291,16 +292,21 @@ impl Functions {
         if !is_told(&result) || !params.iter().all(|param| is_told(&param.ty)) {
             return None;
         }
+        let params = params.into_iter().zip(passed).map(known_if).collect();
         Some(Prototype::new(symbol, result, params))
     }
 
     /// Before LLVM 18, integers of 16 bytes were passed as two of 8, unlike as the psABI says.
     fn splits_wide_integers(&mut self, function: &At) -> bool {
+        self.producer(function)
+            .is_some_and(|producer| is_before_llvm_18(&producer))
+    }
+
+    /// What compiled it.
+    fn producer(&self, function: &At) -> Option<String> {
         let root = function.sibling(function.unit.header.root_offset());
-        let producer = root
-            .entry()
-            .and_then(|entry| self.entries.text(&root, &entry, dw::DW_AT_producer));
-        producer.is_some_and(|producer| is_before_llvm_18(&producer))
+        let entry = root.entry()?;
+        self.entries.text(&root, &entry, dw::DW_AT_producer)
     }
 
     fn language(&self, function: &At) -> Option<DwLang> {
@@ -309,6 +315,17 @@ impl Functions {
             AttributeValue::Language(language) => Some(language),
             _ => None,
         }
+    }
+}
+
+/// What is in several parts may be read although its place is not told.
+fn known_if((param, is_passed): (Param, bool)) -> Param {
+    match is_passed || param.ty.is_wide() || matches!(param.ty.unshown(), Type::Struct(_)) {
+        true => param,
+        false => Param {
+            ty: param.ty.shown(Lens::Unknown),
+            ..param
+        },
     }
 }
 

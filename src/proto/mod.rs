@@ -89,6 +89,21 @@ impl Prototype {
         }
     }
 
+    /// For who does not know the function's code, and so passes what it does not read as well.
+    pub fn by_others(self: Arc<Self>) -> Arc<Prototype> {
+        let is_unread = |param: &Param| matches!(param.ty, Type::Shown(Lens::Unknown, _));
+        if !self.params.iter().any(is_unread) {
+            return self;
+        }
+        let mut all = Prototype::clone(&self);
+        for param in &mut all.params {
+            if let Type::Shown(Lens::Unknown, ty) = &param.ty {
+                param.ty = Type::clone(ty);
+            }
+        }
+        Arc::new(all)
+    }
+
     /// How many of the parameters are shown at entry: those before the first that is not.
     pub fn shown_at_entry(&self) -> usize {
         let later = self.params.iter().position(|p| p.at_return);

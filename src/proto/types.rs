@@ -96,6 +96,8 @@ pub enum Lens {
     Bool,
     /// Not at all.
     Hide,
+    /// `?`: the function may be called without it.
+    Unknown,
     /// As an unknown register.
     Guess,
     /// `<3-5,7>`

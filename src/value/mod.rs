@@ -149,6 +149,8 @@ pub enum Value {
         /// The name of that.
         name: Option<Arc<str>>,
     },
+    /// Nothing is known of it: `?`.
+    Unknown,
 }
 
 /// The numbers that a word without a type is shown as in decimal.

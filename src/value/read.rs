@@ -273,6 +273,7 @@ impl Reading<'_> {
     ) -> Value {
         match ty {
             Type::Shown(Lens::Hide, _) => return Value::Hidden,
+            Type::Shown(Lens::Unknown, _) => return Value::Unknown,
             Type::Shown(Lens::If(condition), ty) => {
                 return if self.holds(*condition) {
                     self.value(ty, lens, source, around)

@@ -97,6 +97,7 @@ pub fn render_in(out: &mut String, value: &Value, charset: Charset) {
         Value::Case(name, value) => case(out, name, value, charset),
         Value::Hidden => {}
         Value::Void => out.push_str("<void>"),
+        Value::Unknown => out.push('?'),
         Value::Recurse(levels) => {
             out.push_str("recurse");
             (0..*levels).for_each(|_| out.push('^'));

@@ -130,7 +130,7 @@ fn sets_of_the_users_own() {
     let with = |options: &[&str]| ltrace(options).env("XDG_CONFIG_HOME", &config);
     let run = with(&["--list-filters"]).finish().exits(0);
     assert!(
-        run.stdout.contains("%mine           1 functions"),
+        run.stdout.contains("%mine           1 function\n"),
         "{}",
         run.told()
     );

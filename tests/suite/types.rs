@@ -115,6 +115,62 @@ fn in_files_of_their_own() {
     }
 }
 
+/// clang does not say where a parameter is that a function does not read: those who call it and know that leave its register
+/// as it is. Who does not know it passes it.
+#[test]
+fn what_a_function_does_not_read() {
+    let build = Build::new("unread");
+    let library = "__attribute__((noinline)) int f(int a, int b, const char *c) { return a + *c; }\n\
+                   int g(int n) { return f(n, n * 7, \"c\"); }\n";
+    let program = "int f(int, int, const char *), g(int);\nint main(int n) { return f(n, 2, \"a\") + g(n) > 999; }\n";
+    std::fs::write(build.0.join("unread.c"), library).unwrap();
+    std::fs::write(build.0.join("calls.c"), program).unwrap();
+    let library = "clang -g -O2 -shared -fPIC unread.c -o libunread.so";
+    if !build.run(library) || !build.run("clang calls.c -o calls -L. -lunread -Wl,-rpath,$ORIGIN") {
+        return;
+    }
+    let run = ltrace(["-a", "1", "-x", "f@libunread.so"]).arg(build.0.join("calls"));
+    run.finish()
+        .exits(0)
+        .has_line("f(1, 2, \"a\" <unfinished ...>")
+        .has_line("f@libunread.so(1, ?, \"c\") = 100");
+}
+
+/// Arrays at the end of a structure that have no length, and characters of C11.
+#[test]
+fn what_has_no_length_and_wide_characters() {
+    let build = Build::new("flexible");
+    let source = "#include <stdlib.h>\n#include <string.h>\n#include <uchar.h>\n\
+                  struct text { int n; char text[]; };\nstruct numbers { int n; int numbers[]; };\n\
+                  int text(struct text *t) { return t->n; }\nint numbers(struct numbers *t) { return t->n; }\n\
+                  int wide(const char16_t *s, const char32_t *t, char16_t c, char32_t d) { return 1; }\n\
+                  int main(void) {\n    struct text *t = malloc(99);\n    t->n = 5;\n    strcpy(t->text, \"hello\");\n\
+                  text(t);\n    numbers((void *)t);\n    wide(u\"\u{e9}\u{1f600}\", U\"\u{1f600}\", u'\u{416}', U'\u{1f600}');\n    return 0;\n}\n";
+    std::fs::write(build.0.join("flexible.c"), source).unwrap();
+    for compiler in ["gcc", "clang"] {
+        if !build.run(&format!("{compiler} -g flexible.c -o flexible")) {
+            continue;
+        }
+        for how in ["auto", "stop"] {
+            let run = ltrace([
+                "-L",
+                "-a",
+                "1",
+                "-x",
+                "text+numbers+wide",
+                "--instrument",
+                how,
+            ]);
+            let run = run.env("LC_ALL", "C.UTF-8").arg(build.0.join("flexible"));
+            run.finish()
+                .exits(0)
+                .has_line("text({ n=5, text=\"hello\" }) = 5")
+                .has_line("numbers({ n=5, numbers=? }) = 5")
+                .has_line("wide(\"\u{e9}\u{1f600}\", \"\u{1f600}\", '\u{416}', '\u{1f600}') = 1");
+        }
+    }
+}
+
 /// Prototypes that are written down for the library go before what debug information says, and so do types.
 #[test]
 fn what_the_user_says_goes_first() {

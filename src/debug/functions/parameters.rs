@@ -8,21 +8,27 @@ use crate::proto::{Param, tell_format};
 use gimli::constants as dw;
 
 impl Functions {
-    /// The parameters of a function; `None` in the place of one whose type is not known.
+    /// The parameters of a function, each with whether something is passed for it; `None` in the place of one whose type is not
+    /// known.
     pub(super) fn params(
         &mut self,
         function: &At,
         convention: Convention,
         structor: Option<u8>,
-    ) -> Vec<Option<Param>> {
-        let mut params = Vec::new();
+    ) -> Vec<Option<(Param, bool)>> {
+        let mut params: Vec<Option<(Param, bool)>> = Vec::new();
+        let tells_places = self.tells_places(function);
         for (at, entry) in told(function) {
             match entry.tag() {
                 dw::DW_TAG_formal_parameter => {
+                    let has_place = !tells_places || entry.attr(dw::DW_AT_location).is_some();
                     let param = self.param(&at, &entry, convention);
+                    let param = param.map(|param| (param, has_place));
                     let is_added = |found: &mut Self| found.is_artificial(&at);
                     let is_passed = match (structor, &param) {
-                        (Some(variant), Some(param)) if !params.is_empty() && is_added(self) => {
+                        (Some(variant), Some((param, _)))
+                            if !params.is_empty() && is_added(self) =>
+                        {
                             is_passed_to(variant, &param.ty)
                         }
                         _ => true,
@@ -32,12 +38,23 @@ impl Functions {
                     }
                 }
                 dw::DW_TAG_unspecified_parameters => {
-                    tell_format(params.last_mut().and_then(Option::as_mut));
+                    let last = params.last_mut().and_then(Option::as_mut);
+                    tell_format(last.map(|(param, _)| param));
                 }
                 _ => {}
             }
         }
         params
+    }
+
+    /// The function is compiled, by LLVM: a parameter without a place is one that it does not read, and whose
+    /// register those who call it leave as it is. Who does not know the function's code passes it all the same.
+    fn tells_places(&self, function: &At) -> bool {
+        let is_compiled = function.entry().is_some_and(|entry| {
+            entry.attr(dw::DW_AT_low_pc).is_some() || entry.attr(dw::DW_AT_ranges).is_some()
+        });
+        let producer = is_compiled.then(|| self.producer(function)).flatten();
+        producer.is_some_and(|producer| producer.contains("clang") || producer.contains("LLVM"))
     }
 
     /// How many parameters of its source a function has.

@@ -19,7 +19,7 @@ impl Types {
         if !ty.is_complete() {
             return Type::Array(Arc::new(Type::Character(Integer::CHAR)), Expr::Number(0));
         }
-        let mut lengths = Vec::new();
+        let mut lengths: Vec<Option<u64>> = Vec::new();
         for at in at.children(MOST_STEPS) {
             let Some(entry) = at.entry() else {
                 continue;
@@ -28,23 +28,30 @@ impl Types {
                 let bound = number(&entry, dw::DW_AT_upper_bound);
                 let count = number(&entry, dw::DW_AT_count);
                 let bound = bound.filter(|bound| *bound < u64::from(u32::MAX));
-                lengths.push(count.or(bound.map(|bound| bound + 1)).unwrap_or(0));
+                lengths.push(count.or(bound.map(|bound| bound + 1)));
             }
         }
         if flag(entry, dw::DW_AT_GNU_vector) {
-            let length = lengths.first().copied().unwrap_or(0);
+            let length = lengths.first().copied().flatten().unwrap_or(0);
             return vector(Type::Array(Arc::new(ty), Expr::Number(length)));
         }
         let is_text = ty == Type::Character(Integer::CHAR);
         for (index, length) in lengths.iter().rev().enumerate() {
-            let length = match is_text && index == 0 && *length > 0 {
-                true => Expr::Zero(Some(Box::new(Expr::Number(*length)))),
-                false => Expr::Number(*length),
+            let is_text = is_text && index == 0;
+            let shown_length = match length {
+                Some(length) if is_text && *length > 0 => {
+                    Expr::Zero(Some(Box::new(Expr::Number(*length))))
+                }
+                // As far as it goes on behind the structure.
+                None if is_text => Expr::Zero(None),
+                length => Expr::Number(length.unwrap_or(0)),
             };
-            ty = Type::Array(Arc::new(ty), length);
-            if is_text && index == 0 {
-                ty = ty.shown(Lens::Text);
-            }
+            ty = Type::Array(Arc::new(ty), shown_length);
+            ty = match length {
+                _ if is_text => ty.shown(Lens::Text),
+                Some(_) => ty,
+                None => ty.shown(Lens::Unknown),
+            };
         }
         ty
     }

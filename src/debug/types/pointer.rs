@@ -111,11 +111,11 @@ impl Types {
     }
 }
 
-/// A pointer to characters of C is text. So is one to characters of 32 bits, each of which is a whole one.
+/// A pointer to characters of C is text. So is one to those of UTF-16 and UTF-32.
 fn text_or_pointer(to: Type, is_reference: bool) -> Type {
     match to {
         Type::Character(Integer::CHAR) if !is_reference => Type::string(),
-        Type::Character(integer) if integer.width == Width::W32 && !is_reference => {
+        Type::Character(integer) if integer.width != Width::W8 && !is_reference => {
             Type::text(to, Expr::Zero(None))
         }
         to => to.pointer(),

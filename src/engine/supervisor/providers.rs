@@ -51,7 +51,8 @@ impl Supervisor {
                 let prototype = prototype
                     .or_else(|| self.debug.prototype(key, space.pid, code?, &point.symbol))
                     .or_else(|| library.lookup(&point.symbol, &names))
-                    .or_else(|| self.debug.by_name(key, code?, &point.symbol));
+                    .or_else(|| self.debug.by_name(key, code?, &point.symbol))
+                    .map(|prototype| prototype.by_others());
                 typed.insert(Arc::as_ptr(point), point.retyped(prototype));
             }
         }

@@ -55,6 +55,7 @@ fn lens_word(lens: &Lens) -> &'static str {
         Lens::Hex => "hex",
         Lens::Bool => "bool",
         Lens::Hide => "hide",
+        Lens::Unknown => "unknown",
         Lens::Guess => "guess",
         Lens::Bits => "bitvec",
         Lens::Text => "string",

@@ -13,9 +13,10 @@ impl Walk<'_> {
     /// it is otherwise.
     pub(super) fn ends_with_pointer(&self, ty: &Type) -> Result<Option<(u64, Extent)>, Refused> {
         match ty {
-            Type::Shown(Lens::Hide | Lens::Switch(_) | Lens::Nodes(_) | Lens::Blocks(_), _) => {
-                Ok(None)
-            }
+            Type::Shown(
+                Lens::Hide | Lens::Unknown | Lens::Switch(_) | Lens::Nodes(_) | Lens::Blocks(_),
+                _,
+            ) => Ok(None),
             Type::Shown(_, ty) => self.ends_with_pointer(ty),
             Type::Pointer(to) => self.last_pointer(to),
             _ => Ok(None),

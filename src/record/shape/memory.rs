@@ -142,7 +142,7 @@ impl<'p> Walk<'p> {
         outer: Option<&Lens>,
     ) -> Result<Option<Extent>, Refused> {
         match ty {
-            Type::Shown(Lens::Hide, _) => Ok(None),
+            Type::Shown(Lens::Hide | Lens::Unknown, _) => Ok(None),
             Type::Shown(Lens::Switch(switch), _) => {
                 let mut most: Option<Extent> = None;
                 for ty in switch.types() {
@@ -167,7 +167,7 @@ impl<'p> Walk<'p> {
     fn behind(&self, ty: &Type, lens: Option<&Lens>) -> Result<Extent, Refused> {
         let plain = Extent::of;
         match (ty, lens) {
-            (Type::Shown(Lens::Hide, _), _) => Ok(plain(0)),
+            (Type::Shown(Lens::Hide | Lens::Unknown, _), _) => Ok(plain(0)),
             (Type::Shown(inner, ty), lens) if inner.goes_around() => self.behind(ty, lens),
             (Type::Shown(lens, ty), _) => self.behind(ty, Some(lens)),
             (Type::Array(_, length), Some(Lens::Bits)) if !matches!(length, Expr::Number(_)) => {
@@ -209,7 +209,7 @@ impl<'p> Walk<'p> {
     /// The size of a type that leads nowhere else.
     pub(super) fn flat(&self, ty: &Type) -> Result<u64, Refused> {
         match ty {
-            Type::Shown(Lens::Hide, _) => {}
+            Type::Shown(Lens::Hide | Lens::Unknown, _) => {}
             Type::Shown(Lens::Switch(switch), _) => {
                 for ty in switch.types() {
                     self.flat(ty)?;

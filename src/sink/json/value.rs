@@ -68,9 +68,11 @@ impl Serialize for Meaning<'_> {
             Value::Float(_) | Value::HexFloat(_) | Value::Recurse(_) | Value::Bits { .. } => {
                 out.serialize_str(&render(self.0))
             }
-            Value::Pointer(Addr(0)) | Value::Void | Value::Hidden | Value::Elided => {
-                out.serialize_unit()
-            }
+            Value::Pointer(Addr(0))
+            | Value::Void
+            | Value::Hidden
+            | Value::Elided
+            | Value::Unknown => out.serialize_unit(),
             Value::Pointer(at) | Value::Unreadable(at) => at.serialize(out),
             Value::Bytes { bytes, cut } => match (str::from_utf8(bytes), cut) {
                 (Ok(text), false) => out.serialize_str(text),

@@ -91,6 +91,7 @@ impl Number {
             | Lens::Duration
             | Lens::Endpoint
             | Lens::Hide
+            | Lens::Unknown
             | Lens::Text
             | Lens::Thread
             | Lens::Format(_)

@@ -136,12 +136,20 @@ fn shown(bytes: Text, size: usize, cut: bool) -> Value {
     if size == 1 {
         return Value::Bytes { bytes, cut };
     }
-    let code = |unit: &[u8]| {
+    let units = bytes.chunks_exact(size).map(|unit| {
         let mut word = [0; 4];
         let low = unit.len().min(word.len());
         word[..low].copy_from_slice(&unit[..low]);
-        char::from_u32(u32::from_le_bytes(word)).unwrap_or(char::REPLACEMENT_CHARACTER)
+        u32::from_le_bytes(word)
+    });
+    let text = match size {
+        // UTF-16, in which what is beyond 16 bits has two.
+        2 => char::decode_utf16(units.map(|unit| unit as u16))
+            .map(|char| char.unwrap_or(char::REPLACEMENT_CHARACTER))
+            .collect(),
+        _ => units
+            .map(|unit| char::from_u32(unit).unwrap_or(char::REPLACEMENT_CHARACTER))
+            .collect(),
     };
-    let text = bytes.chunks_exact(size).map(code).collect();
     Value::Wide { text, cut }
 }
