@@ -15,7 +15,7 @@ use crate::proto::types::{Integer, Lens, Struct, Type};
 pub(super) use array::is_passed_as_told;
 use base::base;
 use gimli::constants as dw;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 /// Types that are meant to be shown in another way than their debug information says, by their names.
@@ -38,8 +38,10 @@ pub(super) struct Types {
     known: HashMap<Key, Type>,
     /// By how many pointers structures are away from a function that leads to them, at least, of those that have been read.
     depths: HashMap<Key, usize>,
-    /// Structures that are pointed to, and whose members are to be read, with their depth.
-    waiting: VecDeque<(At, Arc<Struct>, usize)>,
+    /// Structures that are pointed to, and whose members are to be read.
+    waiting: VecDeque<(At, Arc<Struct>)>,
+    /// Those of them that have not been read in the meantime, as parts of others.
+    unread: HashSet<Key>,
     /// That of the structure that is being read.
     depth: usize,
     /// How many types are in a structure by value.
@@ -55,6 +57,7 @@ impl Types {
             known: HashMap::new(),
             depths: HashMap::new(),
             waiting: VecDeque::new(),
+            unread: HashSet::new(),
             depth: 0,
             weights: HashMap::new(),
             contents: HashMap::new(),
@@ -70,13 +73,16 @@ impl Types {
     /// Reads members of structures that the types asked for lead to.
     pub(super) fn finish(&mut self, entries: &mut Entries) {
         let mut left = MOST_STRUCTURES;
-        while let Some((at, structure, depth)) = self.waiting.pop_front() {
+        while let Some((at, structure)) = self.waiting.pop_front() {
+            if !self.unread.remove(&at.key()) {
+                continue;
+            }
             if left == 0 {
                 self.depths.remove(&at.key());
                 continue;
             }
             left -= 1;
-            self.depth = depth;
+            self.depth = self.depths.get(&at.key()).copied().unwrap_or(MOST_DEPTH);
             self.tell(entries, &at, &structure, 0);
         }
         self.depth = 0;

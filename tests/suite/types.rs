@@ -136,6 +136,21 @@ fn what_a_function_does_not_read() {
         .has_line("f@libunread.so(1, ?, \"c\") = 100");
 }
 
+/// A structure that is part of one parameter, and pointed to by another.
+#[test]
+fn parts_that_are_pointed_to_as_well() {
+    let build = Build::new("parts");
+    let source = "struct part { int p; };\nstruct whole { struct part part; int w; };\n\
+                  int f(struct whole *whole, struct part *part) { return whole->w; }\n\
+                  int main(void) { struct whole w = { { 1 }, 2 }; return f(&w, &w.part) - 2; }\n";
+    std::fs::write(build.0.join("parts.c"), source).unwrap();
+    if build.run("gcc -g parts.c -o parts") {
+        let run = ltrace(["-L", "-a", "1", "-x", "f"]).arg(build.0.join("parts"));
+        let run = run.finish().exits(0);
+        run.has_line("f({ part={ p=1 }, w=2 }, { p=1 }) = 2");
+    }
+}
+
 /// Arrays at the end of a structure that have no length, and characters of C11.
 #[test]
 fn what_has_no_length_and_wide_characters() {

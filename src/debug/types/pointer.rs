@@ -66,8 +66,8 @@ impl Types {
         let structure = self.structure_at(at);
         let depth = self.depth + 1;
         if depth <= MOST_DEPTH && self.is_nearer(at, entry, depth) {
-            self.waiting
-                .push_back((at.clone(), structure.clone(), depth));
+            self.unread.insert(at.key());
+            self.waiting.push_back((at.clone(), structure.clone()));
         }
         variants::shown(at, structure)
     }

@@ -50,8 +50,14 @@ impl Types {
     ) -> Type {
         // Something in it may be of its own type, in a damaged file: that has no members then.
         let structure = self.structure_at(at);
-        if self.is_nearer(at, entry, self.depth) {
+        let is_nearer = self.is_nearer(at, entry, self.depth);
+        // What waits to be read because something points to it is needed now.
+        if self.unread.remove(&at.key()) || is_nearer {
+            let nearest = self.depths.get(&at.key()).copied();
+            let depth = self.depth;
+            self.depth = nearest.unwrap_or(depth).min(depth);
             self.tell(entries, at, &structure, steps + 1);
+            self.depth = depth;
         }
         variants::shown(at, structure)
     }
