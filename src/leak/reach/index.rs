@@ -108,6 +108,15 @@ impl Index {
         (at < block.end()).then(|| (node, at - block.start))
     }
 
+    /// The block around an address, which is most often the first behind this one.
+    pub fn find_behind(&self, node: Node, at: u64) -> Option<Node> {
+        let next = self.blocks.get(node as usize + 1);
+        match next.is_some_and(|next| next.start == at) {
+            true => Some(node + 1),
+            false => self.find(at).map(|(node, _)| node),
+        }
+    }
+
     /// The lowest and the highest address that any block has.
     pub fn bounds(&self) -> (u64, u64) {
         match (self.spans.first(), self.spans.last()) {
@@ -230,6 +239,12 @@ mod tests {
             let at = at * scale + extra;
             let plain = index.blocks.iter().position(|block| (block.start..block.end()).contains(&at));
             prop_assert_eq!(index.find(at).map(|(node, _)| node as usize), plain);
+            for node in 0..index.blocks.len() as Node {
+                prop_assert_eq!(index.find_behind(node, at).map(|node| node as usize), plain);
+                let next = node + 1;
+                let start = index.blocks.get(next as usize).map(|block| block.start);
+                prop_assert_eq!(start.and_then(|start| index.find_behind(node, start)), start.and(Some(next)));
+            }
             prop_assert!(index.blocks.windows(2).all(|pair| pair[0].end() <= pair[1].start));
         }
     }

@@ -4,7 +4,7 @@ use crate::base::Tid;
 use crate::leak::heap::{block_at, has_addresses};
 use crate::leak::kinds::{Kind, KindId};
 use crate::leak::options::{BlockFilter, Thread};
-use crate::leak::reach;
+use crate::leak::reach::{self, index::Node};
 use crate::leak::report::checked::{Checked, born_before};
 use crate::leak::report::model::{Amount, Verdict};
 use crate::leak::site::SiteId;
@@ -99,6 +99,7 @@ pub fn survey(
         let kind = tracker.kinds().kind(id);
         let is_checked = kind.is_some_and(has_addresses);
         let known = known.filter(|_| kind.is_some_and(Kind::has_descriptors));
+        let mut place = 0;
         for (key, live) in holdings.table.iter().filter(|(_, live)| is_meant(live)) {
             if known.is_some_and(|known| !is_open(holdings, known, key)) {
                 *survey.closed_unseen.entry(live.site).or_default() += 1;
@@ -109,7 +110,7 @@ pub fn survey(
                 continue;
             }
             let verdict = match checked.filter(|_| is_checked) {
-                Some(checked) => verdict(checked, key, &live),
+                Some(checked) => verdict(checked, &mut place, key, &live),
                 None => Verdict::Unchecked,
             };
             let quarter = (live.born.saturating_mul(4) / now).min(3) as usize;
@@ -146,9 +147,11 @@ fn is_thread(thread: &Thread, id: Tid, names: &HashMap<Tid, String>) -> bool {
     }
 }
 
-/// What could not be reached once is never reached again: a later word on some stack is a stale one.
-fn verdict(checked: &Checked, key: u64, live: &Live) -> Verdict {
-    let found = checked.check.index.find(key).map(|(node, _)| node);
+/// What could not be reached once is never reached again: a later word on some stack is a stale one. `place` is where
+/// the block before was found.
+fn verdict(checked: &Checked, place: &mut Node, key: u64, live: &Live) -> Verdict {
+    let found = checked.check.index.find_behind(*place, key);
+    *place = found.unwrap_or(*place);
     match found.map(|node| checked.check.verdict(node)) {
         Some(reach::Verdict::Lost | reach::Verdict::Indirect) => {
             match found.is_some_and(|node| checked.tells(node)) {

@@ -1,45 +1,42 @@
-//! Live things that are handed out once, by their values. There may be millions of them: the table is one of many
-//! parts, each of which grows by itself, so that no growth takes long or needs much memory at once.
+//! Live things that are handed out once, by their values. Most are addresses of blocks. There may be millions of them,
+//! and most are handed out in ascending order: those of one page are kept together, in that order.
 
 use super::Live;
 use crate::base::Tid;
 use crate::leak::kinds::FamilyId;
 use crate::leak::site::SiteId;
 use rustc_hash::FxHashMap;
+use std::iter::successors;
 
 /// A table of things.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Owned {
-    parts: Box<[FxHashMap<u64, Packed>]>,
+    pages: FxHashMap<u64, Page>,
+    /// How many of the pages have nothing.
+    empty: usize,
+    /// Things that share their place in a page with others: values that are no multiple of a place's size.
+    odd: FxHashMap<u64, Packed>,
+    len: usize,
 }
 
-/// A hash table doubles when it is full. The parts get shares of the keys from the smallest to twice that, so that at
-/// any time some are full and some are half full, and all together waste as much at any time.
-const PARTS: usize = 128;
-/// What the share of one is against that of the one before: the 128th root of 2.
-const GROWTH: f64 = 1.005_429_900_5;
-/// Hashes are told apart by so many upper bits.
-const BITS: u32 = 12;
-/// 2^64 divided by the golden ratio.
-const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+/// The things of so many values.
+const PAGE: u64 = PLACE * PLACES as u64;
+/// How far apart two things of a page are at least.
+const PLACE: u64 = 8;
+const PLACES: usize = 256;
+const WORD: usize = u64::BITS as usize;
+/// So many empty pages are kept in any case: what is handed out next often comes from one.
+const MOST_EMPTY: usize = 64;
+/// Room for so many things is no waste.
+const FEW: usize = 8;
 
-/// The part of each hash, by its upper bits.
-static PART: [u8; 1 << BITS] = shares();
-
-const fn shares() -> [u8; 1 << BITS] {
-    let mut parts = [0; 1 << BITS];
-    // The shares of all parts together are those of one octave: 2 - 1.
-    let (mut part, mut end) = (0, GROWTH - 1.0);
-    let mut at = 0;
-    while at < parts.len() {
-        if at as f64 / parts.len() as f64 >= end && part + 1 < PARTS {
-            part += 1;
-            end = (end + 1.0) * GROWTH - 1.0;
-        }
-        parts[at] = part as u8;
-        at += 1;
-    }
-    parts
+/// Things whose values lie near each other.
+#[derive(Clone, Debug, Default)]
+struct Page {
+    /// A bit for each place that has a thing.
+    places: [u64; PLACES / WORD],
+    /// The things, in the order of their places.
+    things: Vec<Packed>,
 }
 
 /// A thing in 24 bytes.
@@ -53,7 +50,7 @@ struct Packed {
     thread: i32,
 }
 
-const _: () = assert!(size_of::<(u64, Packed)>() == 32);
+const _: () = assert!(size_of::<Packed>() == 24);
 const FAMILY_BITS: u32 = u16::BITS;
 
 impl From<Live> for Packed {
@@ -80,51 +77,84 @@ impl From<Packed> for Live {
     }
 }
 
-impl Default for Owned {
-    fn default() -> Owned {
-        Owned {
-            parts: (0..PARTS).map(|_| FxHashMap::default()).collect(),
-        }
-    }
-}
-
 impl Owned {
     /// Adds one. Gives what had this value before.
     pub fn insert(&mut self, key: u64, live: Live) -> Option<Live> {
-        self.part_mut(key).insert(key, live.into()).map(Live::from)
+        let old = match is_odd(key) {
+            true => self.odd.insert(key, live.into()),
+            false => self.page(key).insert(Place::of(key), live.into()),
+        };
+        self.len += usize::from(old.is_none());
+        old.map(Live::from)
     }
 
     /// Adds one, unless there is one of this value.
     pub fn insert_new(&mut self, key: u64, live: Live) {
-        self.part_mut(key).entry(key).or_insert(live.into());
+        if self.get(key).is_none() {
+            self.insert(key, live);
+        }
     }
 
     /// Takes one out.
     pub fn remove(&mut self, key: u64) -> Option<Live> {
-        self.part_mut(key).remove(&key).map(Live::from)
+        let packed = match is_odd(key) {
+            true => self.odd.remove(&key)?,
+            false => {
+                let page = self.pages.get_mut(&(key / PAGE))?;
+                let packed = page.remove(Place::of(key))?;
+                if page.things.is_empty() {
+                    self.emptied();
+                }
+                packed
+            }
+        };
+        self.len -= 1;
+        Some(packed.into())
     }
 
     /// The one of this value.
     pub fn get(&self, key: u64) -> Option<Live> {
-        self.parts[part(key)].get(&key).copied().map(Live::from)
+        let packed = match is_odd(key) {
+            true => self.odd.get(&key)?,
+            false => {
+                let page = self.pages.get(&(key / PAGE))?;
+                page.things.get(page.find(Place::of(key)).ok()?)?
+            }
+        };
+        Some(Live::from(*packed))
     }
 
     /// Notes that it is lost.
     pub fn mark_lost(&mut self, key: u64) {
-        if let Some(packed) = self.part_mut(key).get_mut(&key) {
+        let packed = match is_odd(key) {
+            true => self.odd.get_mut(&key),
+            false => self.pages.get_mut(&(key / PAGE)).and_then(|page| {
+                let at = page.find(Place::of(key)).ok()?;
+                page.things.get_mut(at)
+            }),
+        };
+        if let Some(packed) = packed {
             packed.size |= 1;
         }
     }
 
-    /// All, in no order.
+    /// All, in ascending order but for those of odd values.
     pub fn iter(&self) -> impl Iterator<Item = (u64, Live)> + '_ {
-        let all = self.parts.iter().flatten();
-        all.map(|(key, packed)| (*key, Live::from(*packed)))
+        let mut pages: Vec<(u64, &Page)> =
+            self.pages.iter().map(|(at, page)| (*at, page)).collect();
+        pages.sort_unstable_by_key(|(at, _)| *at);
+        let of_pages = pages
+            .into_iter()
+            .flat_map(|(at, page)| page.iter(at * PAGE));
+        let odd = self.odd.iter().map(|(key, packed)| (*key, packed));
+        of_pages
+            .chain(odd)
+            .map(|(key, packed)| (key, Live::from(*packed)))
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.parts.iter().map(FxHashMap::len).sum()
+        self.len
     }
 
     /// Forgets all.
@@ -132,20 +162,118 @@ impl Owned {
         *self = Owned::default();
     }
 
-    fn part_mut(&mut self, key: u64) -> &mut FxHashMap<u64, Packed> {
-        &mut self.parts[part(key)]
+    /// The page of a value, to which a thing is about to be added.
+    fn page(&mut self, key: u64) -> &mut Page {
+        let page = self.pages.entry(key / PAGE).or_default();
+        if page.things.is_empty() {
+            self.empty = self
+                .empty
+                .saturating_sub(usize::from(page.things.capacity() > 0));
+        }
+        page
+    }
+
+    /// A page has nothing any more. Where too many have not, they are given back.
+    fn emptied(&mut self) {
+        self.empty += 1;
+        if self.empty > MOST_EMPTY + self.pages.len() / 2 {
+            self.pages.retain(|_, page| !page.things.is_empty());
+            self.pages.shrink_to(2 * self.pages.len());
+            self.empty = 0;
+        }
     }
 }
 
-/// The number of the part that holds a key.
-fn part(key: u64) -> usize {
-    let hash = key.wrapping_mul(SPREAD);
-    usize::from(PART[(hash >> (u64::BITS - BITS)) as usize])
+impl Page {
+    /// Where the thing of a place is, or would be put.
+    fn find(&self, place: Place) -> Result<usize, usize> {
+        let (before, word) = (self.places.iter().take(place.word), self.places[place.word]);
+        let before: u32 = before.map(|word| word.count_ones()).sum();
+        let at = (before + (word & (place.bit - 1)).count_ones()) as usize;
+        match word & place.bit {
+            0 => Err(at),
+            _ => Ok(at),
+        }
+    }
+
+    fn insert(&mut self, place: Place, packed: Packed) -> Option<Packed> {
+        match self.find(place) {
+            Ok(at) => self
+                .things
+                .get_mut(at)
+                .map(|old| std::mem::replace(old, packed)),
+            Err(at) => {
+                if self.things.len() == self.things.capacity() {
+                    self.grow();
+                }
+                self.things.insert(at, packed);
+                self.places[place.word] |= place.bit;
+                None
+            }
+        }
+    }
+
+    fn remove(&mut self, place: Place) -> Option<Packed> {
+        let at = self.find(place).ok()?;
+        self.places[place.word] &= !place.bit;
+        let packed = self.things.remove(at);
+        let (len, capacity) = (self.things.len(), self.things.capacity());
+        if capacity > FEW && len < capacity / 4 {
+            self.things.shrink_to(capacity / 2);
+        }
+        Some(packed)
+    }
+
+    /// Makes room for more: for one in an empty page, for a quarter more in others.
+    fn grow(&mut self) {
+        let more = match self.things.len() {
+            0 => 1,
+            len => FEW / 2 + len / 4,
+        };
+        self.things.reserve_exact(more);
+    }
+
+    /// The things of the page that begins there, and their values.
+    fn iter(&self, start: u64) -> impl Iterator<Item = (u64, &Packed)> {
+        let set = |word: u64| {
+            let rest = successors(Some(word), |word| Some(word & word.wrapping_sub(1)));
+            rest.take_while(|word| *word != 0).map(u64::trailing_zeros)
+        };
+        let words = (0u64..).step_by(WORD).zip(self.places);
+        let places =
+            words.flat_map(move |(first, word)| set(word).map(move |bit| first + u64::from(bit)));
+        places
+            .map(move |place| start + place * PLACE)
+            .zip(&self.things)
+    }
+}
+
+/// A place in a page.
+#[derive(Clone, Copy)]
+struct Place {
+    word: usize,
+    bit: u64,
+}
+
+impl Place {
+    fn of(key: u64) -> Place {
+        let number = (key / PLACE) as usize % PLACES;
+        Place {
+            word: number / WORD,
+            bit: 1 << (number % WORD),
+        }
+    }
+}
+
+fn is_odd(key: u64) -> bool {
+    !key.is_multiple_of(PLACE)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
 
     fn live(number: u64) -> Live {
         Live {
@@ -158,18 +286,19 @@ mod tests {
         }
     }
 
-    /// The bytes that the tables take: an entry and a byte for each place, a power of two of them, of which seven
-    /// eighths are used.
+    /// The bytes that the tables take: those of the things, with a word of the allocator's each, and those of the
+    /// pages, with a byte for each place, a power of two of them, of which seven eighths are used.
     fn bytes(owned: &Owned) -> usize {
-        let places = |part: &FxHashMap<u64, Packed>| match part.capacity() {
-            0 => 0,
-            capacity => (capacity * 8 / 7).next_power_of_two(),
-        };
-        owned.parts.iter().map(places).sum::<usize>() * 33
+        let places = (owned.pages.capacity() * 8 / 7).next_power_of_two();
+        let things = owned
+            .pages
+            .values()
+            .map(|page| 8 + 24 * page.things.capacity());
+        places * (size_of::<(u64, Page)>() + 1) + things.sum::<usize>()
     }
 
     #[test]
-    fn an_entry_takes_as_much_at_any_time() {
+    fn a_thing_takes_little_at_any_time() {
         let mut owned = Owned::default();
         let mut most: f64 = 0.0;
         for number in 0..1_500_000 {
@@ -178,7 +307,45 @@ mod tests {
                 most = most.max(bytes(&owned) as f64 / number as f64);
             }
         }
-        assert!((40.0..60.0).contains(&most), "{most} bytes an entry");
+        assert!((24.0..40.0).contains(&most), "{most} bytes a thing");
+        for number in 0..1_500_000 {
+            owned.remove(0x5000_0000 + 48 * number);
+        }
+        assert_eq!(owned.len(), 0);
+        let left = bytes(&owned);
+        assert!(left < 100_000, "{left} bytes for nothing");
+    }
+
+    proptest! {
+        #[test]
+        fn as_an_ordered_map(steps in proptest::collection::vec((0u8..4, 0u64..1200), 0..600)) {
+            let mut owned = Owned::default();
+            let mut map = BTreeMap::new();
+            for (step, number) in steps {
+                // Values of all alignments, near each other, far apart and at the end.
+                let key = match number % 3 {
+                    0 => number,
+                    1 => number << 20,
+                    _ => u64::MAX - number,
+                };
+                let one = live(number);
+                match step {
+                    0 => prop_assert_eq!(owned.remove(key), map.remove(&key)),
+                    1 => {
+                        owned.insert_new(key, one);
+                        map.entry(key).or_insert(one);
+                    }
+                    _ => prop_assert_eq!(owned.insert(key, one), map.insert(key, one)),
+                }
+                prop_assert_eq!(owned.get(key), map.get(&key).copied());
+                prop_assert_eq!(owned.len(), map.len());
+            }
+            let all: Vec<(u64, Live)> = owned.iter().collect();
+            let even = all.iter().filter(|(key, _)| !is_odd(*key));
+            prop_assert!(even.is_sorted_by_key(|(key, _)| *key));
+            let all: BTreeMap<u64, Live> = all.into_iter().collect();
+            prop_assert_eq!(all, map);
+        }
     }
 
     #[test]
