@@ -1,5 +1,5 @@
-//! Which block an address is in: a table of cells over each stretch of heap, so that a look-up is a shift,
-//! a load, and a step or two.
+//! Which block an address is in: a table of cells over each stretch of heap. A cell tells by bits where blocks begin in
+//! it, so that a look-up takes one load from a table that is small, and one of the block.
 
 /// A block to be found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,14 +42,24 @@ struct Span {
     end: u64,
     /// A cell is `1 << shift` bytes.
     shift: u32,
-    /// The first block that begins in each cell or behind it.
-    cells: Vec<Node>,
+    /// No two blocks begin in the same `1 << granule` bytes, of which a cell has 64. `None`: a cell has more.
+    granule: Option<u32>,
+    cells: Vec<Cell>,
+}
+
+/// A piece of a span.
+#[derive(Clone, Copy)]
+struct Cell {
+    /// The first block that begins in it or behind it.
+    first: Node,
+    /// A bit for each granule in which a block begins.
+    begins: u64,
 }
 
 /// Blocks further apart than this are in different spans.
 const GAP: u64 = 1 << 20;
-/// The smallest cell: eight of the smallest blocks.
-const SHIFT: u32 = 8;
+/// A cell has so many granules, as a logarithm.
+const GRANULES: u32 = u64::BITS.ilog2();
 
 impl Index {
     /// Sorts the blocks. Of two that overlap the first one stays.
@@ -99,11 +109,21 @@ impl Index {
         if at >= span.end {
             return None;
         }
-        let cell = ((at - span.start) >> span.shift) as usize;
-        let (first, next) = (*span.cells.get(cell)?, *span.cells.get(cell + 1)?);
-        let here = self.blocks.get(first as usize..next as usize)?;
-        let node = first + here.partition_point(|block| block.start <= at) as Node;
-        let node = node.checked_sub(1)?;
+        let number = ((at - span.start) >> span.shift) as usize;
+        let cell = span.cells.get(number)?;
+        let behind = match span.granule {
+            Some(granule) => {
+                let place = ((at - span.start) >> granule) as u32 % u64::BITS;
+                let up_to_here = cell.begins << (u64::BITS - 1 - place);
+                cell.first + up_to_here.count_ones()
+            }
+            None => {
+                let next = span.cells.get(number + 1)?;
+                let here = self.blocks.get(cell.first as usize..next.first as usize)?;
+                cell.first + here.partition_point(|block| block.start <= at) as Node
+            }
+        };
+        let node = behind.checked_sub(1)?;
         let block = self.blocks.get(node as usize)?;
         (at < block.end()).then(|| (node, at - block.start))
     }
@@ -136,27 +156,43 @@ impl Span {
         let start = blocks.first().map_or(0, |block| block.start);
         let end = blocks.last().map_or(0, Block::end);
         let length = end - start;
+        let apart = blocks
+            .iter()
+            .fold(0, |all, block| all | (block.start - start));
+        let granule = apart.trailing_zeros().min(u64::BITS - 1 - GRANULES);
         // Few blocks over much memory get larger cells, so that the table stays in proportion.
         let most = 4 * blocks.len() as u64 + 16;
         let fits = |shift: &u32| length >> shift <= most;
-        let shift = (SHIFT..u64::BITS).find(fits).unwrap_or(u64::BITS - 1);
-        let count = (length >> shift) as usize + 2;
-        let mut cells = Vec::with_capacity(count);
-        let mut node = 0;
-        for cell in 0..count as u64 {
-            let base = start.saturating_add(cell << shift);
-            let before = |block: &Block| block.start < base;
-            while blocks.get(node).is_some_and(before) {
-                node += 1;
-            }
-            cells.push(first + node as Node);
-        }
-        Span {
+        let smallest = granule + GRANULES;
+        let shift = (smallest..u64::BITS).find(fits).unwrap_or(u64::BITS - 1);
+        let mut span = Span {
             start,
             end,
             shift,
-            cells,
+            granule: (shift == smallest).then_some(granule),
+            cells: Vec::new(),
+        };
+        span.cells = span.cells(blocks, first);
+        span
+    }
+
+    fn cells(&self, blocks: &[Block], first: Node) -> Vec<Cell> {
+        let count = ((self.end - self.start) >> self.shift) as usize + 2;
+        let mut cells = Vec::with_capacity(count);
+        let mut blocks = (first..).zip(blocks).peekable();
+        let mut behind = first;
+        for number in 0..count as u64 {
+            let (first, mut begins) = (behind, 0);
+            let is_here =
+                |(_, block): &(Node, &Block)| (block.start - self.start) >> self.shift == number;
+            while let Some((node, block)) = blocks.next_if(is_here) {
+                let place = (block.start - self.start) >> self.granule.unwrap_or_default();
+                begins |= 1 << (place % u64::from(u64::BITS));
+                behind = node + 1;
+            }
+            cells.push(Cell { first, begins });
         }
+        cells
     }
 }
 
