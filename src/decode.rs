@@ -4,6 +4,7 @@
 mod arguments;
 mod formats;
 mod go;
+mod plain;
 mod python;
 mod room;
 #[cfg(test)]
@@ -22,7 +23,7 @@ use crate::plan::capture::Capture;
 use crate::plan::{self, Stack, Tracepoint};
 use crate::proto::Prototype;
 use crate::proto::types::Type;
-use crate::stack::{Bytes, CallStack, Moment, RawStack, WalkedStacks};
+use crate::stack::{Bytes, CallStack, Moment, RawStack};
 use crate::sys;
 use crate::value::read::{Plain, Reader};
 use crate::value::{Limits, Value};
@@ -32,6 +33,7 @@ use go::Gos;
 use python::Pythons;
 use room::Room;
 use rustc_hash::FxHashMap;
+use std::iter;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -57,7 +59,8 @@ pub struct Decoder {
     words: Vec<u64>,
     /// Where stacks are read to.
     stack: Vec<u8>,
-    walked: WalkedStacks,
+    /// The addresses of the last one that its thread has walked.
+    addresses: Vec<u64>,
 }
 
 impl Decoder {
@@ -81,7 +84,7 @@ impl Decoder {
             keeps_words: false,
             words: Vec::new(),
             stack: Vec::new(),
-            walked: WalkedStacks::default(),
+            addresses: Vec::new(),
         }
     }
 
@@ -373,7 +376,8 @@ impl Decoder {
             _ => Moment::Entry,
         };
         if let Some(returns) = view.memory.returns() {
-            return Some(CallStack::Walked(self.walked.find(view.regs.rip, returns)));
+            let addresses = iter::once(view.regs.rip).chain(returns.iter().copied());
+            return Some(CallStack::Walked(addresses.collect()));
         }
         self.stack.resize(STACK, 0);
         let got = view.memory.read(Addr(view.regs.rsp), &mut self.stack);

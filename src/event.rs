@@ -63,6 +63,38 @@ pub struct Event {
     pub kind: Kind,
 }
 
+/// A call of a resource's function whose arguments and result are numbers: told without an event, as there are
+/// millions of them.
+pub struct PlainCall<'e> {
+    /// The process.
+    pub pid: Pid,
+    /// The thread.
+    pub tid: Tid,
+    /// When it was made.
+    pub time: Timestamp,
+    /// Which call.
+    pub id: CallId,
+    /// The function.
+    pub point: &'e Arc<Tracepoint>,
+    /// Where it will return to, or has.
+    pub return_address: Addr,
+    /// The arguments.
+    pub args: &'e [u64],
+    /// Where the function begins, and the return addresses, innermost first; nothing when its stack is not wanted.
+    pub stack: &'e [u64],
+    /// Its return, when its task did nothing else before. Otherwise, if it is watched, that comes as an event.
+    pub returned: Option<PlainReturn>,
+}
+
+/// The return of a [`PlainCall`].
+#[derive(Clone, Copy, Debug)]
+pub struct PlainReturn {
+    /// When.
+    pub time: Timestamp,
+    /// The result, if there is any.
+    pub result: Option<u64>,
+}
+
 /// The kinds of event.
 #[derive(Clone, Debug)]
 pub enum Kind {

@@ -468,3 +468,103 @@ fn a_return_without_a_call_still_tells_its_result() {
         kind => panic!("{kind:?}"),
     }
 }
+
+/// Arguments and result.
+type Numbers = (Vec<u64>, Option<u64>);
+
+/// The call of a resource's function as it is told without an event, and by its events.
+fn plainly(line: &str, words: &[u64], rax: u64) -> (Option<Numbers>, String) {
+    let point = Arc::new(Tracepoint {
+        kind: plan::Kind::Resource {
+            entry: Vaddr(0),
+            allocator: None,
+            holder: plan::Holder::Memory,
+            sample: None,
+            nesting: None,
+        },
+        ..(*point(Some(line))).clone()
+    });
+    let target = Target::new(words, b"text\0");
+    let returned = Target::new(&[], b"text\0").returned(rax, b"text\0");
+    let complete = || {
+        hit(
+            10,
+            What::Complete {
+                call: hit::Call {
+                    id: CallId(7),
+                    depth: 0,
+                    point: &point,
+                    return_address: Addr(0x40),
+                    view: target.view(),
+                },
+                returned: returned.view(),
+                ended: Timestamp(Duration::from_secs(13)),
+            },
+        )
+    };
+    let mut decoder = Decoder::new(Limits::default());
+    let hit = complete();
+    let plain = decoder.plain(&hit).map(|plain| {
+        assert_eq!((plain.id, plain.return_address), (CallId(7), Addr(0x40)));
+        assert!(plain.stack.is_empty());
+        let returned = plain.returned.expect("it has returned");
+        assert_eq!(returned.time, Timestamp(Duration::from_secs(13)));
+        (plain.args.to_vec(), returned.result)
+    });
+    decoder.event(&complete());
+    let (call, back) = decoder.complete(&point).expect("two events");
+    let text = match (&call.kind, &back.kind) {
+        (Kind::Call { args, .. }, Kind::Return { result, .. }) => {
+            let mut text = String::new();
+            list(&mut text, args);
+            text.push_str(" = ");
+            text.push_str(&render(result));
+            text
+        }
+        _ => panic!("a call and its return"),
+    };
+    (plain, text)
+}
+
+#[test]
+fn calls_whose_values_are_numbers() {
+    let minus = u64::MAX - 4;
+    let check = |line, words: &[u64], rax, numbers: Option<(&[u64], Option<u64>)>, text| {
+        let (plain, shown) = plainly(line, words, rax);
+        let plain = plain.as_ref().map(|(args, result)| (&**args, *result));
+        assert_eq!((plain, shown.as_str()), (numbers, text), "{line}");
+    };
+    check(
+        "addr f(ulong, int)",
+        &[32, 0xdead_0000_ffff_fffb],
+        0x5000,
+        Some((&[32, minus], Some(0x5000))),
+        "32, -5 = 0x5000",
+    );
+    check(
+        "void f(addr)",
+        &[TEXT],
+        3,
+        Some((&[TEXT], None)),
+        "0x1200 = <void>",
+    );
+    check(
+        "int f()",
+        &[],
+        0xffff_fffb,
+        Some((&[], Some(minus))),
+        " = -5",
+    );
+    check("int f(string)", &[TEXT], 1, None, "\"text\" = 1");
+    check("string f(int)", &[1], TEXT, None, "1 = \"text\"");
+    check("int f(double)", &[], 1, None, "0.000000 = 1");
+}
+
+#[test]
+fn calls_that_are_no_resource_s_are_events() {
+    let point = point(Some("int f(int)"));
+    let target = Target::new(&[1], b"");
+    let mut decoder = Decoder::new(Limits::default());
+    assert!(decoder.plain(&call(&point, &target)).is_none());
+    assert!(decoder.plain(&back(&point, &target)).is_none());
+}

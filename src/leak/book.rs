@@ -40,8 +40,8 @@ struct Space {
     made: MadeCode,
     /// Calls whose stacks were shortened because there are too many.
     merged: u64,
-    /// Stacks by their numbers, as they were walked; and whether they were shortened.
-    walked: FxHashMap<u64, (StackId, bool)>,
+    /// Stacks by their addresses, as they were walked; and whether they were shortened.
+    walked: FxHashMap<Box<[u64]>, (StackId, bool)>,
 }
 
 /// A module in a process.
@@ -189,25 +189,48 @@ impl Book {
 
     /// The stack of a call, which may be one of an allocator's function, however that is called.
     pub fn unwind(&mut self, pid: Pid, stack: &CallStack, is_of_allocator: bool) -> StackId {
-        let space = self.spaces.entry(pid).or_default();
-        let unwound = match stack {
-            CallStack::Copied(raw) => space.unwinder.unwind(raw, self.most),
-            CallStack::Walked(walked) => {
-                if let Some((known, is_shortened)) = space.walked.get(&walked.number) {
-                    space.merged += u64::from(*is_shortened);
-                    return *known;
-                }
-                space.unwinder.walked(walked, self.most)
-            }
+        let raw = match stack {
+            CallStack::Copied(raw) => raw,
+            CallStack::Walked(addresses) => return self.walked(pid, addresses, is_of_allocator),
         };
-        if unwound.frames.iter().any(|frame| frame.module.is_none()) {
-            space.made.meet(pid);
+        let most = self.most;
+        let unwound = self.space(pid).unwinder.unwind(raw, most);
+        let frames = self.with_scripts(pid, unwound.frames, raw.scripts());
+        self.intern(pid, frames, unwound.end, is_of_allocator).0
+    }
+
+    /// The same of a stack whose thread has walked it: of a function that begins at the first address, and of return
+    /// addresses.
+    pub fn walked(&mut self, pid: Pid, addresses: &[u64], is_of_allocator: bool) -> StackId {
+        let most = self.most;
+        let space = self.space(pid);
+        if let Some((known, is_shortened)) = space.walked.get(addresses) {
+            space.merged += u64::from(*is_shortened);
+            return *known;
         }
-        let mut frames = match stack {
-            CallStack::Copied(raw) => self.with_scripts(pid, unwound.frames, raw.scripts()),
-            CallStack::Walked(_) => unwound.frames,
-        };
-        if matches!(unwound.end, End::Limit | End::Cut) {
+        let unwound = space.unwinder.walked(addresses, most);
+        let new = self.intern(pid, unwound.frames, unwound.end, is_of_allocator);
+        let walked = &mut self.space(pid).walked;
+        if walked.len() == WALKED {
+            walked.clear();
+        }
+        walked.insert(addresses.into(), new);
+        new.0
+    }
+
+    /// The stack of these frames, and whether it was shortened.
+    fn intern(
+        &mut self,
+        pid: Pid,
+        mut frames: Vec<Frame>,
+        end: End,
+        is_of_allocator: bool,
+    ) -> (StackId, bool) {
+        let is_made = |frame: &Frame| frame.module.is_none() && frame.kind != FrameKind::Script;
+        if frames.iter().any(is_made) {
+            self.space(pid).made.meet(pid);
+        }
+        if matches!(end, End::Limit | End::Cut) {
             frames.push(Frame::CUT);
         }
         if is_of_allocator && let Some(first) = frames.first() {
@@ -215,16 +238,12 @@ impl Book {
         }
         let is_shortened = self.shorten(&mut frames);
         let id = self.stacks.intern(&frames);
-        if let Some(space) = self.spaces.get_mut(&pid) {
-            space.merged += u64::from(is_shortened);
-            if let CallStack::Walked(walked) = stack {
-                if space.walked.len() == WALKED {
-                    space.walked.clear();
-                }
-                space.walked.insert(walked.number, (id, is_shortened));
-            }
-        }
-        id
+        self.space(pid).merged += u64::from(is_shortened);
+        (id, is_shortened)
+    }
+
+    fn space(&mut self, pid: Pid) -> &mut Space {
+        self.spaces.entry(pid).or_default()
     }
 
     /// Keeps only the innermost frames of a new stack when there are very many already: a recursion that takes

@@ -15,7 +15,7 @@ mod user_requests;
 use crate::base::Pid;
 use crate::base::snapshot::Snapshot;
 use crate::base::time::Timestamp;
-use crate::event::{Event, Kind, Request};
+use crate::event::{Event, Kind, PlainCall, Request};
 use crate::export::Profile;
 use crate::leak::book::Book;
 use crate::leak::check_thread::CheckThread;
@@ -192,21 +192,17 @@ impl LeakSink {
         }
     }
 
-    /// What is due before an event is taken.
-    fn at(&mut self, event: &Event) -> io::Result<()> {
+    /// What is due before something is taken that happened then. `runs`: it is a call or a return, or time has passed.
+    fn at(&mut self, now: Timestamp, runs: bool) -> io::Result<()> {
         if !self.pending.is_empty() {
             self.collect()?;
         }
         // Not while processes are still being attached to: what there is to say of that comes first, and the
         // time that was asked for has not begun.
-        let runs = matches!(
-            event.kind,
-            Kind::Tick | Kind::Call { .. } | Kind::Return { .. }
-        );
         if runs {
-            self.clock.begin(event.time);
+            self.clock.begin(now);
         }
-        self.tick(event.time);
+        self.tick(now);
         if runs && std::mem::take(&mut self.is_to_listen) {
             self.listen()?;
         }
@@ -241,13 +237,26 @@ impl Sink for LeakSink {
     }
 
     fn complete(&mut self, call: &Event, returned: &Event) -> io::Result<()> {
-        self.at(call)?;
+        self.at(call.time, true)?;
         self.completed(call, returned);
         Ok(())
     }
 
+    fn plain_call(&mut self, call: &PlainCall<'_>) -> io::Result<bool> {
+        if self.shows_call(call.point) {
+            return Ok(false);
+        }
+        self.at(call.time, true)?;
+        self.plainly_called(call);
+        Ok(true)
+    }
+
     fn event(&mut self, event: &Event) -> io::Result<()> {
-        self.at(event)?;
+        let runs = matches!(
+            event.kind,
+            Kind::Tick | Kind::Call { .. } | Kind::Return { .. }
+        );
+        self.at(event.time, runs)?;
         if let Kind::Exited { last: true, .. } | Kind::Killed { last: true, .. } = event.kind
             && let Some(readers) = &self.setup.readers
         {

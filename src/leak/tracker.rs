@@ -21,9 +21,9 @@ use crate::leak::recent_frees::RecentFrees;
 use crate::leak::site::{Origin, Passed, Site, SiteId, Sites};
 use crate::leak::system::FileId;
 use crate::leak::table::{Live, Table, Taken};
+pub use crate::leak::words::Args;
 use crate::leak::words::Words;
 use crate::plan::pairs::Width;
-use crate::value::Value;
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::ops::Range;
 use std::sync::Arc;
@@ -57,9 +57,9 @@ pub struct Returned<'e> {
     /// When.
     pub time: Timestamp,
     /// What is told of arguments at the return.
-    pub out_args: &'e [Value],
-    /// The result.
-    pub result: &'e Value,
+    pub out_args: Args<'e>,
+    /// The result; nothing if there is none.
+    pub result: Args<'e>,
 }
 
 /// What a process holds, and who gave it.
@@ -178,7 +178,7 @@ impl Tracker {
     }
 
     /// A call begins.
-    pub fn call(&mut self, caller: &Caller<'_>, args: &[Value]) {
+    pub fn call(&mut self, caller: &Caller<'_>, args: Args<'_>) {
         for role in caller.roles {
             let mut call = self.begin(caller, role, args);
             if role.function.needs_return() {
@@ -195,7 +195,7 @@ impl Tracker {
     }
 
     /// A call that has returned before its thread did anything else.
-    pub fn complete(&mut self, caller: &Caller<'_>, args: &[Value], returned: &Returned<'_>) {
+    pub fn complete(&mut self, caller: &Caller<'_>, args: Args<'_>, returned: &Returned<'_>) {
         let [role] = caller.roles else {
             self.call(caller, args);
             return self.returned(caller.thread, caller.id, returned);
@@ -208,7 +208,7 @@ impl Tracker {
         self.settle(caller.thread, role, &mut call);
     }
 
-    fn begin(&mut self, caller: &Caller<'_>, role: &Role, args: &[Value]) -> Call {
+    fn begin(&mut self, caller: &Caller<'_>, role: &Role, args: Args<'_>) -> Call {
         self.now = self.now.max(caller.time);
         let open = self.threads.get(&caller.thread);
         let mut open = open.into_iter().flat_map(|thread| &thread.open);

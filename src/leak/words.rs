@@ -7,43 +7,68 @@ use smallvec::SmallVec;
 /// The arguments that are known at entry, and later those that are known at return.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Words {
-    args: SmallVec<[Number; 4]>,
-    result: Number,
+    /// `None`: it is no number, or could not be read.
+    args: SmallVec<[Option<u64>; 4]>,
+    result: Option<u64>,
+    /// What is several numbers, as of `out fd[2]`. In a box, as it is seldom met.
+    several: Option<Box<(Source, Vec<u64>)>>,
 }
 
-/// What a value is as a number.
-#[derive(Clone, Debug, Default)]
-enum Number {
-    /// It is none, could not be read, or is not known yet.
-    #[default]
-    None,
-    One(u64),
-    /// As of `out fd[2]`. In a box of its own, as it is seldom met.
-    #[expect(clippy::box_collection)]
-    Several(Box<Vec<u64>>),
+/// Arguments, or a result.
+#[derive(Clone, Copy, Debug)]
+pub enum Args<'e> {
+    /// As they were decoded.
+    Values(&'e [Value]),
+    /// All are numbers.
+    Numbers(&'e [u64]),
 }
 
 impl Words {
-    pub(super) fn at_entry(args: &[Value]) -> Words {
+    pub(super) fn at_entry(args: Args<'_>) -> Words {
         let mut words = Words::default();
         words.add(args);
         words
     }
 
-    pub(super) fn at_return(&mut self, out_args: &[Value], result: &Value) {
+    pub(super) fn at_return(&mut self, out_args: Args<'_>, result: Args<'_>) {
         self.add(out_args);
-        self.result = Number::of(result);
+        match result {
+            Args::Values(values) => {
+                self.result = values
+                    .first()
+                    .and_then(|value| self.number(value, Source::Result));
+            }
+            Args::Numbers(numbers) => self.result = numbers.first().copied(),
+        }
     }
 
-    fn add(&mut self, values: &[Value]) {
-        for value in values {
-            self.args.push(Number::of(value));
+    fn add(&mut self, args: Args<'_>) {
+        match args {
+            Args::Values(values) => {
+                for value in values {
+                    let number = self.number(value, Source::Param(self.args.len()));
+                    self.args.push(number);
+                }
+            }
+            Args::Numbers(numbers) => self.args.extend(numbers.iter().copied().map(Some)),
         }
+    }
+
+    /// The number that a value is. Notes it if it is several.
+    fn number(&mut self, value: &Value, source: Source) -> Option<u64> {
+        let Value::Struct(several) = value else {
+            return word(value);
+        };
+        self.several = Some(Box::new((
+            source,
+            several.iter().filter_map(word).collect(),
+        )));
+        None
     }
 
     /// The parameter's number.
     pub(super) fn arg(&self, at: usize) -> Option<u64> {
-        self.args.get(at)?.one()
+        *self.args.get(at)?
     }
 
     /// The product of the function's sizes; none when it does not tell any.
@@ -61,10 +86,10 @@ impl Words {
             Width::Word => *key != 0,
             Width::Int => *key as i64 >= 0,
         };
-        let all = match self.value(function.key) {
-            Some(Number::Several(several)) => several.as_slice(),
-            Some(Number::One(one)) => std::slice::from_ref(one),
-            Some(Number::None) | None => &[],
+        let all = match (&self.several, self.value(function.key)) {
+            (_, Some(one)) => std::slice::from_ref(one),
+            (Some(several), None) if several.0 == function.key => several.1.as_slice(),
+            (_, None) => &[],
         };
         all.iter().copied().filter(is_something)
     }
@@ -72,38 +97,20 @@ impl Words {
     /// All of the function's tests hold.
     pub(super) fn hold(&self, function: &Function) -> bool {
         function.tests.iter().all(|test| {
-            let word = self.value(test.source).and_then(Number::one);
-            word.is_some_and(|word| test.operator.holds(word as i64, test.number))
+            let word = self.value(test.source);
+            word.is_some_and(|word| test.operator.holds(*word as i64, test.number))
         })
     }
 
     /// The result as a number.
     pub(super) fn result(&self) -> Option<i64> {
-        self.result.one().map(|word| word as i64)
+        self.result.map(|word| word as i64)
     }
 
-    fn value(&self, source: Source) -> Option<&Number> {
+    fn value(&self, source: Source) -> Option<&u64> {
         match source {
-            Source::Result => Some(&self.result),
-            Source::Param(at) => self.args.get(at),
-        }
-    }
-}
-
-impl Number {
-    fn of(value: &Value) -> Number {
-        match value {
-            Value::Struct(several) => {
-                Number::Several(Box::new(several.iter().filter_map(word).collect()))
-            }
-            one => word(one).map_or(Number::None, Number::One),
-        }
-    }
-
-    fn one(&self) -> Option<u64> {
-        match self {
-            Number::One(word) => Some(*word),
-            _ => None,
+            Source::Result => self.result.as_ref(),
+            Source::Param(at) => self.args.get(at)?.as_ref(),
         }
     }
 }

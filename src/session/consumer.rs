@@ -32,6 +32,15 @@ impl Consumer {
         if self.failure.is_some() {
             return ControlFlow::Break(Request::End);
         }
+        // The promises are those of events.
+        if self.promises.is_none()
+            && let Some(call) = self.decoder.plain(hit)
+        {
+            match self.sink.plain_call(&call) {
+                Ok(false) => {}
+                taken => return self.answer(taken.map(drop)),
+            }
+        }
         if let What::Complete { call, .. } = &hit.what {
             return self.take_complete(hit, call.point);
         }

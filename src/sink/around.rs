@@ -3,7 +3,7 @@
 use super::Sink;
 use crate::base::Pid;
 use crate::base::snapshot::Snapshot;
-use crate::event::{Event, Request};
+use crate::event::{Event, PlainCall, Request};
 use std::io;
 
 /// A sink that gives another what it takes, changed or in part.
@@ -26,6 +26,11 @@ pub trait Around {
         }
     }
 
+    /// Gives it a call that is told without an event. `false`: the events are wanted.
+    fn pass_plain_call(&mut self, _: &PlainCall<'_>) -> io::Result<bool> {
+        Ok(false)
+    }
+
     /// What it asks of the engine, or we ask in its place.
     fn ask(&mut self) -> Option<Request> {
         self.inner_mut().request()
@@ -43,6 +48,10 @@ impl<A: Around> Sink for A {
 
     fn complete(&mut self, call: &Event, returned: &Event) -> io::Result<()> {
         self.pass_complete(call, returned)
+    }
+
+    fn plain_call(&mut self, call: &PlainCall<'_>) -> io::Result<bool> {
+        self.pass_plain_call(call)
     }
 
     fn request(&mut self) -> Option<Request> {
@@ -85,6 +94,10 @@ impl Around for Box<dyn Sink> {
 
     fn pass_complete(&mut self, call: &Event, returned: &Event) -> io::Result<()> {
         self.inner_mut().complete(call, returned)
+    }
+
+    fn pass_plain_call(&mut self, call: &PlainCall<'_>) -> io::Result<bool> {
+        self.inner_mut().plain_call(call)
     }
 }
 

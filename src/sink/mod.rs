@@ -26,7 +26,7 @@ mod tests;
 
 use crate::base::Pid;
 use crate::base::snapshot::Snapshot;
-use crate::event::{Event, Request};
+use crate::event::{Event, PlainCall, Request};
 use std::io;
 
 /// Something that takes events.
@@ -44,6 +44,11 @@ pub trait Sink {
             Some(Request::End) => Ok(()),
             _ => self.event(returned),
         }
+    }
+
+    /// Takes a call that is told without an event. `false`: it wants the events, and has taken nothing.
+    fn plain_call(&mut self, _: &PlainCall<'_>) -> io::Result<bool> {
+        Ok(false)
     }
 
     /// What it asks of the engine: asked after each event, and told again until it was given.

@@ -5,6 +5,7 @@
 //! A frame is an address in a file, not in a process: it stays true when the process has gone, and
 //! it is the same in the next one, wherever that has mapped the file.
 
+mod call_stack;
 mod cfi;
 mod data;
 mod emulate;
@@ -17,7 +18,6 @@ mod step;
 mod symbolize;
 mod symbols;
 mod unwind;
-mod walked;
 
 use crate::base::addr::Vaddr;
 use std::num::NonZeroU32;
@@ -25,6 +25,7 @@ use std::num::NonZeroU32;
 pub use crate::base::names;
 pub use crate::debug::{Bytes, Module};
 pub use crate::sys::root::Root;
+pub use call_stack::CallStack;
 pub use data::DataNames;
 pub use perf_map::PerfMap;
 pub use raw::{LeftStack, Moment, RawStack};
@@ -33,7 +34,6 @@ pub use stacks::Stacks;
 pub use symbolize::{Location, Progress, Symbolizer};
 pub use symbols::{Symbols, streams};
 pub use unwind::{CallerRule, End, Unwinder, Unwound};
-pub use walked::{CallStack, Walked, WalkedStacks};
 
 /// A module of [`Stacks`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -3,7 +3,7 @@
 use super::cfi::{Cfi, Row};
 use super::emulate::{self, Code};
 use super::raw::{RIP, RSP, Registers};
-use super::{Bytes, Frame, FrameKind, ModuleId, Moment, RawStack, Walked, step};
+use super::{Bytes, Frame, FrameKind, ModuleId, Moment, RawStack, step};
 use crate::base::addr::{Addr, Bias, Vaddr};
 use crate::debug::bytes::Piece;
 use crate::elf::Sections;
@@ -155,13 +155,14 @@ impl Unwinder {
         Unwound { frames, end }
     }
 
-    /// The frames of a stack that was walked already.
-    pub fn walked(&self, walked: &Walked, limit: usize) -> Unwound {
+    /// The frames of a stack that was walked already: of a function that begins at the first address, and of return
+    /// addresses.
+    pub fn walked(&self, addresses: &[u64], limit: usize) -> Unwound {
         let kinds = iter::once(FrameKind::Exact).chain(iter::repeat(FrameKind::Return));
-        let places = walked.addresses.iter().zip(kinds);
+        let places = addresses.iter().zip(kinds);
         let places = places.map(|(at, kind)| self.place(*at, kind));
         let frames = places.take(limit).map(|place| self.frame(place)).collect();
-        let end = match walked.addresses.len() >= limit {
+        let end = match addresses.len() >= limit {
             true => End::Limit,
             false => End::Root,
         };

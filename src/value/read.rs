@@ -77,6 +77,17 @@ impl Plain {
         }
     }
 
+    /// It as a number, signed ones in two's complement.
+    #[inline]
+    pub fn number(self) -> Option<u64> {
+        match self {
+            Plain::Signed(number) => Some(number as u64),
+            Plain::Unsigned(number) => Some(number),
+            Plain::Pointer(at) => Some(at.0),
+            Plain::Void => None,
+        }
+    }
+
     /// Adds the value.
     #[inline]
     pub fn add_to(self, values: &mut Vec<Value>) {

@@ -4,18 +4,19 @@ use crate::base::addr::{Addr, Vaddr};
 use crate::base::printable::printable;
 use crate::base::time::Timestamp;
 use crate::base::{Pid, Tid};
-use crate::event::{CallId, Event, Kind};
+use crate::event::{CallId, Event, Kind, PlainCall};
 use crate::leak::allocators::Allocator;
 use crate::leak::heap::live_heap;
 use crate::leak::leak_sink::LeakSink;
 use crate::leak::leak_sink::process::Traced;
 use crate::leak::options::Thread;
 use crate::leak::site::{Origin, Passed};
-use crate::leak::tracker::{Caller, Knowledge, Returned};
+use crate::leak::tracker::{Args, Caller, Knowledge, Returned};
 use crate::plan::{self, Tracepoint};
 use crate::stack::CallStack;
 use crate::value::Value;
 use crate::value::render;
+use std::slice;
 use std::sync::Arc;
 
 /// A call that begins.
@@ -25,9 +26,19 @@ struct Begun<'e> {
     time: Timestamp,
     id: CallId,
     point: &'e Arc<Tracepoint>,
-    args: &'e [Value],
-    stack: Option<&'e CallStack>,
+    args: Args<'e>,
+    stack: Stack<'e>,
     return_address: Addr,
+}
+
+/// What is known of its stack.
+#[derive(Clone, Copy)]
+enum Stack<'e> {
+    /// Nothing: it is not wanted.
+    Unknown,
+    Seen(&'e CallStack),
+    /// Its thread has walked it.
+    Walked(&'e [u64]),
 }
 
 impl<'e> Begun<'e> {
@@ -47,8 +58,8 @@ impl<'e> Begun<'e> {
                 time: event.time,
                 id: *id,
                 point,
-                args,
-                stack: stack.as_ref(),
+                args: Args::Values(args),
+                stack: stack.as_ref().map_or(Stack::Unknown, Stack::Seen),
                 return_address: *return_address,
             }),
             _ => None,
@@ -68,8 +79,8 @@ fn returned(event: &Event) -> Option<(CallId, &Arc<Tracepoint>, Returned<'_>)> {
         } if is_ours(point) => {
             let returned = Returned {
                 time: event.time,
-                out_args,
-                result,
+                out_args: Args::Values(out_args),
+                result: Args::Values(slice::from_ref(result)),
             };
             Some((*id, point, returned))
         }
@@ -86,7 +97,7 @@ impl LeakSink {
         if let Some((id, point, back)) = returned(event) {
             let tracker = &mut self.traced(event.pid).tracker;
             tracker.returned(event.tid, id, &back);
-            self.came_back(event, point);
+            self.came_back(event.pid, event.tid, point);
         }
         if let Kind::NoReturn { id, point, .. } = &event.kind
             && is_ours(point)
@@ -99,31 +110,64 @@ impl LeakSink {
     pub(super) fn completed(&mut self, call: &Event, back: &Event) {
         if let (Some(begun), Some((_, point, returned))) = (Begun::of(call), returned(back)) {
             self.call(&begun, Some(&returned));
-            self.came_back(back, point);
+            self.came_back(back.pid, back.tid, point);
         }
     }
 
-    fn came_back(&mut self, event: &Event, point: &Tracepoint) {
-        self.per_ends(event.pid, &point.symbol);
-        self.identify(event.pid, event.tid);
+    /// Calls of the function are told with their arguments (`--context`).
+    pub(super) fn shows_call(&mut self, point: &Arc<Tracepoint>) -> bool {
+        self.functions.find(point, &self.setup).is_context
+    }
+
+    /// A call that is told without an event.
+    pub(super) fn plainly_called(&mut self, call: &PlainCall<'_>) {
+        let begun = Begun {
+            pid: call.pid,
+            tid: call.tid,
+            time: call.time,
+            id: call.id,
+            point: call.point,
+            args: Args::Numbers(call.args),
+            stack: match call.stack {
+                [] => Stack::Unknown,
+                addresses => Stack::Walked(addresses),
+            },
+            return_address: call.return_address,
+        };
+        let Some(back) = &call.returned else {
+            return self.call(&begun, None);
+        };
+        let returned = Returned {
+            time: back.time,
+            out_args: Args::Numbers(&[]),
+            result: Args::Numbers(back.result.as_slice()),
+        };
+        self.call(&begun, Some(&returned));
+        self.came_back(call.pid, call.tid, call.point);
+    }
+
+    fn came_back(&mut self, pid: Pid, tid: Tid, point: &Tracepoint) {
+        self.per_ends(pid, &point.symbol);
+        self.identify(pid, tid);
     }
 
     fn call(&mut self, begun: &Begun<'_>, back: Option<&Returned<'_>>) {
         let (pid, point) = (begun.pid, begun.point);
+        let (book, begins) = (&mut self.setup.book, is_of_allocator(point));
         let origin = match begun.stack {
-            Some(stack) => {
-                let begins = is_of_allocator(point);
-                Origin::Stack(self.setup.book.unwind(pid, stack, begins))
-            }
-            None => Origin::Caller(begun.return_address),
+            Stack::Seen(stack) => Origin::Stack(book.unwind(pid, stack, begins)),
+            Stack::Walked(addresses) => Origin::Stack(book.walked(pid, addresses, begins)),
+            Stack::Unknown => Origin::Caller(begun.return_address),
         };
         self.per_begins(pid, &point.symbol);
-        self.learn_allocator(pid, point);
-        self.learn_name(pid, begun.tid);
         let known = self.functions.find(point, &self.setup);
         let (is_context, maps) = (known.is_context, known.maps);
-        if is_context {
-            self.passed(begun);
+        if known.learned.replace(pid) != Some(pid) {
+            self.learn_allocator(pid, point);
+        }
+        self.learn_name(pid, begun.tid);
+        if is_context && let Args::Values(args) = begun.args {
+            self.passed(begun, args);
         }
         if maps && self.is_own_mapping(begun) {
             return;
@@ -151,9 +195,9 @@ impl LeakSink {
     }
 
     /// Notes a call of interest (`--context`).
-    fn passed(&mut self, begun: &Begun<'_>) {
+    fn passed(&mut self, begun: &Begun<'_>, args: &[Value]) {
         let mut call = format!("{}(", printable(&begun.point.symbol));
-        render::list(&mut call, begun.args);
+        render::list(&mut call, args);
         call.push(')');
         let passed = Passed {
             call: call.into(),

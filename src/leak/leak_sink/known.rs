@@ -1,5 +1,6 @@
 //! What is known of the functions that are called most, so that it is not found out at each call.
 
+use crate::base::Pid;
 use crate::leak::kinds::{Action, Role, Shape};
 use crate::leak::leak_sink::Setup;
 use crate::plan::Tracepoint;
@@ -15,6 +16,8 @@ pub(super) struct Known {
     pub(super) is_context: bool,
     /// It maps memory.
     pub(super) maps: bool,
+    /// The process that is known to use whose it is.
+    pub(super) learned: Option<Pid>,
 }
 
 /// Some of them.
@@ -32,7 +35,7 @@ impl Default for KnownFunctions {
 
 impl KnownFunctions {
     /// The function of a tracepoint.
-    pub(super) fn find(&mut self, point: &Arc<Tracepoint>, setup: &Setup) -> &Known {
+    pub(super) fn find(&mut self, point: &Arc<Tracepoint>, setup: &Setup) -> &mut Known {
         let slot = &mut self.0[slot(point, BITS)];
         if !slot
             .as_ref()
@@ -41,6 +44,13 @@ impl KnownFunctions {
             *slot = None;
         }
         slot.get_or_insert_with(|| Known::new(point, setup))
+    }
+
+    /// The process runs another program, or none any more.
+    pub(super) fn forget(&mut self, pid: Pid) {
+        for known in self.0.iter_mut().flatten() {
+            known.learned.take_if(|learned| *learned == pid);
+        }
     }
 }
 
@@ -55,6 +65,7 @@ impl Known {
         Known {
             point: point.clone(),
             maps: roles.iter().any(maps),
+            learned: None,
             is_context: context.any(|name| **name == *point.symbol),
             roles,
         }

@@ -141,6 +141,7 @@ impl LeakSink {
     /// The process runs another program.
     pub(super) fn executed(&mut self, pid: Pid) {
         self.setup.book.forget(pid);
+        self.functions.forget(pid);
         let name = self.setup.system.program(pid);
         let traced = self.traced(pid);
         traced.tracker.exec();
@@ -199,6 +200,7 @@ impl LeakSink {
         if let Some(how) = traced.and_then(|traced| traced.ended.take()) {
             self.tell_last(pid, how);
             self.processes.remove(&pid);
+            self.functions.forget(pid);
             self.setup.book.forget(pid);
         }
     }

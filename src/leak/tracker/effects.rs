@@ -87,6 +87,9 @@ impl Tracker {
                 holdings.inner.remove(&key);
             }
             let replaced = holdings.table.open(key, live);
+            if replaced.is_empty() {
+                continue;
+            }
             // A mapping may be laid over another; anything else was released behind our back.
             let unseen = matches!(holdings.table, Table::Owned(_));
             for (key, old) in replaced {

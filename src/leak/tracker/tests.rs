@@ -8,6 +8,7 @@ use crate::leak::amount::Amount;
 use crate::leak::kinds::Set;
 use crate::leak::misuse::Wrong;
 use crate::plan::pairs::{self, Pair};
+use crate::value::Value;
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -43,8 +44,8 @@ fn returned(time: Timestamp, numbers: &[Value]) -> Returned<'_> {
     let (result, out_args) = numbers.split_first().expect("a result");
     Returned {
         time,
-        out_args,
-        result,
+        out_args: Args::Values(out_args),
+        result: Args::Values(std::slice::from_ref(result)),
     }
 }
 
@@ -102,9 +103,10 @@ impl Play {
             Some(end) => {
                 let back = numbers(end);
                 let back = returned(time, &back);
-                self.tracker.complete(&caller, &numbers(args), &back);
+                self.tracker
+                    .complete(&caller, Args::Values(&numbers(args)), &back);
             }
-            None => self.tracker.call(&caller, &numbers(args)),
+            None => self.tracker.call(&caller, Args::Values(&numbers(args))),
         }
     }
 
