@@ -1,5 +1,6 @@
 //! How functions are typed by debug information, where no prototype is meant for them.
 
+use super::system::{of_library, usual};
 use super::{Bytes, Functions, Module, below_roots};
 use crate::base::Pid;
 use crate::base::addr::Vaddr;
@@ -7,7 +8,7 @@ use crate::elf::{Class, Section, Sections};
 use crate::mangled::{self, Classes};
 use crate::proto::Prototype;
 use crate::proto::library::Library;
-use crate::proto::types::{Integer, Lens, Type, Width};
+use crate::proto::types::Type;
 use crate::sys::root::Root;
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -18,6 +19,8 @@ pub struct Files<K> {
     files: HashMap<K, File>,
     /// How the user wants types to be shown, by their names.
     typedefs: Arc<HashMap<String, Type>>,
+    /// Where types of the C library are known from.
+    library: Arc<Library>,
 }
 
 struct File {
@@ -68,6 +71,7 @@ impl<K: Eq + Hash> Files<K> {
         Files {
             files: HashMap::new(),
             typedefs: Arc::new(library.typedefs()),
+            library: Arc::new(library.clone()),
         }
     }
 
@@ -104,7 +108,10 @@ impl<K: Eq + Hash> Files<K> {
             };
             let typedefs = self.typedefs.clone();
             let named = move |name: &str| typedefs.get(name).cloned().or_else(|| usual(name));
-            Functions::of(module, below_roots, Box::new(named)).map(Box::new)
+            let library = self.library.clone();
+            let system = move |name: &str| of_library(&library, name);
+            let functions = Functions::of(module, below_roots, Box::new(named), Box::new(system));
+            functions.map(Box::new)
         });
         functions.as_mut()?.prototype(at, symbol)
     }
@@ -126,25 +133,5 @@ impl<K: Eq + Hash> Files<K> {
             mangled::prototype(symbol, at.0, around).map(Arc::new)
         });
         told.clone()
-    }
-}
-
-/// Types of the C library that mean more than they are made of, or less.
-fn usual(name: &str) -> Option<Type> {
-    match name {
-        "FILE" | "_IO_FILE" | "DIR" | "__dirstream" | "__locale_struct" => Some(Type::Void),
-        "__va_list_tag" => Some(Type::Void),
-        "uintptr_t" | "Elf64_Addr" | "Elf32_Addr" => {
-            Some(Type::Integer(Integer::unsigned(Width::Long)).shown(Lens::Hex))
-        }
-        "pthread_t" | "thrd_t" => Some(Type::Integer(Integer::ULONG).shown(Lens::Thread)),
-        "uint8_t" | "__uint8_t" => Some(Type::Integer(Integer::unsigned(Width::W8))),
-        "int8_t" | "__int8_t" => Some(Type::Integer(Integer::signed(Width::W8))),
-        // In C they stand for numbers.
-        "char8_t" => Some(Type::Character(Integer::unsigned(Width::W8))),
-        "char16_t" => Some(Type::Character(Integer::unsigned(Width::W16))),
-        "char32_t" => Some(Type::Character(Integer::unsigned(Width::W32))),
-        "mode_t" => Some(Type::Integer(Integer::UINT).shown(Lens::Octal)),
-        _ => None,
     }
 }

@@ -59,11 +59,13 @@ enum Convention {
 }
 
 impl Functions {
-    /// The functions of a module that has debug information somewhere. Types that are in `named` are meant to be shown so.
+    /// The functions of a module that has debug information somewhere. Types that are in `named` are meant to be shown so;
+    /// and so are structures of the C library's that are in `system`, in programs of 64 bits.
     pub fn of(
         module: Module,
         open: impl Fn(&Module, &std::path::Path) -> Vec<super::Bytes> + Send + 'static,
         named: Named,
+        system: Named,
     ) -> Option<Functions> {
         let file = separate::find(&module, &open)?;
         let dwarf = sections::whole(&module, &file, &open)?;
@@ -74,7 +76,7 @@ impl Functions {
             table: None,
             units: None,
             known: HashMap::new(),
-            types: Types::new(named),
+            types: Types::new(named, system),
             prototypes: HashMap::new(),
         })
     }

@@ -10,6 +10,7 @@ mod reader;
 mod rust;
 pub(crate) mod sections;
 pub(crate) mod separate;
+mod system;
 mod types;
 mod units;
 

@@ -11,7 +11,8 @@ mod variants;
 
 use super::contents;
 use super::entries::{At, Entries, Entry, Key, number};
-use crate::proto::types::{Integer, Lens, Struct, Type};
+use crate::proto::layout::Model;
+use crate::proto::types::{Integer, Laid, Lens, Names, Passing, Struct, Type};
 pub(super) use array::is_passed_as_told;
 use base::base;
 use gimli::constants as dw;
@@ -34,6 +35,8 @@ const MOST_STRUCTURES: usize = 256;
 /// The types of a module, as far as they have been read.
 pub(super) struct Types {
     named: Named,
+    /// The same of structures, which may be larger than this tells.
+    system: Named,
     /// Structures and enumerations.
     known: HashMap<Key, Type>,
     /// By how many pointers structures are away from a function that leads to them, at least, of those that have been read.
@@ -51,9 +54,10 @@ pub(super) struct Types {
 }
 
 impl Types {
-    pub(super) fn new(named: Named) -> Types {
+    pub(super) fn new(named: Named, system: Named) -> Types {
         Types {
             named,
+            system,
             known: HashMap::new(),
             depths: HashMap::new(),
             waiting: VecDeque::new(),
@@ -109,6 +113,12 @@ impl Types {
         {
             return ty;
         }
+        if let Some(ty) = name.as_deref().and_then(|name| self.system(at, name)) {
+            return match size(entries, at) {
+                Some(size) => of_size(ty, size),
+                None => ty,
+            };
+        }
         match entry.tag() {
             dw::DW_TAG_base_type => base(name.as_deref().unwrap_or_default(), entry),
             dw::DW_TAG_typedef if name.as_deref() == Some("wchar_t") => {
@@ -148,6 +158,11 @@ impl Types {
         }
     }
 
+    fn system(&self, at: &At, name: &str) -> Option<Type> {
+        let is_known = at.unit.encoding().address_size == 8;
+        is_known.then(|| (self.system)(name)).flatten()
+    }
+
     /// What a structure is shown as, if it is one of a library that holds something.
     fn contents(&mut self, entries: &mut Entries, at: &At, name: &str) -> Option<Type> {
         if let Some(known) = self.contents.get(&at.key()) {
@@ -179,6 +194,50 @@ impl Types {
         match entries.follow(at, entry, dw::DW_AT_type) {
             Some(target) => self.at(entries, &target, steps + 1),
             None => Type::Void,
+        }
+    }
+}
+
+/// The size of a type, which may be that of what it stands for.
+fn size(entries: &mut Entries, at: &At) -> Option<u64> {
+    let mut at = at.clone();
+    for _ in 0..MOST_STEPS {
+        let entry = at.entry()?;
+        if let Some(size) = number(&entry, dw::DW_AT_byte_size) {
+            return Some(size);
+        }
+        at = entries.follow(&at, &entry, dw::DW_AT_type)?;
+    }
+    None
+}
+
+/// A type, and what is behind it in something larger.
+fn of_size(ty: Type, size: u64) -> Type {
+    let layout = Model::Lp64.layout(&ty);
+    if layout.size >= size {
+        return ty;
+    }
+    let laid = |offsets| Laid {
+        offsets,
+        size,
+        align: layout.align,
+        passing: Passing::ByMembers,
+    };
+    let whole = Struct::announced();
+    match ty.unshown() {
+        Type::Struct(s) => {
+            let offsets = Model::Lp64.offsets(s).map(|(offset, _)| offset).collect();
+            let members = s.members().unwrap_or_default().to_vec();
+            let names = s.names().cloned().unwrap_or_default();
+            whole.tell(members, names, Some(laid(offsets)));
+            match &ty {
+                Type::Shown(lens, _) => Type::Struct(Arc::new(whole)).shown(lens.clone()),
+                _ => Type::Struct(Arc::new(whole)),
+            }
+        }
+        _ => {
+            whole.tell(vec![ty], Names::default(), Some(laid([0].into())));
+            Type::Struct(Arc::new(whole)).shown(Lens::Contents)
         }
     }
 }

@@ -151,6 +151,11 @@ impl Library {
         types.collect()
     }
 
+    /// A type of a file that came with the program.
+    pub fn shipped_type(&self, file: &str, name: &str) -> Option<Type> {
+        self.shipped.type_of(file, name)
+    }
+
     /// How a symbol is typed that is found in one of these libraries (or programs, by their base
     /// names). `libc.so.6` is served by `libc.so.6.conf`, else `libc.so.conf`. Some shipped files
     /// serve every library in the end.

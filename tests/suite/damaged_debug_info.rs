@@ -132,7 +132,7 @@ fn ask_types(bytes: Vec<u8>, functions: &[(Vaddr, String)]) {
         file: file.clone(),
     };
     let open = move |_: &Module, _: &Path| vec![file.clone()];
-    let mut found = Functions::of(module, open, Box::new(|_| None));
+    let mut found = Functions::of(module, open, Box::new(|_| None), Box::new(|_| None));
     let memory_read = Stretch {
         at: Addr(0x1000),
         bytes: (0..=255).cycle().take(4096).collect(),

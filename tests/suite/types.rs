@@ -136,6 +136,57 @@ fn what_a_function_does_not_read() {
         .has_line("f@libunread.so(1, ?, \"c\") = 100");
 }
 
+/// Structures of the C library are shown by the program's own functions as by the library's.
+#[test]
+fn of_the_c_library() {
+    let build = Build::new("system");
+    let source = r#"#include <arpa/inet.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <time.h>
+struct own { struct sockaddr_in at[2]; sigset_t set; pthread_mutex_t lock; int last; };
+int by_value(sigset_t set, clockid_t clock) { return clock; }
+int pointed(struct sockaddr *to, struct stat *stat, struct pollfd *poll, pthread_mutex_t *lock) { return lock != 0; }
+int within(struct own *own) { return own->last; }
+int handler(siginfo_t *info) { return info->si_code; }
+int main(void) {
+    struct sockaddr_in at = { AF_INET, htons(80), { htonl(0x7f000001) } };
+    struct stat stat = { .st_mode = S_IFREG | 0644, .st_size = 3 };
+    struct pollfd poll = { 1, POLLIN, POLLHUP };
+    struct own own = { { at, at }, .last = 7 };
+    siginfo_t info = { .si_signo = SIGSEGV, .si_code = SEGV_MAPERR };
+    sigemptyset(&own.set);
+    sigaddset(&own.set, SIGINT);
+    by_value(own.set, CLOCK_MONOTONIC);
+    pointed((struct sockaddr *)&at, &stat, &poll, 0);
+    within(&own);
+    handler(&info);
+}
+"#;
+    std::fs::write(build.0.join("system.c"), source).unwrap();
+    for compiler in ["gcc", "clang"] {
+        if !build.run(&format!("{compiler} -g system.c -o system")) {
+            continue;
+        }
+        for how in ["auto", "stop"] {
+            let run = ltrace(["-L", "-a", "1", "-x", "by_value+pointed+within+handler"]);
+            let run = run.args(["--instrument", how]).arg(build.0.join("system"));
+            let run = run.finish().exits(0);
+            let stat = "{ st_mode=S_IFREG|0644, st_uid=0, st_gid=0, st_size=3, st_mtime=0 }";
+            run.has_line("by_value([ SIGINT ], CLOCK_MONOTONIC) = 1")
+                .has_line(&format!(
+                    "pointed({{ AF_INET, 127.0.0.1:80 }}, {stat}, {{ fd=1, events=POLLIN, revents=POLLHUP }}, nil) = 0"
+                ))
+                .has_line(
+                    "within({ at=[ { AF_INET, 127.0.0.1:80 }, { AF_INET, 127.0.0.1:80 } ], set=[ SIGINT ], last=7 }) = 7",
+                )
+                .has_line("handler({ si_signo=SIGSEGV, si_code=SEGV_MAPERR }) = 1");
+        }
+    }
+}
+
 /// A structure that is part of one parameter, and pointed to by another.
 #[test]
 fn parts_that_are_pointed_to_as_well() {

@@ -31,7 +31,7 @@ impl Types {
                 dw::DW_TAG_structure_type | dw::DW_TAG_class_type | dw::DW_TAG_union_type => {
                     let name = entries.text(&to, &target, dw::DW_AT_name);
                     let name = name.unwrap_or_default();
-                    let other = (self.named)(&name);
+                    let other = (self.named)(&name).or_else(|| self.system(&to, &name));
                     let other = other.or_else(|| self.contents(entries, &to, &name));
                     return other
                         .unwrap_or_else(|| self.waited_for(&to, &target))
@@ -43,7 +43,8 @@ impl Types {
                 | dw::DW_TAG_volatile_type
                 | dw::DW_TAG_restrict_type => {
                     let name = entries.text(&to, &target, dw::DW_AT_name);
-                    if let Some(ty) = name.as_deref().and_then(|name| (self.named)(name)) {
+                    let named = |name: &str| (self.named)(name).or_else(|| self.system(&to, name));
+                    if let Some(ty) = name.as_deref().and_then(named) {
                         return text_or_pointer(ty, is_reference);
                     }
                     // In C what it stands for is a number.

@@ -4,6 +4,7 @@
 use crate::proto::Prototype;
 use crate::proto::parse::{self, Imports, Parsed};
 use crate::proto::shipped::{EVERYWHERE, FILES};
+use crate::proto::types::Type;
 use rustc_hash::FxHashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -46,6 +47,13 @@ impl Shipped {
         let mut imports = file.imports.iter();
         file.function(symbol)
             .or_else(|| imports.find_map(|name| self.function(name, symbol)))
+    }
+
+    /// A type that the file of this name has a name for.
+    pub(super) fn type_of(&self, name: &str, ty: &str) -> Option<Type> {
+        let file = self.file(name)?;
+        let parsed = file.parsed.lock().unwrap_or_else(PoisonError::into_inner);
+        parsed.typedefs.get(ty).cloned()
     }
 
     fn file(&self, name: &str) -> Option<&File> {

@@ -16,17 +16,22 @@ impl Reading<'_> {
     /// Where a socket is bound or connected to, for the families that have a common way to write it.
     /// So many bytes of its address are there.
     pub(super) fn endpoint(&self, source: Source<'_>, filled: u64) -> Option<Value> {
-        let bytes = self.block(source, LONGEST.min(filled)).ok()?.0;
-        match u16::from_le_bytes(part(&bytes, 0)?) {
+        let most = LONGEST.min(filled);
+        let block = self.block(source, most).ok()?.0;
+        let bytes = match source {
+            Source::Bytes(bytes) => &bytes[..bytes.len().min(most as usize)],
+            _ => &block,
+        };
+        match u16::from_le_bytes(part(bytes, 0)?) {
             INET => {
-                let address = Ipv4Addr::from(part::<4>(&bytes, 4)?);
-                let endpoint = SocketAddrV4::new(address, port(&bytes)?);
+                let address = Ipv4Addr::from(part::<4>(bytes, 4)?);
+                let endpoint = SocketAddrV4::new(address, port(bytes)?);
                 Some(Value::Name(endpoint.to_string().into()))
             }
             INET6 => {
-                let address = Ipv6Addr::from(part::<16>(&bytes, 8)?);
-                let scope = u32::from_le_bytes(part(&bytes, 24)?);
-                let endpoint = SocketAddrV6::new(address, port(&bytes)?, 0, scope);
+                let address = Ipv6Addr::from(part::<16>(bytes, 8)?);
+                let scope = u32::from_le_bytes(part(bytes, 24)?);
+                let endpoint = SocketAddrV6::new(address, port(bytes)?, 0, scope);
                 Some(Value::Name(endpoint.to_string().into()))
             }
             UNIX => Some(self.path(bytes.get(2..)?)),
