@@ -1,5 +1,6 @@
 //! One run: builds engine, decoder and sink, lets the one feed the other, and has the last word.
 
+mod code;
 mod consumer;
 mod leaks;
 mod list;
@@ -16,7 +17,6 @@ use crate::base::printable::printable;
 use crate::base::signal::Signal;
 use crate::base::{Pid, Tid};
 use crate::config::{Aim, Children, Comparison, Config, Form, Instrument, Launch, Report};
-use crate::debug::below_roots;
 use crate::decode::Decoder;
 use crate::engine::supervisor::attach::AttachError;
 use crate::engine::supervisor::realise;
@@ -24,7 +24,6 @@ use crate::engine::supervisor::run::Outcome;
 use crate::engine::supervisor::state::{Ending, Follow, Supervisor};
 use crate::error::Error;
 use crate::leak;
-use crate::leak::callers::Callers;
 use crate::leak::tracker::Knowledge;
 use crate::plan::system_calls::SystemCalls;
 use crate::plan::{ModuleName, Plan, Stack};
@@ -40,14 +39,15 @@ use crate::sink::descriptors::{Described, Handle};
 use crate::sink::named::Named;
 use crate::sink::output::Destination;
 use crate::sink::promises::Promises;
-use crate::sink::sieve::{self, Conditions, Sieve};
-use crate::stack::{Bytes, Root, Symbolizer};
+use crate::sink::sieve::{Conditions, Sieve};
+use crate::stack::{Bytes, Root};
 use crate::sys::front::{self, Duties, End, Link, Side, Stops};
 use crate::sys::root::Last;
 use crate::sys::{file, interrupt, patience, proc};
+use code::Code;
 use consumer::Consumer;
 use leaks::LeakMode;
-use mode::{Lines, Machine, Mode, Out, Quiet, Summary, machine, named_backtraces};
+use mode::{Lines, Machine, Mode, Out, Quiet, Summary, machine};
 use std::io::{self, Write};
 use std::path::Path;
 use std::time::Duration;
@@ -104,7 +104,7 @@ fn check_proc() -> Result<(), Error> {
 /// Parts front end and tracer; each does its part.
 fn start(config: Config) -> Result<u8, Error> {
     check_proc()?;
-    let mode = mode(&config)?;
+    let mode = mode(&config, Code::of_processes())?;
     let duties = Duties {
         stops: match config.launch {
             Some(_) => Stops::AsCommand,
@@ -130,15 +130,17 @@ fn start(config: Config) -> Result<u8, Error> {
 }
 
 /// The one place where it is asked what is made of calls.
-fn mode(config: &Config) -> Result<Box<dyn Mode>, Error> {
+fn mode(config: &Config, code: Code) -> Result<Box<dyn Mode>, Error> {
     Ok(match &config.report {
         Report::Lines { style, counted } => Box::new(Lines {
             style: style.clone(),
             counted: counted.clone(),
+            code,
         }),
         Report::Other(form) => Box::new(Machine {
             form: *form,
             frames: config.frames,
+            code,
         }),
         Report::Summary { demangle, table } => Box::new(Summary {
             demangle: *demangle,
@@ -236,15 +238,14 @@ fn sink(
     };
     let shows_values = mode.shows_frames() || !also.is_empty();
     let sink = mode.sink(&config.output, out, knowledge);
-    let sink = with_others(also, config.frames, &mode::callers, sink);
+    let code = Code::of_processes();
+    let sink = with_others(also, config.frames, &code, sink);
     let sink = match shows_values {
         true => named(spelling, sink),
         false => sink,
     };
     let sink = served::counted(served, sink);
-    let callers =
-        || Box::new(Callers::new(Symbolizer::new(below_roots))) as Box<dyn sieve::Callers>;
-    let sink = sieved(std::mem::take(&mut config.conditions), callers, sink);
+    let sink = sieved(std::mem::take(&mut config.conditions), &code, sink);
     with_debug(config.debug, described(config.descriptors, sink))
 }
 
@@ -335,14 +336,10 @@ fn has_form(config: &Config, is_it: impl Fn(&Form) -> bool) -> bool {
 }
 
 /// The sink, for the calls that meet the conditions; with who tells whose code calls.
-fn sieved(
-    conditions: Conditions,
-    callers: impl FnOnce() -> Box<dyn sieve::Callers>,
-    sink: Box<dyn Sink>,
-) -> Box<dyn Sink> {
+fn sieved(conditions: Conditions, code: &Code, sink: Box<dyn Sink>) -> Box<dyn Sink> {
     match conditions.are_any() {
         true => {
-            let callers = (!conditions.callers.is_empty()).then(callers);
+            let callers = (!conditions.callers.is_empty()).then(|| code.callers());
             Box::new(Sieve::new(conditions, sink).with_callers(callers))
         }
         false => sink,
@@ -381,11 +378,11 @@ fn described(is_wanted: bool, sink: Box<dyn Sink>) -> Box<dyn Sink> {
 fn with_others(
     also: Vec<(Form, Out)>,
     frames: usize,
-    callers: &dyn Fn() -> Box<dyn sieve::Callers>,
+    code: &Code,
     sink: Box<dyn Sink>,
 ) -> Box<dyn Sink> {
     also.into_iter().fold(sink, |sink, (form, out)| {
-        let other = machine(form, &named_backtraces(frames), frames, callers, out);
+        let other = machine(form, code, frames, out);
         Box::new(Both(other, sink))
     })
 }

@@ -192,6 +192,7 @@ impl Book {
         let raw = match stack {
             CallStack::Copied(raw) => raw,
             CallStack::Walked(addresses) => return self.walked(pid, addresses, is_of_allocator),
+            CallStack::Recorded(_) => return self.walked(pid, &[], is_of_allocator),
         };
         let most = self.most;
         let unwound = self.space(pid).unwinder.unwind(raw, most);

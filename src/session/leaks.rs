@@ -1,7 +1,8 @@
 //! A run with `--leaks`: reports or the view, and lines of calls if any were asked for besides.
 
+use super::code::Code;
 use super::live_system::LiveSystem;
-use super::mode::{Mode, Out, backtraces, text};
+use super::mode::{Mode, Out, text};
 use super::screen::OnTerminal;
 use crate::base::snapshot::SnapshotMethod;
 use crate::config::Leaks;
@@ -143,7 +144,7 @@ fn outputs(lines: Option<Style>, out: Out) -> (Behind, Option<Text>) {
         return (Behind::new(out, unwanted), None);
     };
     let shared = Shared::new(out);
-    let backtraces = backtraces(&style);
+    let backtraces = Code::of_processes().backtraces(style.demangle, style.frames);
     let text = text(&style, &backtraces, Box::new(shared.clone()));
     (Behind::shared(Box::new(shared), unwanted), Some(text))
 }

@@ -1,11 +1,9 @@
 //! What a run asks of the session, by what it makes of calls: lines, a summary, or reports of leaks.
 
+use super::code::Code;
 use crate::base::names::Spelling;
 use crate::base::snapshot::SnapshotMethod;
 use crate::config::Form;
-use crate::debug::below_roots;
-use crate::leak::backtrace::Traces;
-use crate::leak::callers::Callers;
 use crate::leak::tracker::Knowledge;
 use crate::plan::resources::Resources;
 use crate::proto::library::Library;
@@ -20,18 +18,14 @@ use crate::sink::output::{Destination, Shared};
 use crate::sink::page::Page;
 use crate::sink::per_process::{Make, PerProcess};
 use crate::sink::recording;
-use crate::sink::sieve;
 use crate::sink::summary::{self, Table};
 use crate::sink::text::backtrace::Shared as Backtraces;
 use crate::sink::text::{Style, Text};
 use crate::sink::tree::Tree;
-use crate::stack::Symbolizer;
 use crate::sys::front::UserRequests;
 use crate::sys::terminal::Terminal;
 use crate::sys::user_requests::{self, UserRequest};
-use std::cell::RefCell;
 use std::io::Write;
-use std::rc::Rc;
 use std::sync::Arc;
 
 /// Where the decoded trace goes to, opened.
@@ -90,12 +84,14 @@ pub(super) trait Mode {
 pub(super) struct Lines {
     pub(super) style: Style,
     pub(super) counted: Option<Table>,
+    pub(super) code: Code,
 }
 
 /// For programs to read.
 pub(super) struct Machine {
     pub(super) form: Form,
     pub(super) frames: usize,
+    pub(super) code: Code,
 }
 
 /// Nothing but what is served.
@@ -134,8 +130,12 @@ impl Mode for Lines {
     }
 
     fn sink(self: Box<Self>, to: &Destination, out: Out, _: Knowledge) -> Box<dyn Sink> {
-        let Lines { style, counted } = *self;
-        let backtraces = backtraces(&style);
+        let Lines {
+            style,
+            counted,
+            code,
+        } = *self;
+        let backtraces = code.backtraces(style.demangle, style.frames);
         let make = move |out: Out| -> Box<dyn Sink> {
             let Some(counted) = &counted else {
                 return Box::new(text(&style, &backtraces, out));
@@ -159,11 +159,10 @@ impl Mode for Machine {
     }
 
     fn sink(self: Box<Self>, to: &Destination, out: Out, _: Knowledge) -> Box<dyn Sink> {
-        let backtraces = named_backtraces(self.frames);
         each(
             to,
             out,
-            Box::new(move |out| machine(self.form, &backtraces, self.frames, &callers, out)),
+            Box::new(move |out| machine(self.form, &self.code, self.frames, out)),
         )
     }
 }
@@ -200,40 +199,22 @@ fn table(demangle: Spelling, table: &Table, out: Box<dyn Write>) -> summary::Sum
 }
 
 /// One output for programs.
-pub(super) fn machine(
-    form: Form,
-    backtraces: &Option<Backtraces>,
-    frames: usize,
-    callers: &dyn Fn() -> Box<dyn sieve::Callers>,
-    out: Out,
-) -> Box<dyn Sink> {
+pub(super) fn machine(form: Form, code: &Code, frames: usize, out: Out) -> Box<dyn Sink> {
     match form {
-        Form::Json => Box::new(Json::new(out).with_backtraces(backtraces.clone(), frames)),
+        Form::Json => {
+            // Names as the source has them.
+            let backtraces = code.backtraces(Spelling::Whole, frames);
+            Box::new(Json::new(out).with_backtraces(backtraces, frames))
+        }
         Form::Page => Box::new(Page::new(Names::new(Spelling::Whole), out)),
-        Form::Recording => Box::new(recording::Writer::new(out).with_callers(callers())),
+        Form::Recording => {
+            let backtraces = code.backtraces(Spelling::AsTheyAre, frames);
+            let writer = recording::Writer::new(out).with_callers(code.callers());
+            Box::new(writer.with_backtraces(backtraces, frames))
+        }
         Form::Tree { demangle } => Box::new(Tree::new(Names::new(demangle), out)),
         Form::Chrome => Box::new(Chrome::new(Names::new(Spelling::Whole), out)),
     }
-}
-
-/// Who tells whose code calls in the processes that are traced.
-pub(super) fn callers() -> Box<dyn sieve::Callers> {
-    Box::new(Callers::new(Symbolizer::new(below_roots)))
-}
-
-/// What is shown below lines, if anything is.
-pub(super) fn backtraces(style: &Style) -> Option<Backtraces> {
-    of_frames(style.frames, Names::new(style.demangle))
-}
-
-/// The same for programs to read, names as the source has them.
-pub(super) fn named_backtraces(frames: usize) -> Option<Backtraces> {
-    of_frames(frames, Names::new(Spelling::Whole))
-}
-
-fn of_frames(frames: usize, names: Names) -> Option<Backtraces> {
-    let traces = || Traces::new(Symbolizer::new(below_roots), names, frames);
-    (frames > 0).then(|| Rc::new(RefCell::new(traces())) as Backtraces)
 }
 
 /// One sink, or one for each process (`-ff`).

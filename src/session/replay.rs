@@ -1,5 +1,6 @@
 //! `--replay`: a recorded trace, shown by the options of today.
 
+use super::code::Code;
 use super::{sieved, with_others};
 use crate::config::{Config, Selection};
 use crate::error::Error;
@@ -9,7 +10,6 @@ use crate::plan::{self, Tracepoint};
 use crate::session::mode;
 use crate::sink::Sink;
 use crate::sink::recording::Reader;
-use crate::sink::sieve;
 use crate::sys::file;
 use crate::sys::interrupt;
 use std::io;
@@ -26,7 +26,8 @@ pub(super) fn replay(config: Config, path: &Path) -> Result<u8, Error> {
         return Err(unreadable(io::Error::other(why)));
     }
     let reader = Reader::new(file).map_err(unreadable)?;
-    let mode = mode(&config)?;
+    let code = Code::of_recording(&reader);
+    let mode = mode(&config, code.clone())?;
     let open = |to: &crate::sink::output::Destination| {
         let opened = to.open(interrupt::is_unwanted);
         opened.map_err(|why| Error::output(to, why))
@@ -34,19 +35,21 @@ pub(super) fn replay(config: Config, path: &Path) -> Result<u8, Error> {
     let out = open(&config.output)?;
     let also = config.also.iter().map(|(to, form)| Ok((*form, open(to)?)));
     let also = also.collect::<Result<Vec<_>, Error>>()?;
-    let callers = reader.callers();
+    let (callers, backtraces) = (reader.callers(), reader.backtraces());
     let wants_callers = !config.conditions.callers.is_empty();
-    let told = || Box::new(callers.clone()) as Box<dyn sieve::Callers>;
     let sink = mode.sink(&config.output, out, Knowledge::All);
-    // What led to calls was not recorded.
-    let sink = with_others(also, 0, &told, sink);
-    let mut sink = sieved(config.conditions, told, sink);
+    let sink = with_others(also, config.frames, &code, sink);
+    let mut sink = sieved(config.conditions, &code, sink);
     match show(reader, &config.selection, &mut *sink) {
         Err(why) if why.kind() != io::ErrorKind::BrokenPipe => {
             Err(Error::output(&config.output, why))
         }
         _ if wants_callers && callers.is_empty() => {
             let why = "it does not tell whose code calls, which --caller needs";
+            Err(Error::recording(path, io::Error::other(why)))
+        }
+        _ if config.frames > 0 && backtraces.is_empty() => {
+            let why = "it does not tell what led to calls, as one does that -w recorded";
             Err(Error::recording(path, io::Error::other(why)))
         }
         _ => Ok(0),

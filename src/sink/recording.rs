@@ -4,16 +4,21 @@
 //! is whole up to there. Items are added at the end of their lists only; anything else raises the version.
 
 mod callers;
+mod stacks;
 mod stored;
 
 use super::Sink;
 use super::sieve::{self, Callers};
+use super::text::backtrace;
 use crate::base::Pid;
 use crate::base::addr::Addr;
 use crate::event::{CallId, Event, Kind, Why};
 use crate::plan::Tracepoint;
+use crate::stack::{CallStack, StackId};
 pub use callers::Told;
 use rustc_hash::{FxHashMap, FxHashSet};
+use stacks::Recorded;
+pub use stacks::ToldStacks;
 use std::collections::BTreeMap;
 use std::io::{self, BufReader, Read, Write};
 use std::sync::Arc;
@@ -36,6 +41,7 @@ pub struct Writer {
     /// Who tells whose code calls, and from where that is written already.
     callers: Option<Box<dyn Callers>>,
     told: FxHashSet<(Pid, Addr)>,
+    stacks: Option<Recorded>,
 }
 
 impl Writer {
@@ -48,6 +54,7 @@ impl Writer {
             kept: Vec::new(),
             callers: None,
             told: FxHashSet::default(),
+            stacks: None,
         }
     }
 
@@ -55,6 +62,14 @@ impl Writer {
     pub fn with_callers(self, callers: Box<dyn Callers>) -> Writer {
         Writer {
             callers: Some(callers),
+            ..self
+        }
+    }
+
+    /// The same, with so many of the calls that led to each.
+    pub fn with_backtraces(self, from: Option<backtrace::Shared>, most: usize) -> Writer {
+        Writer {
+            stacks: from.map(|from| Recorded::new(from, most)),
             ..self
         }
     }
@@ -111,11 +126,15 @@ impl Sink for Writer {
         if sieve::moves_code(&event.kind) {
             self.told.clear();
         }
+        let stack = self.stacks.as_mut().map(|stacks| stacks.items(event));
         if event.kind.is_bookkeeping() {
             return Ok(());
         }
         if let Kind::Call { return_address, .. } = &event.kind {
             self.caller(event.pid, *return_address)?;
+            for item in stack.into_iter().flatten() {
+                self.item(&item)?;
+            }
         }
         let point = match &event.kind {
             Kind::Call { point, .. }
@@ -148,6 +167,9 @@ pub struct Reader<R> {
     last: Option<Event>,
     has_ended: bool,
     callers: Told,
+    stacks: ToldStacks,
+    /// That of the next call.
+    stack: Option<StackId>,
 }
 
 impl<R: Read> Reader<R> {
@@ -167,6 +189,8 @@ impl<R: Read> Reader<R> {
                 last: None,
                 has_ended: false,
                 callers: Told::default(),
+                stacks: ToldStacks::default(),
+                stack: None,
             }),
             Ok(()) => Err(io::Error::other(wrong)),
             Err(why) if why.kind() == io::ErrorKind::UnexpectedEof => Err(io::Error::other(wrong)),
@@ -177,6 +201,11 @@ impl<R: Read> Reader<R> {
     /// Who tells whose code calls, as far as was read.
     pub fn callers(&self) -> Told {
         self.callers.clone()
+    }
+
+    /// What led to calls, as far as was read.
+    pub fn backtraces(&self) -> ToldStacks {
+        self.stacks.clone()
     }
 
     /// The next item; `None` at the end, or where the recording was cut.
@@ -244,10 +273,16 @@ impl<R: Read> Iterator for Reader<R> {
                     let from = (Pid(pid), Addr(return_address));
                     self.callers.tell(from, symbol, module.name());
                 }
+                Some(Item::Place(place)) => self.stacks.place(place),
+                Some(Item::Stack(stack)) => self.stacks.stack(stack),
+                Some(Item::StackOfNext(stack)) => self.stack = Some(StackId(stack)),
                 Some(item) => {
-                    let Some(event) = item.event(&self.points) else {
+                    let Some(mut event) = item.event(&self.points) else {
                         continue;
                     };
+                    if let Kind::Call { stack, .. } = &mut event.kind {
+                        *stack = self.stack.take().map(CallStack::Recorded);
+                    }
                     match &event.kind {
                         Kind::Call { id, .. } => drop(self.open.insert(*id, event.clone())),
                         Kind::Return { id, .. } | Kind::NoReturn { id, .. } => {

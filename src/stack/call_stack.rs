@@ -1,6 +1,6 @@
 //! Stacks of calls, as they were seen.
 
-use super::RawStack;
+use super::{RawStack, StackId};
 
 /// What is known of a call's stack, so that its frames can be told later.
 #[derive(Clone, Debug)]
@@ -9,4 +9,6 @@ pub enum CallStack {
     Copied(Box<RawStack>),
     /// Its thread has walked it: where the function begins, and the return addresses, innermost first.
     Walked(Box<[u64]>),
+    /// A recording tells of it, by this number.
+    Recorded(StackId),
 }

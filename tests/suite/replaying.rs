@@ -114,6 +114,40 @@ fn what_cannot_be_replayed() {
     check("text", "it is no recording");
 }
 
+/// What led to calls is in the recording where -w asked for it, named by the options of the replay.
+#[test]
+fn what_led_to_calls() {
+    let Some((file, lines)) = recorded("backtrace", &["-w", "3", "-e", "getenv"]) else {
+        return;
+    };
+    let again = file.with_extension("again");
+    let options = [
+        "-w",
+        "3",
+        "-o",
+        "/dev/stderr",
+        "--record",
+        again.to_str().unwrap(),
+    ];
+    // Who calls stands before functions by -e.
+    let shown = replay(&file, &[&options[..], &["-e", "getenv"]].concat());
+    same_text(&shown, &lines);
+    let shown = replay(&again, &["-w", "1", "-C", "-e", "getenv"]);
+    assert_eq!(shown.matches("\n > ").count(), 1, "{shown}");
+    assert!(shown.contains("(here::inner+0x"), "{shown}");
+    let json = replay(&again, &["-w", "2", "--format=json"]);
+    assert!(json.contains(r#""frames":[{"address""#), "{json}");
+    let Some((file, _)) = recorded("backtrace", &[]) else {
+        return;
+    };
+    let run = ltrace(["-w", "3", "--replay"]).arg(&file).finish().exits(1);
+    assert!(
+        run.stderr.contains("it does not tell what led to calls"),
+        "{}",
+        run.told()
+    );
+}
+
 #[test]
 fn no_output_takes_the_place_of_a_recording() {
     let Some((file, _)) = recorded("basic", &[]) else {

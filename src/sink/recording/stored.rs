@@ -1,5 +1,6 @@
 //! What a recording holds, item by item.
 
+use super::stacks::{StoredPlace, StoredStack};
 use crate::base::addr::{Addr, Bias, Vaddr};
 use crate::base::signal::Signal;
 use crate::base::time::Timestamp;
@@ -30,6 +31,12 @@ pub(super) enum Item {
         symbol: String,
         module: Module,
     },
+    /// The next place in a file of code.
+    Place(StoredPlace),
+    /// The next stack.
+    Stack(StoredStack),
+    /// The next call has the stack of this number.
+    StackOfNext(u32),
 }
 
 #[derive(Debug, Serialize, Deserialize)]

@@ -46,7 +46,7 @@ pub struct Frame {
 }
 
 /// A place in a file of code.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize)]
 pub struct Place {
     /// The file; `...` where it is not known how the stack goes on.
     pub module: String,
@@ -62,7 +62,7 @@ pub struct Place {
 }
 
 /// A line of source.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize)]
 pub struct Source {
     /// The file.
     pub file: String,
