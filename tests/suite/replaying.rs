@@ -136,7 +136,7 @@ fn what_led_to_calls() {
     assert_eq!(shown.matches("\n > ").count(), 1, "{shown}");
     assert!(shown.contains("(here::inner+0x"), "{shown}");
     let json = replay(&again, &["-w", "2", "--format=json"]);
-    assert!(json.contains(r#""frames":[{"address""#), "{json}");
+    assert!(json.contains(r#""stack":[{"address""#), "{json}");
     let Some((file, _)) = recorded("backtrace", &[]) else {
         return;
     };
