@@ -19,7 +19,9 @@ use std::path::PathBuf;
     disable_version_flag = true
 )]
 pub(super) struct Args {
-    /// Calls that modules make to imported functions: `malloc+free`, `@libz.so*`, `-str*`, `%heap` [default: @MAIN, all calls of the main program]
+    /// Calls of imported functions: `malloc+free`, `-str*`, `%heap`, `@libz.so*`
+    ///
+    /// Behind `@` stands the module that calls. By default all calls of the main program are traced: `@MAIN`.
     #[arg(short = 'e', value_name = "FILTER", help_heading = SELECT, allow_hyphen_values = true)]
     pub(super) imports: Vec<String>,
 
@@ -27,15 +29,19 @@ pub(super) struct Args {
     #[arg(short = 'l', long = "library", aliases = ["l", "li"], value_name = "PATTERN", help_heading = SELECT, allow_hyphen_values = true)]
     pub(super) libraries: Vec<String>,
 
-    /// Functions, wherever they are called from, by the module that defines them: `main`, `@libz.so*`; or their addresses in the file: `0x401136`
+    /// Functions wherever they are called from: `main`, `ns::f*`, `@libz.so*`
+    ///
+    /// Behind `@` stands the module that defines them. Addresses in a file mean functions, too: `0x401136`.
     #[arg(short = 'x', value_name = "FILTER", help_heading = SELECT, allow_hyphen_values = true)]
     pub(super) entries: Vec<String>,
 
     /// Nothing by default: only what -x names
-    #[arg(short = 'L', help_heading = SELECT)]
+    #[arg(short = 'L', help_heading = SELECT, hide_short_help = true)]
     pub(super) no_default: bool,
 
-    /// List what could be traced, and run nothing: what -e and -x mean, or the calls and functions of a filter
+    /// List what could be traced, and run nothing
+    ///
+    /// What -e and -x mean, or the calls and functions of a filter.
     #[arg(long = "list", value_name = "FILTER", help_heading = SELECT, num_args = 0..=1, require_equals = true, default_missing_value = "")]
     pub(super) list: Option<String>,
 
@@ -75,7 +81,9 @@ pub(super) struct Args {
     #[arg(long = "caller", value_name = "FILTER", help_heading = WHICH, allow_hyphen_values = true, hide_short_help = true)]
     pub(super) callers: Vec<String>,
 
-    /// Of a function's calls only those of which this holds: `read: arg1 == 3 && ret < 0`
+    /// Only calls of which this holds: `read: arg1 == 3 && ret < 0`
+    ///
+    /// Calls of functions of which no condition speaks are shown.
     #[arg(long = "arg", value_name = "CONDITION", help_heading = WHICH, allow_hyphen_values = true)]
     pub(super) values: Vec<String>,
 
@@ -95,7 +103,7 @@ pub(super) struct Args {
     #[arg(long = "until", value_name = "N|TIME", help_heading = WHICH)]
     pub(super) until: Option<String>,
 
-    /// Attach to a process, or several: `-p 1,2`. Ctrl-C lets go of it, and it runs on
+    /// Attach to running processes: `-p 1,2`; Ctrl-C lets go of them
     #[arg(short = 'p', long = "attach", alias = "pid", value_name = "PID", help_heading = PROCESSES, allow_hyphen_values = true)]
     pub(super) attach: Vec<String>,
 
@@ -103,7 +111,7 @@ pub(super) struct Args {
     #[arg(long = "detach", help_heading = PROCESSES, hide_short_help = true)]
     pub(super) detach: bool,
 
-    /// Follow child processes; -ff: each into a file of its own, that of -o with its PID behind
+    /// Follow child processes; -ff -o FILE: each into a file of its own, FILE.PID
     #[arg(short = 'f', long = "follow-forks", aliases = ["follow", "follow-children"], help_heading = PROCESSES, action = ArgAction::Count)]
     pub(super) follow: u8,
 
@@ -118,7 +126,7 @@ pub(super) struct Args {
     pub(super) env: Vec<OsString>,
 
     /// Run the command as this user
-    #[arg(short = 'u', long = "user", value_name = "USER", help_heading = PROCESSES, allow_hyphen_values = true)]
+    #[arg(short = 'u', long = "user", value_name = "USER", help_heading = PROCESSES, allow_hyphen_values = true, hide_short_help = true)]
     pub(super) user: Option<String>,
 
     /// Write the trace to a file, or to a command: `-o '|less'`
@@ -133,7 +141,7 @@ pub(super) struct Args {
     #[arg(long = "format", value_name = "FORMAT", help_heading = OUTPUT, hide_short_help = true)]
     pub(super) format: Option<String>,
 
-    /// The trace as JSON as well, an object a line; with --leaks the last report
+    /// The trace as JSON as well, an object a line; of --leaks the last report
     #[arg(long = "json", value_name = "FILE", help_heading = OUTPUT)]
     pub(super) json: Option<OsString>,
 
@@ -141,7 +149,9 @@ pub(super) struct Args {
     #[arg(long = "chrome", value_name = "FILE", help_heading = OUTPUT, hide_short_help = true)]
     pub(super) chrome: Option<OsString>,
 
-    /// A page to look at as well: time line of threads, flame graph, table of functions; of --leaks: what is live over time, flame graph, table of sites
+    /// A page to look at as well: time line, flame graph, table of functions
+    ///
+    /// Of --leaks: what is live over time, flame graph, table of sites.
     #[arg(long = "html", value_name = "FILE", help_heading = OUTPUT)]
     pub(super) html: Option<OsString>,
 
@@ -149,7 +159,7 @@ pub(super) struct Args {
     #[arg(long = "record", value_name = "FILE", help_heading = OUTPUT)]
     pub(super) record: Option<OsString>,
 
-    /// Show what was recorded, by the options of today; nothing is run
+    /// Show what was recorded, by any options; nothing is run
     #[arg(long = "replay", value_name = "FILE", help_heading = OUTPUT)]
     pub(super) replay: Option<PathBuf>,
 
@@ -162,7 +172,7 @@ pub(super) struct Args {
     #[arg(long = "append", alias = "output-append-mode", help_heading = OUTPUT, hide_short_help = true)]
     pub(super) append: bool,
 
-    /// Count calls and their time, and show a table at the end; -cc: with the trace before it
+    /// A table of calls and times at the end; -cc: behind the trace
     #[arg(short = 'c', long = "summary-only", alias = "count", help_heading = OUTPUT, action = ArgAction::Count)]
     pub(super) count: u8,
 
@@ -178,7 +188,7 @@ pub(super) struct Args {
     #[arg(long = "summary", help_heading = OUTPUT, hide = true)]
     pub(super) summary: bool,
 
-    /// Show C++ and Rust names as they are written in the source; -CC with their parameters
+    /// Names of C++ and Rust as in the source; -CC with their parameters
     #[arg(short = 'C', long = "demangle", action = ArgAction::Count, help_heading = OUTPUT)]
     pub(super) demangle: u8,
 
@@ -220,7 +230,7 @@ pub(super) struct Args {
     pub(super) stack_trace: bool,
 
     /// Indent nested calls by N blanks for each level
-    #[arg(short = 'n', long = "indent", aliases = ["i", "in"], value_name = "N", help_heading = LINES, allow_hyphen_values = true)]
+    #[arg(short = 'n', long = "indent", aliases = ["i", "in"], value_name = "N", help_heading = LINES, allow_hyphen_values = true, hide_short_help = true)]
     pub(super) indent: Option<String>,
 
     /// The column of results [default: 5/8 of the terminal's width]
@@ -231,11 +241,13 @@ pub(super) struct Args {
     #[arg(short = 's', long = "string-limit", alias = "strsize", value_name = "N", help_heading = VALUES, allow_hyphen_values = true)]
     pub(super) string: Option<String>,
 
-    /// Show what the source calls arguments, as far as it is known: NAME=VALUE
-    #[arg(long = "arg-names", help_heading = VALUES)]
+    /// Show what the source calls arguments: NAME=VALUE
+    #[arg(long = "arg-names", help_heading = VALUES, hide_short_help = true)]
     pub(super) arg_names: bool,
 
-    /// Show what descriptors are open on: `3</etc/passwd>`; calls stop their task then
+    /// Show what descriptors are open on: `3</etc/passwd>`
+    ///
+    /// Calls stop their task then.
     #[arg(short = 'y', long = "decode-fds", help_heading = VALUES, action = ArgAction::Count)]
     pub(super) descriptors: u8,
 
@@ -243,7 +255,7 @@ pub(super) struct Args {
     #[arg(short = 'A', value_name = "N", help_heading = VALUES, allow_hyphen_values = true, hide_short_help = true)]
     pub(super) array: Option<String>,
 
-    /// Prototypes: files, and directories to look for them first, separated by `:`
+    /// Prototypes: files and directories of them, with `:` between
     #[arg(short = 'F', long = "config", aliases = ["c", "co", "con"], value_name = "LIST", help_heading = VALUES, allow_hyphen_values = true)]
     pub(super) prototypes: Vec<OsString>,
 
@@ -285,13 +297,11 @@ pub(super) const OTHER: &str = "Other";
 
 const EXAMPLES: &str = "\
 Examples:
-  ltrace ls /                           every library call of a program
-  ltrace -e malloc+free -o trace.txt ./server
-                                        two functions only, into a file
-  ltrace -c -l 'libsqlite3.so*' -p 4711
-                                        count what a running program calls of one library
-  ltrace --leaks -p 4711                which memory is never freed, and who asked for it
-  ltrace --leaks --fail-on lost ./prog  the same of a command, for tests
+  ltrace ls /                                     every library call of a program
+  ltrace -e malloc+free -o trace.txt ./server     two functions only, into a file
+  ltrace -c -l 'libsqlite3.so*' -p 4711           count what a process calls of a library
+  ltrace --leaks -p 4711                          which memory is never freed
+  ltrace --leaks --fail-on lost ./prog            the same of a command, for tests
 
 More options: ltrace --help-all. More of each: docs/manual.md, docs/leaks.md, docs/json.md";
 

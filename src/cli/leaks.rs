@@ -23,8 +23,9 @@ use words::{choose, each, size, time, word};
 /// Everything that goes with `--leaks`.
 #[derive(Args, Debug, Default)]
 pub(super) struct LeakArgs {
-    /// Show what is allocated or opened and never given back, by call stack; with -p on a terminal as a view
-    /// that refreshes, where ? tells the keys
+    /// Show what is allocated or opened and never given back, by call stack
+    ///
+    /// With -p on a terminal as a view that refreshes, where ? tells the keys.
     #[arg(long, help_heading = LEAKS)]
     pub(super) leaks: bool,
 

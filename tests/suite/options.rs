@@ -232,6 +232,25 @@ fn help_and_version_go_to_standard_output() {
     }
 }
 
+/// A screen of the usual options, each in one line.
+#[test]
+fn help_is_a_screen() {
+    let help = ltrace(["--help"])
+        .env("COLUMNS", "100")
+        .finish()
+        .exits(0)
+        .stdout;
+    assert!(help.lines().count() < 60, "{help}");
+    let continued = help
+        .lines()
+        .filter(|line| line.starts_with(&" ".repeat(20)));
+    assert_eq!(continued.count(), 0, "{help}");
+    assert!(
+        help.lines().all(|line| line.chars().count() <= 100),
+        "{help}"
+    );
+}
+
 #[test]
 fn variables_of_the_command() {
     let lines = |options: &[&str]| {
