@@ -5,7 +5,7 @@ mod parameters;
 
 use super::entries::{At, Entries, Entry, Part, code};
 use super::separate::Open;
-use super::types::{Named, Types, is_passed_as_told};
+use super::types::{Named, Types, in_larger_register, is_passed_as_told};
 use super::units::{Stretches, Units};
 use super::{Module, rust, sections, separate};
 use crate::base::addr::Vaddr;
@@ -290,6 +290,14 @@ impl Functions {
             4 => Model::Ilp32,
             _ => Model::Lp64,
         };
+        let result = in_larger_register(result, model);
+        let params: Vec<Param> = params
+            .into_iter()
+            .map(|param| Param {
+                ty: in_larger_register(param.ty, model),
+                ..param
+            })
+            .collect();
         let is_told = |ty: &Type| is_passed_as_told(ty, model);
         if !is_told(&result) || !params.iter().all(|param| is_told(&param.ty)) {
             return None;

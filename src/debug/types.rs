@@ -13,7 +13,7 @@ use super::contents;
 use super::entries::{At, Entries, Entry, Key, number};
 use crate::proto::layout::Model;
 use crate::proto::types::{Integer, Laid, Lens, Names, Passing, Struct, Type};
-pub(super) use array::is_passed_as_told;
+pub(super) use array::{in_larger_register, is_passed_as_told};
 use base::base;
 use gimli::constants as dw;
 use std::collections::{HashMap, HashSet, VecDeque};

@@ -91,14 +91,20 @@ impl Prototype {
 
     /// For who does not know the function's code, and so passes what it does not read as well.
     pub fn by_others(self: Arc<Self>) -> Arc<Prototype> {
-        let is_unread = |param: &Param| matches!(param.ty, Type::Shown(Lens::Unknown, _));
-        if !self.params.iter().any(is_unread) {
+        // A vector in a register that is not seen is passed, and stays unknown.
+        let unread = |param: &Param| match &param.ty {
+            Type::Shown(Lens::Unknown, ty) if !matches!(ty.unshown(), Type::Struct(_)) => {
+                Some(Type::clone(ty))
+            }
+            _ => None,
+        };
+        if self.params.iter().all(|param| unread(param).is_none()) {
             return self;
         }
         let mut all = Prototype::clone(&self);
         for param in &mut all.params {
-            if let Type::Shown(Lens::Unknown, ty) = &param.ty {
-                param.ty = Type::clone(ty);
+            if let Some(ty) = unread(param) {
+                param.ty = ty;
             }
         }
         Arc::new(all)

@@ -136,6 +136,35 @@ fn what_a_function_does_not_read() {
         .has_line("f@libunread.so(1, ?, \"c\") = 100");
 }
 
+/// Vectors of 32 bytes have a register of their own, of which half is not seen; what is beside them is.
+#[test]
+fn vectors_in_larger_registers() {
+    let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap();
+    if !cpu.contains(" avx ") {
+        return skip("the processor has no AVX");
+    }
+    let build = Build::new("avx");
+    let v8 = "typedef float v8 __attribute__((vector_size(32)));\nv8 f(v8 a, int n, double d, const char *s)";
+    let library = format!("{v8} {{ return a * n; }}\n");
+    let program = format!(
+        "{v8};\nint main(void) {{ v8 a = {{ 1, 2, 3 }}; return f(a, 7, 2.5, \"text\")[0] - 7; }}\n"
+    );
+    std::fs::write(build.0.join("libavx.c"), library).unwrap();
+    std::fs::write(build.0.join("avx.c"), program).unwrap();
+    for compiler in ["gcc", "clang"] {
+        let compile = format!("{compiler} -mavx");
+        let library = format!("{compile} -g -shared -fPIC libavx.c -o libavx.so");
+        let program = format!("{compile} avx.c -o avx -L. -lavx -Wl,-rpath,$ORIGIN");
+        if build.run(&library) && build.run(&program) {
+            let run = ltrace(["-a", "1", "-x", "f@libavx.so"]).arg(build.0.join("avx"));
+            run.finish()
+                .exits(0)
+                .has_line("f(?, 7, 2.500000, \"text\" <unfinished ...>")
+                .has_line("f@libavx.so(?, 7, 2.500000, \"text\") = ?");
+        }
+    }
+}
+
 /// Structures of the C library are shown by the program's own functions as by the library's.
 #[test]
 fn of_the_c_library() {

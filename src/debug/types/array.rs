@@ -78,6 +78,24 @@ pub(in crate::debug) fn is_passed_as_told(ty: &Type, model: Model) -> bool {
     is_in_memory || !has_unknown_vector(ty, model, 0)
 }
 
+/// A vector that is larger than the registers that every processor has: where code is compiled for those that have one for it, that is
+/// where it is passed. Nothing is known of what is beyond the smaller register that is part of it.
+pub(in crate::debug) fn in_larger_register(ty: Type, model: Model) -> Type {
+    let is_larger = match ty.unshown() {
+        Type::Struct(s) if model == Model::Lp64 => s.laid().is_some_and(|laid| {
+            laid.passing == Passing::Vector && matches!(laid.size, 32 | LARGEST)
+        }),
+        _ => false,
+    };
+    match is_larger {
+        true => {
+            let words = Type::Array(Arc::new(Type::Integer(Integer::ULONG)), Expr::Number(2));
+            vector(words).shown(Lens::Unknown)
+        }
+        false => ty,
+    }
+}
+
 /// Bytes of the largest vector register.
 const LARGEST: u64 = 64;
 /// Structures are looked at so deep.
