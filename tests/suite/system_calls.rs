@@ -5,6 +5,7 @@ use crate::support::fixture::{fixture, shaped, shaped_32};
 use crate::support::program::Finished;
 use crate::support::server::{assert_unharmed, server};
 use crate::support::shape::Shape;
+use crate::support::skip::command;
 use crate::support::{ltrace, scratch};
 use nix::sys::signal::Signal;
 use regex::Regex;
@@ -201,5 +202,27 @@ fn prototypes_of_the_user() {
             r"write@SYS\(0x1, 0x3\) = 3",
             r#"openat@SYS\("/no/such/file"\) = -2 ENOENT \(No such file or directory\)"#,
         ],
+    );
+}
+
+/// Advice on files, limits without end, and rights of protection keys are told by name.
+#[test]
+fn names_of_what_calls_ask_for() {
+    let Some(python) = command("/usr/bin/python3") else {
+        return;
+    };
+    let script = "import os, resource; os.posix_fadvise(os.open('/dev/zero', 0), 0, 1, os.POSIX_FADV_SEQUENTIAL); \
+                  resource.setrlimit(resource.RLIMIT_CPU, (resource.getrlimit(resource.RLIMIT_CPU)))";
+    let run = ltrace(["-L", "-S", "--syscalls", "fadvise64+prlimit64", "-a", "1"]);
+    let run = run.arg(python).args(["-c", script]).finish().exits(0);
+    assert!(
+        run.stderr.contains(", 0, 1, POSIX_FADV_SEQUENTIAL) = "),
+        "{}",
+        run.told()
+    );
+    assert!(
+        run.stderr.contains("rlim_max=RLIM_INFINITY }"),
+        "{}",
+        run.told()
     );
 }
