@@ -14,7 +14,7 @@ const OPTIONS: &[(&[&str], &str)] = &[
     // What is traced.
     (
         &["trace", "filter", "expr", "events", "match"],
-        "the filter is -e FILTER, with patterns as `str*' or `/^str/'",
+        "the filter is -e FILTER, with patterns as `str*' or `/str.*/'",
     ),
     (
         &["hide", "H", "notrace", "N"],

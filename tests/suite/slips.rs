@@ -275,6 +275,8 @@ fn filters_that_mean_nothing() {
         "strlem: arg1 == 3",
         "--arg 'strlem': no such function is traced; the nearest is strlen",
     );
+    check("-x", "/^mai/", "has to fit the whole name: '/.*mai.*/'");
+    check("-e", "/rle/", "has to fit the whole name: '/.*rle.*/'");
     check("-x", "mian", "the nearest is main");
     check("-x", "main@libc.so.6", "basic has it: -x 'main@basic'");
     check(

@@ -23,8 +23,15 @@ impl Supervisor {
                 )
             })
         };
+        let part = || {
+            let regex = named.text.strip_prefix('/')?.strip_suffix('/')?;
+            let regex = regex.trim_start_matches('^').trim_end_matches('$');
+            let is_part = !regex.contains(".*") && !regex.contains('/');
+            is_part
+                .then(|| format!("a regular expression has to fit the whole name: '/.*{regex}.*/'"))
+        };
         let stripped = || self.stripped().filter(|_| named.option == "-x");
-        match meant.or_else(pattern).or_else(stripped) {
+        match meant.or_else(pattern).or_else(part).or_else(stripped) {
             Some(meant) => format!("; {meant}"),
             None => String::new(),
         }
