@@ -40,6 +40,32 @@ pub(super) fn held(
         .or_else(|| rust::held(&mut search, generic, name))
 }
 
+/// Whether what is in a class is the library's own: a lock, by its name and by members that only the library may call so.
+pub(super) fn is_opaque(entries: &mut Entries, class: &At, name: &str) -> bool {
+    let is_lock = matches!(
+        name,
+        "mutex"
+            | "recursive_mutex"
+            | "timed_mutex"
+            | "recursive_timed_mutex"
+            | "shared_mutex"
+            | "shared_timed_mutex"
+            | "condition_variable"
+    );
+    let paths: [&[&str]; 6] = [
+        &["_M_mutex"],
+        &["_M_cond"],
+        &["_M_impl"],
+        &["__m_"],
+        &["__base_"],
+        &["__cv_"],
+    ];
+    is_lock
+        && paths
+            .iter()
+            .any(|path| member(entries, class, path).is_some())
+}
+
 impl Search<'_> {
     /// Where a member of members is.
     fn at(&mut self, path: &[&str]) -> Option<u64> {

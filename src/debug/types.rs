@@ -168,6 +168,10 @@ impl Types {
         if let Some(known) = self.contents.get(&at.key()) {
             return known.clone();
         }
+        if contents::is_opaque(entries, at, name) {
+            self.contents.insert(at.key(), Some(Type::Void));
+            return Some(Type::Void);
+        }
         // What it holds may hold such again.
         self.contents.insert(at.key(), None);
         let depth = self.depth;

@@ -216,6 +216,26 @@ int main(void) {
     }
 }
 
+/// Locks of C++'s library are addresses, and those of others what they hold.
+#[test]
+fn locks_of_cxx() {
+    let build = Build::new("locks");
+    let source = "#include <condition_variable>\n#include <mutex>\n\
+                  struct Own { int a = 1; std::mutex lock; int b = 2; };\n\
+                  namespace mine { struct mutex { int locked = 3; }; }\n\
+                  int f(std::mutex *lock, std::condition_variable *, Own &own, mine::mutex &) { return lock != nullptr; }\n\
+                  int main() { Own own; mine::mutex mine; return f(nullptr, nullptr, own, mine); }\n";
+    std::fs::write(build.0.join("locks.cc"), source).unwrap();
+    for compiler in ["g++", "clang++"] {
+        if build.run(&format!("{compiler} -std=c++17 -g locks.cc -o locks")) {
+            let run = ltrace(["-C", "-L", "-a", "1", "-x", "f"]).arg(build.0.join("locks"));
+            run.finish()
+                .exits(0)
+                .has_line("f(nil, nil, { a=1, b=2 }, { locked=3 }) = 0");
+        }
+    }
+}
+
 /// A structure that is part of one parameter, and pointed to by another.
 #[test]
 fn parts_that_are_pointed_to_as_well() {
