@@ -244,7 +244,7 @@ pub(super) fn point(number: u32) -> u64 {
 /// Entries of 16 bytes: where a patch is, and what stood there before.
 pub(super) const PATCHES: u64 = TABLE + TRAMPOLINE * MOST_TRAMPOLINES;
 /// Places in the hash of rules by which stacks are walked, 16 bytes each: return address and rule.
-pub(super) const RULES_LOG2: u32 = 16;
+pub(super) const RULES_LOG2: u32 = 18;
 pub(super) const RULES: u64 = PATCHES + 16 * MOST_PATCHES;
 /// Numbers of 16 bits, by a hash of addresses: how many blocks there are whose releases are to be seen.
 pub(super) const BLOCKS_LOG2: u32 = 20;

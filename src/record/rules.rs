@@ -25,18 +25,25 @@ pub struct Rules {
 }
 
 impl Rules {
-    /// Adds a rule, unless there is no room. A thread finds it at once.
-    pub fn add(&mut self, shared: Shared<'_>, return_address: u64, rule: &CallerRule) {
+    /// Adds a rule, unless there is no room. A thread finds it at once. Says whether the address is new.
+    pub fn add(&mut self, shared: Shared<'_>, return_address: u64, rule: &CallerRule) -> bool {
         let free = places(return_address).find(|place| {
             let there = shared.load(*place);
             there == 0 || there == return_address
         });
         let Some(place) = free.filter(|_| self.count < MOST && return_address != 0) else {
-            return;
+            return false;
         };
-        self.count += usize::from(shared.load(place) == 0);
+        let is_new = shared.load(place) == 0;
+        self.count += usize::from(is_new);
         shared.store(place + 8, encode(rule));
         shared.store(place, return_address);
+        is_new
+    }
+
+    /// There is room for rules that no thread has asked for.
+    pub fn have_room(&self) -> bool {
+        self.count < MOST / 2
     }
 
     /// Forgets all: other code may stand where some of it was.

@@ -9,8 +9,10 @@ use crate::debug::inflate;
 use crate::elf::{Section, Sections};
 use gimli::{
     BaseAddresses, CfaRule, CieOrFde, DebugFrame, EhFrame, EhFrameHdr, Encoding, Expression,
-    Register, RegisterRule, UnwindContext, UnwindExpression, UnwindOffset, UnwindSection,
+    FrameDescriptionEntry, Register, RegisterRule, UnwindContext, UnwindExpression, UnwindOffset,
+    UnwindSection, UnwindTableRow,
 };
+use std::ops::Range;
 
 /// The call frame information of one file. What the one section leaves out may be in the other: where C and Go are
 /// linked together, `.eh_frame` covers the one and `.debug_frame` the other.
@@ -46,6 +48,9 @@ struct Sorted {
 /// The entries of a section: first address and offset of each, by address.
 type Index = Vec<(u64, usize)>;
 
+/// The parts of a function, ascending, and how the caller of a frame in each is found.
+pub(super) type FunctionRules = Vec<(Range<u64>, CallerRule)>;
+
 /// How the caller's registers follow from those of a frame at one instruction.
 #[derive(Clone, Debug)]
 pub(super) struct Row {
@@ -77,6 +82,14 @@ impl Cfi {
         })
     }
 
+    /// How callers are found in all of the function around an instruction: by its parts.
+    pub(super) fn function(&self, at: Vaddr) -> Option<FunctionRules> {
+        let mut context = UnwindContext::new();
+        self.parts
+            .iter()
+            .find_map(|part| part.function(at, &mut context))
+    }
+
     /// The bytes of an expression of one of the rows.
     pub(super) fn expression(
         &self,
@@ -91,6 +104,16 @@ impl Cfi {
 }
 
 impl Row {
+    fn of(row: &UnwindTableRow<usize>, fde: &FrameDescriptionEntry<Piece>) -> Row {
+        Row {
+            cfa: row.cfa().clone(),
+            rules: row.registers().cloned().collect(),
+            is_signal: fde.is_signal_trampoline(),
+            encoding: fde.cie().encoding(),
+            part: 0,
+        }
+    }
+
     /// The same, if it is as simple as most are.
     pub(super) fn compact(&self) -> CallerRule {
         let rule = |number: u16| {
@@ -125,25 +148,45 @@ impl Part {
     fn row(&self, at: Vaddr, context: &mut UnwindContext<usize>) -> Option<Row> {
         match &self.table {
             Table::Searched(table, section) => self.entry(section, table.search(at)?, at, context),
-            Table::Exceptions(index, section) => self.indexed(section, index, at, context),
-            Table::Debug(index, section) => self.indexed(section, index, at, context),
+            Table::Exceptions(index, section) => {
+                self.entry(section, entry_for(index, at)?, at, context)
+            }
+            Table::Debug(index, section) => self.entry(section, entry_for(index, at)?, at, context),
         }
     }
 
-    fn indexed<S>(
+    fn function(&self, at: Vaddr, context: &mut UnwindContext<usize>) -> Option<FunctionRules> {
+        match &self.table {
+            Table::Searched(table, section) => self.all(section, table.search(at)?, at, context),
+            Table::Exceptions(index, section) => {
+                self.all(section, entry_for(index, at)?, at, context)
+            }
+            Table::Debug(index, section) => self.all(section, entry_for(index, at)?, at, context),
+        }
+    }
+
+    fn all<S>(
         &self,
         section: &S,
-        index: &Index,
+        offset: usize,
         at: Vaddr,
         context: &mut UnwindContext<usize>,
-    ) -> Option<Row>
+    ) -> Option<FunctionRules>
     where
         S: UnwindSection<Piece>,
         S::Offset: UnwindOffset<usize>,
     {
-        let after = index.partition_point(|(start, _)| *start <= at.0);
-        let (_, offset) = index.get(after.checked_sub(1)?)?;
-        self.entry(section, *offset, at, context)
+        let fde = section
+            .fde_from_offset(&self.bases, S::Offset::from(offset), S::cie_from_offset)
+            .ok()
+            .filter(|fde| fde.contains(at.0))?;
+        let mut rows = fde.rows(section, &self.bases, context).ok()?;
+        let mut rules = FunctionRules::new();
+        while let Ok(Some(row)) = rows.next_row() {
+            let range = row.start_address()..row.end_address();
+            rules.push((range, Row::of(row, &fde).compact()));
+        }
+        Some(rules)
     }
 
     fn entry<S>(
@@ -163,14 +206,14 @@ impl Part {
         let row = fde
             .unwind_info_for_address(section, &self.bases, context, at.0)
             .ok()?;
-        Some(Row {
-            cfa: row.cfa().clone(),
-            rules: row.registers().cloned().collect(),
-            is_signal: fde.is_signal_trampoline(),
-            encoding: fde.cie().encoding(),
-            part: 0,
-        })
+        Some(Row::of(row, &fde))
     }
+}
+
+/// The offset of the entry that an address may be in.
+fn entry_for(index: &Index, at: Vaddr) -> Option<usize> {
+    let after = index.partition_point(|(start, _)| *start <= at.0);
+    index.get(after.checked_sub(1)?).map(|(_, offset)| *offset)
 }
 
 impl Sorted {

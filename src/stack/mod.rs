@@ -9,6 +9,7 @@ mod call_stack;
 mod cfi;
 mod data;
 mod emulate;
+mod function;
 pub mod origin;
 mod perf_map;
 mod raw;

@@ -1,6 +1,6 @@
 //! From a copied stack to its frames, by the call frame information of the modules in one process.
 
-use super::cfi::{Cfi, Row};
+use super::cfi::{Cfi, FunctionRules, Row};
 use super::emulate::{self, Code};
 use super::raw::{RIP, RSP, Registers};
 use super::{Bytes, Frame, FrameKind, ModuleId, Moment, RawStack, step};
@@ -192,6 +192,23 @@ impl Unwinder {
             .collect()
     }
 
+    /// How callers are found in the function around an instruction: by its parts, ascending.
+    pub(super) fn function(&self, at: u64) -> FunctionRules {
+        let Some(loaded) = module_at(&self.modules, at) else {
+            return FunctionRules::new();
+        };
+        let mut rules = loaded
+            .file
+            .cfi
+            .function(loaded.bias.vaddr(Addr(at)))
+            .unwrap_or_default();
+        for (range, _) in &mut rules {
+            let addr = |vaddr: u64| loaded.bias.addr(Vaddr(vaddr)).0;
+            *range = addr(range.start)..addr(range.end);
+        }
+        rules
+    }
+
     fn loaded(&self, id: ModuleId) -> Option<&Loaded> {
         self.modules.iter().find(|loaded| loaded.id == id)
     }
@@ -244,7 +261,8 @@ impl Unwinder {
         }
     }
 
-    fn row(&mut self, at: u64) -> Option<Arc<Row>> {
+    /// The rules at an instruction.
+    pub(super) fn row(&mut self, at: u64) -> Option<Arc<Row>> {
         if let Some(known) = self.rows.get(&at) {
             return known.clone();
         }

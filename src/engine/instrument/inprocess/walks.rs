@@ -34,14 +34,19 @@ pub(super) fn stack(regs: &Regs, memory: &dyn Memory) -> RawStack {
 }
 
 impl Recorder {
-    /// Adds the rules for the frames of a stack, which begins with a call of a function at its first instruction.
+    /// Adds the rules for the frames of a stack, which begins with a call of a function at its first instruction, and for
+    /// the other calls of the functions in it: each that a thread does not know costs a stop.
     pub(super) fn learn(&mut self, modules: &[Module], raw: &RawStack) {
         let walks = &mut self.patched.walks;
         walks.meet(modules);
         let rules = walks.unwinder.rules(raw, usize::from(MOST_FRAMES) + 1);
         let shared = Shared(self.memory.words());
         for (return_address, rule) in rules {
-            walks.rules.add(shared, return_address, &rule);
+            if walks.rules.add(shared, return_address, &rule) && walks.rules.have_room() {
+                for (other, rule) in walks.unwinder.function_rules(return_address) {
+                    walks.rules.add(shared, other, &rule);
+                }
+            }
         }
     }
 
