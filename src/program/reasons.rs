@@ -36,13 +36,13 @@ pub(super) fn not_found(name: &OsStr, errno: Errno) -> String {
             format!("it is not in PATH; a running process is traced by -p {shown}")
         }
         Errno::ENOENT if path.is_file() => format!("it is not in PATH; here it is ./{shown}"),
-        Errno::ENOENT if let Some(ours) = of_uftrace(&shown) => {
-            format!("it is not in PATH, and no command of ltrace's; {ours}")
-        }
         Errno::ENOENT if matches!(&*shown, "help" | "version") => {
             format!("it is not in PATH; ltrace's own is --{shown}")
         }
-        Errno::ENOENT => "it is not in PATH".to_owned(),
+        Errno::ENOENT => match of_uftrace(&shown) {
+            Some(ours) => format!("it is not in PATH, and no command of ltrace's; {ours}"),
+            None => "it is not in PATH".to_owned(),
+        },
         errno => errno.desc().to_owned(),
     }
 }
