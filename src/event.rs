@@ -2,7 +2,8 @@
 //!
 //! Five promises of every event stream, whichever engine made it:
 //! 1. Every `Call` is followed by exactly one `Return` or `NoReturn` with its id, unless a sink asks for the end before, or
-//!    the function is one of a resource's whose returns are not watched: then the `Call` is all.
+//!    the function is one of a resource's whose returns are not watched: then the `Call` is all. A sink may take it as a
+//!    [`PlainCall`].
 //!    `NoReturn` says why: unwound (longjmp, exception), gone (exit, exec, kill) or detached. A second return of
 //!    setjmp, vfork or getcontext is `ReturnedAgain`, bound to no open call.
 //! 2. Events of one task are in order, and their times do not run backwards.

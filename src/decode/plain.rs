@@ -55,10 +55,11 @@ impl Decoder {
     /// Takes the arguments. `false`: some are no numbers.
     fn plain_words(&mut self, point: &Tracepoint, view: &View<'_>) -> bool {
         self.words.clear();
-        let Some((prototype, capture)) = point.typed(Machine::Amd64) else {
+        let machine = view.regs.machine();
+        let Some((prototype, capture)) = point.typed(machine) else {
             return false;
         };
-        let is_flat = capture.is_flat && view.regs.machine() == Machine::Amd64;
+        let is_flat = capture.is_flat && machine == Machine::Amd64;
         let reader = reader(view, self.limits, &[], None);
         is_flat
             && prototype

@@ -204,6 +204,7 @@ impl Book {
     /// addresses.
     pub fn walked(&mut self, pid: Pid, addresses: &[u64], is_of_allocator: bool) -> StackId {
         let most = self.most;
+        let addresses = addresses.get(..most).unwrap_or(addresses);
         let space = self.space(pid);
         if let Some((known, is_shortened)) = space.walked.get(addresses) {
             space.merged += u64::from(*is_shortened);

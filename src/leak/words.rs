@@ -10,8 +10,8 @@ pub(super) struct Words {
     /// `None`: it is no number, or could not be read.
     args: SmallVec<[Option<u64>; 4]>,
     result: Option<u64>,
-    /// What is several numbers, as of `out fd[2]`. In a box, as it is seldom met.
-    several: Option<Box<(Source, Vec<u64>)>>,
+    /// What is several numbers, as of `out fd[2]`.
+    several: Vec<(Source, Vec<u64>)>,
 }
 
 /// Arguments, or a result.
@@ -59,10 +59,8 @@ impl Words {
         let Value::Struct(several) = value else {
             return word(value);
         };
-        self.several = Some(Box::new((
-            source,
-            several.iter().filter_map(word).collect(),
-        )));
+        let numbers = several.iter().filter_map(word).collect();
+        self.several.push((source, numbers));
         None
     }
 
@@ -86,10 +84,13 @@ impl Words {
             Width::Word => *key != 0,
             Width::Int => *key as i64 >= 0,
         };
-        let all = match (&self.several, self.value(function.key)) {
-            (_, Some(one)) => std::slice::from_ref(one),
-            (Some(several), None) if several.0 == function.key => several.1.as_slice(),
-            (_, None) => &[],
+        let several = || {
+            let mut all = self.several.iter();
+            all.find(|(source, _)| *source == function.key)
+        };
+        let all = match self.value(function.key) {
+            Some(one) => std::slice::from_ref(one),
+            None => several().map_or(&[][..], |(_, numbers)| numbers),
         };
         all.iter().copied().filter(is_something)
     }

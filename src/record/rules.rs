@@ -21,38 +21,40 @@ const OTHER: u64 = 3;
 /// The return addresses whose rules are in the table.
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
-    count: usize,
+    /// Their places.
+    used: Vec<u32>,
 }
 
 impl Rules {
     /// Adds a rule, unless there is no room. A thread finds it at once. Says whether the address is new.
     pub fn add(&mut self, shared: Shared<'_>, return_address: u64, rule: &CallerRule) -> bool {
-        let free = places(return_address).find(|place| {
-            let there = shared.load(*place);
+        let free = places(return_address).find(|number| {
+            let there = shared.load(place(*number));
             there == 0 || there == return_address
         });
-        let Some(place) = free.filter(|_| self.count < MOST && return_address != 0) else {
+        let Some(number) = free.filter(|_| self.used.len() < MOST && return_address != 0) else {
             return false;
         };
-        let is_new = shared.load(place) == 0;
-        self.count += usize::from(is_new);
-        shared.store(place + 8, encode(rule));
-        shared.store(place, return_address);
+        let at = place(number);
+        let is_new = shared.load(at) == 0;
+        if is_new {
+            self.used.push(number);
+        }
+        shared.store(at + 8, encode(rule));
+        shared.store(at, return_address);
         is_new
     }
 
     /// There is room for rules that no thread has asked for.
     pub fn have_room(&self) -> bool {
-        self.count < MOST / 2
+        self.used.len() < MOST / 2
     }
 
     /// Forgets all: other code may stand where some of it was.
     pub fn clear(&mut self, shared: Shared<'_>) {
-        let places = (RULES..RULES + (16 << RULES_LOG2)).step_by(16);
-        for place in places.filter(|_| self.count > 0) {
-            shared.store(place, 0);
+        for number in self.used.drain(..) {
+            shared.store(place(number), 0);
         }
-        self.count = 0;
     }
 }
 
@@ -69,15 +71,21 @@ fn encode(rule: &CallerRule) -> u64 {
         };
     };
     let base = if by_rbp { BY_RBP } else { BY_RSP };
-    let (Ok(offset), Ok(rbp)) = (i32::try_from(offset << 2), i32::try_from(rbp)) else {
+    let offset = offset.checked_mul(4).map(i32::try_from);
+    let (Some(Ok(offset)), Ok(rbp)) = (offset, i32::try_from(rbp)) else {
         return OTHER;
     };
     u64::from(rbp as u32) << 32 | u64::from(offset as u32) | base
 }
 
-/// Where the rule for a return address may be, in the order in which threads look.
-fn places(return_address: u64) -> impl Iterator<Item = u64> {
+/// The places where the rule for a return address may be, in the order in which threads look.
+fn places(return_address: u64) -> impl Iterator<Item = u32> {
     const MASK: u64 = (1 << RULES_LOG2) - 1;
     let first = return_address.wrapping_mul(GOLDEN) >> (64 - RULES_LOG2);
-    (0..=MASK).map(move |n| RULES + 16 * (first.wrapping_add(n) & MASK))
+    (0..=MASK).map(move |n| (first.wrapping_add(n) & MASK) as u32)
+}
+
+/// The offset of the place of this number in the shared part.
+fn place(number: u32) -> u64 {
+    RULES + 16 * u64::from(number)
 }

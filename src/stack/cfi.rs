@@ -51,6 +51,9 @@ type Index = Vec<(u64, usize)>;
 /// The parts of a function, ascending, and how the caller of a frame in each is found.
 pub(super) type FunctionRules = Vec<(Range<u64>, CallerRule)>;
 
+/// So many rows of a function are looked at: the largest have some thousands.
+const MOST_ROWS: usize = 1 << 15;
+
 /// How the caller's registers follow from those of a frame at one instruction.
 #[derive(Clone, Debug)]
 pub(super) struct Row {
@@ -116,31 +119,39 @@ impl Row {
 
     /// The same, if it is as simple as most are.
     pub(super) fn compact(&self) -> CallerRule {
-        let rule = |number: u16| {
-            let mut rules = self.rules.iter();
-            let found = rules.find(|(register, _)| register.0 == number);
-            found.map(|(_, rule)| rule)
-        };
-        let (by_rbp, offset) = match self.cfa {
-            CfaRule::RegisterAndOffset { register, offset } if register.0 == RSP => (false, offset),
-            CfaRule::RegisterAndOffset { register, offset } if register.0 == RBP => (true, offset),
-            _ => return CallerRule::Other,
-        };
-        let rbp = match rule(RBP) {
-            None | Some(RegisterRule::SameValue) => 0,
-            Some(RegisterRule::Offset(offset)) if *offset < 0 => *offset,
-            _ => return CallerRule::Other,
-        };
-        match (rule(RIP), rule(RSP)) {
-            _ if self.is_signal => CallerRule::Other,
-            (None | Some(RegisterRule::Undefined), None) => CallerRule::Root,
-            (Some(RegisterRule::Offset(-8)), None) => CallerRule::Frame {
-                by_rbp,
-                offset,
-                rbp,
-            },
-            _ => CallerRule::Other,
-        }
+        compact(&self.cfa, self.rules.iter(), self.is_signal)
+    }
+}
+
+/// A row's rules, if they are as simple as most are.
+fn compact<'r>(
+    cfa: &CfaRule<usize>,
+    rules: impl Iterator<Item = &'r (Register, RegisterRule<usize>)> + Clone,
+    is_signal: bool,
+) -> CallerRule {
+    let rule = |number: u16| {
+        let found = rules.clone().find(|(register, _)| register.0 == number);
+        found.map(|(_, rule)| rule)
+    };
+    let (by_rbp, offset) = match *cfa {
+        CfaRule::RegisterAndOffset { register, offset } if register.0 == RSP => (false, offset),
+        CfaRule::RegisterAndOffset { register, offset } if register.0 == RBP => (true, offset),
+        _ => return CallerRule::Other,
+    };
+    let rbp = match rule(RBP) {
+        None | Some(RegisterRule::SameValue) => 0,
+        Some(RegisterRule::Offset(offset)) if *offset < 0 => *offset,
+        _ => return CallerRule::Other,
+    };
+    match (rule(RIP), rule(RSP)) {
+        _ if is_signal => CallerRule::Other,
+        (None | Some(RegisterRule::Undefined), None) => CallerRule::Root,
+        (Some(RegisterRule::Offset(-8)), None) => CallerRule::Frame {
+            by_rbp,
+            offset,
+            rbp,
+        },
+        _ => CallerRule::Other,
     }
 }
 
@@ -182,9 +193,17 @@ impl Part {
             .filter(|fde| fde.contains(at.0))?;
         let mut rows = fde.rows(section, &self.bases, context).ok()?;
         let mut rules = FunctionRules::new();
-        while let Ok(Some(row)) = rows.next_row() {
-            let range = row.start_address()..row.end_address();
-            rules.push((range, Row::of(row, &fde).compact()));
+        for _ in 0..MOST_ROWS {
+            let Ok(Some(row)) = rows.next_row() else {
+                break;
+            };
+            let rule = compact(row.cfa(), row.registers(), fde.is_signal_trampoline());
+            match rules.last_mut() {
+                Some((range, last)) if *last == rule && range.end == row.start_address() => {
+                    range.end = row.end_address();
+                }
+                _ => rules.push((row.start_address()..row.end_address(), rule)),
+            }
         }
         Some(rules)
     }

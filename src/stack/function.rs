@@ -19,12 +19,17 @@ impl Unwinder {
         else {
             return Vec::new();
         };
+        if return_address.wrapping_sub(start) > MOST_CODE as u64 {
+            return Vec::new();
+        }
         let code = self.code_at(start);
         let length = usize::try_from(end.saturating_sub(start)).unwrap_or(MOST_CODE);
         let code = &code[..length.min(MOST_CODE).min(code.len())];
         let rule = |at: u64| {
             let part = parts.get(parts.partition_point(|(range, _)| range.end < at))?;
-            (part.0.start < at).then_some((at, part.1))
+            // Of these the unwinder says something else.
+            let is_plain = part.0.start < at && !self.is_signal_return(at);
+            is_plain.then_some((at, part.1))
         };
         behind_calls(code)
             .filter_map(|offset| rule(start + offset as u64))

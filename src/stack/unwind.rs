@@ -299,7 +299,7 @@ impl Unwinder {
 
     /// Whether this is where a signal handler returns to: `mov $__NR_rt_sigreturn, %rax; syscall`
     /// (rt_sigreturn is 15; the C library's `sa_restorer`). Debuggers know it by these bytes too.
-    fn is_signal_return(&self, at: u64) -> bool {
+    pub(super) fn is_signal_return(&self, at: u64) -> bool {
         const RT_SIGRETURN: [u8; 9] = [0x48, 0xc7, 0xc0, 15, 0, 0, 0, 0x0f, 0x05];
         module_at(&self.modules, at).is_some_and(|loaded| {
             let vaddr = loaded.bias.vaddr(Addr(at));

@@ -185,7 +185,7 @@ impl LeakSink {
             origin,
             return_address: begun.return_address,
         };
-        // It is there: what was learned above was noted of it.
+        // It is there: its first call was learned from, and what is forgotten of it is forgotten everywhere.
         if let Some(Traced { tracker, .. }) = self.processes.get_mut(&pid) {
             match back {
                 Some(back) => tracker.complete(&from, begun.args, back),

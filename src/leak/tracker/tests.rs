@@ -409,6 +409,9 @@ fn descriptors() {
         "0x3+0/1",
     );
     check(fd, &["1 pipe() = 0 5+6", "1 close(5) = 0"], "0x6+0/1");
+    let first = ["f(out int fd[2], out int other[2]) -> g(int fd)"];
+    let steps = ["1 f() = 0 5+6 7+8", "1 g(5) = 0"];
+    check_with(Knowledge::All, &[], &first, &steps, "0x6+0/1");
     check(
         fd,
         &["1 open() = 3", "1 close(3) = 0", "1 close(3) = -1"],

@@ -42,8 +42,11 @@ impl Recorder {
         let rules = walks.unwinder.rules(raw, usize::from(MOST_FRAMES) + 1);
         let shared = Shared(self.memory.words());
         for (return_address, rule) in rules {
-            if walks.rules.add(shared, return_address, &rule) && walks.rules.have_room() {
-                for (other, rule) in walks.unwinder.function_rules(return_address) {
+            if !walks.rules.add(shared, return_address, &rule) || !walks.rules.have_room() {
+                continue;
+            }
+            for (other, rule) in walks.unwinder.function_rules(return_address) {
+                if walks.rules.have_room() {
                     walks.rules.add(shared, other, &rule);
                 }
             }
@@ -58,10 +61,13 @@ impl Recorder {
         }
     }
 
-    /// Forgets the rules: other code may stand where some of it was.
-    pub(super) fn forget_rules(&mut self) {
+    /// Forgets a module that is no longer mapped, and all rules: other code may stand where its own was.
+    pub(super) fn forget_rules(&mut self, module: &Range<u64>) {
         let shared = Shared(self.memory.words());
-        self.patched.walks.rules.clear(shared);
+        let walks = &mut self.patched.walks;
+        walks.rules.clear(shared);
+        walks.modules.retain(|range| range != module);
+        walks.unwinder.remove_module(module.start);
     }
 }
 
