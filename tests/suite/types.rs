@@ -145,7 +145,7 @@ fn vectors_in_larger_registers() {
     }
     let build = Build::new("avx");
     let v8 = "typedef float v8 __attribute__((vector_size(32)));\nv8 f(v8 a, int n, double d, const char *s)";
-    let library = format!("{v8} {{ return a * n; }}\n");
+    let library = format!("{v8} {{ return a * (float)n; }}\n");
     let program = format!(
         "{v8};\nint main(void) {{ v8 a = {{ 1, 2, 3 }}; return f(a, 7, 2.5, \"text\")[0] - 7; }}\n"
     );
