@@ -157,22 +157,33 @@ fn compact<'r>(
 
 impl Part {
     fn row(&self, at: Vaddr, context: &mut UnwindContext<usize>) -> Option<Row> {
+        let offset = self.offset(at)?;
         match &self.table {
-            Table::Searched(table, section) => self.entry(section, table.search(at)?, at, context),
-            Table::Exceptions(index, section) => {
-                self.entry(section, entry_for(index, at)?, at, context)
+            Table::Searched(_, section) | Table::Exceptions(_, section) => {
+                self.entry(section, offset, at, context)
             }
-            Table::Debug(index, section) => self.entry(section, entry_for(index, at)?, at, context),
+            Table::Debug(_, section) => self.entry(section, offset, at, context),
         }
     }
 
     fn function(&self, at: Vaddr, context: &mut UnwindContext<usize>) -> Option<FunctionRules> {
+        let offset = self.offset(at)?;
         match &self.table {
-            Table::Searched(table, section) => self.all(section, table.search(at)?, at, context),
-            Table::Exceptions(index, section) => {
-                self.all(section, entry_for(index, at)?, at, context)
+            Table::Searched(_, section) | Table::Exceptions(_, section) => {
+                self.all(section, offset, at, context)
             }
-            Table::Debug(index, section) => self.all(section, entry_for(index, at)?, at, context),
+            Table::Debug(_, section) => self.all(section, offset, at, context),
+        }
+    }
+
+    /// The offset of the entry that an address may be in.
+    fn offset(&self, at: Vaddr) -> Option<usize> {
+        match &self.table {
+            Table::Searched(table, _) => table.search(at),
+            Table::Exceptions(index, _) | Table::Debug(index, _) => {
+                let after = index.partition_point(|(start, _)| *start <= at.0);
+                index.get(after.checked_sub(1)?).map(|(_, offset)| *offset)
+            }
         }
     }
 
@@ -227,12 +238,6 @@ impl Part {
             .ok()?;
         Some(Row::of(row, &fde))
     }
-}
-
-/// The offset of the entry that an address may be in.
-fn entry_for(index: &Index, at: Vaddr) -> Option<usize> {
-    let after = index.partition_point(|(start, _)| *start <= at.0);
-    index.get(after.checked_sub(1)?).map(|(_, offset)| *offset)
 }
 
 impl Sorted {
