@@ -444,18 +444,28 @@ fn flat(
     reader: &Reader<'_>,
     values: &mut Vec<Value>,
 ) -> bool {
-    for (param, location) in prototype.params.iter().zip(&capture.locations) {
-        let Location::Registers(Register::General(number), None) = location else {
-            values.clear();
-            return false;
-        };
-        let word = convention::word(view, usize::from(*number));
-        if !reader.add_simple(&param.ty, word, values) {
-            values.clear();
-            return false;
-        }
+    let are_simple = in_registers(prototype, capture, view)
+        .all(|(ty, word)| word.is_some_and(|word| reader.add_simple(ty, word, values)));
+    if !are_simple {
+        values.clear();
     }
-    true
+    are_simple
+}
+
+/// The types of the arguments, and the words of those that are in a general register of their own.
+fn in_registers<'p>(
+    prototype: &'p Prototype,
+    capture: &'p Capture,
+    view: &View<'_>,
+) -> impl Iterator<Item = (&'p Type, Option<u64>)> {
+    let params = prototype.params.iter().zip(&capture.locations);
+    params.map(|(param, location)| match location {
+        Location::Registers(Register::General(number), None) => (
+            &param.ty,
+            Some(convention::word(view, usize::from(*number))),
+        ),
+        _ => (&param.ty, None),
+    })
 }
 
 fn guess(word: u64, view: &View<'_>) -> Value {

@@ -1,9 +1,7 @@
 //! Calls that are told without an event: those of a resource's functions whose arguments and result are numbers.
 
-use super::Decoder;
 use super::arguments::reader;
-use crate::abi::convention;
-use crate::abi::location::{Location, Register};
+use super::{Decoder, in_registers};
 use crate::base::machine::Machine;
 use crate::base::regs::View;
 use crate::base::time::Timestamp;
@@ -62,19 +60,12 @@ impl Decoder {
         let is_flat = capture.is_flat && machine == Machine::Amd64;
         let reader = reader(view, self.limits, &[], None);
         is_flat
-            && prototype
-                .params
-                .iter()
-                .zip(&capture.locations)
-                .all(|(param, location)| {
-                    let Location::Registers(Register::General(number), None) = location else {
-                        return false;
-                    };
-                    let word = convention::word(view, usize::from(*number));
-                    let number = reader.plain(&param.ty, word).and_then(Plain::number);
-                    self.words.extend(number);
-                    number.is_some()
-                })
+            && in_registers(prototype, capture, view).all(|(ty, word)| {
+                let plain = word.and_then(|word| reader.plain(ty, word));
+                let number = plain.and_then(Plain::number);
+                self.words.extend(number);
+                number.is_some()
+            })
     }
 
     fn plain_return(
