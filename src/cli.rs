@@ -356,7 +356,7 @@ impl Args {
             ends: match self.quiet {
                 0 if self.follow > 0 => Ends::Threads,
                 0 => Ends::Processes,
-                _ => Ends::Nobody,
+                _ => Ends::Hidden,
             },
             frames: match number("-w", self.backtrace.as_deref(), 1..=usize::MAX)? {
                 None if self.stack_trace => usize::MAX,

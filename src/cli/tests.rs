@@ -122,9 +122,9 @@ fn styles() {
     check_style(&["-i"], |style| style.addresses = true);
     check_style(&["-b"], |style| style.signals = false);
     check_style(&["--no-sig"], |style| style.signals = false);
-    check_style(&["-q"], |style| style.ends = Ends::Nobody);
+    check_style(&["-q"], |style| style.ends = Ends::Hidden);
     check_style(&["-qf", "--silent"], |style| {
-        style.ends = Ends::Nobody;
+        style.ends = Ends::Hidden;
         style.task_ids = TaskIds::Always;
     });
     check_style(&["-C"], |style| style.demangle = Spelling::Short);

@@ -51,8 +51,8 @@ pub enum TaskIds {
 /// Whose ends have lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ends {
-    /// Nobody's (`-q`).
-    Nobody,
+    /// None (`-q`).
+    Hidden,
     /// Those of processes.
     Processes,
     /// Those of threads as well, although their process goes on (`-f`).
@@ -63,7 +63,7 @@ impl Ends {
     /// Whether the end of a task has one, which may be the last of its process.
     pub(super) fn show(self, last: bool) -> bool {
         match self {
-            Ends::Nobody => false,
+            Ends::Hidden => false,
             Ends::Processes => last,
             Ends::Threads => true,
         }

@@ -377,7 +377,7 @@ fn tasks_are_named_from_the_second_on() {
             "7 +++ exited (status 0) +++",
         ],
     );
-    let quiet = with(|style| style.ends = Ends::Nobody);
+    let quiet = with(|style| style.ends = Ends::Hidden);
     check(&quiet, &events[events.len() - 1..], &[]);
 }
 

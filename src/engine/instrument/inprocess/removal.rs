@@ -33,7 +33,7 @@ impl Recorder {
 
     /// Forgets the patches of a module that is no longer mapped.
     pub fn forget(&mut self, range: &Range<u64>) {
-        self.forget_rules(range);
+        self.forget_module(range);
         formats::clear(self.shared());
         self.patched.patches.forget(range);
         self.patched.detours.forget(range);

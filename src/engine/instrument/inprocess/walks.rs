@@ -62,7 +62,7 @@ impl Recorder {
     }
 
     /// Forgets a module that is no longer mapped, and all rules: other code may stand where its own was.
-    pub(super) fn forget_rules(&mut self, module: &Range<u64>) {
+    pub(super) fn forget_module(&mut self, module: &Range<u64>) {
         let shared = Shared(self.memory.words());
         let walks = &mut self.patched.walks;
         walks.rules.clear(shared);
